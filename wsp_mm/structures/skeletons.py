@@ -101,7 +101,7 @@ def _links(text: str) -> tuple[tuple[str, str], ...]:
         for version in versions:
             nodes = version.split('-')
             links += list(itertools.pairwise(nodes))
-    return tuple(links)
+    return tuple(dict.fromkeys(links))  # both sides of a chain share the trunk
 
 
 _COCO = ('nose', *_sided('eye'), *_sided('ear'), *(j for limb in _LIMBS for j in _sided(limb)))

@@ -58,7 +58,10 @@ class Person:
 
     def to_dict(self) -> dict:
         """Plain lists and numbers, for json."""
-        return {k: np.round(v, 3).tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+        return {
+            k: (np.round(v, 3) if v.dtype.kind == 'f' else v).tolist() if isinstance(v, np.ndarray) else v
+            for k, v in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, data: dict) -> Person:

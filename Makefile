@@ -1,0 +1,41 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+# `make quickstart` and `make test` need nothing before them: they set up .venv when that is not done yet.
+PYTHON_VENV := .venv/bin/python
+PRESET ?=
+PYTEST_ARGS ?=
+ARGS ?=
+
+.PHONY: help setup test test-slow quickstart ablation lint format clean
+
+help:
+	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
+	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: 4 minutes)'
+	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
+	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
+	@echo 'make lint         ruff; make format: let ruff mend'
+
+setup:
+	@tools/setup_env.sh
+
+quickstart: setup
+	@$(PYTHON_VENV) tools/quickstart.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+ablation: setup
+	@$(PYTHON_VENV) tools/ablation.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+test: setup
+	@$(PYTHON_VENV) -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: setup
+	@$(PYTHON_VENV) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: setup
+	@$(PYTHON_VENV) -m ruff check .
+	@$(PYTHON_VENV) -m ruff format --check .
+
+format: setup
+	@$(PYTHON_VENV) -m ruff check --fix .
+	@$(PYTHON_VENV) -m ruff format .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .setup

@@ -1,0 +1,8 @@
+# Pair pre-training on MCPC, ResNet-50 (paper, sections 3.4 and 4.3.1): Tables 2 and 3, settings A-D.
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/mcpc.py',
+    './_base_/models/wsp_r50.py',
+    './_base_/schedules/wsp_pretrain_50e.py',
+]
+model = dict(head=dict(decoder=_base_.codec))

@@ -1,0 +1,117 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Build script: the package, and with it ``configs/`` and ``tools/`` under ``wsp_mm/.mim`` (as OpenMMLab's mim
+expects).
+
+A wheel gets copies. An editable install gets links, so that a changed configuration is seen at once. The source
+tree is never filled with copies that could go stale.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM_FOLDERS = ('configs', 'tools')
+
+
+def version() -> str:
+    text = (ROOT / 'wsp_mm' / '__init__.py').read_text(encoding='utf-8')
+    return re.search(r"^__version__ = '([^']+)'", text, re.MULTILINE).group(1)
+
+
+def pins(name: str) -> list[str]:
+    """Requirements of ``requirements/NAME.txt``, without comments and options."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(('#', '-'))]
+
+
+class BuildWithMim(build_py):
+    """``build_py`` that also provides ``wsp_mm/.mim``."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            self._link(ROOT / 'wsp_mm' / '.mim')
+        else:
+            self._copy(Path(self.build_lib) / 'wsp_mm' / '.mim')
+
+    def _link(self, mim: Path) -> None:
+        mim.mkdir(exist_ok=True)
+        for folder in MIM_FOLDERS:
+            place = mim / folder
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+            elif place.is_dir():
+                shutil.rmtree(place)
+            try:
+                place.symlink_to(os.path.join('..', '..', folder), target_is_directory=True)
+            except OSError:  # Windows without the right to make links
+                self._copy(mim)
+                return
+
+    def _copy(self, mim: Path) -> None:
+        for folder in MIM_FOLDERS:
+            shutil.rmtree(mim / folder, ignore_errors=True)
+            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+
+    def _mim_files(self) -> list[Path]:
+        files = (path for folder in MIM_FOLDERS for path in (ROOT / folder).rglob('*'))
+        return [path.relative_to(ROOT) for path in files if path.is_file() and '__pycache__' not in path.parts]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        outputs = super().get_outputs(include_bytecode)
+        if not self.editable_mode:
+            outputs += [str(Path(self.build_lib) / 'wsp_mm' / '.mim' / file) for file in self._mim_files()]
+        return outputs
+
+
+setup(
+    name='wsp_mm',
+    version=version(),
+    description='Weakly-supervised pre-training for monocular 3D human pose, as an MMPose plugin',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8') if (ROOT / 'README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    author='The wsp_mm authors',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    keywords=['human pose', '3D', 'weakly supervised', 'MMPose', 'relative depth'],
+    classifiers=[
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+    packages=find_packages(include=['wsp_mm', 'wsp_mm.*']),
+    package_data={'wsp_mm': ['*.json', '*.npz', '*.csv', '*/*.json', '*/*.npz', '*/*.csv', '*/*/*.json']},
+    exclude_package_data={'wsp_mm': ['.mim/*']},
+    cmdclass={'build_py': BuildWithMim},
+    python_requires='>=3.10,<3.13',
+    # Lower bounds, for use in an environment of your own; requirements/*.txt has what is tested. torch,
+    # mmengine, mmcv, mmdet and mmpose are not named: mmengine, mmcv and mmdet come under two sets of
+    # distribution names (upstream, and the maintained onedl-*) that would overwrite each other's files, mmcv
+    # must be compiled against the torch already there, and mmpose only installs with --no-deps. OpenCV comes
+    # with them, as one of two distributions, too.
+    install_requires=[
+        'numpy>=1.24',
+        'scipy>=1.10',
+        'scikit-learn>=1.3',
+        'matplotlib>=3.7',
+        'pillow>=10',
+        'imagehash>=4.3',
+        'rich>=13',
+        'tqdm>=4.65',
+    ],
+    extras_require={
+        'synthetic': pins('synthetic'),
+        'detection': [line for line in pins('openmmlab') if line.startswith('onedl-mmdetection')],
+        'tests': pins('tests'),
+        'dev': pins('dev'),
+    },
+    zip_safe=False,
+)

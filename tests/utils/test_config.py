@@ -1,0 +1,34 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import pytest
+
+from wsp_mm.utils.config import load_config
+
+TEXT = """
+data_root = 'data/synthetic/'
+train_dataloader = dict(dataset=dict(type='Mix', datasets=[
+    dict(data_root=data_root, ann_file='a.json'), dict(data_root='elsewhere/', ann_file='b.json')]))
+test_dataloader = dict(dataset=dict(data_root=data_root))
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(TEXT)
+    return path
+
+
+def test_data_root_moves_every_data_set_that_lies_there(config_file):
+    config = load_config(config_file, {'data_root': '/real', 'test_dataloader.batch_size': 3})
+    first, second = config.train_dataloader.dataset.datasets
+    assert first.data_root == '/real/' == config.data_root == config.test_dataloader.dataset.data_root
+    assert second.data_root == 'elsewhere/'
+    assert config.test_dataloader.batch_size == 3
+
+
+def test_errors_are_clear(config_file, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no config'):
+        load_config(tmp_path / 'absent.py')
+    config_file.write_text('x = 1')
+    with pytest.raises(ValueError, match='no variable data_root'):
+        load_config(config_file, {'data_root': '/real'})

@@ -1,0 +1,67 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import base64
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from wsp_mm.visualization.report import Report, cell, curves_figure, read_scalars
+
+
+def write_run(folder, records):
+    path = folder / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text('\n'.join(json.dumps(record) for record in records))
+
+
+def test_curves_by_epoch_and_resumed_run_wins(tmp_path):
+    write_run(
+        tmp_path / '20260101_000000',
+        [
+            dict(loss=4.0, epoch=1, iter=5),
+            dict(loss=3.0, epoch=1, iter=10),
+            {'rd/AUC': 60.0, 'step': 1},
+            dict(loss=9.0, epoch=2, iter=20),
+        ],
+    )
+    write_run(tmp_path / '20260101_000001', [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}])
+    curves = read_scalars(tmp_path)
+    assert curves['loss'] == [(0.5, 4.0), (1.0, 3.0), (2.0, 2.0)]
+    assert curves['rd/AUC'] == [(1.0, 60.0), (2.0, 70.0)]
+
+
+def test_no_log_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no training log'):
+        read_scalars(tmp_path)
+
+
+def test_curves_figure_is_a_picture_with_one_panel_for_each_title():
+    curves = {'a': [(0, 1.0), (1, 2.0)], 'b': [(0, 3.0)]}
+    one = cv2.imdecode(np.frombuffer(curves_figure(curves, {'x': ['a']}), np.uint8), 1)
+    two = cv2.imdecode(
+        np.frombuffer(curves_figure(curves, {'x': ['a'], 'y': ['b'], 'z': ['none']}), np.uint8), 1
+    )
+    assert two.shape[1] == 2 * one.shape[1]
+    with pytest.raises(ValueError, match='none of the curves'):
+        curves_figure(curves, {'x': ['none']})
+
+
+def test_report_files(tmp_path):
+    report = Report('A <b> title', tmp_path)
+    report.heading('First')
+    report.text('5 < 6')
+    report.table(['name', 'value'], [['x', 1.25], ['y', math.nan], ['z', 7]])
+    png = cv2.imencode('.png', np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    report.figure('dot', png, 'a dot')
+    page, markdown = (path.read_text() for path in report.write())
+    assert 'A &lt;b&gt; title' in page and '5 &lt; 6' in page
+    assert base64.b64encode(png).decode() in page
+    assert '| x | 1.2 |' in markdown and '| y | - |' in markdown and '| z | 7 |' in markdown
+    assert '](figures/dot.png)' in markdown and (tmp_path / 'figures' / 'dot.png').read_bytes() == png
+    assert not list(tmp_path.glob('*.part'))
+
+
+def test_cell():
+    assert [cell(v) for v in (1.26, float('nan'), None, 3, 'x')] == ['1.3', '-', '-', '3', 'x']

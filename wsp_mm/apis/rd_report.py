@@ -1,0 +1,129 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""The report of one relative-depth study: tables, controls, curves, and pictures to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wsp_mm.apis.rd_study import RelativeDepthStudy, control_rows, rd_table
+from wsp_mm.evaluation.paper_numbers import TABLE_2, TABLE_3
+from wsp_mm.visualization.pair_sheet import contact_sheet, draw_pair, fit_tile, spread
+from wsp_mm.visualization.report import Report, curves_figure, read_scalars, write_text_atomic
+
+READING = (
+    'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. "truth" is the '
+    'agreement with the true order of the pelvises (pairs) or of each joint (joints); "rule wrong" keeps only '
+    'the pairs whose perspective label contradicts the truth. A figure close to that of the grey picture or of '
+    'a box rule says that the task was answered from where the boxes lie, not from what the picture shows.'
+)
+
+
+def write_rd_report(
+    study: RelativeDepthStudy, out: Path, notes: Mapping[str, str], noise: tuple[dict, bytes] | None
+) -> dict[str, float]:
+    """Write ``report.html``, ``report.md`` and ``report.json`` and return the figures of the latter.
+
+    Args:
+        study: tested under every protocol.
+        out: folder of the report.
+        notes: lines of the first table (machine, times, commands).
+        noise: label noise of the world (flat table) and its plot as PNG, where the truth is known.
+    """
+    root = study.steps.root
+    data_root = root / study.data_root
+    truth = data_root / 'truth'
+    metrics, metrics_ra = study.metrics(), study.metrics('protocol 2 (ankles removed)')
+    controls = study.controls(truth if truth.is_dir() else None)
+    report = Report('wsp_mm: relative depth on the embedded world', out)
+    report.text(
+        'Everything below was made by the commands of this run, except the columns named "paper": those were '
+        'measured on real data with the full network and schedule, and are no target here.'
+    )
+    report.table(['', ''], [[key, value] for key, value in notes.items()])
+    report.heading('RD protocol 1 (the layout of Table 2)')
+    report.table(*rd_table(metrics, TABLE_2))
+    report.heading('RD protocol 2: ankles removed from the test pictures (the layout of Table 3)')
+    report.table(*rd_table(metrics_ra, TABLE_3))
+    report.heading('Seeing or guessing: controls on the same pairs')
+    report.table(*control_rows(controls))
+    report.text(READING)
+    report.text(
+        f"2D keypoints: PCK {metrics['pck/PCK']:.1f} % within 0.1 of the person's box height (peak in its box)."
+    )
+    report.heading('Training')
+    curves = read_scalars(root / study.work_dir)
+    losses = [name for name in curves if name.startswith('loss')]
+    panels = {
+        'training loss': losses,
+        'held-out AUC (%)': ['rd/AUC', 'rd/AUC_gap0.1'],
+        'held-out PCK (%)': ['pck/PCK'],
+    }
+    report.figure('curves', curves_figure(curves, panels), 'Loss by iteration, AUC and PCK by epoch')
+    report.heading('Held-out pairs')
+    report.figure(
+        'pairs',
+        png(pair_sheet(study, 24)),
+        'Predicted joints and order: A blue, B orange; green frame: the order is the label, red: it is not.',
+    )
+    report.heading('The world')
+    report.figure('world', png(world_sheet(data_root, 24)), '24 scenes of the training split')
+    if noise is not None:
+        report.heading('How often the perspective rule contradicts true depth')
+        table, plot = noise
+        report.table(['', '%'], [[key, value] for key, value in table.items()])
+        report.figure('label_noise', plot, 'Label noise by camera, posture and distance')
+    report.write()
+    figures = summary(metrics, metrics_ra, controls)
+    write_text_atomic(out / 'report.json', json.dumps(figures, indent=2))
+    return figures
+
+
+def summary(
+    metrics: Mapping[str, float], metrics_ra: Mapping[str, float], controls: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Flat figures of a report: ``p1/...``, ``p2/...`` and ``control/ROW/COLUMN``."""
+    flat = {f'p1/{k}': v for k, v in metrics.items()} | {f'p2/{k}': v for k, v in metrics_ra.items()}
+    for row, values in controls.items():
+        flat |= {f'control/{row}/{column}': value for column, value in values.items()}
+    # json has no nan; a figure that does not exist (a bin with one class) is null.
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A BGR picture as PNG."""
+    return cv2.imencode('.png', picture)[1].tobytes()
+
+
+def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
+    """Tiles of test pairs, spread evenly over the test set."""
+    with open(study.steps.root / study._dump('protocol 1'), 'rb') as file:
+        samples = sorted(pickle.load(file), key=lambda sample: sample['id'])
+    tiles = []
+    for sample in spread(samples, count):
+        truth, pred = sample['gt_instances'], sample['pred_instances']
+        tiles.append(
+            draw_pair(
+                cv2.imread(sample['img_path']),
+                np.asarray(truth['pair_bboxes'])[0],
+                np.asarray(pred['keypoints'])[0],
+                np.asarray(truth['pair_visible'])[0] > 0,
+                float(np.asarray(pred['pair_probs'])[0]),
+                int(np.asarray(truth['depth_label'])[0]),
+            )
+        )
+    return contact_sheet(tiles, columns=6)
+
+
+def world_sheet(data_root: Path, count: int) -> np.ndarray:
+    """Pictures of the training split, spread over the sources."""
+    mcpc = json.loads((data_root / 'mcpc' / 'mcpc_train.json').read_text())
+    images = sorted(mcpc['images'], key=lambda image: (image['source'], image['file_name']))
+    pictures = [cv2.imread(str(data_root / i['source'] / i['file_name'])) for i in spread(images, count)]
+    return contact_sheet([fit_tile(picture, 320, 240) for picture in pictures], columns=6)

@@ -1,0 +1,141 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Train a relative-depth network, test it under every protocol and control, and put the tables side by side.
+
+Everything runs through the command-line tools, as a user would type them; this module only chains them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wsp_mm.apis.steps import Steps
+from wsp_mm.evaluation.controls import PairTable, control_table, load_pairs, load_predictions
+from wsp_mm.evaluation.paper_numbers import RD_COLUMNS
+
+GAPS = (1.0, 0.5, 0.3, 0.1)
+# What is tested: name -> suffix of the config beside the trained one.
+PROTOCOLS = {'protocol 1': '', 'protocol 2 (ankles removed)': '_ra', 'grey picture': '_grey'}
+SLUGS = {'protocol 1': 'p1', 'protocol 2 (ankles removed)': 'p2', 'grey picture': 'grey'}
+
+
+@dataclass
+class RelativeDepthStudy:
+    """One network: its training and its tests.
+
+    Args:
+        steps: the chain that runs and remembers commands.
+        name: prefix of the steps.
+        config: config of the training; its ``_ra`` and ``_grey`` siblings change the test pictures alone.
+        data_root: folder with the sources and ``mcpc/``.
+        work_dir: where the training writes.
+        options: ``--cfg-options`` of training and tests.
+        train_env: environment of the training.
+    """
+
+    steps: Steps
+    name: str
+    config: str
+    data_root: str
+    work_dir: Path
+    options: Sequence[str] = ()
+    train_args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def mcpc_test(self) -> Path:
+        return Path(self.data_root) / 'mcpc' / 'mcpc_test.json'
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.work_dir / 'final.pth'
+
+    def cfg_options(self) -> list[str]:
+        return ['--cfg-options', f'data_root={self.data_root}', *self.options]
+
+    def train(self, depends: str = '') -> float:
+        """Train, going on from the last checkpoint if there is one; returns seconds."""
+        command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume', *self.train_args]
+        return self.steps.run(
+            f'{self.name}-train',
+            command + self.cfg_options(),
+            reads=[Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test],
+            writes=[self.work_dir / 'last_checkpoint'],
+            depends=depends,
+            env=self.env,
+        )
+
+    def last_checkpoint(self) -> Path:
+        return Path((self.steps.root / self.work_dir / 'last_checkpoint').read_text().strip())
+
+    def test(self, protocol: str = 'protocol 1') -> float:
+        """Test the trained network under one of :data:`PROTOCOLS`; returns seconds."""
+        config = self.config.removesuffix('.py') + PROTOCOLS[protocol] + '.py'
+        slug = SLUGS[protocol]
+        checkpoint = self.last_checkpoint()
+        out = self.work_dir / 'test'
+        command = ['tools/test.py', config, checkpoint, '--work-dir', out / slug]
+        command += ['--dump', self._dump(protocol), '--out', self._metrics(protocol), *self.cfg_options()]
+        return self.steps.run(
+            f'{self.name}-test-{slug}',
+            command,
+            reads=[checkpoint, self.mcpc_test],
+            writes=[self._dump(protocol), self._metrics(protocol)],
+            env=self.env,
+        )
+
+    def _dump(self, protocol: str) -> Path:
+        return self.work_dir / 'test' / f'{SLUGS[protocol]}.pkl'
+
+    def _metrics(self, protocol: str) -> Path:
+        return self.work_dir / 'test' / f'{SLUGS[protocol]}.json'
+
+    def metrics(self, protocol: str = 'protocol 1') -> dict[str, float]:
+        """Flat metrics of a test that has run."""
+        return json.loads((self.steps.root / self._metrics(protocol)).read_text())
+
+    def predictions(self, table: PairTable, protocol: str = 'protocol 1') -> tuple[np.ndarray, np.ndarray]:
+        return load_predictions(self.steps.root / self._dump(protocol), table)
+
+    def controls(self, truth_dir: Path | None) -> dict[str, dict[str, float]]:
+        """Control table of the tests that have run (see :mod:`wsp_mm.evaluation.controls`)."""
+        table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
+        ran = [name for name in PROTOCOLS if (self.steps.root / self._dump(name)).is_file()]
+        return control_table(table, {f'network, {name}': self.predictions(table, name) for name in ran})
+
+
+def rd_table(metrics: Mapping[str, float], paper: Mapping[float, Sequence[float]]) -> tuple[list, list[list]]:
+    """Table 2 or 3: header and rows, ours then the paper's in each cell's neighbour."""
+    header = ['scale gap', 'joint pairs', *(f'{c} {who}' for c in RD_COLUMNS for who in ('ours', 'paper'))]
+    rows = []
+    for gap in GAPS:
+        suffix = '' if gap == 1.0 else f'_gap{gap:g}'
+        cells = [
+            value
+            for column, printed in zip(RD_COLUMNS, paper[gap], strict=True)
+            for value in (float(metrics[f'rd/{column}{suffix}']), printed)
+        ]
+        rows.append([f'<= {gap:g}', int(metrics[f'rd/n{suffix}']), *cells])
+    return header, rows
+
+
+CONTROL_COLUMNS = {
+    'auc_gap1': 'AUC, gap <= 1.0',
+    'auc_gap0.1': 'AUC, gap <= 0.1',
+    'acc_gap1': 'Acc, gap <= 1.0',
+    'truth_pairs': 'truth, pairs',
+    'truth_joints': 'truth, joints',
+    'truth_pairs_rule_wrong': 'truth, pairs, rule wrong',
+    'truth_joints_rule_wrong': 'truth, joints, rule wrong',
+}
+
+
+def control_rows(controls: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list]]:
+    """Header and rows of a control table."""
+    columns = [c for c in CONTROL_COLUMNS if any(c in row for row in controls.values())]
+    rows = [[name, *(row.get(c, float('nan')) for c in columns)] for name, row in controls.items()]
+    return ['', *(CONTROL_COLUMNS[c] for c in columns)], rows

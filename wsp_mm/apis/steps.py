@@ -1,0 +1,117 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Chains of commands that can be stopped, resumed and repeated: each step runs once for what it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class StepFailed(RuntimeError):
+    """A command of the chain ended with an error; the message names it and its log."""
+
+
+class Steps:
+    """Runs commands in order and remembers which are done.
+
+    A step is skipped when its command, the files it reads and the text it depends on are those of its last
+    success and everything it wrote is still there.
+
+    Args:
+        folder: where stamps and logs are kept.
+        root: working directory of the commands.
+        echo: called with one line before and after each step.
+    """
+
+    def __init__(self, folder: str | Path, root: str | Path = '.', echo=print) -> None:
+        self.folder, self.root, self.echo = Path(folder), Path(root), echo
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.seconds: dict[str, float] = {}
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        reads: Sequence[str | Path] = (),
+        writes: Sequence[str | Path] = (),
+        depends: str = '',
+        env: Mapping[str, str] | None = None,
+    ) -> float:
+        """Run a Python tool unless it is done.
+
+        Args:
+            command: script and arguments; the interpreter in use is put before it.
+            reads: files whose change asks for the step again.
+            writes: files that must be there afterwards.
+            depends: text whose change asks for the step again (the whole config of a training, say).
+            env: variables added to the environment.
+
+        Returns:
+            Seconds the step took when it last ran.
+
+        Raises:
+            StepFailed: the command failed or left out a file it should have written.
+        """
+        command = [sys.executable, *map(str, command)]
+        stamp = self.folder / f'{name}.stamp.json'
+        key = self._key(command, reads, depends)
+        done = json.loads(stamp.read_text()) if stamp.is_file() else {}
+        if done.get('key') == key and all((self.root / path).exists() for path in writes):
+            self.echo(f'[{name}] up to date')
+            self.seconds[name] = done['seconds']
+            return done['seconds']
+        stamp.unlink(missing_ok=True)
+        self.echo(f'[{name}] {" ".join(command[1:])}')
+        start = time.monotonic()
+        self._call(name, command, env)
+        missing = [str(path) for path in writes if not (self.root / path).exists()]
+        if missing:
+            raise StepFailed(f'{name} ended well but did not write {", ".join(missing)}')
+        seconds = round(time.monotonic() - start, 1)
+        # The key is taken again: a file both read and written belongs to the finished state.
+        partial = stamp.with_suffix('.part')
+        partial.write_text(json.dumps({'key': self._key(command, reads, depends), 'seconds': seconds}))
+        os.replace(partial, stamp)
+        self.echo(f'[{name}] done in {seconds:.0f} s')
+        self.seconds[name] = seconds
+        return seconds
+
+    def _call(self, name: str, command: Sequence[str], env: Mapping[str, str] | None) -> None:
+        log = self.folder / f'{name}.log'
+        with log.open('w') as file:
+            process = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env={**os.environ, **(env or {})},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors='replace',
+            )
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+        if process.wait() != 0:
+            raise StepFailed(f'{name} failed with status {process.returncode}; its output is in {log}')
+
+    def _key(self, command: Sequence[str], reads: Sequence[str | Path], depends: str) -> str:
+        digest = hashlib.sha256(json.dumps([list(command[1:]), depends]).encode())
+        for path in reads:
+            path = self.root / path
+            if not path.is_file():
+                raise StepFailed(f'{path} is missing')
+            stat = path.stat()
+            digest.update(f'{path.name}:{stat.st_size}:{stat.st_mtime_ns};'.encode())
+        return digest.hexdigest()

@@ -1,0 +1,239 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Is everything there that a config's data sets will read? Asked of the config alone, before anything is built.
+
+A data set type that reads more than one COCO-style file adds a function to :data:`NEEDS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsp_mm.datasets.mcpc_builder.files import load_json
+from wsp_mm.datasets.mcpc_builder.records import SOURCES, BadDataError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is missing or broken.
+
+    Attributes:
+        where: dotted name of the data set in the config.
+        path: the file or folder.
+        what: what is wrong with it.
+        kind: 'file', 'folder', 'picture' or 'config'.
+    """
+
+    where: str
+    path: str
+    what: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f'{self.kind} {self.path}: {self.what} [{self.where}]'
+
+
+@dataclass
+class Report:
+    """What :func:`check_config` found.
+
+    Attributes:
+        problems: what has to be mended.
+        looked_at: number of files, folders and pictures that were looked for.
+        unchecked: data sets that could not be checked, and why.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    looked_at: int = 0
+    unchecked: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DatasetFiles:
+    """A data set's entry in a config, its paths put together as MMEngine does.
+
+    Attributes:
+        cfg: the entry.
+        ann_file: None where there is none.
+        prefix: name in ``data_prefix`` -> folder.
+    """
+
+    cfg: Mapping
+    ann_file: Path | None = field(init=False)
+    prefix: dict[str, Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = self.cfg.get('ann_file')
+        self.ann_file = self.path(name) if name else None
+        prefix = self.cfg.get('data_prefix') or {}
+        self.prefix = {key: self.path(value) for key, value in prefix.items() if isinstance(value, str)}
+
+    def path(self, name: str) -> Path:
+        """Relative to ``data_root``, unless it is absolute."""
+        return Path(self.cfg.get('data_root') or '', name)
+
+    def folder(self, key: str) -> Path:
+        """The folder of a prefix; one that the config does not give is the data root itself."""
+        return self.prefix.get(key, self.path(''))
+
+
+def coco_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of a COCO-style file."""
+    for image in load_json(files.ann_file)['images']:
+        yield files.folder('img') / image['file_name']
+
+
+def mcpc_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of an MCPC file: each source has a prefix of its own, by default its name."""
+    folders = {source: files.prefix.get(source, files.path(source)) for source in SOURCES}
+    for image in load_json(files.ann_file)['images']:
+        yield folders[image['source']] / image['file_name']
+
+
+def mpii_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of MMPose's MPII json."""
+    for row in load_json(files.ann_file):
+        yield files.folder('img') / row['image']
+
+
+#: Type of the data set -> function that yields every file, folder or picture that it reads beside ``ann_file``.
+NEEDS: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
+    'MCPCDataset': mcpc_pictures,
+    'MpiiDataset': mpii_pictures,
+    'CocoDataset': coco_pictures,
+    'CrowdPoseDataset': coco_pictures,
+    'PoseTrack18Dataset': coco_pictures,
+}
+
+
+def datasets_of(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
+    """Every data set in the dataloaders of a config, wrapped ones taken out of their wrappers.
+
+    Yields:
+        Dotted name and entry.
+    """
+
+    def walk(where: str, node: object) -> Iterator[tuple[str, Mapping]]:
+        if isinstance(node, (list, tuple)):
+            for i, item in enumerate(node):
+                yield from walk(f'{where}.{i}', item)
+        elif isinstance(node, Mapping):
+            inner = [key for key in ('datasets', 'dataset') if key in node]
+            for key in inner:
+                yield from walk(f'{where}.{key}', node[key])
+            if not inner and 'type' in node:
+                yield where, node
+
+    for name in cfg:
+        loader = cfg[name]
+        if not str(name).endswith('_dataloader') or not loader:
+            continue
+        for i, one in enumerate(loader if isinstance(loader, (list, tuple)) else [loader]):
+            where = f'{name}.{i}' if isinstance(loader, (list, tuple)) else name
+            yield from walk(f'{where}.dataset', one.get('dataset'))
+
+
+def _pick(paths: list[Path], samples: int) -> list[Path]:
+    """So many of them, evenly spread; 0 for all."""
+    if not samples or len(paths) <= samples:
+        return paths
+    return [paths[i * len(paths) // samples] for i in range(samples)]
+
+
+def _missing_pictures(where: str, paths: list[Path], samples: int) -> Iterator[Problem]:
+    """Folders are looked for one and all, since a missing folder is a missing sequence; files as asked."""
+    by_folder: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_folder[os.path.dirname(path)].append(path)
+    missing = {folder for folder in by_folder if not os.path.isdir(folder)}
+    for folder in sorted(missing):
+        yield Problem(where, folder, f'no such folder, it should hold {len(by_folder[folder]):,}', 'folder')
+    rest = [path for path in paths if os.path.dirname(path) not in missing]
+    for path in sorted(set(_pick(rest, samples))):
+        if not os.path.exists(path):
+            yield Problem(where, str(path), 'it is listed, but not there', 'picture')
+
+
+def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> None:
+    """Look for everything that one data set reads.
+
+    Args:
+        where: its dotted name in the config.
+        cfg: its entry.
+        samples: so many of its pictures are looked for, 0 for all.
+        report: told of the outcome.
+    """
+    files, kind = DatasetFiles(cfg), str(cfg.get('type')).rpartition('.')[2]
+    for key in ('ann_file', 'bbox_file'):
+        if not cfg.get(key):
+            continue
+        report.looked_at += 1
+        path = files.path(cfg[key])
+        if not path.is_file():
+            mend = 'build it with tools/dataset_converters/build_mcpc.py' if kind == 'MCPCDataset' else ''
+            what = 'no such file; ' + (mend or 'docs/data.md says where to get it')
+            report.problems.append(Problem(where, str(path), what, 'file'))
+            if key == 'ann_file':
+                return
+    needs = NEEDS.get(kind)
+    if needs is None:
+        if files.ann_file is None or files.ann_file.suffix != '.json':
+            report.unchecked.append(f'{where}: it is not known what a {kind} reads')
+            return
+        needs = coco_pictures
+    try:
+        paths = list(needs(files))
+    except BadDataError as error:
+        report.problems.append(Problem(where, error.file, f'{error.what}. {error.mend}', 'file'))
+        return
+    except (KeyError, TypeError, AttributeError) as error:
+        if kind not in NEEDS:
+            report.unchecked.append(f'{where}: it is not known what a {kind} reads')
+            return
+        what = f'not what a {kind} reads: {type(error).__name__}: {error}'
+        report.problems.append(Problem(where, str(files.ann_file), what, 'file'))
+        return
+    if not paths:
+        report.problems.append(Problem(where, str(files.ann_file), 'it lists no picture', 'file'))
+    report.looked_at += len(_pick(paths, samples))
+    report.problems.extend(_missing_pictures(where, paths, samples))
+
+
+def _evaluator_files(cfg: Mapping) -> Iterator[tuple[str, str]]:
+    """Annotation files that metrics read on their own."""
+    for name in cfg:
+        if not str(name).endswith('_evaluator') or not cfg[name]:
+            continue
+        found = cfg[name] if isinstance(cfg[name], (list, tuple)) else [cfg[name]]
+        for i, metric in enumerate(found):
+            if isinstance(metric, Mapping) and isinstance(metric.get('ann_file'), str):
+                yield f'{name}.{i}.ann_file', metric['ann_file']
+
+
+def check_config(cfg: Mapping, samples: int = 200) -> Report:
+    """Look for every file and folder, and for some or all pictures, of all data sets of a config.
+
+    Args:
+        cfg: the config, a plain dict or MMEngine's.
+        samples: so many pictures of each data set are looked for, 0 for all. Folders are all looked for.
+
+    Returns:
+        What is missing, named once however many dataloaders share it.
+    """
+    report, seen = Report(), set()
+    for where, dataset in datasets_of(cfg):
+        files = DatasetFiles(dataset)
+        key = (str(dataset.get('type')), files.ann_file, str(files.prefix), str(dataset.get('bbox_file')))
+        if key not in seen:
+            seen.add(key)
+            check_dataset(where, dataset, samples, report)
+    if not seen:
+        report.problems.append(Problem('config', '', 'it has no dataloader with a data set', 'config'))
+    for where, path in _evaluator_files(cfg):
+        report.looked_at += 1
+        if not os.path.isfile(path):
+            report.problems.append(Problem(where, path, 'no such file', 'file'))
+    return report

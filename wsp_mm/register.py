@@ -1,0 +1,22 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Everything that wsp_mm adds to MMPose's registries.
+
+Configs name this module in ``custom_imports``; nothing else imports it.
+"""
+
+# isort: off
+import wsp_mm.utils.checkpoint  # one checkpoint loader that never runs a pickle unasked
+import wsp_mm.utils.run_info
+import wsp_mm.codecs.pair_heatmap
+import wsp_mm.datasets.mcpc
+import wsp_mm.datasets.seeding
+import wsp_mm.datasets.transforms.formatting
+import wsp_mm.datasets.transforms.grey_picture
+import wsp_mm.datasets.transforms.pair_geometry
+import wsp_mm.datasets.transforms.remove_ankles
+import wsp_mm.datasets.transforms.sample_person_pair
+import wsp_mm.engine.precision
+import wsp_mm.evaluation.metrics.pair_pck_metric
+import wsp_mm.evaluation.metrics.relative_depth_metric
+import wsp_mm.models.heads.relative_depth_head
+import wsp_mm.models.losses  # noqa: F401

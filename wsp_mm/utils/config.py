@@ -1,0 +1,48 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Configs as every tool loads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
+    """Load a config and apply ``--cfg-options``.
+
+    A config is evaluated before options are merged, so an option ``data_root=...`` would change the variable
+    and none of the data sets made from it. Here it moves every data set that lies at the config's data root:
+    one option points any config at real or synthetic data.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: ``data_root`` given for a config that has no such variable.
+    """
+    from mmengine.config import Config
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no config {path}; `python -m wsp_mm.config_path NAME` finds installed ones')
+    config = Config.fromfile(path)
+    options = dict(cfg_options or {})
+    if 'data_root' in options:
+        if 'data_root' not in config:
+            raise ValueError(f'{path} has no variable data_root, so the option data_root changes nothing')
+        old, new = config.data_root, str(options['data_root'])
+        _replace(config._cfg_dict, 'data_root', old, new if new.endswith('/') or not new else f'{new}/')
+        options['data_root'] = config.data_root
+    config.merge_from_dict(options)
+    return config
+
+
+def _replace(node: Any, key: str, old: Any, new: Any) -> None:
+    """Set ``key`` to ``new`` wherever it is ``old``, at any depth."""
+    if isinstance(node, Mapping):
+        for name in node:
+            if name == key and node[name] == old:
+                node[name] = new
+            else:
+                _replace(node[name], key, old, new)
+    elif isinstance(node, (list, tuple)):
+        for item in node:
+            _replace(item, key, old, new)

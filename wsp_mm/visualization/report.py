@@ -1,0 +1,164 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""A report of tables and figures, as one self-contained html page and as markdown beside its figures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}
+td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f4f4f4;padding:.1em .3em}
+"""
+
+
+def cell(value: object, digits: int = 1) -> str:
+    """Text of one table cell; what is not known is a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return '-'
+    return f'{value:.{digits}f}' if isinstance(value, float) else str(value)
+
+
+class Report:
+    """Collects sections in order, then writes ``report.html`` and ``report.md``.
+
+    Args:
+        title: heading.
+        out: folder; figures go to ``out/figures``.
+    """
+
+    def __init__(self, title: str, out: str | Path) -> None:
+        self.title, self.out = title, Path(out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._html: list[str] = []
+        self._md: list[str] = []
+
+    def heading(self, text: str) -> None:
+        self._html.append(f'<h2>{html.escape(text)}</h2>')
+        self._md.append(f'## {text}')
+
+    def text(self, text: str) -> None:
+        self._html.append(f'<p>{html.escape(text)}</p>')
+        self._md.append(text)
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1) -> None:
+        """A table; floats are rounded to ``digits``, nan and None print as a dash."""
+        cells = [[cell(value, digits) for value in row] for row in rows]
+        head = ''.join(f'<th>{html.escape(name)}</th>' for name in header)
+        body = ''.join(
+            '<tr>' + ''.join(f'<td>{html.escape(value)}</td>' for value in row) + '</tr>' for row in cells
+        )
+        self._html.append(f'<table><tr>{head}</tr>{body}</table>')
+        lines = ['| ' + ' | '.join(row) + ' |' for row in [list(header), ['---'] * len(header), *cells]]
+        self._md.append('\n'.join(lines))
+
+    def figure(self, name: str, png: bytes, caption: str) -> None:
+        """A PNG: embedded in the page, a file for the markdown."""
+        path = self.out / 'figures' / f'{name}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        data = base64.b64encode(png).decode()
+        self._html.append(
+            f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
+            f'<figcaption>{html.escape(caption)}</figcaption></figure>'
+        )
+        self._md.append(f'![{caption}](figures/{name}.png)\n\n*{caption}*')
+
+    def write(self) -> tuple[Path, Path]:
+        """Write both files (each appears whole or not at all) and return their paths."""
+        title = html.escape(self.title)
+        page = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+            f'<style>{STYLE}</style><h1>{title}</h1>{"".join(self._html)}</html>'
+        )
+        paths = self.out / 'report.html', self.out / 'report.md'
+        for path, text in zip(paths, (page, '\n\n'.join([f'# {self.title}', *self._md]) + '\n'), strict=True):
+            write_text_atomic(path, text)
+        return paths
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a text file that is never seen half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.part')
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:
+    """Curves of a training: name -> [(epoch, value), ...], from MMEngine's ``scalars.json`` of every run.
+
+    A resumed training has several runs; where they overlap the later one counts.
+
+    Raises:
+        FileNotFoundError: the folder holds no training.
+    """
+    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+    if not files:
+        raise FileNotFoundError(f'no training log (*/vis_data/scalars.json) in {work_dir}')
+    curves: dict[str, dict[float, float]] = {}
+    for file in files:
+        records = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+        steps = [r for r in records if 'epoch' in r and 'iter' in r]
+        per_epoch = _iterations_per_epoch(steps)
+        for record in records:
+            x = record['iter'] / per_epoch if 'epoch' in record else float(record['step'])
+            for name, value in record.items():
+                if isinstance(value, (int, float)) and name not in ('epoch', 'iter', 'step'):
+                    curves.setdefault(name, {})[x] = float(value)
+    return {name: sorted(points.items()) for name, points in curves.items()}
+
+
+def _iterations_per_epoch(steps: Sequence[Mapping]) -> float:
+    """Read off the log: the first iteration logged in epoch e lies in ((e - 1) n, e n]."""
+    last: dict[int, int] = {}
+    for step in steps:
+        last[step['epoch']] = max(last.get(step['epoch'], 0), step['iter'])
+    return max((iteration / epoch for epoch, iteration in last.items()), default=1.0)
+
+
+def curves_figure(
+    curves: Mapping[str, Sequence[tuple[float, float]]], panels: Mapping[str, Sequence[str]]
+) -> bytes:
+    """Line plots side by side as PNG.
+
+    Args:
+        curves: as :func:`read_scalars` gives them.
+        panels: title -> names of curves; a panel without any is left out.
+
+    Raises:
+        ValueError: no panel has a curve.
+    """
+    from matplotlib.figure import Figure
+
+    panels = {title: [n for n in names if curves.get(n)] for title, names in panels.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    if not panels:
+        raise ValueError(f'none of the curves asked for is there; there are {sorted(curves)}')
+    figure = Figure(figsize=(5.2 * len(panels), 3.4), dpi=110, layout='constrained')
+    for axes, (title, names) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for name in names:
+            x, y = zip(*curves[name], strict=True)
+            axes.plot(x, y, marker='.' if len(x) < 40 else None, label=name)
+        axes.set(title=title, xlabel='epoch')
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    return figure_png(figure)
+
+
+def figure_png(figure) -> bytes:
+    """PNG bytes of a matplotlib figure."""
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    return buffer.getvalue()

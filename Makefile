@@ -9,7 +9,7 @@ ARGS ?=
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
-	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: 4 minutes)'
+	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: only shows that it runs)'
 	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
 	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
 	@echo 'make lint         ruff; make format: let ruff mend'
@@ -21,7 +21,7 @@ quickstart: setup
 	@$(PYTHON_VENV) tools/quickstart.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 ablation: setup
-	@$(PYTHON_VENV) tools/ablation.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+	@$(PYTHON_VENV) tools/ablation.py $(ARGS)
 
 test: setup
 	@$(PYTHON_VENV) -m pytest -m 'not slow' $(PYTEST_ARGS)

@@ -247,7 +247,7 @@ def install() -> None:
     STAMP.unlink(missing_ok=True)
     if (
         not (VENV / 'bin' / 'python').exists()
-        or subprocess.run([python(), '-m', 'pip', '--version']).returncode
+        or subprocess.run([python(), '-m', 'pip', '--version'], capture_output=True).returncode
     ):
         run('virtual environment', [sys.executable, '-m', 'venv', '--clear', str(VENV)])
     pip('torch and build tools', *requirement_args('build'))

@@ -31,7 +31,7 @@ def two_persons(rng):
 
 def test_by_hand():
     codec = PairHeatmapLabel(input_size=(16, 16), heatmap_size=(4, 4), sigma=1.0)
-    # Joint 0: A on cell (1, 2), B not labelled. Joint 1: A on (0, 0), B on (3, 3). Joint 2: B outside of the input.
+    # Joint 0: A on cell (1, 2), B not labelled. Joint 1: A on (0, 0), B on (3, 3). Joint 2: B outside.
     keypoints = np.array([[(4, 8), (0, 0), (8, 8)], [(4, 4), (12, 12), (16, 4)]], float)
     visible = np.array([[1, 1, 1], [0, 1, 1]], np.float32)
     encoded = encode(codec, keypoints, visible, label=0.0)

@@ -171,6 +171,15 @@ def test_bad_files_and_arguments(mcpc_root):
         dataset(mcpc_root, bbox_file='boxes.json')
 
 
+@pytest.mark.parametrize('broken', [False, True])
+def test_a_missing_or_broken_picture_is_named(mcpc_root, pipelines, broken):
+    data = dataset(mcpc_root, pipeline=pipelines[0])
+    path = mcpc_root / 'mpii/images/2.png'
+    path.write_bytes(b'no picture') if broken else path.unlink()
+    with pytest.raises(AssertionError if broken else FileNotFoundError, match=r'mpii/images/2\.png'):
+        data[1]
+
+
 def test_pairs_from_json_to_packed_batch(mcpc_root, pipelines):
     data = dataset(mcpc_root, pipeline=pipelines[0])
     data.set_item_seed(0, 0)

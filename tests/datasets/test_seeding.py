@@ -28,7 +28,7 @@ class Noise(SeededItemsMixin, BaseDataset):
 
     def __init__(self, length=8, **kwargs):
         self.length = length
-        super().__init__(**kwargs)
+        super().__init__(serialize_data=False, **kwargs)
 
     def load_data_list(self):
         return [dict(number=i) for i in range(self.length)]
@@ -214,6 +214,7 @@ def make_runner(root, pipeline, work_dir, num_workers=2, train_cfg=None, sampler
                 ann_file='mcpc/mcpc_train.json',
                 data_root=str(root),
                 pipeline=pipeline,
+                serialize_data=False,  # three pictures; MMEngine collects all garbage after serialising
             ),
         ),
         train_cfg=train_cfg or dict(type='EpochBasedTrainLoop', max_epochs=4),
@@ -291,7 +292,7 @@ def test_the_hook_names_wrappers_that_draw_outside_of_items(caplog):
         def load_data_list(self):
             return [dict()]
 
-    wrapper = Wrapper(pipeline=[lambda results: results])
+    wrapper = Wrapper(pipeline=[lambda results: results], serialize_data=False)
     wrapper.datasets = [Noise()]
 
     class Loop:

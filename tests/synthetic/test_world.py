@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import importlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,15 @@ from wsp_mm.synthetic import world
 from wsp_mm.synthetic.annotations_only import scenes
 from wsp_mm.synthetic.plan import Preset, plan_world
 from wsp_mm.synthetic.record import Scene
-from wsp_mm.synthetic.world import Report, is_done, make_world, picture_path, read_scenes, scene_path
+from wsp_mm.synthetic.world import (
+    Report,
+    is_done,
+    make_world,
+    picture_path,
+    read_scenes,
+    scene_path,
+    verify_world,
+)
 from wsp_mm.synthetic.writers.files import WorldError
 
 PRESET = Preset('test', pictures=40, long_side=96, video=3, test_share=0.25)
@@ -169,3 +179,81 @@ def test_counts_tell_who_was_annotated(make_scene, figure, tmp_path):
 def test_speed_is_told_per_worker():
     assert Report(rendered=60, seconds=5.0, workers=2).images_per_second_per_core == 6
     assert np.isnan(Report().images_per_second_per_core)
+
+
+_HELPER = """
+import os
+import numpy as np
+from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.synthetic.record import Scene
+
+def paint(request):
+    camera = PinholeCamera(np.full(2, 100.0), np.zeros(2))
+    image = np.random.default_rng(request.seed).integers(0, 255, (request.height, request.width, 3), np.uint8)
+    names = ('scene_id', 'source', 'split', 'file_name', 'width', 'height', 'sequence', 'frame')
+    fields = {name: getattr(request, name) for name in names}
+    assert os.environ['OMP_NUM_THREADS'] == '1' or request.seed < 0
+    return image, Scene(**fields, camera=camera, camera_height=1500.0, pitch=0.0, roll=0.0)
+
+def fail(request):
+    if request.scene_id == 3:
+        raise ArithmeticError('3 is unlucky')
+    return paint(request)
+
+def die(request):
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def helper(tmp_path, monkeypatch):
+    """Painters that worker processes can import, too."""
+    folder = tmp_path / 'code'
+    folder.mkdir()
+    (folder / 'painters_of_test_world.py').write_text(_HELPER)
+    monkeypatch.syspath_prepend(folder)
+    return importlib.import_module('painters_of_test_world')
+
+
+def test_workers_make_the_same_bytes_and_one_thread_each(tmp_path, helper, monkeypatch):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    report = make_world(tmp_path / 'two', PRESET, workers=2, generate=helper.paint)
+    assert report.rendered == 40 and 'OMP_NUM_THREADS' not in os.environ
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    make_world(tmp_path / 'none', PRESET, workers=0, generate=helper.paint)
+    assert contents(tmp_path / 'two') == contents(tmp_path / 'none')
+
+
+def test_trouble_in_a_worker_is_told(tmp_path, helper):
+    with pytest.raises(WorldError, match='scene 3 cannot be made: ArithmeticError: 3 is unlucky'):
+        make_world(tmp_path / 'fails', PRESET, workers=1, generate=helper.fail)
+    with pytest.raises(WorldError, match=r'a worker process died.*fewer --workers'):
+        make_world(tmp_path / 'dies', PRESET, workers=1, generate=helper.die)
+    assert not list((tmp_path / 'dies').rglob('*.part'))
+
+
+def test_verify_lists_problems_and_changed_files(tmp_path, generate):
+    checked = []
+
+    def check(scene, request):
+        assert scene.file_name == request.file_name
+        checked.append(scene.scene_id)
+        return ['scene 5: a knee is bent backwards'] if scene.scene_id == 5 else []
+
+    with pytest.raises(WorldError, match=r'40 pictures of the world .* are not there'):
+        verify_world(tmp_path, PRESET, workers=0, generate=generate, check=check)
+    make_world(tmp_path, PRESET, workers=0, generate=generate)
+    problems, count = verify_world(tmp_path, PRESET, workers=0, generate=generate, check=check)
+    assert count == 40 and checked == list(range(40))
+    assert problems == [f'scene 5: a knee is bent backwards (coco/{plan_world(PRESET, 0)[5].file_name})']
+
+    requests = plan_world(PRESET, 0)
+    picture_path(tmp_path, requests[20]).write_bytes(picture_path(tmp_path, requests[21]).read_bytes())
+    path = scene_path(tmp_path, requests[39])
+    path.write_text(path.read_text().replace('"roll":', '"roll":1'))
+    problems, _ = verify_world(tmp_path, PRESET, workers=0, generate=generate, check=check)
+    assert [problem.split()[1] for problem in problems] == ['5:', '20:', '39:']
+    assert str(path) in problems[2]
+    checked.clear()
+    problems, count = verify_world(tmp_path, PRESET, workers=0, count=4, generate=generate, check=check)
+    assert count == 4 and checked == [0, 13, 26, 39] and len(problems) == 1

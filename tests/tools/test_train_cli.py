@@ -226,8 +226,8 @@ def test_launcher_commands(repo, tmp_path):
 
     train = str(repo / 'tools' / 'train.py')
     assert words('dist_train.sh', 'c d.py', '3', '--amp')[:-1] == [
-        '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=3', train, 'c d.py', '--launcher', 'pytorch',
-        '--amp',
+        '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=3',
+        train, 'c d.py', '--launcher', 'pytorch', '--amp',
     ]  # fmt: skip
     several = words(
         'dist_test.sh', 'c.py', 'w.pth', '8', NNODES='2', NODE_RANK='1', MASTER_ADDR='host', PORT='77'
@@ -266,8 +266,8 @@ def test_train_test_resume(processes, start, small, repo, tmp_path):
     assert meta['seed'] == 0
 
     start(
-        'test', config, 'w/epoch_1.pth', '--work-dir', 'w', '--out', 'results/m.json', '--dump', 'p.pkl', *options,
-        processes=processes,
+        'test', config, 'w/epoch_1.pth', '--work-dir', 'w', '--out', 'results/m.json', '--dump', 'p.pkl',
+        *options, processes=processes,
     )  # fmt: skip
     metrics = json.loads((tmp_path / 'results' / 'm.json').read_text())
     assert {'rd/AUC', 'rd/Acc', 'pck/PCK'} <= set(metrics)

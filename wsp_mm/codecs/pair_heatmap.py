@@ -15,6 +15,8 @@ from mmpose.codecs.utils.gaussian_heatmap import generate_unbiased_gaussian_heat
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
+from wsp_mm.codecs.box_cells import box_membership
+
 # Below this a map's value has no usable logarithm.
 _TINY = 1e-12
 
@@ -151,9 +153,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
         maps = heatmaps.float()
         maps = maps.unflatten(1, (2, -1)) if self.person_channels else maps[:, None].expand(-1, 2, -1, -1, -1)
         stride = maps.new_tensor(self.stride.tolist())
-        columns = _cells_in_box(boxes[..., 0::2].float() / stride[0], w)
-        rows = _cells_in_box(boxes[..., 1::2].float() / stride[1], h)
-        in_box = rows[..., :, None] & columns[..., None, :]  # (B, 2, h, w)
+        in_box = box_membership(boxes.float(), self.input_size, (w, h), outside='nearest')  # (B, 2, h, w)
         masked = maps.masked_fill(~in_box[:, :, None], -torch.inf)
         scores, peaks = masked.flatten(-2).max(dim=-1)  # (B, 2, K)
         row, column = peaks // w, peaks % w
@@ -163,25 +163,6 @@ class PairHeatmapLabel(BaseKeypointCodec):
         x = _refine(maps[lines, persons, joints, row], column)
         y = _refine(maps[lines, persons, joints, :, column], row)
         return torch.stack([x, y], dim=-1) * stride, scores
-
-
-def _cells_in_box(edges: Tensor, size: int) -> Tensor:
-    """Which cells' centres lie between two edges.
-
-    Args:
-        edges: (..., 2) lower and upper edge, cells.
-        size: number of cells.
-
-    Returns:
-        (..., size) bool, at least one true.
-    """
-    first, last = edges[..., 0].ceil(), edges[..., 1].floor()
-    nearest = edges.mean(dim=-1).round()
-    empty = first > last
-    first = torch.where(empty, nearest, first).clamp(0, size - 1)
-    last = torch.where(empty, nearest, last).clamp(0, size - 1)
-    cell = torch.arange(size, device=edges.device)
-    return (cell >= first[..., None]) & (cell <= last[..., None])
 
 
 def _refine(profile: Tensor, peak: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ N persons of one picture, K = 16 joints (``mcpc16``: MPII's joints and order), c
 
 from __future__ import annotations
 
+import gc
 import json
 import os.path as osp
 from collections.abc import Mapping
@@ -257,11 +258,17 @@ def _read(path: str, keys: tuple[str, ...]) -> dict:
     """The json, which must have ``keys``."""
     if not osp.isfile(path):
         raise FileNotFoundError(f'no MCPC annotations at {path}: set data_root and ann_file, or {_BUILDER}')
+    # The collector would look through millions of new lists again and again, and half the time is its.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with open(path, encoding='utf-8') as file:
             content = json.load(file)
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is not valid json: {error}') from None
+    finally:
+        if collecting:
+            gc.enable()
     for key in keys:
         if not isinstance(content, dict) or key not in content:
             raise KeyError(f'{path} has no {key!r}, so it is no MCPC json; {_BUILDER}')

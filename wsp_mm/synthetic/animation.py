@@ -7,57 +7,63 @@ from dataclasses import replace
 
 import numpy as np
 
-from .poses import LOWER, SWITCHES, UPPER, WALKS, Pose, column, walk
+from .poses import DOFS, LOWER, UPPER, Pose, column
 
-# Steps a second, of one leg.
-_CADENCE = {'Running': 1.35}
 _KEY_SECONDS = 0.9
-# How far the variations stray, degrees or shares, for what moves while somebody acts on the spot.
-_ARM = {'arm_elev': 14, 'arm_azim': 12, 'arm_twist': 10, 'elbow': 16, 'wrist': 12, 'pronation': 14}
-_HAND = {'hand_x': 0.015, 'hand_y': 0.02, 'hand_z': 0.02}
-_TRUNK = {'spine_flex': 3, 'spine_side': 2.5, 'spine_twist': 6, 'neck_flex': 6, 'neck_side': 4, 'neck_twist': 16, 'root_roll': 1}
-
-
-def _spread() -> np.ndarray:
-    spread = np.zeros(len(LOWER))
-    for name, value in _TRUNK.items():
-        spread[column(name)] = value
-    for side in ('left', 'right'):
-        for name, value in (_ARM | _HAND).items():
-            spread[column(f'{side}_{name}')] = value
-    return spread
-
-
-_SPREAD = _spread()
-assert not _SPREAD[SWITCHES].any()
-
-
-def _gait(pose: Pose, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Phase at the start, stride, lift and swing of a walker."""
-    if pose.action == 'Running':
-        return rng.uniform(0, 2 * np.pi), rng.uniform(0.36, 0.48), 0.4, 38.0
-    return rng.uniform(0, 2 * np.pi), rng.uniform(0.22, 0.34), 0.12, 22.0
-
-
-def walking_speed(pose: Pose) -> float:
-    """m/s over the ground; 0 for who does not walk."""
-    if pose.action not in WALKS:
-        return 0.0
-    return 2.6 if pose.action == 'Running' else 1.0
+# How far the variations stray, degrees or m; what is not named here stays as it is.
+_TRUNK = {
+    'spine_flex': 3,
+    'spine_side': 2.5,
+    'spine_twist': 6,
+    'neck_flex': 6,
+    'neck_side': 4,
+    'neck_twist': 16,
+}
+_ARM = {
+    'arm_elev': 14, 'arm_azim': 12, 'arm_twist': 10, 'elbow': 16, 'wrist': 12, 'pronation': 14, 'hand_x': 0.015,
+    'hand_y': 0.02, 'hand_z': 0.02,
+}  # fmt: skip
+_SPREAD = np.zeros(len(DOFS))
+for _name, _value in _TRUNK.items():
+    _SPREAD[column(_name)] = _value
+for _side in ('left', 'right'):
+    for _name, _value in _ARM.items():
+        _SPREAD[column(f'{_side}_{_name}')] = _value
 
 
 def pose_at(pose: Pose, time: float, rng: np.random.Generator) -> Pose:
-    """The pose ``time`` seconds later. ``rng`` must be fresh and the same for every time of one person.
+    """The pose ``time`` seconds later; the pose itself at 0.
 
-    At time 0 it is the pose itself.
+    Args:
+        pose: at the start. time: s, not negative. rng: fresh, and the same for every time of one person.
+
+    Raises:
+        ValueError: negative time.
     """
+    if time < 0:
+        raise ValueError(f'time must not be negative, got {time} s')
     if time == 0:
         return pose
-    values = pose.values.copy()
     k = time / _KEY_SECONDS
-    keys = rng.normal(0, 1, (int(k) + 2, len(values))) * _SPREAD
+    keys = rng.normal(0, 1, (int(k) + 2, len(DOFS))) * _SPREAD
     keys[0] = 0
     i, f = int(k), k - int(k)
     f = f * f * (3 - 2 * f)
-    values += (1 - f) * keys[i] + f * keys[i + 1]
-    return replace(pose, values=np.clip(values, LOWER, UPPER))
+    strayed = (1 - f) * keys[i] + f * keys[i + 1]
+    values = pose.values + strayed * (0.3 if pose.gait else 1.0)
+    gait = pose.gait
+    if gait is not None:
+        gait = replace(gait, phase=gait.phase + 2 * np.pi * gait.cadence * time)
+        # What the gait moves goes on from where it was: the pose may have been drawn with more than the gait.
+        before, after = pose.gait.values(), gait.values()
+        for name, value in after.items():
+            c = column(name)
+            values[c] = (
+                value if name.endswith(('foot_y', 'foot_z', 'foot_pitch')) else values[c] + value - before[name]
+            )
+    return replace(pose, values=np.clip(values, LOWER, UPPER), gait=gait)
+
+
+def walking_speed(pose: Pose, stature: float) -> float:
+    """m/s over the ground of somebody of that height (m); 0 for who does not walk."""
+    return pose.gait.speed(stature) if pose.gait else 0.0

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The body that everybody in the embedded world has: anny's mesh and rig, and what we know about their parts.
 
-Frames. A body stands in its *body frame*: metres, z up, facing -y, its own left at +x, the pelvis at the origin.
+Frames. A body stands in its *body frame*: metres, z up, facing -y, its own left at +x, the pelvis at the
+origin.
 B bodies, V vertices, F faces, N bones.
 """
 
@@ -9,19 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import anny
 import numpy as np
 import torch
-from anny.face_segmentation import get_face_segmentation_mask
-from anny.keypoints import KeypointsRegressor
 
 from .mesh_reduction import collapse_short_edges
+
+if TYPE_CHECKING:
+    from anny import Anny
 
 # Part of the body that a face belongs to, from the bone that moves it most.
 PARTS = (
     'head', 'neck', 'torso', 'pelvis', 'left_upper_arm', 'right_upper_arm', 'left_forearm', 'right_forearm',
-    'left_hand', 'right_hand', 'left_thigh', 'right_thigh', 'left_shin', 'right_shin', 'left_foot', 'right_foot',
+    'left_hand', 'right_hand', 'left_thigh', 'right_thigh', 'left_shin', 'right_shin', 'left_foot',
+    'right_foot',
 )  # fmt: skip
 PART_INDEX = {name: i for i, name in enumerate(PARTS)}
 
@@ -58,7 +61,7 @@ def part_of_bone(bone: str) -> int:
 _FINEST = 0.008
 
 
-def _with_vertices(full: anny.Anny, keep: torch.Tensor, faces: torch.Tensor) -> anny.Anny:
+def _with_vertices(full: Anny, keep: torch.Tensor, faces: torch.Tensor) -> Anny:
     """anny with only some of its vertices."""
     data = replace(
         full.to_model_data(),
@@ -71,12 +74,16 @@ def _with_vertices(full: anny.Anny, keep: torch.Tensor, faces: torch.Tensor) -> 
         vertex_bone_indices=full.vertex_bone_indices[keep],
         base_mesh_vertex_indices=full.base_mesh_vertex_indices[keep],
     )
-    return anny.Anny.from_model_data(
-        data,
-        pose_parameterization='local-ref',
-        bone_orientation=full.bone_orientation,
-        root_identity_orientation=full.root_identity_orientation,
-    ).eval()
+    return (
+        type(full)
+        .from_model_data(
+            data,
+            pose_parameterization='local-ref',
+            bone_orientation=full.bone_orientation,
+            root_identity_orientation=full.root_identity_orientation,
+        )
+        .eval()
+    )
 
 
 @dataclass
@@ -120,6 +127,14 @@ class BodyModel:
     """
 
     def __init__(self) -> None:
+        # Warp is told to be quiet before anny starts it.
+        import warp as wp
+
+        wp.config.quiet = True
+        import anny
+        from anny.face_segmentation import get_face_segmentation_mask
+        from anny.keypoints import KeypointsRegressor
+
         full = anny.Anny().to(torch.float32).eval()
         self.bones = list(full.bone_labels)
         self.parents = np.asarray(full.bone_parents)
@@ -134,11 +149,14 @@ class BodyModel:
         inner = get_face_segmentation_mask(full, _INNER).numpy()
         eye = get_face_segmentation_mask(full, ['eye_front.L', 'eye_front.R']).numpy()[~inner]
         faces = full.faces.numpy()[~inner]
-        # Eyeballs keep their faces: a label of their own, and one a vertex, so that no edge joins two equal ones.
+        # Eyeballs keep their faces: a label of their own, and one a vertex, so that no edge joins two equal
+        # ones.
         labels = vertex_part.copy()
         eye_vertices = np.unique(faces[eye])
         labels[eye_vertices] = len(PARTS) + np.arange(len(eye_vertices))
-        faces, source = collapse_short_edges(full.template_vertices.numpy().astype(np.float64), faces, labels, _FINEST)
+        faces, source = collapse_short_edges(
+            full.template_vertices.numpy().astype(np.float64), faces, labels, _FINEST
+        )
 
         coco = KeypointsRegressor.coco(full)
         regressor = coco.regression_weights.numpy().astype(np.float64)
@@ -155,7 +173,9 @@ class BodyModel:
         # A face on a border goes with the majority of its corners, a three-way tie with the first.
         parts = self.vertex_part[self.faces]
         self.face_part = np.where(parts[:, 1] == parts[:, 2], parts[:, 1], parts[:, 0]).astype(np.int32)
-        self.model = _with_vertices(full, torch.from_numpy(np.flatnonzero(keep)), torch.from_numpy(self.faces).long())
+        self.model = _with_vertices(
+            full, torch.from_numpy(np.flatnonzero(keep)), torch.from_numpy(self.faces).long()
+        )
         self._edge_matrix = self._vertex_face_matrix()
 
     @property
@@ -202,7 +222,8 @@ class BodyModel:
 
         Args:
             shapes: B bodies.
-            rotations: (B, N, 3, 3) rotation of each bone relative to its parent, in the axes of the body frame at the
+            rotations: (B, N, 3, 3) rotation of each bone relative to its parent, in the axes of the body frame
+                at the
                 reference pose (anny's ``local-ref``); the root's is the pelvis' orientation.
 
         Returns:

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What people wear: garments and hair on the canonical body (arms hanging, 1.65 m), as rows that the renderer reads.
+"""What people wear: garments and hair on the canonical body (arms hanging, 1.65 m), as rows that the renderer
+reads.
 
 Garments end at heights of the canonical body, so that a short sleeve is a short sleeve in every pose.
 """
@@ -7,7 +8,6 @@ Garments end at heights of the canonical body, so that a short sleeve is a short
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from .textures import TEXTURE_COLUMNS, cloth_color, hsv, sample_cloth, sample_pl
 
 # Columns of a person's row; kernels.person_color reads them by number.
 COLUMNS = (
-    'first_texture', 'shoulder', 'wrist', 'hip', 'ankle', 'sleeve', 'leg', 'hem', 'neckline', 'neck_narrow', 'shoe',
-    'neck_depth', 'sock', 'sleeveless', 'head_y', 'head_z', 'hair', 'hairline', 'hair_end', 'seed', 'beard', 'sole',
+    'first_texture', 'shoulder', 'wrist', 'hip', 'ankle', 'sleeve', 'leg', 'hem', 'neckline', 'neck_narrow',
+    'shoe',
+    'neck_depth', 'sock', 'sleeveless', 'head_y', 'head_z', 'hair', 'hairline', 'hair_end', 'seed', 'beard',
+    'sole',
     'sole_tone', 'buttons', 'belt', 'eye_x', 'eye_z',
 )  # fmt: skip
 SLOTS = ('skin', 'hair', 'top', 'bottom', 'shoes', 'socks')
@@ -30,7 +32,8 @@ _HAIR_STYLES = (0, 1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Canon:
-    """The canonical body: ``points`` (V, 3) m, pelvis at the origin; ``axes`` (parts, 3): x, y of the limb's axis and the radius
+    """The canonical body: ``points`` (V, 3) m, pelvis at the origin; ``axes`` (parts, 3): x, y of the limb's
+    axis and the radius
     that turns an angle about it into metres of cloth; ``marks``: heights of landmarks."""
 
     points: np.ndarray
@@ -60,7 +63,14 @@ def _make_canon(body: BodyModel) -> Canon:
     at = {name: heads[i] for name, i in body.index.items()}
     axes = np.zeros((len(PARTS), 3))
     axes[:, 2] = 0.13
-    bones = {'upper_arm': 'upperarm01', 'forearm': 'lowerarm01', 'hand': 'wrist', 'thigh': 'upperleg01', 'shin': 'lowerleg01', 'foot': 'foot'}  # fmt: skip
+    bones = {
+        'upper_arm': 'upperarm01',
+        'forearm': 'lowerarm01',
+        'hand': 'wrist',
+        'thigh': 'upperleg01',
+        'shin': 'lowerleg01',
+        'foot': 'foot',
+    }
     radius = {'upper_arm': 0.05, 'forearm': 0.045, 'hand': 0.04, 'thigh': 0.085, 'shin': 0.065, 'foot': 0.06}
     for side, tag in (('left', 'L'), ('right', 'R')):
         for part, bone in bones.items():
@@ -69,7 +79,8 @@ def _make_canon(body: BodyModel) -> Canon:
     eye = at['eye.L']
     marks = {
         'shoulder': at['upperarm01.L'][2], 'wrist': at['wrist.L'][2], 'hip': at['upperleg01.L'][2],
-        'ankle': at['foot.L'][2], 'neck': at['neck01'][2], 'waist': at['spine03'][2], 'crotch': at['root'][2] - 0.09,
+        'ankle': at['foot.L'][2], 'neck': at['neck01'][2], 'waist': at['spine03'][2],
+        'crotch': at['root'][2] - 0.09,
         'eye_x': eye[0], 'eye_y': eye[1], 'eye_z': eye[2], 'sole': points[:, 2].min(),
     }  # fmt: skip
     return Canon(points, axes, {k: float(v) for k, v in marks.items()})
@@ -122,7 +133,11 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
 
     # Top: sleeves, hem, neckline.
     k = rng.random()
-    row['sleeve'] = rng.uniform(0.22, 0.42) if k < 0.45 else (rng.uniform(0.9, 1.02) if k < 0.88 else rng.uniform(0.45, 0.85))
+    row['sleeve'] = (
+        rng.uniform(0.22, 0.42)
+        if k < 0.45
+        else (rng.uniform(0.9, 1.02) if k < 0.88 else rng.uniform(0.45, 0.85))
+    )
     if k > 0.93:
         row['sleeve'], row['sleeveless'] = -1.0, 1.0
     row['hem'] = m['waist'] - rng.uniform(0.02, 0.20)
@@ -134,7 +149,11 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
 
     # Bottom: trousers, shorts; a dress is a top that reaches down over short or no trousers.
     k = rng.random()
-    row['leg'] = rng.uniform(0.93, 1.05) if k < 0.66 else (rng.uniform(0.3, 0.55) if k < 0.92 else rng.uniform(0.55, 0.85))
+    row['leg'] = (
+        rng.uniform(0.93, 1.05)
+        if k < 0.66
+        else (rng.uniform(0.3, 0.55) if k < 0.92 else rng.uniform(0.55, 0.85))
+    )
     dress = female and rng.random() < 0.22
     if dress:
         row['hem'] = m['crotch'] - rng.uniform(0.08, 0.33)
@@ -151,9 +170,15 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
         row['sole'] = -9.0
 
     # Hair.
-    weights = np.array([0.02, 0.15, 0.1, 0.33, 0.34, 0.06]) if female else np.array([0.12, 0.42, 0.28, 0.07, 0.02, 0.09])
+    weights = (
+        np.array([0.02, 0.15, 0.1, 0.33, 0.34, 0.06])
+        if female
+        else np.array([0.12, 0.42, 0.28, 0.07, 0.02, 0.09])
+    )
     row['hair'] = float(rng.choice(_HAIR_STYLES, p=weights / weights.sum()))
-    row['hairline'] = rng.uniform(0.052, 0.075) + (0 if female else np.clip((age - 40) / 400, 0, 0.05) * rng.random())
+    row['hairline'] = rng.uniform(0.052, 0.075) + (
+        0 if female else np.clip((age - 40) / 400, 0, 0.05) * rng.random()
+    )
     row['hair_end'] = {3: rng.uniform(-0.2, -0.1), 4: rng.uniform(-0.42, -0.25)}.get(int(row['hair']), -0.1)
     row['beard'] = float(not female and age > 20 and rng.random() < 0.3)
 
@@ -172,18 +197,37 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
     textures = [sample_plain(rng, skin, 0.04), sample_plain(rng, hair, 0.35), top, bottom, shoes, socks]
     loose = rng.uniform(0.005, 0.02, 2)
     thick = 0.012 + 0.016 * rng.random()
-    thickness = np.array([0, thick if row['hair'] else 0, loose[0], loose[1], 0.006 if row['shoe'] > -1 else 0, 0.002])
+    thickness = np.array(
+        [0, thick if row['hair'] else 0, loose[0], loose[1], 0.006 if row['shoe'] > -1 else 0, 0.002]
+    )
     encoded = np.stack([texture.encode() for texture in textures])
     assert encoded.shape == (len(SLOTS), TEXTURE_COLUMNS)
     return Outfit(np.array([row[name] for name in COLUMNS], np.float32), encoded, thickness)
+
+
+def dress(outfit: Outfit, body: BodyModel, skin: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Surface (V, 3) and normals (V, 3) of one body with its clothes, shoes and hair.
+
+    Args:
+        outfit: what it wears. body: the model. skin: (V, 3) m. scale: stature / 1.7 m.
+    """
+    normals = body.vertex_normals(skin)
+    surface = skin + normals * (thickness_of(outfit, body) * scale)[:, None]
+    if outfit.row[COLUMNS.index('shoe')] > -1:
+        # A shoe has no toes.
+        for vertices, smooth in _foot_smoothing(body):
+            surface[vertices] = smooth @ surface[vertices]
+            flat = smooth @ normals[vertices]
+            normals[vertices] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    return surface, normals
 
 
 def thickness_of(outfit: Outfit, body: BodyModel) -> np.ndarray:
     """How far (V,) m the clothes and the hair stand off each vertex of the skin."""
     canon = canonical_body(body)
     row = dict(zip(COLUMNS, outfit.row.tolist(), strict=True))
-    parts = _vertex_masks(id(body), body)
-    z, y = canon.points[:, 2], canon.points[:, 1]
+    parts = _vertex_masks(body)
+    y, z = canon.points[:, 1], canon.points[:, 2]
     slot = np.zeros(len(z), dtype=int)
     arm_t = (row['shoulder'] - z) / (row['shoulder'] - row['wrist'])
     leg_t = (row['hip'] - z) / (row['hip'] - row['ankle'])
@@ -196,26 +240,52 @@ def thickness_of(outfit: Outfit, body: BodyModel) -> np.ndarray:
     slot[parts['lower_leg'] & (z < row['shoe'])] = 4
     up = z - row['head_z']
     back = y - row['head_y']
-    if row['hair']:
-        slot[parts['head'] & (up > row['hairline'] - 0.95 * np.maximum(back + 0.015, 0)) & ~((up < 0) & (back < 0.02))] = 1
     amount = outfit.thickness[slot]
-    # One smoothing over the mesh takes the step out of hair and hems.
-    return np.where(slot == 1, amount * np.clip((up - row['hairline'] + 0.95 * np.maximum(back, 0)) * 25 + 0.3, 0, 1), amount)
+    if row['hair']:
+        over = up - row['hairline'] + 0.95 * np.maximum(back + 0.015, 0)
+        hair = parts['head'] & (over > 0) & ~((up < 0) & (back < 0.02))
+        # Thin at the hairline, so that it has no edge.
+        amount = np.where(hair, outfit.thickness[1] * np.clip(over * 25 + 0.3, 0, 1), amount)
+    return amount
 
 
-@lru_cache(maxsize=4)
-def _masks_key(key: int) -> dict:
-    return {}
+_masks: dict[int, dict[str, np.ndarray]] = {}
+_feet: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
 
 
-def _vertex_masks(key: int, body: BodyModel) -> dict[str, np.ndarray]:
-    masks = _masks_key(key)
-    if not masks:
-        part = body.vertex_part
-        names = np.array(PARTS)[part]
-        masks['arm'] = np.char.endswith(names, 'arm')
-        masks['trunk'] = np.isin(names, ['torso', 'neck'])
-        masks['lower'] = np.isin(names, ['pelvis']) | np.char.endswith(names, 'thigh') | np.char.endswith(names, 'shin')
-        masks['lower_leg'] = np.char.endswith(names, 'shin') | np.char.endswith(names, 'foot')
-        masks['head'] = names == 'head'
-    return masks
+def _vertex_masks(body: BodyModel) -> dict[str, np.ndarray]:
+    if id(body) not in _masks:
+        names = np.array(PARTS)[body.vertex_part]
+        shin = np.char.endswith(names, 'shin')
+        _masks[id(body)] = {
+            'arm': np.char.endswith(names, 'arm'),
+            'trunk': np.isin(names, ['torso', 'neck']),
+            'lower': (names == 'pelvis') | np.char.endswith(names, 'thigh') | shin,
+            'lower_leg': shin | np.char.endswith(names, 'foot'),
+            'head': names == 'head',
+        }
+    return _masks[id(body)]
+
+
+def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each foot its vertices (n,) and the matrix (n, n) that evens them out; the ankle's rim stays where it
+    is.
+    """
+    if id(body) not in _feet:
+        _feet[id(body)] = []
+        for part in ('left_foot', 'right_foot'):
+            vertices = np.flatnonzero((body.vertex_part == PART_INDEX[part]) & body.on_surface)
+            local = np.full(body.num_vertices, -1)
+            local[vertices] = np.arange(len(vertices))
+            links = np.zeros((len(vertices), len(vertices)))
+            rim = np.zeros(len(vertices), dtype=bool)
+            for k in range(3):
+                a, b = local[body.faces[:, k]], local[body.faces[:, (k + 1) % 3]]
+                inside = (a >= 0) & (b >= 0)
+                links[a[inside], b[inside]] = links[b[inside], a[inside]] = 1
+                rim[a[(a >= 0) & (b < 0)]] = True
+                rim[b[(b >= 0) & (a < 0)]] = True
+            step = 0.5 * np.eye(len(vertices)) + 0.5 * links / np.maximum(links.sum(axis=1, keepdims=True), 1)
+            step[rim] = np.eye(len(vertices))[rim]
+            _feet[id(body)].append((vertices, np.linalg.matrix_power(step, steps)))
+    return _feet[id(body)]

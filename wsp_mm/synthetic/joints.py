@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it without hiding it.
+"""Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it without hiding
+it.
 
-One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'), from bone heads
+One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'), from bone
+heads
 ('bone', their mean), from other joints ('mean'), or from the vertex that lies furthest up the head ('crown').
 """
 
@@ -24,7 +26,8 @@ class Joint:
 
     Attributes:
         source: 'keypoint', 'bone', 'mean' or 'crown'. names: what of.
-        parts: of the body it lies in, without side for paired parts: only their surface may lie before a visible joint.
+        parts: of the body it lies in, without side for paired parts: only their surface may lie before a
+            visible joint.
         depth: m for a body of 1.7 m: the most that surface may lie before it.
     """
 
@@ -34,7 +37,9 @@ class Joint:
     depth: float
 
 
-def _paired(name: str, source: str, names: tuple[str, ...], parts: tuple[str, ...], depth: float) -> dict[str, Joint]:
+def _paired(
+    name: str, source: str, names: tuple[str, ...], parts: tuple[str, ...], depth: float
+) -> dict[str, Joint]:
     tags = {'left': 'L', 'right': 'R'}
     return {
         f'{side}_{name}': Joint(
@@ -103,13 +108,17 @@ def regress_joints(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> 
 
 
 def _crown(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """Top of the head: the furthest vertex from the neck along the line from there to between the eyes and the nape."""
+    """Top of the head: the furthest vertex from the neck along the line from there to between the eyes and the
+    nape.
+    """
     base = heads[:, body.index['neck03']]
     eyes = heads[:, [body.index['eye.L'], body.index['eye.R']]].mean(axis=1)
     head = vertices[:, body.vertex_part == PART_INDEX['head']]
     up = head.mean(axis=1) - base
     # The mean of the head's vertices leans towards the dense face: pull it back over the spine.
-    up = up - 0.55 * ((eyes - base) - ((eyes - base) * up).sum(1, keepdims=True) / (up**2).sum(1, keepdims=True) * up)
+    up = up - 0.55 * (
+        (eyes - base) - ((eyes - base) * up).sum(1, keepdims=True) / (up**2).sum(1, keepdims=True) * up
+    )
     up /= np.linalg.norm(up, axis=1, keepdims=True)
     reach = np.einsum('bvd,bd->bv', head - base[:, None], up)
     return head[np.arange(len(head)), reach.argmax(axis=1)]

@@ -1,8 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""From a pose's numbers to the rotation of every bone: spine and free limbs by angles, planted feet and hands that
+"""From a pose's numbers to the rotation of every bone: spine and free limbs by angles, planted feet and hands
+that
 touch something by two-bone inverse kinematics.
 
-B bodies, N bones. Frames and units as in :mod:`wsp_mm.synthetic.body`; G of a bone is its rotation from the reference
+B bodies, N bones. Frames and units as in :mod:`wsp_mm.synthetic.body`; G of a bone is its rotation from the
+reference
 pose to the posed body, in the body frame.
 """
 
@@ -16,6 +18,8 @@ from .poses import HAND_TARGETS, column
 _DOWN, _FORWARD, _LEFT = np.array([0, 0, -1.0]), np.array([0, -1.0, 0]), np.array([1.0, 0, 0])
 _X, _Y, _Z = np.eye(3)
 MAX_DORSIFLEXION = 35.0
+_HEEL = 0.045  # m for 1.7 m of height, from the ankle back to where the heel rolls
+_KNEE_RADIUS = 0.062  # m for 1.7 m of height, with trousers
 # A leg or an arm is never quite straight: the knee's direction would be undefined.
 _MAX_REACH = 0.9985
 
@@ -65,7 +69,9 @@ def _two_bones(vector: np.ndarray, first: np.ndarray, second: np.ndarray, pole: 
 
 
 class PoseSolver:
-    """Solves B poses for B shapes. One object per batch; :meth:`solve` returns the rotations for ``BodyModel.skin``."""
+    """Solves B poses for B shapes. One object per batch; :meth:`solve` returns the rotations for
+    ``BodyModel.skin``.
+    """
 
     def __init__(self, body: BodyModel, shapes: Shapes, poses: np.ndarray) -> None:
         self.body, self.shapes, self.poses = body, shapes, np.asarray(poses, dtype=np.float64)
@@ -144,14 +150,8 @@ class PoseSolver:
         fk = self._p(f'{side}_leg_fk') > 0.5
 
         # By angles, relative to the pelvis.
-        pelvis = self.G[:, self.body.index['root']]
-        swing = (
-            rotation(_X, -self._p(f'{side}_hip_flex'))
-            @ rotation(_Y, -sign * self._p(f'{side}_hip_abd'))
-            @ rotation(_Z, sign * self._p(f'{side}_hip_rot'))
-        )
-        fk_upper = _apply(pelvis @ swing, _DOWN)
-        fk_hinge = _apply(pelvis @ swing, _LEFT)
+        swing = self._swing(side)
+        fk_upper, fk_hinge = _apply(swing, _DOWN), _apply(swing, _LEFT)
         fk_lower = _apply(rotation(unit(fk_hinge), self._p(f'{side}_knee')), fk_upper)
 
         # Planted: the ball of the foot is put somewhere, the ankle follows from the foot, the knee from both.
@@ -169,7 +169,9 @@ class PoseSolver:
             hinge = _apply(rotation(u, -knee_out), hinge)
             ik_upper, ik_lower = _two_bones(vector, first, second, np.cross(u, hinge))
             # A shin that leans further over the foot than an ankle allows lifts the heel.
-            lean = np.rad2deg(np.arctan2(-(ik_lower * _apply(rotation(_Z, yaw), _FORWARD)).sum(1), -ik_lower[:, 2]))
+            lean = np.rad2deg(
+                np.arctan2(-(ik_lower * _apply(rotation(_Z, yaw), _FORWARD)).sum(1), -ik_lower[:, 2])
+            )
             excess = lean - pitch - MAX_DORSIFLEXION
             if (excess <= 0.1).all():
                 break
@@ -179,7 +181,9 @@ class PoseSolver:
         lower = np.where(fk[:, None], fk_lower, ik_lower)
         hinge = np.where(fk[:, None], fk_hinge, hinge)
         ref_hinge = np.broadcast_to(_LEFT, upper.shape)
-        self.G[:, self.body.index[thigh]] = _frame(upper, hinge) @ np.swapaxes(_frame(ref_thigh, ref_hinge), 1, 2)
+        self.G[:, self.body.index[thigh]] = _frame(upper, hinge) @ np.swapaxes(
+            _frame(ref_thigh, ref_hinge), 1, 2
+        )
         self._follow(f'upperleg02.{tag}')
         self._place(shin, _frame(lower, hinge) @ np.swapaxes(_frame(ref_shin, ref_hinge), 1, 2))
         self._follow(f'lowerleg02.{tag}')
@@ -192,13 +196,34 @@ class PoseSolver:
             if bone.startswith('toe') and bone.endswith(tag):
                 self._place(bone, toes)
 
+    def _swing(self, side: str) -> np.ndarray:
+        """Orientation (B, 3, 3) of a free leg's thigh."""
+        sign = 1.0 if side == 'left' else -1.0
+        return (
+            self.G[:, self.body.index['root']]
+            @ rotation(_X, -self._p(f'{side}_hip_flex'))
+            @ rotation(_Y, -sign * self._p(f'{side}_hip_abd'))
+            @ rotation(_Z, sign * self._p(f'{side}_hip_rot'))
+        )
+
     def _ball(self, side: str) -> tuple[np.ndarray, np.ndarray]:
-        """Where the ball of the foot is wanted (B, 3), and its offset from the ankle in the reference pose (B, 3)."""
+        """Where the ball of the foot is wanted (B, 3), and its offset from the ankle in the reference pose (B,
+        3).
+        """
         tag, sign = ('L', 1.0) if side == 'left' else ('R', -1.0)
         hip, knee, ankle = (self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot'))
         ref_ball = self._ref(f'toe2-1.{tag}')
         length = np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)
-        ground = hip[:, 2] - self._p('hip_height') * (hip[:, 2] - self.shapes.sole)
+        # A straight leg of reference feet is 1; the reference pose's own legs are a little apart.
+        ground = hip[:, 2] - self._p('hip_height') * (length + ankle[:, 2] - self.shapes.sole)
+        # Beside a knee that kneels, the ground is where that knee is.
+        other = 'right' if side == 'left' else 'left'
+        thigh = np.linalg.norm(knee - hip, axis=1)
+        kneeling = hip[:, 2] + thigh * _apply(self._swing(other), _DOWN)[:, 2] - _KNEE_RADIUS * self.size[:, 0]
+        ground = np.where(self._p(f'{other}_leg_fk') > 0.5, kneeling, ground)
+        # The ball is the pivot of a lifted heel; toes that are up turn about the heel instead.
+        toes_up = np.sin(np.deg2rad(np.maximum(-self._p(f'{side}_foot_pitch'), 0)))
+        ground = ground + toes_up * (np.abs(ref_ball - ankle)[:, 1] + _HEEL * self.size[:, 0])
         ball = np.stack(
             [
                 ref_ball[:, 0] * 0.6 + sign * self._p(f'{side}_foot_x') * length,
@@ -214,7 +239,9 @@ class PoseSolver:
         needed = np.zeros(len(self.poses))
         for side, tag, sign in (('left', 'L', 1.0), ('right', 'R', -1.0)):
             ball, offset = self._ball(side)
-            turn = rotation(_Z, sign * self._p(f'{side}_foot_yaw')) @ rotation(_X, self._p(f'{side}_foot_pitch'))
+            turn = rotation(_Z, sign * self._p(f'{side}_foot_yaw')) @ rotation(
+                _X, self._p(f'{side}_foot_pitch')
+            )
             hip_bone = self.body.index[f'upperleg01.{tag}']
             parent = self.body.parents[hip_bone]
             hip = self.at[:, parent] + _apply(
@@ -233,7 +260,10 @@ class PoseSolver:
     def _arm(self, side: str) -> None:
         tag, sign = ('L', 1.0) if side == 'left' else ('R', -1.0)
         upper_bone, fore_bone, hand = f'upperarm01.{tag}', f'lowerarm01.{tag}', f'wrist.{tag}'
-        ref_upper, ref_fore = self._ref(fore_bone) - self._ref(upper_bone), self._ref(hand) - self._ref(fore_bone)
+        ref_upper, ref_fore = (
+            self._ref(fore_bone) - self._ref(upper_bone),
+            self._ref(hand) - self._ref(fore_bone),
+        )
         first, second = np.linalg.norm(ref_upper, axis=1), np.linalg.norm(ref_fore, axis=1)
         chest = self.G[:, self.body.index['spine01']]
         elevation, azimuth = self._p(f'{side}_arm_elev'), np.deg2rad(self._p(f'{side}_arm_azim'))

@@ -16,12 +16,16 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsp_mm.structures.relative_depth import ground_y, relative_depth_label
 from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 from wsp_mm.synthetic.truth import available, load_truth
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ANKLES = get_joint_set('mcpc16').ankles
 _PELVIS = get_joint_set('world').index('pelvis')
@@ -227,23 +231,28 @@ def plot(result: dict[str, float], path: Path) -> None:
     """Bars by pitch, roll, distance and posture; bins with fewer than 10 pairs are left blank."""
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
-    figure = Figure(figsize=(11, 7), layout='constrained')
+    figure = Figure(figsize=(11, 8), layout='constrained')
     for axes, axis in zip(figure.subplots(2, 2).flat, ('pitch', 'roll', 'gap', 'posture'), strict=True):
-        rows = [row for row in rows_of(result, axis) if axis != 'posture' or row[3] >= 10]
-        if axis == 'posture':
-            rows = sorted(rows, key=lambda row: -row[3])[:10]
-        places = np.arange(len(rows))
-        for shift, column, label, colour in ((-0.2, 1, 'persons', '#3366aa'), (0.2, 2, 'joints', '#dd8833')):
-            heights = [row[column] if row[3] >= 10 else math.nan for row in rows]
-            axes.bar(places + shift, heights, width=0.4, label=label, color=colour)
-        names = [f'{pretty(row[0])}\nn={row[3]}' for row in rows]
-        axes.set_xticks(places, names, fontsize=7, rotation=30 if axis == 'posture' else 0)
+        rows = rows_of(result, axis)
+        if axis == 'posture':  # the commonest ones, lying bars for their long names
+            rows = sorted((row for row in rows if row[3] >= 10), key=lambda row: -row[3])[:10][::-1]
+        _bars(axes, rows, lying=axis == 'posture')
         axes.set_title(TITLES[axis], fontsize=10)
-        axes.set_ylabel('rule wrong, %')
-        axes.grid(axis='y', alpha=0.3)
         axes.legend(fontsize=8)
     figure.suptitle(
         f'Perspective rule against true depth: wrong for {_percent(result["person/all/all"])} % of the pairs, '
         f'{_percent(result["joint/all/all"])} % of their joints'
     )
     figure.savefig(path, dpi=110)
+
+
+def _bars(axes: Axes, rows: list[tuple[str, float, float, int]], lying: bool) -> None:
+    places = np.arange(len(rows))
+    names = [f'{pretty(row[0])}{" " if lying else chr(10)}(n={row[3]})' for row in rows]
+    for shift, column, label, colour in ((-0.2, 1, 'persons', '#3366aa'), (0.2, 2, 'joints', '#dd8833')):
+        shares = [row[column] if row[3] >= 10 else math.nan for row in rows]
+        draw = axes.barh if lying else axes.bar
+        draw(places + shift, shares, 0.4, label=label, color=colour)
+    (axes.set_yticks if lying else axes.set_xticks)(places, names, fontsize=7 if lying else 6)
+    (axes.set_xlabel if lying else axes.set_ylabel)('rule wrong, %')
+    axes.grid(axis='x' if lying else 'y', alpha=0.3)

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Fewer faces where a mesh is finer than any of our pictures shows (fingers, toes, lips), keeping its vertices.
 
-Edges are collapsed into one of their ends, shortest first, in rounds of edges that do not touch each other. V vertices, F faces.
+Edges are collapsed into one of their ends, shortest first, in rounds of edges that do not touch each other. V
+vertices, F faces.
 """
 
 from __future__ import annotations
@@ -39,13 +40,19 @@ def _independent(edges: np.ndarray, adjacency: sparse.csr_matrix) -> np.ndarray:
 
 
 def collapse_short_edges(
-    vertices: np.ndarray, faces: np.ndarray, labels: np.ndarray, shortest: float, max_turn: float = 60.0, rounds: int = 14
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    labels: np.ndarray,
+    shortest: float,
+    max_turn: float = 60.0,
+    rounds: int = 22,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Collapse edges shorter than ``shortest`` whose ends have one label.
 
     Args:
         vertices: (V, 3). faces: (F, 3) int. labels: (V,), edges between different labels stay.
-        shortest: same unit as the vertices. max_turn: degrees that a remaining face may turn by in one collapse.
+        shortest: same unit as the vertices. max_turn: degrees that a remaining face may turn by in one
+            collapse.
         rounds: at most so many; each takes at most a seventh of the edges.
 
     Returns:

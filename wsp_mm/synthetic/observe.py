@@ -1,14 +1,19 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """From what the renderer saw to the record of a scene: boxes, outlines, and which joints are visible.
 
-The rule of visibility. A joint lies inside the body, so some surface is always before it. It is *visible* when the first
+The rule of visibility. A joint lies inside the body, so some surface is always before it. It is *visible* when
+the first
 surface at the pixel that it projects to is
 
-* of its own body, of a part that the joint lies in (``joints.ALLOWED_PARTS``), and no further before the joint than that part
+* of its own body, of a part that the joint lies in (``joints.ALLOWED_PARTS``), and no further before the joint
+than that part
   is thick there (``joints.DEPTHS``, for 1.7 m, scaled with stature), or
-* not of a person or a thing at all but behind the joint: the joint stands out over the outline by less than a pixel.
+* not of a person, and behind the joint or at most 2 cm before it: the joint stands out over the outline by less
+than a
+  pixel, or rests on the ground or a seat.
 
-Everything else hides it: another person, a seat, or another part of the own body, such as an arm before the hip.
+Everything else hides it: another person, a seat, or another part of the own body, such as an arm before the
+hip.
 """
 
 from __future__ import annotations
@@ -26,8 +31,8 @@ from .render import Rendering, project_m
 if TYPE_CHECKING:
     from .scene import Setting
 
-# m: how far a joint may lie behind the surface of something that it stands on or next to.
-_TOUCH = 0.02
+# m: how far a joint may lie behind the surface of a thing that it touches.
+TOUCH = 0.02
 
 
 def joint_pixels(projected: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +60,7 @@ def visible_joints(
     part = body_model().face_part[np.where(own, face[y, x], 0)]
     allowed = ALLOWED_PARTS[np.arange(len(projected)), part]
     by_own = own & allowed & (gap <= DEPTHS * stature / 1.7)
-    by_nothing = (owner[y, x] < 0) & (gap <= _TOUCH)
+    by_nothing = (owner[y, x] < 0) & (gap <= TOUCH)
     return inside, inside & (by_own | by_nothing)
 
 
@@ -64,7 +69,7 @@ def _polygons(mask: np.ndarray, x0: int, y0: int) -> list[list[float]]:
     out = []
     for contour in contours:
         if len(contour) >= 3 and (cv2.contourArea(contour) >= 4 or len(contours) == 1):
-            out.append((contour[:, 0] + (x0, y0)).astype(float).reshape(-1).tolist())
+            out.append((contour[:, 0] + np.array([x0, y0])).astype(float).reshape(-1).tolist())
     return out
 
 
@@ -76,7 +81,8 @@ def observe(setting: Setting, surfaces: np.ndarray, seen: Rendering) -> Scene:
     """
     request, view = setting.request, setting.view
     scene = Scene(
-        request.scene_id, request.source, request.split, request.file_name, request.width, request.height, view.camera,
+        request.scene_id, request.source, request.split, request.file_name, request.width, request.height,
+        view.camera,
         view.height, view.pitch, view.roll, request.sequence, request.frame,
     )  # fmt: skip
     joints = setting.joints
@@ -86,8 +92,9 @@ def observe(setting: Setting, surfaces: np.ndarray, seen: Rendering) -> Scene:
         inside, visible = visible_joints(i, projected, stature, seen.depth, seen.owner, seen.face)
         if not inside.any():
             continue
-        outline = project_m(view.camera, surfaces[i])
-        low, high = np.nanmin(outline[:, :2], axis=0), np.nanmax(outline[:, :2], axis=0)
+        low, high = seen.extent[i, :2], seen.extent[i, 2:]
+        if np.isnan(low).any():  # the camera stands in the body's reach: what it sees of it is all there is
+            low, high = np.zeros(2), np.array([request.width, request.height], dtype=np.float64)
         x0, y0, alone = seen.alone[i]
         mask = seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == i
         area = int(mask.sum())
@@ -101,9 +108,10 @@ def observe(setting: Setting, surfaces: np.ndarray, seen: Rendering) -> Scene:
             Person(
                 person_id=i, action=pose.action, posture=pose.posture, age=round(identity.age, 2),
                 height=round(stature * 1000, 1), joints_world=joints[i] * 1000, joints_px=projected[:, :2],
-                in_picture=inside, visible=visible, bbox=bbox, full_bbox=np.concatenate([low, high - low]), area=area,
+                in_picture=inside, visible=visible, bbox=bbox, full_bbox=np.concatenate([low, high - low]),
+                area=area,
                 visible_share=round(area / max(1, int(alone.sum())), 4), polygons=polygons,
-                lowest_mm=float(surfaces[i][:, 2].min() * 1000),
+                lowest_mm=float(surfaces[i][body_model().on_surface, 2].min() * 1000),
             )
         )  # fmt: skip
     return scene

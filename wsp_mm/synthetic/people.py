@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Who is in the picture: ages and builds as people have them, and posed bodies standing on the ground.
 
-Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis over the origin.
+Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis over the
+origin.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
-from anny.shape_distribution import SimpleShapeDistribution
 
 from wsp_mm.structures.skeletons import get_joint_set
 
+from .actions import ACTIONS, sample_pose
 from .body import body_model
-from .clothing import Outfit, sample_outfit, thickness_of
+from .clothing import Outfit, dress, sample_outfit
 from .joints import regress_joints
 from .kinematics import PoseSolver
-from .poses import ACTIONS, Pose, column, sample_pose
+from .poses import Pose, column
 
 _PELVIS = get_joint_set('world').index('pelvis')
 
 # Everybody who can stand: children from 3 years on.
+_BUILD = ('height', 'weight', 'muscle', 'proportions')
 _AGES = ((3, 12, 0.12), (12, 18, 0.10), (18, 65, 0.64), (65, 88, 0.14))
 
 
@@ -42,15 +43,17 @@ class PosedBodies:
     """B bodies in their stand frames.
 
     Attributes:
-        skin: (B, V, 3) m vertices of the naked body. surface: (B, V, 3) with clothes and hair, what is rendered.
+        surface: (B, V, 3) m vertices with clothes and hair, what is rendered. normals: (B, V, 3) of the skin.
         joints: (B, J, 3) m, joint set ``world``.
+        rotations: (B, N, 3, 3) of each bone relative to its parent, in the axes of the reference pose.
         lowest: (B,) m, height of the lowest vertex (0 unless airborne).
         height: (B,) m, stature. identities, poses: length B.
     """
 
-    skin: np.ndarray
     surface: np.ndarray
+    normals: np.ndarray
     joints: np.ndarray
+    rotations: np.ndarray
     lowest: np.ndarray
     height: np.ndarray
     identities: list[Identity]
@@ -61,8 +64,21 @@ class PosedBodies:
 
 
 @lru_cache(maxsize=1)
-def _distribution() -> SimpleShapeDistribution:
-    return SimpleShapeDistribution(body_model().model)
+def _distribution() -> dict:
+    """anny's calibrated distribution as plain tables: age in years to anny's age, and Beta parameters by anny's
+    age.
+    """
+    model = body_model().model
+    from anny.shape_distribution import SimpleShapeDistribution
+
+    source = SimpleShapeDistribution(model)
+    mapping = source.morphological_age_mapping
+    tables: dict = {'age': (mapping.morphological_age_anchors.numpy(), mapping.anny_age_anchors.numpy())}
+    for who in ('boys', 'girls'):
+        for name in _BUILD:
+            beta = getattr(source, f'{who}_conditional_{name}_distribution')
+            tables[who, name] = [x.numpy() for x in (beta.age_anchors, beta.alpha_anchors, beta.beta_anchors)]
+    return tables
 
 
 def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
@@ -73,13 +89,12 @@ def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
     age = float(rng.uniform(low, high))
     female = bool(rng.random() < 0.5)
     gender = rng.uniform(0.72, 1.0) if female else rng.uniform(0.0, 0.28)
-    distribution = _distribution()
-    mapped = distribution.morphological_age_mapping.morphological_to_anny_age(torch.tensor([age], dtype=torch.float32))
-    values = {'age': float(mapped[0]), 'gender': gender}
-    who = 'girls' if female else 'boys'
-    for name in ('height', 'weight', 'muscle', 'proportions'):
-        alpha, beta = getattr(distribution, f'{who}_conditional_{name}_distribution').get_distribution_params(mapped)
-        values[name] = rng.beta(float(alpha[0]), float(beta[0]))
+    tables = _distribution()
+    mapped = float(np.interp(age, *tables['age']))
+    values = {'age': mapped, 'gender': gender}
+    for name in _BUILD:
+        anchors, alpha, beta = tables['girls' if female else 'boys', name]
+        values[name] = rng.beta(np.interp(mapped, anchors, alpha), np.interp(mapped, anchors, beta))
     if age > 18:
         # The calibration knows means, the street knows more slender and heavier people than it draws.
         values['weight'] = np.clip(values['weight'] + rng.normal(0, 0.08), 0, 1)
@@ -94,35 +109,47 @@ def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
         ValueError: the lists differ in length or are empty.
     """
     if not identities or len(identities) != len(poses):
-        raise ValueError(f'need as many poses as identities and at least one, got {len(poses)} and {len(identities)}')
+        raise ValueError(
+            f'need as many poses as identities and at least one, got {len(poses)} and {len(identities)}'
+        )
     body = body_model()
     shapes = body.shapes(np.stack([identity.phenotype for identity in identities]))
     values = np.stack([pose.values for pose in poses])
-    skin, heads = body.skin(shapes, PoseSolver(body, shapes, values).solve())
-    surface = skin.copy()
+    rotations = PoseSolver(body, shapes, values).solve()
+    skin, heads = body.skin(shapes, rotations)
+    surface, normals = skin.copy(), np.zeros(skin.shape, dtype=np.float32)
     for i, identity in enumerate(identities):
         if identity.outfit is not None:
-            scale = shapes.height[i] / 1.7
-            surface[i] += body.vertex_normals(skin[i]) * (thickness_of(identity.outfit, body) * scale)[:, None]
+            surface[i], normals[i] = dress(identity.outfit, body, skin[i], shapes.height[i] / 1.7)
     joints = regress_joints(body, skin, heads)
     # Put the lowest point on the ground, or as far over it as the pose says.
     lowest = values[:, column('airborne')]
     shift = np.zeros((len(poses), 1, 3))
-    shift[:, 0, 2] = lowest - surface[..., 2].min(axis=1)
+    shift[:, 0, 2] = lowest - surface[:, body.on_surface, 2].min(axis=1)
     shift[:, 0, :2] = -joints[:, _PELVIS, :2]
     return PosedBodies(
-        skin + shift, surface + shift, joints + shift, lowest, shapes.height, list(identities), list(poses)
+        surface + shift,
+        normals,
+        joints + shift,
+        rotations,
+        lowest,
+        shapes.height,
+        list(identities),
+        list(poses),
     )
 
 
-def sample_people(n: int, seed: int, actions: tuple[str, ...] | None = None, batch: int = 32) -> dict[str, np.ndarray]:
+def sample_people(
+    n: int, seed: int, actions: tuple[str, ...] | None = None, batch: int = 32
+) -> dict[str, np.ndarray]:
     """Joints of n undressed people in random poses, without rendering; the bank for worlds of annotations only.
 
     Args:
         n: how many. seed: of everything. actions: to draw from (default: all). batch: bodies posed at a time.
 
     Returns:
-        dict of ``joints`` (n, J, 3) mm in the stand frame (z over the ground, facing -y, pelvis over the origin),
+        dict of ``joints`` (n, J, 3) mm in the stand frame (z over the ground, facing -y, pelvis over the
+        origin),
         ``height`` (n,) mm, ``lowest`` (n,) mm, ``age`` (n,) years, ``action`` and ``posture`` (n,) str,
         ``radius`` (n,) mm, of the body's extent around the origin on the ground.
 
@@ -147,5 +174,3 @@ def sample_people(n: int, seed: int, actions: tuple[str, ...] | None = None, bat
         out['posture'].append([pose.posture for pose in poses])
         out['radius'].append(np.linalg.norm(bodies.surface[..., :2], axis=-1).max(axis=1) * 1000)
     return {k: np.concatenate(v) for k, v in out.items()}
-
-

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where people stand: plan-view hulls that never overlap (so bodies cannot run through each other), and the wild camera.
+"""Where people stand: plan-view hulls that never overlap (so bodies cannot run through each other), and the
+wild camera.
 
 World frame: metres, z up, ground at 0; wild cameras stand over the origin and look along +y.
 """
@@ -25,7 +26,9 @@ class View:
 
 
 def make_view(f: float, height_m: float, pitch: float, roll: float, width: int, height: int) -> View:
-    """A camera over the origin that looks along +y, down by ``pitch``, turned clockwise by ``roll`` (degrees)."""
+    """A camera over the origin that looks along +y, down by ``pitch``, turned clockwise by ``roll``
+    (degrees).
+    """
     p, r = np.deg2rad([pitch, roll])
     level = np.array([[1, 0, 0], [0, -np.sin(p), -np.cos(p)], [0, np.cos(p), -np.sin(p)]])
     turn = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])

@@ -58,7 +58,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset('tiny', pictures=60, long_side=256, video=4, test_share=0.25),
-        Preset('small', pictures=1400, long_side=320, video=5, test_share=0.2),
+        Preset('small', pictures=1400, long_side=320, video=5, test_share=0.22),
         Preset('full', pictures=20_000, long_side=640, video=20, test_share=0.15),
     )
 }

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""One wild picture of the embedded world, from its request alone: who, where, how lit, and the truth about all of it."""
+"""One wild picture of the embedded world, from its request alone: who, where, how lit, and the truth about all
+of it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .animation import pose_at
+from .actions import ACTIONS, WALKS, sample_pose
+from .animation import pose_at, walking_speed
+from .body import PART_INDEX, body_model
 from .observe import observe
 from .people import Identity, PosedBodies, pose_bodies, sample_identity
 from .placement import View, hull_gap, make_view, plan_hull, turn_plan
-from .poses import ACTIONS, WALKS, Pose, sample_pose
+from .poses import Pose
 from .record import Scene
 from .render import Box, Rendering, Stage
 from .scenery import sample_scenery
@@ -20,10 +24,13 @@ from .textures import sample_wall
 
 # How often each action is seen in the wild.
 _WILD = dict.fromkeys(ACTIONS, 1.0) | {
-    'Walking': 2.5, 'Waiting': 2.5, 'Discussion': 1.5, 'Posing': 1.5, 'Running': 0.8, 'Jumping': 0.5, 'Lying': 0.2,
+    'Walking': 2.5, 'Waiting': 2.5, 'Discussion': 1.5, 'Posing': 1.5, 'Running': 0.8, 'Jumping': 0.5,
+    'Lying': 0.2,
     'Kneeling': 0.6, 'Crouching': 0.8, 'Sitting': 1.2, 'SittingDown': 0.7, 'Stepping': 0.8,
 }  # fmt: skip
 FRAME_RATE = 12.0
+# Frames for which walkers have a free way; they may meet in longer ones.
+LONGEST_SEQUENCE = 24
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class SceneRequest:
     Attributes:
         scene_id, source, split, file_name: copied to the :class:`Scene`.
         width, height: px. num_persons: 0 to 12 who are meant to be in the picture.
-        seed: of everything. sequence, frame: video and frame number, -1 for stills; the frames of a sequence share their seed.
+        seed: of everything. sequence, frame: video and frame number, -1 for stills; the frames of a sequence
+            share their seed.
 
     Raises:
         ValueError: a size or number that makes no picture.
@@ -52,7 +60,9 @@ class SceneRequest:
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 32:
-            raise ValueError(f'scene {self.scene_id}: {self.width} x {self.height} px is too small, 32 is the least')
+            raise ValueError(
+                f'scene {self.scene_id}: {self.width} x {self.height} px is too small, 32 is the least'
+            )
         if not 0 <= self.num_persons <= 12:
             raise ValueError(f'scene {self.scene_id}: num_persons must be 0 to 12, got {self.num_persons}')
 
@@ -80,13 +90,20 @@ class Setting:
         """(B, J, 3) m, in the world."""
         return self.to_world(self.bodies.joints) if self.bodies else np.zeros((0, 29, 3))
 
-    def to_world(self, points: np.ndarray) -> np.ndarray:
-        """Stand frames (B, n, 3) to the world."""
+    @property
+    def normals(self) -> np.ndarray:
+        """(B, V, 3) of the skin, in the world."""
+        return self.bodies.normals @ np.swapaxes(self._turns(), 1, 2) if self.bodies else np.zeros((0, 1, 3))
+
+    def _turns(self) -> np.ndarray:
         c, s = np.cos(self.yaws), np.sin(self.yaws)
         zero = np.zeros_like(c)
-        turn = np.stack([c, -s, zero, s, c, zero, zero, zero, zero + 1], axis=-1).reshape(-1, 3, 3)
+        return np.stack([c, -s, zero, s, c, zero, zero, zero, zero + 1], axis=-1).reshape(-1, 3, 3)
+
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """Stand frames (B, n, 3) to the world."""
         shift = np.concatenate([self.places, self.lifts[:, None]], axis=1)
-        return np.einsum('bij,bnj->bni', turn, points) + shift[:, None]
+        return points @ np.swapaxes(self._turns(), 1, 2) + shift[:, None]
 
 
 def generate_scene(request: SceneRequest) -> tuple[np.ndarray, Scene]:
@@ -105,21 +122,31 @@ def render_setting(setting: Setting, normals: bool = False) -> tuple[np.ndarray,
     request = setting.request
     outfits = [identity.outfit for identity in setting.bodies.identities] if setting.bodies else []
     surfaces = setting.surfaces
-    stage = Stage(surfaces, outfits, setting.boxes, setting.scenery)
+    stage = Stage(surfaces, setting.normals, outfits, setting.boxes, setting.scenery)
     seen = stage.look(setting.view.camera, request.width, request.height, normals=normals)
     scene = observe(setting, surfaces, seen)
-    return develop(seen.image, np.random.default_rng([request.seed, 5, request.frame + 1]), request.width), scene, seen
+    return _photograph(stage, seen, request), scene, seen
 
 
-def develop(linear: np.ndarray, rng: np.random.Generator, width: int) -> np.ndarray:
-    """What a camera makes of light: a soft lens, a curve, noise, 8 bits."""
-    sigma = rng.uniform(0.35, 0.75) * max(1.0, width / 640) ** 0.5
-    image = cv2.GaussianBlur(linear, (0, 0), sigma)
-    np.clip(image, 0, 1, out=image)
-    image = cv2.sqrt(image) if rng.random() < 0.5 else cv2.pow(image, 1 / 2.2)
-    noise = rng.standard_normal((linear.shape[0] * linear.shape[1] // 4 + 1,), dtype=np.float32) * rng.uniform(0, 0.02)
-    image += np.resize(noise, linear.shape[:2])[..., None]
-    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+def _photograph(stage: Stage, seen: Rendering, request: SceneRequest) -> np.ndarray:
+    """What a camera makes of light: a curve, a soft lens, noise, 8 bits. Only the noise differs between a
+    video's frames.
+    """
+    width, height = request.width, request.height
+    rng = np.random.default_rng([request.seed, 5])
+    image = stage.develop(seen.light, width, height, float(rng.uniform(0.42, 0.52)))
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * max(1.0, width / 640) ** 0.5)
+    level = rng.uniform(0, 4)
+    if level > 0.5:
+        # A tile of noise, repeated: as good as fresh noise and much cheaper.
+        tile = (
+            np.random.default_rng([request.seed, 6, request.frame + 1])
+            .normal(0, level, (128, 128))
+            .astype(np.int16)
+        )
+        grain = np.tile(tile, (-(-height // 128), -(-width // 128)))[:height, :width]
+        image = cv2.add(image, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)
+    return image
 
 
 # ------------------------------------------------------------------ who, where, how
@@ -134,10 +161,14 @@ def make_setting(request: SceneRequest) -> Setting:
     bodies = _bodies(people, time, request.seed)
     still = bodies if time == 0 else _bodies(people, 0.0, request.seed)
     view = _sample_view(rng, request)
-    places, yaws, walls = _place(rng, still, view, request, request.sequence >= 0)
-    lifts, boxes = _boxes(lift_rng, still, places, yaws)
+    lifts, supports = _supports(lift_rng, still)
+    places, yaws, walls = _place(rng, still, supports, view, request, people if request.sequence >= 0 else None)
+    boxes = [
+        replace(box, center=turn_plan(box.center[None], yaws[i], places[i])[0], yaw=float(np.rad2deg(yaws[i])))
+        for i, box in supports
+    ]
     if time > 0:
-        places = _moved(places, yaws, people, time)
+        places = _moved(places, yaws, still, time)
     scenery = sample_scenery(np.random.default_rng([request.seed, 3]), depth=walls)
     return Setting(request, view, bodies, yaws, places, lifts, boxes, scenery)
 
@@ -152,8 +183,8 @@ def _bodies(people: list[tuple[Identity, Pose]], time: float, seed: int) -> Pose
 def _person(rng: np.random.Generator, moving: bool) -> tuple[Identity, Pose]:
     names = list(_WILD)
     p = np.array(list(_WILD.values()))
-    if moving:  # a body in the air cannot stay there
-        p = p * [name != 'Jumping' for name in names]
+    if moving:  # a body in the air cannot stay there, and videos are of people who go somewhere
+        p = p * [0.0 if name == 'Jumping' else 3.0 if name in WALKS else 1.0 for name in names]
     return sample_identity(rng), sample_pose(names[rng.choice(len(p), p=p / p.sum())], rng)
 
 
@@ -168,7 +199,9 @@ def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
     # Aim at the middle of people at a typical distance, then miss a little.
     distance = np.clip(f / request.width * 640 / 135, 3.0, 9)
     pitch = np.rad2deg(np.arctan2(height - 0.8, distance)) + rng.normal(0, 2.5)
-    return make_view(f, height, float(np.clip(pitch, -8, 22)), float(rng.normal(0, 2.2)), request.width, request.height)
+    return make_view(
+        f, height, float(np.clip(pitch, -8, 22)), float(rng.normal(0, 2.2)), request.width, request.height
+    )
 
 
 def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
@@ -179,17 +212,21 @@ def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
     return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 5.0, 12.0))
 
 
-def _place(rng, bodies: PosedBodies | None, view: View, request: SceneRequest, moving: bool):
+def _place(rng, bodies: PosedBodies | None, supports, view: View, request: SceneRequest, movers):
     """Places (B, 2) m and yaws (B,) radians of everybody, and the distance that must stay free of walls."""
     n = len(bodies) if bodies else 0
     places, yaws, hulls = np.zeros((n, 2)), np.zeros(n), []
     near, far = _depth_range(view, request)
-    style = rng.choice(['spread', 'row', 'group'], p=[0.5, 0.2, 0.3])
+    style = rng.choice(['spread', 'row', 'group'], p=[0.7, 0.1, 0.2])
     row_depth = rng.uniform(near, 0.4 * near + 0.6 * far)
     facing = rng.random() < 0.5  # most people look at the camera, or anywhere
     f, cx = view.camera.f[0], view.camera.c[0]
     for i in range(n):
-        body_hull = plan_hull(bodies.surface[i])
+        cloud = [bodies.surface[i][body_model().on_surface]]
+        cloud += [box.corners() for owner, box in supports if owner == i]
+        body_hull = plan_hull(np.concatenate(cloud))
+        if movers:  # room for what they will do, and for the way that they will go
+            body_hull = plan_hull(_swept(body_hull, walking_speed(movers[i][1], bodies.height[i])))
         yaw = rng.normal(0, 0.6) if facing and rng.random() < 0.8 else rng.uniform(-np.pi, np.pi)
         for attempt in range(60):
             slack = attempt / 60
@@ -199,16 +236,19 @@ def _place(rng, bodies: PosedBodies | None, view: View, request: SceneRequest, m
                 at = around + reach * np.array([np.cos(angle), np.sin(angle)])
                 at[1] = max(at[1], 2.0)
             else:
-                depth = row_depth + rng.normal(0, 0.25) if style == 'row' else np.exp(rng.uniform(np.log(near), np.log(far)))
+                depth = (
+                    row_depth + rng.normal(0, 0.25)
+                    if style == 'row'
+                    else np.exp(rng.uniform(np.log(near), np.log(far)))
+                )
                 depth = float(np.clip(depth + slack * rng.uniform(-1, 3), 2.0, 12.0))
                 margin = -0.06 if rng.random() < 0.15 else 0.08
                 u = rng.uniform(margin, 1 - margin) * (request.width - 1)
                 at = np.array([(u - cx) / f * depth, depth])
             hull = turn_plan(body_hull, yaw, at)
-            room = 0.35 if moving else 0.0
             if hull[:, 1].min() < 1.2:
                 continue
-            if all(hull_gap(hull, other) > 0.03 + room for other in hulls):
+            if all(hull_gap(hull, other) > 0.03 for other in hulls):
                 break
             yaw = yaw + rng.normal(0, 0.3)
         else:
@@ -223,32 +263,26 @@ def _place(rng, bodies: PosedBodies | None, view: View, request: SceneRequest, m
     return places, yaws, max(deepest, 4.0) + 0.5
 
 
-def _boxes(rng, bodies: PosedBodies | None, places: np.ndarray, yaws: np.ndarray) -> tuple[np.ndarray, list[Box]]:
-    """Seats under those who sit, and a step under some who stand; heights (B,) m that people are lifted by."""
-    lifts, boxes = np.zeros(len(places)), []
-    if bodies is None:
-        return lifts, boxes
-    for i, pose in enumerate(bodies.poses):
+def _supports(rng: np.random.Generator, bodies: PosedBodies | None) -> tuple[np.ndarray, list[tuple[int, Box]]]:
+    """Seats under those who sit, and a step under some who stand: heights (B,) m that people are lifted by, and
+    for each
+    box whose it is and where it stands in that body's stand frame."""
+    lifts, boxes = np.zeros(len(bodies) if bodies else 0), []
+    for i, pose in enumerate(bodies.poses if bodies else []):
         if pose.posture == 'sitting':
             seat = seat_under(bodies, i)
             if seat is not None:
-                center, size = seat
-                at = turn_plan(center[None], yaws[i], places[i])[0]
-                boxes.append(Box(at, size, float(np.rad2deg(yaws[i])), sample_wall(rng).encode()))
-        elif pose.posture == 'standing' and pose.action not in WALKS and rng.random() < 0.07:
+                boxes.append((i, Box(*seat, 0.0, sample_wall(rng).encode())))
+        elif pose.posture == 'standing' and pose.gait is None and rng.random() < 0.07:
             lifts[i] = rng.uniform(0.08, 0.45)
             hull = plan_hull(bodies.surface[i][bodies.surface[i][:, 2] < 0.15])
-            middle = (hull.min(0) + hull.max(0)) / 2
             size = np.append(hull.max(0) - hull.min(0) + rng.uniform(0.04, 0.15, 2), lifts[i])
-            at = turn_plan(middle[None], yaws[i], places[i])[0]
-            boxes.append(Box(at, size, float(np.rad2deg(yaws[i])), sample_wall(rng).encode()))
+            boxes.append((i, Box((hull.min(0) + hull.max(0)) / 2, size, 0.0, sample_wall(rng).encode())))
     return lifts, boxes
 
 
 def seat_under(bodies: PosedBodies, i: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Centre (2,) and size (3,) m of a seat in the stand frame of body i; None where it sits on the ground."""
-    from .body import PART_INDEX, body_model
-
     surface = bodies.surface[i]
     part = body_model().vertex_part
     bottom = surface[part == PART_INDEX['pelvis']]
@@ -266,13 +300,19 @@ def seat_under(bodies: PosedBodies, i: int) -> tuple[np.ndarray, np.ndarray] | N
     return np.array([0.0, (front + back) / 2]), np.array([2 * half, back - front, top])
 
 
-def _moved(places: np.ndarray, yaws: np.ndarray, people, time: float) -> np.ndarray:
-    """Where walkers are after ``time`` seconds."""
-    from .animation import walking_speed
+def _swept(hull: np.ndarray, speed: float) -> np.ndarray:
+    """A hull in the stand frame with arms' room around it, drawn out along the way of a sequence's walker."""
+    middle = hull.mean(axis=0)
+    wide = middle + (hull - middle) * (
+        1 + 0.2 / np.maximum(np.linalg.norm(hull - middle, axis=1, keepdims=True), 0.1)
+    )
+    return np.concatenate([wide, wide - np.array([0, speed * LONGEST_SEQUENCE / FRAME_RATE])])
 
-    speed = np.array([walking_speed(pose) for _, pose in people])
+
+def _moved(places: np.ndarray, yaws: np.ndarray, start: PosedBodies | None, time: float) -> np.ndarray:
+    """Where walkers are after ``time`` seconds."""
+    if start is None:
+        return places
+    speed = np.array([walking_speed(pose, h) for pose, h in zip(start.poses, start.height, strict=True)])
     forward = np.stack([np.sin(yaws), -np.cos(yaws)], axis=1)
     return places + forward * (speed * time)[:, None]
-
-
-__all__ = ['Setting', 'SceneRequest', 'generate_scene', 'make_setting', 'render_setting', 'replace']

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Ground, surroundings and light of a wild scene, as the row of numbers that the renderer reads (metres, linear RGB)."""
+"""Ground, surroundings and light of a wild scene, as the row of numbers that the renderer reads (metres, linear
+RGB).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from .textures import hsv, sample_floor, sample_wall
 
 # Columns of a scenery's row; kernels.py reads them by number.
 (
-    MODE, SEED, SUN, SUN_COLOR, AMBIENT, EXPOSURE, ZENITH, HAZE, CLOUDS, NEAR, FAR, SKYLINE, CEILING, WALL_HEIGHT, SKIRTING,
+    MODE, SEED, SUN, SUN_COLOR, AMBIENT, EXPOSURE, ZENITH, HAZE, CLOUDS, NEAR, FAR, SKYLINE, CEILING,
+    WALL_HEIGHT, SKIRTING,
     WINDOWS, LINES, LINE_ANGLE, WALLS, CONTACT, BOUNCE, FOG,
 ) = (0, 1, 2, 5, 8, 9, 10, 13, 16, 17, 20, 23, 24, 25, 26, 27, 28, 29, 30, 50, 51, 54)  # fmt: skip
 ROW_LENGTH = 56
@@ -37,7 +40,9 @@ def _sun(rng: np.random.Generator, outdoor: bool) -> np.ndarray:
     """Direction to the light (3,): anywhere over 22 degrees outdoors, high indoors."""
     elevation = np.deg2rad(rng.uniform(22, 78) if outdoor else rng.uniform(45, 85))
     azimuth = rng.uniform(0, 2 * np.pi)
-    return np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    return np.array(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    )
 
 
 def _warmth(rng: np.random.Generator, spread: float) -> np.ndarray:
@@ -70,15 +75,29 @@ def sample_scenery(rng: np.random.Generator, kind: str | None = None, depth: flo
     row[AMBIENT] = rng.uniform(0.55, 0.8) + 0.55 * (1 - direct)
     row[EXPOSURE] = np.exp(rng.normal(0, 0.16))
     blue = rng.uniform(0.15, 0.75) * (0.4 + 0.6 * direct)
-    zenith = np.array(hsv(rng.uniform(0.55, 0.63), blue, rng.uniform(0.7, 1.0))) if outdoor else _warmth(rng, 0.1) * 0.8
+    zenith = (
+        np.array(hsv(rng.uniform(0.55, 0.63), blue, rng.uniform(0.7, 1.0)))
+        if outdoor
+        else _warmth(rng, 0.1) * 0.8
+    )
     row[ZENITH : ZENITH + 3] = zenith
-    row[HAZE : HAZE + 3] = (0.75 * np.array(hsv(rng.uniform(0.05, 0.65), 0.08, rng.uniform(0.8, 1))) + 0.25 * zenith) * row[EXPOSURE]
+    row[HAZE : HAZE + 3] = (
+        0.75 * np.array(hsv(rng.uniform(0.05, 0.65), 0.08, rng.uniform(0.8, 1))) + 0.25 * zenith
+    ) * row[EXPOSURE]
     row[CLOUDS] = rng.uniform(0.05, 0.5) if outdoor and rng.random() < 0.7 else 0
     green = rng.random() < 0.7
-    near = hsv(rng.uniform(0.2, 0.4), rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.5)) if green else hsv(rng.random(), 0.25, rng.uniform(0.25, 0.6))  # fmt: skip
+    near = (
+        hsv(rng.uniform(0.2, 0.4), rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.5))
+        if green
+        else hsv(rng.random(), 0.25, rng.uniform(0.25, 0.6))
+    )
     far = hsv(rng.uniform(0.2, 0.62), rng.uniform(0.1, 0.4), rng.uniform(0.4, 0.8))
     row[NEAR : NEAR + 3], row[FAR : FAR + 3] = near, far
-    row[SKYLINE] = {'hills': rng.uniform(0.05, 0.22), 'town': rng.uniform(0.1, 0.35), 'trees': rng.uniform(0.1, 0.35)}.get(kind, 0)
+    row[SKYLINE] = {
+        'hills': rng.uniform(0.05, 0.22),
+        'town': rng.uniform(0.1, 0.35),
+        'trees': rng.uniform(0.1, 0.35),
+    }.get(kind, 0)
     row[CONTACT] = rng.uniform(0.3, 0.7)
     row[FOG] = rng.uniform(0, 0.012) if outdoor else 0
     if outdoor and rng.random() < 0.15:

@@ -1,8 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Procedural textures: what a garment, a floor or a wall looks like, as a row of numbers that the renderer reads.
+"""Procedural textures: what a garment, a floor or a wall looks like, as a row of numbers that the renderer
+reads.
 
-A texture is a pattern (stripes, checks, bricks, ...) with a size, a direction, a shape, three colours, and noise. Nothing is
-read from files, so there is no limit to their number; :func:`catalogue` lists the ones that differ in pattern, size or
+A texture is a pattern (stripes, checks, bricks, ...) with a size, a direction, a shape, three colours, and
+noise. Nothing is
+read from files, so there is no limit to their number; :func:`catalogue` lists the ones that differ in pattern,
+size or
 direction, colours aside.
 """
 
@@ -14,7 +17,8 @@ import numpy as np
 
 # Order is the renderer's: kernels.pattern() switches on the index.
 PATTERNS = (
-    'plain', 'stripes', 'checks', 'gingham', 'tartan', 'dots', 'zigzag', 'diamonds', 'bricks', 'tiles', 'planks',
+    'plain', 'stripes', 'checks', 'gingham', 'tartan', 'dots', 'zigzag', 'diamonds', 'bricks', 'tiles',
+    'planks',
     'clouds', 'camouflage', 'speckles', 'rings', 'waves', 'cells', 'blocks', 'grass', 'print',
 )  # fmt: skip
 PATTERN_INDEX = {name: i for i, name in enumerate(PATTERNS)}
@@ -98,7 +102,8 @@ _CLOTH = {
     'clouds': 4, 'camouflage': 4, 'speckles': 6, 'rings': 1, 'waves': 2, 'cells': 2, 'blocks': 4, 'print': 8,
 }  # fmt: skip
 _FLOOR = {
-    'grass': 5, 'speckles': 4, 'clouds': 4, 'tiles': 4, 'planks': 4, 'bricks': 2, 'checks': 1.5, 'camouflage': 1,
+    'grass': 5, 'speckles': 4, 'clouds': 4, 'tiles': 4, 'planks': 4, 'bricks': 2, 'checks': 1.5,
+    'camouflage': 1,
     'cells': 1.5, 'plain': 2, 'rings': 0.5, 'stripes': 1, 'diamonds': 1, 'blocks': 1,
 }  # fmt: skip
 _WALL = {
@@ -161,7 +166,8 @@ def _surface(weights: dict[str, float], rng: np.random.Generator, low: float, hi
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     spread = rng.uniform(0.1, 0.6)
     return replace(
-        texture, a=color, b=_related(color, rng, spread), c=_related(color, rng, spread), size=texture.size * scale,
+        texture, a=color, b=_related(color, rng, spread), c=_related(color, rng, spread),
+        size=texture.size * scale,
         noise=rng.uniform(0.04, 0.22), noise_size=float(np.exp(rng.uniform(np.log(0.05), np.log(1.5)))),
         angle=texture.angle + rng.uniform(-40, 40),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +18,9 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -48,6 +50,7 @@ WRITERS: dict[str, type[SourceWriter]] = {
 }
 _THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
+Result = TypeVar('Result')
 Generate = Callable[[SceneRequest], tuple[np.ndarray, Scene]]
 
 
@@ -99,7 +102,7 @@ def make_world(
     todo = [request for request in requests if not is_done(out, request)]
     report = Report(rendered=len(todo), kept=len(requests) - len(todo), workers=workers)
     start = time.perf_counter()
-    _render(out, todo, workers, generate)
+    in_processes(partial(make_scene, out, generate=generate), todo, workers, 'pictures')
     report.seconds = time.perf_counter() - start
     write_annotations(out, read_scenes(out, requests), len(requests), report, mpii_mat)
     return report
@@ -160,6 +163,20 @@ def is_done(out: Path, request: SceneRequest) -> bool:
     )
 
 
+def encode_scene(image: np.ndarray, scene: Scene) -> tuple[bytes, bytes]:
+    """What is written of a picture (H, W, 3) uint8 RGB and its record: a JPEG and a json file.
+
+    Raises:
+        ValueError: the picture cannot be encoded, or the record holds nan. cv2.error: it is no picture.
+    """
+    done, data = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise ValueError('the picture cannot be encoded')
+    return data.tobytes(), encode_json(scene.to_dict())
+
+
 def make_scene(out: Path, request: SceneRequest, generate: Generate) -> None:
     """Make one picture with its record.
 
@@ -167,53 +184,52 @@ def make_scene(out: Path, request: SceneRequest, generate: Generate) -> None:
         WorldError: it cannot be made (the message names the scene) or not be written.
     """
     try:
-        image, scene = generate(request)
-        done, data = cv2.imencode(
-            '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        )
-        if not done:
-            raise ValueError('the picture cannot be encoded')
-        record = encode_json(scene.to_dict())
+        picture, record = encode_scene(*generate(request))
     except Exception as error:
         raise WorldError(
             f'scene {request.scene_id} cannot be made: {type(error).__name__}: {error} ({request})'
         ) from error
-    write_bytes(picture_path(out, request), data.tobytes())
+    write_bytes(picture_path(out, request), picture)
     write_bytes(scene_path(out, request), record)
 
 
-def _make_batch(out: Path, batch: list[SceneRequest], generate: Generate) -> int:
-    for request in batch:
-        make_scene(out, request, generate)
-    return len(batch)
+def in_processes(
+    task: Callable[[SceneRequest], Result], requests: list[SceneRequest], workers: int, unit: str
+) -> list[Result]:
+    """Do ``task`` for every request in ``workers`` processes of one thread each; 0 means in this one.
 
+    Returns:
+        what the task returned, in the order of the requests.
 
-def _render(out: Path, requests: list[SceneRequest], workers: int, generate: Generate) -> None:
-    """Make the pictures; a video stays with one worker, which then poses its people once."""
-    key = lambda r: (r.source, r.sequence) if r.sequence >= 0 else r.scene_id  # noqa: E731
-    batches = [list(batch) for _, batch in groupby(requests, key=key)]
-    with progress(len(requests), 'pictures') as bar:
+    Raises:
+        WorldError: a process died. Whatever the task raises; what has not begun by then is given up.
+    """
+    with progress(len(requests), unit) as bar:
         if not workers:
-            for batch in batches:
-                bar.update(_make_batch(out, batch, generate))
-            return
-        if not batches:
-            return
-        with (
-            _single_threaded(),
-            ProcessPoolExecutor(
-                max_workers=min(workers, len(batches)), mp_context=multiprocessing.get_context('spawn')
-            ) as pool,
-        ):
-            futures = [pool.submit(_make_batch, out, batch, generate) for batch in batches]
-            for future in futures:
-                future.add_done_callback(
-                    lambda f: bar.update(0 if f.cancelled() or f.exception() else f.result())
-                )
+            results = []
+            for request in requests:
+                results.append(task(request))
+                bar.update(1)
+            return results
+        if not requests:
+            return []
+        with _single_threaded():
+            pool = ProcessPoolExecutor(
+                max_workers=min(workers, len(requests)),
+                mp_context=multiprocessing.get_context('spawn'),
+                # An interrupt is for this process, which then lets the others finish their picture.
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
             try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
+                futures = [pool.submit(task, request) for request in requests]
+                for future in futures:
+                    future.add_done_callback(lambda _: bar.update(1))
+                wait(futures, return_when=FIRST_EXCEPTION)
+                for future in futures:
+                    if future.done() and future.exception():
+                        raise future.exception()
+                return [future.result() for future in futures]
             except BrokenProcessPool as error:
                 raise WorldError(
                     'a worker process died, mostly for want of memory. Finished pictures are kept: run the '
@@ -291,3 +307,50 @@ def write_annotations(
         report.paths += [table.write(out) for table in writer.truth.values()]
         if mpii_mat and isinstance(writer, MpiiWriter):
             report.paths.append(writer.write_mat(out))
+
+
+def verify_world(
+    out: Path,
+    preset: Preset,
+    seed: int = 0,
+    workers: int = 1,
+    count: int = -1,
+    generate: Generate = generate_scene,
+    check: Callable[[Scene, SceneRequest], list[str]] | None = None,
+) -> tuple[list[str], int]:
+    """Check a finished world: every picture's geometry, and that its files are what the seed makes.
+
+    Args:
+        count: how many pictures, evenly spread; negative takes all.
+        generate: as for :func:`make_world`.
+        check: finds what is wrong with a record; by default :func:`wsp_mm.synthetic.verify.verify_scene`.
+
+    Returns:
+        the problems, each naming its scene, and the number of pictures that were checked.
+
+    Raises:
+        WorldError: the world is not finished.
+    """
+    if check is None:
+        from wsp_mm.synthetic.verify import verify_scene as check
+    out, requests = Path(out), plan_world(preset, seed)
+    missing = [request for request in requests if not is_done(out, request)]
+    if missing:
+        raise WorldError(
+            f'{len(missing)} pictures of the world in {out} are not there, the first is '
+            f'{picture_path(out, missing[0])}; make it first'
+        )
+    if 0 <= count < len(requests):
+        requests = [requests[i] for i in np.linspace(0, len(requests) - 1, count).round().astype(int)]
+    found = in_processes(partial(_verify, out, generate=generate, check=check), requests, workers, 'checks')
+    return [problem for problems in found for problem in problems], len(requests)
+
+
+def _verify(out: Path, request: SceneRequest, generate: Generate, check: Callable) -> list[str]:
+    (scene,) = read_scenes(out, [request])
+    problems = list(check(scene, request))
+    paths = (picture_path(out, request), scene_path(out, request))
+    for path, expected in zip(paths, encode_scene(*generate(request)), strict=True):
+        if path.read_bytes() != expected:
+            problems.append(f'scene {request.scene_id}: {path} is not what this version makes of the seed')
+    return [f'{problem} ({request.source}/{request.file_name})' for problem in problems]

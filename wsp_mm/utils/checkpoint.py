@@ -93,6 +93,8 @@ def _refusal(path: str | os.PathLike, reason: str) -> UntrustedCheckpointError:
     found = re.search(r'GLOBAL ([\w.]+)', reason)
     # torch wraps its reason in a paragraph of advice
     short = re.sub(r'^.*?WeightsUnpickler error:', '', reason, flags=re.DOTALL).strip()
+    if torch.__version__ < '2.6':
+        short = f'torch {torch.__version__} checks plain weights only; training checkpoints need torch 2.6'
     what = f'it asks for `{found.group(1)}`' if found else short.partition('\n')[0]
     return UntrustedCheckpointError(
         f'{path} holds more than weights and plain values ({what}). Loading it could run any code, so it was '

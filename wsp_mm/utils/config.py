@@ -9,30 +9,39 @@ from typing import Any
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
-    """Load a config and apply ``--cfg-options``.
-
-    A config is evaluated before options are merged, so an option ``data_root=...`` would change the variable
-    and none of the data sets made from it. Here it moves every data set that lies at the config's data root:
-    one option points any config at real or synthetic data.
+    """Load a config and apply ``--cfg-options`` (see :func:`apply_options`).
 
     Raises:
         FileNotFoundError: no such config.
-        ValueError: ``data_root`` given for a config that has no such variable.
     """
     from mmengine.config import Config
 
     if not Path(path).is_file():
         raise FileNotFoundError(f'no config {path}; `python -m wsp_mm.config_path NAME` finds installed ones')
     config = Config.fromfile(path)
-    options = dict(cfg_options or {})
+    apply_options(config, cfg_options or {})
+    return config
+
+
+def apply_options(config, cfg_options: Mapping[str, Any]) -> None:
+    """Merge options (dotted names -> values) into a loaded config.
+
+    A config is evaluated before options are merged, so an option ``data_root=...`` would change the variable
+    and none of the data sets made from it. Here it moves every data set that lies at the config's data root:
+    one option points any config at real or synthetic data.
+
+    Raises:
+        ValueError: ``data_root`` given for a config that has no such variable.
+        KeyError, IndexError, TypeError: MMEngine cannot merge an option.
+    """
+    options = dict(cfg_options)
     if 'data_root' in options:
         if 'data_root' not in config:
-            raise ValueError(f'{path} has no variable data_root, so the option data_root changes nothing')
+            raise ValueError(f'{config.filename} has no variable data_root: the option would change nothing')
         old, new = config.data_root, str(options['data_root'])
         _replace(config._cfg_dict, 'data_root', old, new if new.endswith('/') or not new else f'{new}/')
         options['data_root'] = config.data_root
     config.merge_from_dict(options)
-    return config
 
 
 def _replace(node: Any, key: str, old: Any, new: Any) -> None:

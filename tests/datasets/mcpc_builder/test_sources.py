@@ -67,7 +67,7 @@ def test_posetrack_by_video(tree, make, strict):
     video(tree, make, 'train', 'a', [10], [100])
     data = read('posetrack18', tree, strict, splits=('train',))['train']
     assert data.source_ids == [100, 200, 201]
-    assert [p.file_name for p in data.pictures][0] == 'images/train/a/000010.jpg'
+    assert data.pictures[0].file_name == 'images/train/a/000010.jpg'
 
 
 def test_posetrack_ids_shared_by_videos(tree, make, strict):

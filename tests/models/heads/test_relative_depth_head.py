@@ -20,7 +20,7 @@ from relative_depth_cases import (
     sigmoid,
 )
 
-from wsp_mm.models.heads.masked_pooling import box_membership
+from wsp_mm.codecs.box_cells import box_membership
 
 
 def literal_probability(head, features, masks, boxes, joint):

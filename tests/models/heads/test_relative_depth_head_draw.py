@@ -17,7 +17,7 @@ from relative_depth_cases import (
     sigmoid,
 )
 
-from wsp_mm.models.heads.masked_pooling import box_membership
+from wsp_mm.codecs.box_cells import box_membership
 
 
 @pytest.fixture

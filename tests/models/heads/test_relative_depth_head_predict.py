@@ -18,8 +18,8 @@ from relative_depth_cases import (
     swap_persons,
 )
 
+from wsp_mm.codecs.box_cells import box_membership
 from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
-from wsp_mm.models.heads.masked_pooling import box_membership
 from wsp_mm.models.heads.relative_depth_head import mirror_boxes
 
 

@@ -2,15 +2,10 @@
 """Joint features: a feature map, filtered by joint masks and pooled within person boxes (paper, Eq. 5).
 
 Pure functions on tensors. Letters: B pictures, P persons a picture, J joints, D feature channels,
-h x w cells of the map, W x H pixels of the network's input.
-
-Cell i of a map stands for pixel ``i * W / w`` of the input, as in MMPose's heatmap codecs: a joint at that
-pixel has its peak in that cell.
+h x w cells of the map.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,41 +15,6 @@ POOLINGS = ('mean', 'sum', 'max', 'normalized')
 # Least mass, in cells of a mask of height 1, that `normalized` divides by: below it the pooled feature fades
 # to zero instead of growing, and the gradient that reaches the mask stays under 1 / MIN_MASS.
 MIN_MASS = 1e-3
-
-
-def box_membership(boxes: Tensor, input_size: Sequence[float], map_size: Sequence[int]) -> Tensor:
-    """Which cells of the map belong to which person.
-
-    A cell belongs to a box that contains its centre, edges included. A box too thin to contain a centre along
-    an axis gets the nearest cell along that axis. A box wholly outside the input, or not finite, gets no
-    cell.
-
-    Args:
-        boxes: (B, P, 4), x1 y1 x2 y2 in input px; may reach beyond the input.
-        input_size: (W, H) of the network's input, px.
-        map_size: (w, h) of the map, cells.
-
-    Returns:
-        (B, P, h, w) bool.
-    """
-    inside_x, some_x = _axis_membership(boxes[..., 0], boxes[..., 2], float(input_size[0]), int(map_size[0]))
-    inside_y, some_y = _axis_membership(boxes[..., 1], boxes[..., 3], float(input_size[1]), int(map_size[1]))
-    inside = inside_y[..., :, None] & inside_x[..., None, :]
-    return inside & (some_x & some_y)[..., None, None]
-
-
-def _axis_membership(low: Tensor, high: Tensor, extent: float, cells: int) -> tuple[Tensor, Tensor]:
-    """Cells of one axis within [low, high] px (..., cells) and whether the interval meets the input (...)."""
-    stride = extent / cells
-    index = torch.arange(cells, device=low.device)
-    # comparisons with nan are false, so a box that is not finite is treated as one outside
-    meets = (high >= 0) & (low <= extent) & (low <= high)
-    low, high = low.clamp(0, extent), high.clamp(0, extent)
-    centres = index.to(low.dtype) * stride
-    inside = (centres >= low[..., None]) & (centres <= high[..., None])
-    nearest = ((low + high) / (2 * stride)).nan_to_num(0.0).round().clamp(0, cells - 1).long()
-    inside = torch.where(inside.any(-1, keepdim=True), inside, index == nearest[..., None])
-    return inside, meets
 
 
 def masked_pooling(features: Tensor, masks: Tensor, inside: Tensor, mode: str = 'mean') -> Tensor:
@@ -70,7 +30,8 @@ def masked_pooling(features: Tensor, masks: Tensor, inside: Tensor, mode: str = 
     Args:
         features: (B, D, h, w).
         masks: (B, J, h, w), shared by the persons, or (B, P, J, h, w), one for each.
-        inside: (B, P, h, w) bool, see :func:`box_membership`; a person without a cell gets zeros.
+        inside: (B, P, h, w) bool, see :func:`wsp_mm.codecs.box_cells.box_membership`; a person without a
+            cell gets zeros.
         mode: one of :data:`POOLINGS`.
 
     Raises:

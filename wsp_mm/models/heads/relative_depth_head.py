@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 import wsp_mm.models.losses.heatmap_l2_loss
 import wsp_mm.models.losses.relative_depth_loss  # noqa: F401  (registers the default losses)
-from wsp_mm.models.heads.masked_pooling import POOLINGS, box_membership, masked_pooling
+from wsp_mm.codecs.box_cells import box_membership
+from wsp_mm.models.heads.masked_pooling import POOLINGS, masked_pooling
 
 MASKS = ('predicted', 'target')
 

@@ -1,0 +1,62 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""The whole main job, as a newcomer starts it."""
+
+import json
+import math
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from wsp_mm.apis.rd_study import CONTROL_COLUMNS
+from wsp_mm.evaluation.controls import RULES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def quickstart(tmp_path):
+    arguments = f'ARGS=--work-dir {tmp_path / "run"} --data-root {tmp_path / "world"}'
+    start = time.monotonic()
+    done = subprocess.run(
+        ['make', 'quickstart', 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout, time.monotonic() - start
+
+
+@pytest.mark.slow
+def test_quickstart_tiny(tmp_path):
+    _, first = quickstart(tmp_path)
+    run = tmp_path / 'run'
+    figures = json.loads((run / 'report.json').read_text())
+
+    # Every figure that two classes allow is a finite percentage, under both protocols and for every control.
+    for protocol in ('p1', 'p2'):
+        assert figures[f'{protocol}/rd/n'] > 100
+        for name in ('AUC', 'Acc', 'P', 'R', 'F1', 'AUC_gap0.5', 'pair_AUC'):
+            assert 0 <= figures[f'{protocol}/rd/{name}'] <= 100, name
+        assert 0 <= figures[f'{protocol}/pck/PCK'] <= 100
+    rows = ['network, protocol 1', 'network, protocol 2 (ankles removed)', 'network, grey picture']
+    rows += [f'rule: {rule}' for rule in RULES] + ['label (perspective rule)']
+    for row in rows:
+        for column in CONTROL_COLUMNS:
+            value = figures[f'control/{row}/{column}']
+            assert value is None or (math.isfinite(value) and 0 <= value <= 100)
+        assert (
+            figures[f'control/{row}/auc_gap1'] is not None and figures[f'control/{row}/truth_pairs'] is not None
+        )
+    assert figures['control/label (perspective rule)/acc_gap1'] == 100
+
+    page, markdown = (run / 'report.html').read_text(), (run / 'report.md').read_text()
+    for name in ('curves', 'pairs', 'world', 'label_noise'):
+        assert cv2.imread(str(run / 'figures' / f'{name}.png')) is not None
+        assert f'figures/{name}.png' in markdown
+    assert page.count('data:image/png;base64,') == 4
+    assert 'nan' not in re.sub(r'base64,[^"]*', '', page).lower().split()
+
+    # The second time there is nothing to do but write the report again.
+    output, second = quickstart(tmp_path)
+    assert output.count('up to date') == 7 and second < first / 2

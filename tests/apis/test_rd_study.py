@@ -1,7 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import math
 
-from wsp_mm.apis.rd_report import summary
+from wsp_mm.apis.rd_report import noise_rows, summary
 from wsp_mm.apis.rd_study import GAPS, RelativeDepthStudy, control_rows, rd_table
 from wsp_mm.apis.steps import Steps
 from wsp_mm.evaluation.paper_numbers import RD_COLUMNS, TABLE_2
@@ -44,3 +44,11 @@ def test_commands_are_the_tools_own(tmp_path, monkeypatch):
     assert train_name == 'x-train' and train[:2] == ['tools/train.py', 'configs/a.py'] and '--resume' in train
     assert train[-3:] == ['--cfg-options', 'data_root=data/w', 'k=1']
     assert test_name == 'x-test-grey' and test[1] == 'configs/a_grey.py' and str(test[2]) == 'run/epoch_2.pth'
+
+
+def test_noise_rows_leave_out_empty_bins():
+    noise = {'person/all/all': 8.0, 'joint/all/all': 9.0, 'n/all/all': 50, 'ties': 3}
+    noise |= {'person/roll/4_8': 17.0, 'joint/roll/4_8': 18.0, 'n/roll/4_8': 7, 'n_joint/roll/4_8': 70}
+    noise |= {'person/roll/from_8': None, 'joint/roll/from_8': None, 'n/roll/from_8': 0}
+    _, rows = noise_rows(noise)
+    assert rows == [['all', 8.0, 9.0, 50], ['roll 4 8', 17.0, 18.0, 7]]

@@ -75,6 +75,39 @@ def test_clothes_stand_off_the_skin_and_joints_stay(crowd):
     assert np.abs(shift).max() < 0.03
 
 
+def _crouch(age_of_annys, **values):
+    """A deep crouch of somebody of that age (anny's measure) with the given numbers."""
+    rng = np.random.default_rng(0)
+    pose, identity = sample_pose('Crouching', rng), sample_identity(rng)
+    row = pose.values.copy()
+    for name, value in values.items():
+        row[column(name)] = value
+    phenotype = identity.phenotype.copy()
+    phenotype[body_model().phenotypes.index('age')] = age_of_annys
+    who = type(identity)(phenotype, 30, identity.female, identity.outfit)
+    return pose_bodies([who], [type(pose)(pose.action, pose.posture, row)])
+
+
+def _feet_height(bodies):
+    part = body_model().vertex_part
+    return bodies.surface[0, np.isin(part, [PART_INDEX['left_foot'], PART_INDEX['right_foot']]), 2].min()
+
+
+def test_hands_stay_out_of_the_ground():
+    """A pose that would put the hands into the ground gets its arms bent; the feet stay where they are."""
+    arm = dict(hand_target=0, arm_elev=85, arm_azim=90, elbow=3, arm_twist=0)
+    both = {f'{side}_{name}': value for side in ('left', 'right') for name, value in arm.items()}
+    bodies = _crouch(0.75, hip_height=0.4, root_pitch=25, spine_flex=60, **both)
+    assert _feet_height(bodies) < 0.01
+    assert bodies.poses[0].values[column('left_elbow')] > 10
+
+
+def test_children_who_crouch_stay_on_their_feet():
+    bodies = _crouch(0.2, hip_height=0.2, root_pitch=0, spine_flex=0)
+    assert _feet_height(bodies) < 0.01
+    assert bodies.poses[0].values[column('hip_height')] > 0.25
+
+
 def test_sitters_sit_on_something_at_seat_height():
     rng = np.random.default_rng(0)
     bodies = pose_bodies(

@@ -77,7 +77,7 @@ def write_rd_report(
     if noise is not None:
         report.heading('How often the perspective rule contradicts true depth')
         table, plot = noise
-        report.table(['', '%'], [[key, value] for key, value in table.items()])
+        report.table(*noise_rows(table))
         report.figure('label_noise', plot, 'Label noise by camera, posture and distance')
     report.write()
     figures = summary(metrics, metrics_ra, controls)
@@ -94,6 +94,17 @@ def summary(
         flat |= {f'control/{row}/{column}': value for column, value in values.items()}
     # json has no nan; a figure that does not exist (a bin with one class) is null.
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
+
+
+def noise_rows(noise: Mapping[str, float]) -> tuple[list[str], list[list]]:
+    """Header and rows of ``label_noise.json`` (its keys are WHAT/AXIS/BIN); empty bins are left out."""
+    rows = []
+    for key in noise:
+        what, _, place = key.partition('/')
+        if what == 'person' and noise[f'n/{place}']:
+            name = ' '.join(dict.fromkeys(place.replace('_', ' ').split('/')))
+            rows.append([name, noise[key], noise[f'joint/{place}'], noise[f'n/{place}']])
+    return ['', '% of pairs', '% of joints', 'pairs'], rows
 
 
 def png(picture: np.ndarray) -> bytes:

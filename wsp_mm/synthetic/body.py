@@ -124,6 +124,7 @@ class BodyModel:
         eye_face: (F,) whether the face is the front of an eyeball.
         regressor: (K, V) COCO keypoints and feet from vertices; regressor_labels: their names.
         vertex_part: (V,). on_surface: (V,) whether a face uses the vertex; the others only carry keypoints.
+        crown: index of the vertex on top of the head.
     """
 
     def __init__(self) -> None:
@@ -170,6 +171,8 @@ class BodyModel:
         self.eye_face = eye[source]
         self.vertex_part, self.regressor = vertex_part[keep], np.ascontiguousarray(regressor[:, keep])
         self.on_surface = self.on_surface[keep]
+        # The highest of a head held upright, as the reference pose holds it.
+        self.crown = int(np.where(self.on_surface, full.template_vertices.numpy()[keep][:, 2], -9).argmax())
         # A face on a border goes with the majority of its corners, a three-way tie with the first.
         parts = self.vertex_part[self.faces]
         self.face_part = np.where(parts[:, 1] == parts[:, 2], parts[:, 1], parts[:, 0]).astype(np.int32)

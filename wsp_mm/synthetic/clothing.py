@@ -215,8 +215,12 @@ def dress(outfit: Outfit, body: BodyModel, skin: np.ndarray, scale: float) -> tu
     surface = skin + normals * (thickness_of(outfit, body) * scale)[:, None]
     if outfit.row[COLUMNS.index('shoe')] > -1:
         # A shoe has no toes.
-        for vertices, smooth in _foot_smoothing(body):
-            surface[vertices] = smooth @ surface[vertices]
+        for vertices, smooth, free in _foot_smoothing(body):
+            foot, middle = surface[vertices], surface[vertices].mean(axis=0)
+            even = smooth @ foot
+            # Smoothing shrinks: the affine map that fits it best to the foot gives the size back.
+            grow = np.linalg.lstsq(even - even.mean(axis=0), foot - middle, rcond=None)[0]
+            surface[vertices] = (1 - free) * even + free * ((even - even.mean(axis=0)) @ grow + middle)
             flat = smooth @ normals[vertices]
             normals[vertices] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     return surface, normals
@@ -250,7 +254,7 @@ def thickness_of(outfit: Outfit, body: BodyModel) -> np.ndarray:
 
 
 _masks: dict[int, dict[str, np.ndarray]] = {}
-_feet: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+_feet: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
 
 
 def _vertex_masks(body: BodyModel) -> dict[str, np.ndarray]:
@@ -267,9 +271,9 @@ def _vertex_masks(body: BodyModel) -> dict[str, np.ndarray]:
     return _masks[id(body)]
 
 
-def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each foot its vertices (n,) and the matrix (n, n) that evens them out; the ankle's rim stays where it
-    is.
+def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each foot its vertices (n,), the matrix (n, n) that evens them out, and how free (n, 1) each is to
+    move: 0 at the ankle's rim, 1 from the fifth ring on.
     """
     if id(body) not in _feet:
         _feet[id(body)] = []
@@ -287,5 +291,9 @@ def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, 
                 rim[b[(b >= 0) & (a < 0)]] = True
             step = 0.5 * np.eye(len(vertices)) + 0.5 * links / np.maximum(links.sum(axis=1, keepdims=True), 1)
             step[rim] = np.eye(len(vertices))[rim]
-            _feet[id(body)].append((vertices, np.linalg.matrix_power(step, steps)))
+            # How far from the rim each vertex is, in edges: the rim must not move, all else may.
+            free = np.where(rim, 0.0, 5.0)
+            for _ in range(5):
+                free = np.minimum(free, np.where(links > 0, free[None], 5.0).min(axis=1) + 1)
+            _feet[id(body)].append((vertices, np.linalg.matrix_power(step, steps), free[:, None] / 5))
     return _feet[id(body)]

@@ -4,7 +4,7 @@ it.
 
 One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'), from bone
 heads
-('bone', their mean), from other joints ('mean'), or from the vertex that lies furthest up the head ('crown').
+('bone', their mean), from other joints ('mean'), or is the vertex on top of the head ('crown').
 """
 
 from __future__ import annotations
@@ -103,22 +103,5 @@ def regress_joints(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> 
         elif joint.source == 'mean':
             found[name] = np.mean([found[parent] for parent in joint.names], axis=0)
         else:
-            found[name] = _crown(body, vertices, heads)
+            found[name] = vertices[:, body.crown]
     return np.stack([found[name] for name in WORLD], axis=1)
-
-
-def _crown(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """Top of the head: the furthest vertex from the neck along the line from there to between the eyes and the
-    nape.
-    """
-    base = heads[:, body.index['neck03']]
-    eyes = heads[:, [body.index['eye.L'], body.index['eye.R']]].mean(axis=1)
-    head = vertices[:, body.vertex_part == PART_INDEX['head']]
-    up = head.mean(axis=1) - base
-    # The mean of the head's vertices leans towards the dense face: pull it back over the spine.
-    up = up - 0.55 * (
-        (eyes - base) - ((eyes - base) * up).sum(1, keepdims=True) / (up**2).sum(1, keepdims=True) * up
-    )
-    up /= np.linalg.norm(up, axis=1, keepdims=True)
-    reach = np.einsum('bvd,bd->bv', head - base[:, None], up)
-    return head[np.arange(len(head)), reach.argmax(axis=1)]

@@ -143,7 +143,7 @@ class PoseSolver:
     def _leg(self, side: str) -> None:
         tag, sign = ('L', 1.0) if side == 'left' else ('R', -1.0)
         thigh, shin, foot = f'upperleg01.{tag}', f'lowerleg01.{tag}', f'foot.{tag}'
-        ref_thigh, ref_shin = self._ref(shin) - self._ref(thigh), self._ref(foot) - self._ref(shin)
+        ref_thigh, ref_shin, ref_hinge = self._leg_reference(tag)
         first, second = np.linalg.norm(ref_thigh, axis=1), np.linalg.norm(ref_shin, axis=1)
         self._follow(f'pelvis.{tag}', thigh)
         hip = self.at[:, self.body.index[thigh]]
@@ -180,7 +180,6 @@ class PoseSolver:
         upper = np.where(fk[:, None], fk_upper, ik_upper)
         lower = np.where(fk[:, None], fk_lower, ik_lower)
         hinge = np.where(fk[:, None], fk_hinge, hinge)
-        ref_hinge = np.broadcast_to(_LEFT, upper.shape)
         self.G[:, self.body.index[thigh]] = _frame(upper, hinge) @ np.swapaxes(
             _frame(ref_thigh, ref_hinge), 1, 2
         )
@@ -195,6 +194,18 @@ class PoseSolver:
         for bone in self.body.bones:
             if bone.startswith('toe') and bone.endswith(tag):
                 self._place(bone, toes)
+
+    def _leg_reference(self, tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Thigh, shin and the knee's axis in the reference pose, each (B, 3).
+
+        The axis is level across the line from hip to ankle, and the bones are taken in the plane that it is
+        normal to. What they stick out of that plane is opposite and equal: hip and ankle stay where they are.
+        """
+        hip, knee, ankle = (self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot'))
+        line = unit(ankle - hip)
+        hinge = unit(_LEFT - line[:, :1] * line)
+        bones = (bone - (bone * hinge).sum(1, keepdims=True) * hinge for bone in (knee - hip, ankle - knee))
+        return *bones, hinge
 
     def _swing(self, side: str) -> np.ndarray:
         """Orientation (B, 3, 3) of a free leg's thigh."""
@@ -248,9 +259,8 @@ class PoseSolver:
                 self.G[:, parent], self.shapes.heads[:, hip_bone] - self.shapes.heads[:, parent]
             )
             vector = ball - _apply(turn, offset) - hip
-            knee, ankle = self._ref(f'lowerleg01.{tag}'), self._ref(f'foot.{tag}')
-            reach = np.linalg.norm(knee - self._ref(f'upperleg01.{tag}'), axis=1)
-            reach = _MAX_REACH * (reach + np.linalg.norm(ankle - knee, axis=1))
+            thigh, shin, _ = self._leg_reference(tag)
+            reach = _MAX_REACH * (np.linalg.norm(thigh, axis=1) + np.linalg.norm(shin, axis=1))
             drop = np.sqrt(np.maximum(reach**2 - (vector[:, :2] ** 2).sum(1), (0.3 * reach) ** 2))
             planted = self._p(f'{side}_leg_fk') < 0.5
             needed = np.maximum(needed, np.where(planted, -vector[:, 2] - drop, 0))

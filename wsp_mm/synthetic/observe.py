@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 TOUCH = 0.02
 
 
+NEIGHBOURS = [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1) if x or y]
+
+
 def joint_pixels(projected: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Nearest pixels (J, 2) int, clipped, and (J,) whether a projection (J, 3) falls into the picture."""
     px = projected[:, :2]
@@ -54,13 +57,23 @@ def visible_joints(
     """
     height, width = depth.shape
     pixel, inside = joint_pixels(projected, width, height)
-    x, y = pixel.T
-    gap = projected[:, 2] - depth[y, x]
-    own = owner[y, x] == index
-    part = body_model().face_part[np.where(own, face[y, x], 0)]
-    allowed = ALLOWED_PARTS[np.arange(len(projected)), part]
-    by_own = own & allowed & (gap <= DEPTHS * stature / 1.7)
-    by_nothing = (owner[y, x] < 0) & (gap <= TOUCH)
+    limit = DEPTHS * stature / 1.7
+
+    def own_surface(offset: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Off the joints' pixels: owner, gap to the joint, is it an own part, and thin enough."""
+        x, y = np.clip(pixel + np.array(offset), 0, [width - 1, height - 1]).T
+        who = owner[y, x]
+        gap = projected[:, 2] - depth[y, x]
+        part = face_part[np.where(who == index, face[y, x], 0)]
+        allowed = (who == index) & ALLOWED_PARTS[np.arange(len(projected)), part]
+        return who, gap, allowed, allowed & (gap <= limit)
+
+    face_part = body_model().face_part
+    who, gap, _, by_own = own_surface((0, 0))
+    around = [own_surface(offset) for offset in NEIGHBOURS]
+    beside = np.any([allowed for _, _, allowed, _ in around], axis=0)
+    thin_beside = np.any([thin for _, _, _, thin in around], axis=0)
+    by_nothing = (who < 0) & (gap <= TOUCH) & (thin_beside | ~beside)
     return inside, inside & (by_own | by_nothing)
 
 

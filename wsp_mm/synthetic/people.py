@@ -7,7 +7,7 @@ origin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy as np
 from wsp_mm.structures.skeletons import get_joint_set
 
 from .actions import ACTIONS, sample_pose
-from .body import body_model
+from .body import PARTS, body_model
 from .clothing import Outfit, dress, sample_outfit
 from .joints import regress_joints
 from .kinematics import PoseSolver
-from .poses import Pose, column
+from .poses import LOWER, UPPER, Pose, column
 
 _PELVIS = get_joint_set('world').index('pelvis')
 
@@ -102,6 +102,15 @@ def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
     return Identity(phenotype, age, female, sample_outfit(rng, body, age, female) if dressed else None)
 
 
+@lru_cache(maxsize=1)
+def _body_zones() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks (V,) of arms with hands, of feet, and of everything else."""
+    names = np.array(PARTS)[body_model().vertex_part]
+    arms = np.char.endswith(names, 'arm') | np.char.endswith(names, 'hand')
+    feet = np.char.endswith(names, 'foot')
+    return arms, feet, ~arms & ~feet
+
+
 def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
     """Posed, dressed bodies, put down on the ground.
 
@@ -115,8 +124,26 @@ def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
     body = body_model()
     shapes = body.shapes(np.stack([identity.phenotype for identity in identities]))
     values = np.stack([pose.values for pose in poses])
-    rotations = PoseSolver(body, shapes, values).solve()
-    skin, heads = body.skin(shapes, rotations)
+    on_ground = np.array([pose.posture not in ('airborne', 'lying') for pose in poses])
+    on_feet = on_ground & (values[:, [column('left_leg_fk'), column('right_leg_fk')]] < 0.5).all(axis=1)
+    for _ in range(10):
+        rotations = PoseSolver(body, shapes, values).solve()
+        skin, heads = body.skin(shapes, rotations)
+        height = np.where(body.on_surface, skin[..., 2], np.inf)
+        arms, feet, rest = (height[:, which].min(axis=1) for which in _body_zones())
+        # Hands that would go into the ground: bend the arms, and give up what they were to touch.
+        reaching = on_ground & (arms < np.minimum(feet, rest) - 0.005)
+        for side in ('left', 'right'):
+            values[reaching, column(f'{side}_hand_target')] = 0
+            values[reaching, column(f'{side}_elbow')] += 15
+            values[reaching, column(f'{side}_arm_elev')] += 12
+        # A bottom that would be lower than the feet, as of small children who crouch: come up.
+        deep = on_feet & (rest < feet - 0.005)
+        values[deep, column('hip_height')] += 0.06
+        if not (reaching | deep).any():
+            break
+        values = np.clip(values, LOWER, UPPER)
+    poses = [replace(pose, values=row) for pose, row in zip(poses, values, strict=True)]
     surface, normals = skin.copy(), np.zeros(skin.shape, dtype=np.float32)
     for i, identity in enumerate(identities):
         if identity.outfit is not None:

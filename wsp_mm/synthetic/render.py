@@ -6,6 +6,7 @@ World frame of this module: metres, z up, ground at z = 0. B bodies, V vertices,
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -102,9 +103,12 @@ def _noise_table(size: int = 512, period: int = 64) -> np.ndarray:
 
 
 def default_device() -> str:
-    """'cuda:0' where Warp finds a GPU, else 'cpu'."""
-    wp.init()
-    return 'cuda:0' if wp.get_cuda_device_count() else 'cpu'
+    """Warp device to render on: the environment's ``WSP_MM_RENDER_DEVICE`` (such as 'cuda:0'), else 'cpu'.
+
+    The CPU is the default even where there is a GPU: any number of processes can share the work, and a
+    world does not depend on who has which GPU.
+    """
+    return os.environ.get('WSP_MM_RENDER_DEVICE', 'cpu')
 
 
 def project_m(camera: PinholeCamera, points: np.ndarray) -> np.ndarray:

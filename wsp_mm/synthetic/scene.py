@@ -205,10 +205,10 @@ def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
 
 
 def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
-    """Distances at which a person of 1.7 m is between a seventh and nearly all of the picture's height."""
+    """Distances at which a person of 1.7 m is between a fifth and nearly all of the picture's height."""
     f = view.camera.f[1]
     near = 1.7 * f / (0.95 * request.height)
-    far = 1.7 * f / (0.15 * request.height)
+    far = 1.7 * f / (0.2 * request.height)
     return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 5.0, 12.0))
 
 
@@ -220,7 +220,7 @@ def _place(rng, bodies: PosedBodies | None, supports, view: View, request: Scene
     style = rng.choice(['spread', 'row', 'group'], p=[0.7, 0.1, 0.2])
     row_depth = rng.uniform(near, 0.4 * near + 0.6 * far)
     facing = rng.random() < 0.5  # most people look at the camera, or anywhere
-    f, cx = view.camera.f[0], view.camera.c[0]
+    f = view.camera.f[0]
     for i in range(n):
         cloud = [bodies.surface[i][body_model().on_surface]]
         cloud += [box.corners() for owner, box in supports if owner == i]
@@ -243,8 +243,8 @@ def _place(rng, bodies: PosedBodies | None, supports, view: View, request: Scene
                 )
                 depth = float(np.clip(depth + slack * rng.uniform(-1, 3), 2.0, 12.0))
                 margin = -0.06 if rng.random() < 0.15 else 0.08
-                u = rng.uniform(margin, 1 - margin) * (request.width - 1)
-                at = np.array([(u - cx) / f * depth, depth])
+                across = rng.uniform(margin, 1 - margin) - 0.5
+                at = np.array([across * request.width / f * depth, depth])
             hull = turn_plan(body_hull, yaw, at)
             if hull[:, 1].min() < 1.2:
                 continue

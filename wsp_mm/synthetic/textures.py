@@ -62,13 +62,13 @@ _GREYS = ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (0.8, 0.8, 0.8))
 # pattern: repeat sizes m, angles, shares, for clothes; floors and walls scale the sizes.
 _FAMILIES: dict[str, tuple[tuple, tuple, tuple]] = {
     'plain': ((0.1,), (0,), (0.5,)),
-    'stripes': ((0.02, 0.045, 0.09, 0.16), (0, 45, 90), (0.25, 0.5, 0.75)),
+    'stripes': ((0.02, 0.045, 0.09, 0.16), (0, 25, 45, 90), (0.25, 0.5, 0.75)),
     'checks': ((0.03, 0.07, 0.14), (0, 45), (0.5,)),
     'gingham': ((0.03, 0.06, 0.12), (0, 45), (0.5,)),
     'tartan': ((0.06, 0.11, 0.18), (0, 45), (0.3, 0.5)),
     'dots': ((0.03, 0.06, 0.12), (0, 45), (0.2, 0.45)),
     'zigzag': ((0.04, 0.09, 0.16), (0, 90), (0.35, 0.6)),
-    'diamonds': ((0.06, 0.12, 0.2), (0,), (0.35, 0.6)),
+    'diamonds': ((0.06, 0.12, 0.2), (0, 45), (0.35, 0.6)),
     'bricks': ((0.08, 0.14), (0, 90), (0.08, 0.2)),
     'tiles': ((0.05, 0.1, 0.2), (0, 45), (0.06, 0.15)),
     'planks': ((0.05, 0.12), (0, 90), (0.04, 0.1)),
@@ -177,7 +177,7 @@ def sample_floor(rng: np.random.Generator, outdoor: bool) -> Texture:
     """What people stand on: grass, sand, asphalt, paving, wood, carpet."""
     k = rng.random()
     if outdoor and k < 0.35:
-        color = hsv(rng.uniform(0.18, 0.36), rng.uniform(0.25, 0.7), rng.uniform(0.3, 0.7))
+        color = hsv(rng.uniform(0.17, 0.34), rng.uniform(0.25, 0.6), rng.uniform(0.25, 0.6))
         weights = {'grass': 3, 'speckles': 1, 'clouds': 2, 'camouflage': 1}
         return _surface(weights, rng, 1.5, 6, color)
     if k < 0.6:
@@ -185,7 +185,7 @@ def sample_floor(rng: np.random.Generator, outdoor: bool) -> Texture:
     elif k < 0.85:
         color = hsv(rng.uniform(0.05, 0.13), rng.uniform(0.15, 0.6), rng.uniform(0.35, 0.85))
     else:
-        color = hsv(rng.random(), rng.uniform(0.2, 0.7), rng.uniform(0.3, 0.8))
+        color = hsv(rng.random(), rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.8))
     return _surface(_FLOOR, rng, 2.5, 8, color)
 
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from .body import PART_INDEX, BodyModel, body_model
 from .joints import ALLOWED_PARTS, DEPTHS, WORLD
-from .observe import TOUCH, joint_pixels
+from .observe import NEIGHBOURS, TOUCH, joint_pixels
 from .placement import hull_gap, plan_hull
 from .poses import column
 from .record import Scene
@@ -25,7 +25,7 @@ MAX_REPROJECTION = 0.5  # px
 MAX_FOOT = 0.03  # m
 MAX_OVERLAP = 0.05  # m
 KNEE_LIMITS = ELBOW_LIMITS = (-3.0, 153.0)  # degrees; 3 more than the solver's own limits
-MAX_TWIST = 12.0  # degrees that a knee or elbow may turn about anything but its hinge
+MAX_TWIST = 6.0  # degrees that a knee or elbow may turn about anything but its hinge
 _SAME = 0.01  # m between depths that count as equal
 
 
@@ -89,7 +89,7 @@ def check_visibility(scene: Scene, setting: Setting, caster: ReferenceCaster) ->
     """Visibility flags follow from what the second caster finds at the joints' pixels."""
     problems = []
     part = body_model().face_part
-    bodies = len(setting.surfaces)
+    bodies, size = len(setting.surfaces), (scene.width, scene.height)
     for person in scene.persons:
         i = person.person_id
         local = person.joints_world @ scene.camera.R.T + scene.camera.t
@@ -101,16 +101,15 @@ def check_visibility(scene: Scene, setting: Setting, caster: ReferenceCaster) ->
                 if person.visible[k]:
                     problems.append(f'person {i}: {WORLD[k]} is visible out of the picture')
                 continue
-            # Outlines within a few hundredths of a pixel, and thicknesses within 1 mm, may be judged either way.
+            # Outlines within 0.03 px, and thicknesses within 1 mm, may be judged either way.
             expected = {
-                _expected_visible(caster, i, bodies, part, k, x, y, local[k, 2] / 1000 + more, person.height / 1700)
+                _expected_visible(caster, i, bodies, part, k, x, y, depth, person.height / 1700, size)
                 for x, y in pixel[k] + _JITTER
-                for more in (-0.001, 0.0, 0.001)
+                for depth in local[k, 2] / 1000 + np.array([-0.001, 0.0, 0.001])
             }
-            if expected == {not person.visible[k]}:
-                problems.append(
-                    f'person {i}: visible of {WORLD[k]} is {person.visible[k]}, the surfaces say otherwise'
-                )
+            said = bool(person.visible[k])
+            if expected == {not said}:
+                problems.append(f'person {i}: visible of {WORLD[k]} is {said}, the surfaces say otherwise')
     return problems
 
 
@@ -118,13 +117,35 @@ def check_visibility(scene: Scene, setting: Setting, caster: ReferenceCaster) ->
 _JITTER = np.array([[0, 0], [0.03, 0], [-0.03, 0], [0, 0.03], [0, -0.03]])
 
 
-def _expected_visible(caster, i: int, bodies: int, part, k: int, x, y, depth: float, scale: float) -> bool:
-    hits, faces = caster.cast(x, y)
+def _expected_visible(
+    caster, i: int, bodies: int, part, k: int, x, y, depth: float, scale: float, size
+) -> bool:
+    """The rule of :mod:`wsp_mm.synthetic.observe`, from single rays."""
+    thin = _own_part_thin(caster, i, part, k, x, y, depth, scale)
+    hits, _ = caster.cast(x, y)
     first = int(hits.argmin()) if len(hits) else -1
     nearest, ground = hits[first] if first >= 0 else np.inf, caster.ground(x, y)
-    if nearest < ground and first == i:
-        return bool(ALLOWED_PARTS[k, part[faces[i]]] and depth - nearest <= DEPTHS[k] * scale)
-    return (nearest >= ground or first >= bodies) and depth - min(nearest, ground) <= TOUCH
+    if nearest < ground and first < bodies:
+        return first == i and bool(thin)
+    if depth - min(nearest, ground) > TOUCH:
+        return False
+    pixels = [(x + dx, y + dy) for dx, dy in NEIGHBOURS]
+    pixels = [(u, v) for u, v in pixels if -0.5 < u < size[0] - 0.5 and -0.5 < v < size[1] - 0.5]
+    beside = [_own_part_thin(caster, i, part, k, u, v, depth, scale) for u, v in pixels]
+    return any(beside) or all(state is None for state in beside)
+
+
+def _own_part_thin(caster, i: int, part, k: int, x, y, depth: float, scale: float) -> bool | None:
+    """None unless a pixel shows a part of body i that joint k lies in; else whether it is thin enough there."""
+    hits, faces = caster.cast(x, y)
+    if (
+        not len(hits)
+        or hits.argmin() != i
+        or not hits[i] < caster.ground(x, y)
+        or not ALLOWED_PARTS[k, part[faces[i]]]
+    ):
+        return None
+    return bool(depth - hits[i] <= DEPTHS[k] * scale)
 
 
 def check_feet(setting: Setting) -> list[str]:
@@ -162,7 +183,9 @@ def hinge_angles(body: BodyModel, heads: np.ndarray, rotations: np.ndarray, bone
     """
     a, b, c = (heads[:, body.index[name]] for name in (parent, bone, child))
     upper, lower = b - a, c - b
-    hinge = np.broadcast_to([1.0, 0, 0], upper.shape) if 'leg' in bone else np.cross(upper, lower)
+    line = (c - a) / np.linalg.norm(c - a, axis=1, keepdims=True)
+    # A knee's axis is level, across the line from hip to ankle; an elbow's is normal to both bones.
+    hinge = np.array([1.0, 0, 0]) - line[:, :1] * line if 'leg' in bone else np.cross(upper, lower)
     hinge = hinge / np.linalg.norm(hinge, axis=1, keepdims=True)
     r = rotations[:, body.index[bone]]
     bent = np.einsum('bij,bj->bi', r, lower)
@@ -229,22 +252,24 @@ def _deepest(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> flo
     corners = vertices[faces]
     cloud = cKDTree(np.concatenate([used, corners.mean(axis=1)]))
     distance, _ = cloud.query(points)
-    candidates = points[distance > MAX_OVERLAP * 0.9]
-    inside = [_inside(point, corners) for point in candidates]
-    return float(
-        max(
-            [d for d, within in zip(distance[distance > MAX_OVERLAP * 0.9], inside, strict=True) if within],
-            default=0,
-        )
-    )
+    # Furthest from the surface first: the first that is inside is the answer. A few hundred points will do.
+    order = np.argsort(-distance)
+    order = order[distance[order] > MAX_OVERLAP * 0.9]
+    for k in order[:: max(1, len(order) // 300)]:
+        if _inside(points[k], corners):
+            return float(distance[k])
+    return 0.0
 
 
 def _inside(point: np.ndarray, corners: np.ndarray) -> bool:
     """Whether rays along x, y and z mostly cross the surface an odd number of times."""
     votes = 0
+    point = point + np.array(
+        [1.3e-6, 2.9e-6, 4.7e-6]
+    )  # off the vertices and edges that a round point lines up with
+    low, high = corners.min(axis=1), corners.max(axis=1)
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
-        low, high = corners.min(axis=1), corners.max(axis=1)
         near = (
             (low[:, u] <= point[u])
             & (high[:, u] >= point[u])
@@ -285,7 +310,7 @@ def check_depth_order(scene: Scene, seen: Rendering, caster: ReferenceCaster, sa
                 truth = owner if truth is None else truth
                 agreed |= (said == owner and abs(depth - nearest) < _SAME) if solid else said in (-1, -2)
                 # Two surfaces as deep as each other may be seen in either order.
-                agreed |= solid and 0 <= said < bodies and hits[said] - nearest < _SAME / 4
+                agreed |= solid and 0 <= said < bodies and max(hits[said], depth) - nearest < _SAME / 4
             if not agreed:
                 problems.append(f'pixel ({x}, {y}) shows {said} at {depth:.3f} m, nearest is {truth}')
     return problems

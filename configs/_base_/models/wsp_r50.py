@@ -22,8 +22,10 @@ model = dict(
         num_sampled_joints=8,
         alpha=50.0,
         pooling='mean',
+        # Prediction alone: swapping the persons turns P into 1 - P.
+        symmetric=True,
         heatmap_loss=dict(type='HeatmapL2Loss', squared=False),
         depth_loss=dict(type='RelativeDepthLoss'),
     ),
-    test_cfg=dict(flip_test=False),
+    test_cfg=dict(flip_test=True, shift_heatmap=True),
 )

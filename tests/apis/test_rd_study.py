@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import math
+from pathlib import Path
 
 from wsp_mm.apis.rd_report import noise_rows, summary
 from wsp_mm.apis.rd_study import GAPS, RelativeDepthStudy, control_rows, rd_table
@@ -35,9 +36,11 @@ def test_commands_are_the_tools_own(tmp_path, monkeypatch):
     calls = []
     steps = Steps(tmp_path / 'steps', tmp_path)
     monkeypatch.setattr(steps, 'run', lambda name, command, **kwargs: calls.append((name, command)))
+    mcpc = tmp_path / 'data' / 'w' / 'mcpc' / 'mcpc_train.json'
+    mcpc.parent.mkdir(parents=True)
+    mcpc.write_text('{}')
     study = RelativeDepthStudy(steps, 'x', 'configs/a.py', 'data/w', tmp_path / 'run', options=['k=1'])
     study.train()
-    study.work_dir.mkdir()
     (study.work_dir / 'last_checkpoint').write_text('run/epoch_2.pth')
     study.test('grey picture')
     (train_name, train), (test_name, test) = calls
@@ -52,3 +55,25 @@ def test_noise_rows_leave_out_empty_bins():
     noise |= {'person/roll/from_8': None, 'joint/roll/from_8': None, 'n/roll/from_8': 0}
     _, rows = noise_rows(noise)
     assert rows == [['all', 8.0, 9.0, 50], ['roll 4 8', 17.0, 18.0, 7]]
+
+
+def test_checkpoints_of_another_training_are_not_gone_on_from(tmp_path, monkeypatch):
+    steps = Steps(tmp_path / 'steps', tmp_path)
+    monkeypatch.setattr(steps, 'run', lambda *args, **kwargs: None)
+    mcpc = tmp_path / 'data' / 'mcpc' / 'mcpc_train.json'
+    mcpc.parent.mkdir(parents=True)
+    mcpc.write_text('{}')
+    study = RelativeDepthStudy(steps, 'x', 'configs/a.py', 'data', Path('run'), options=['k=1'])
+    checkpoint = tmp_path / 'run' / 'epoch_1.pth'
+
+    def survives(change):
+        study.train('text')
+        checkpoint.write_text('weights')
+        text = change() or 'text'
+        study.train(text)
+        return checkpoint.exists()
+
+    assert survives(lambda: None)
+    assert not survives(lambda: 'another config')
+    assert not survives(lambda: mcpc.write_text('{"images": []}') and None)
+    assert not survives(lambda: setattr(study, 'options', ['k=2']))

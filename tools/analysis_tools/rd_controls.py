@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from wsp_mm.apis.rd_report import without_nan
     from wsp_mm.apis.rd_study import control_rows
     from wsp_mm.evaluation.controls import control_table, load_pairs, load_predictions
     from wsp_mm.visualization.report import cell, write_text_atomic
@@ -49,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         table.add_row(*(cell(value) for value in row))
     Console(width=160).print(table)
     if args.out:
-        write_text_atomic(args.out, json.dumps(controls, indent=2))
+        plain = {name: without_nan(row) for name, row in controls.items()}
+        write_text_atomic(args.out, json.dumps(plain, indent=2))
     return 0
 
 

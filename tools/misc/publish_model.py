@@ -95,12 +95,16 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
     return final
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Strip a checkpoint to weights and plain metadata.')
     parser.add_argument('in_file', help='training checkpoint')
     parser.add_argument('out_file', help='output name; -HASH_DATE.pth is added')
     parser.add_argument('--trust-checkpoint', action='store_true', help='read IN_FILE even if it executes code')
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
 
     from wsp_mm.utils.checkpoint import CheckpointError, trust_checkpoints
 

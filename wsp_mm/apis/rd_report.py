@@ -92,8 +92,12 @@ def summary(
     flat = {f'p1/{k}': v for k, v in metrics.items()} | {f'p2/{k}': v for k, v in metrics_ra.items()}
     for row, values in controls.items():
         flat |= {f'control/{row}/{column}': value for column, value in values.items()}
-    # json has no nan; a figure that does not exist (a bin with one class) is null.
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in flat.items()}
+    return without_nan(flat)
+
+
+def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """For json, which has no nan: a figure that does not exist (a bin with one class) is None."""
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
 
 
 def noise_rows(noise: Mapping[str, float]) -> tuple[list[str], list[list]]:
@@ -114,7 +118,7 @@ def png(picture: np.ndarray) -> bytes:
 
 def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
     """Tiles of test pairs, spread evenly over the test set."""
-    with open(study.steps.root / study._dump('protocol 1'), 'rb') as file:
+    with open(study.steps.root / study.dump('protocol 1'), 'rb') as file:
         samples = sorted(pickle.load(file), key=lambda sample: sample['id'])
     tiles = []
     for sample in spread(samples, count):

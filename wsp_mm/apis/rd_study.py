@@ -6,7 +6,9 @@ Everything runs through the command-line tools, as a user would type them; this 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +36,7 @@ class RelativeDepthStudy:
         data_root: folder with the sources and ``mcpc/``.
         work_dir: where the training writes.
         options: ``--cfg-options`` of training and tests.
-        train_env: environment of the training.
+        env: variables added to the environment of both.
     """
 
     steps: Steps
@@ -43,23 +45,24 @@ class RelativeDepthStudy:
     data_root: str
     work_dir: Path
     options: Sequence[str] = ()
-    train_args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mcpc_test(self) -> Path:
         return Path(self.data_root) / 'mcpc' / 'mcpc_test.json'
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.work_dir / 'final.pth'
-
     def cfg_options(self) -> list[str]:
         return ['--cfg-options', f'data_root={self.data_root}', *self.options]
 
     def train(self, depends: str = '') -> float:
-        """Train, going on from the last checkpoint if there is one; returns seconds."""
-        command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume', *self.train_args]
+        """Train, going on from the last checkpoint of the same training if there is one; returns seconds.
+
+        Args:
+            depends: the config's text. Where it, an option or the data changed, the work dir of the earlier
+                training is removed: going on from its checkpoints would train nothing.
+        """
+        self._forget_other_training(depends)
+        command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume']
         return self.steps.run(
             f'{self.name}-train',
             command + self.cfg_options(),
@@ -68,6 +71,17 @@ class RelativeDepthStudy:
             depends=depends,
             env=self.env,
         )
+
+    def _forget_other_training(self, depends: str) -> None:
+        work_dir = self.steps.root / self.work_dir
+        stat = (self.steps.root / self.data_root / 'mcpc' / 'mcpc_train.json').stat()
+        identity = [depends, *self.cfg_options(), str(stat.st_size), str(stat.st_mtime_ns)]
+        key = hashlib.sha256('\n'.join(identity).encode()).hexdigest()
+        marker = work_dir / 'training.sha256'
+        if work_dir.exists() and not (marker.is_file() and marker.read_text() == key):
+            shutil.rmtree(work_dir)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        marker.write_text(key)
 
     def last_checkpoint(self) -> Path:
         return Path((self.steps.root / self.work_dir / 'last_checkpoint').read_text().strip())
@@ -79,16 +93,17 @@ class RelativeDepthStudy:
         checkpoint = self.last_checkpoint()
         out = self.work_dir / 'test'
         command = ['tools/test.py', config, checkpoint, '--work-dir', out / slug]
-        command += ['--dump', self._dump(protocol), '--out', self._metrics(protocol), *self.cfg_options()]
+        command += ['--dump', self.dump(protocol), '--out', self._metrics(protocol), *self.cfg_options()]
         return self.steps.run(
             f'{self.name}-test-{slug}',
             command,
             reads=[checkpoint, self.mcpc_test],
-            writes=[self._dump(protocol), self._metrics(protocol)],
+            writes=[self.dump(protocol), self._metrics(protocol)],
             env=self.env,
         )
 
-    def _dump(self, protocol: str) -> Path:
+    def dump(self, protocol: str) -> Path:
+        """Predictions of a test, relative to the chain's root."""
         return self.work_dir / 'test' / f'{SLUGS[protocol]}.pkl'
 
     def _metrics(self, protocol: str) -> Path:
@@ -99,12 +114,12 @@ class RelativeDepthStudy:
         return json.loads((self.steps.root / self._metrics(protocol)).read_text())
 
     def predictions(self, table: PairTable, protocol: str = 'protocol 1') -> tuple[np.ndarray, np.ndarray]:
-        return load_predictions(self.steps.root / self._dump(protocol), table)
+        return load_predictions(self.steps.root / self.dump(protocol), table)
 
     def controls(self, truth_dir: Path | None) -> dict[str, dict[str, float]]:
         """Control table of the tests that have run (see :mod:`wsp_mm.evaluation.controls`)."""
         table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
-        ran = [name for name in PROTOCOLS if (self.steps.root / self._dump(name)).is_file()]
+        ran = [name for name in PROTOCOLS if (self.steps.root / self.dump(name)).is_file()]
         return control_table(table, {f'network, {name}': self.predictions(table, name) for name in ran})
 
 

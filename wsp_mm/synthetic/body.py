@@ -131,7 +131,7 @@ class BodyModel:
         # Warp is told to be quiet before anny starts it.
         import warp as wp
 
-        wp.config.quiet = True
+        wp.config.log_level = wp.LOG_WARNING
         import anny
         from anny.face_segmentation import get_face_segmentation_mask
         from anny.keypoints import KeypointsRegressor

@@ -10,7 +10,7 @@ import warp as wp
 
 from .surface_kernels import band, fbm, person_color, sky_color, surround, texture_color
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_WARNING
 # No gradients are wanted, and approximate divisions are exact enough for colours and for depth (float32).
 wp.set_module_options({'enable_backward': False, 'fast_math': True})
 

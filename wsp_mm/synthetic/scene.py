@@ -205,11 +205,11 @@ def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
 
 
 def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
-    """Distances at which a person of 1.7 m is between a fifth and nearly all of the picture's height."""
+    """Distances at which a person of 1.7 m is between 28 % and nearly all of the picture's height."""
     f = view.camera.f[1]
     near = 1.7 * f / (0.95 * request.height)
-    far = 1.7 * f / (0.2 * request.height)
-    return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 5.0, 12.0))
+    far = 1.7 * f / (0.28 * request.height)
+    return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 4.5, 12.0))
 
 
 def _place(rng, bodies: PosedBodies | None, supports, view: View, request: SceneRequest, movers):
@@ -217,7 +217,7 @@ def _place(rng, bodies: PosedBodies | None, supports, view: View, request: Scene
     n = len(bodies) if bodies else 0
     places, yaws, hulls = np.zeros((n, 2)), np.zeros(n), []
     near, far = _depth_range(view, request)
-    style = rng.choice(['spread', 'row', 'group'], p=[0.7, 0.1, 0.2])
+    style = rng.choice(['spread', 'row', 'group'], p=[0.8, 0.08, 0.12])
     row_depth = rng.uniform(near, 0.4 * near + 0.6 * far)
     facing = rng.random() < 0.5  # most people look at the camera, or anywhere
     f = view.camera.f[0]

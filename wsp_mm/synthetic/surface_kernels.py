@@ -9,7 +9,7 @@ in :mod:`wsp_mm.synthetic.clothing`, of ``world`` in :mod:`wsp_mm.synthetic.scen
 
 import warp as wp
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_WARNING
 
 
 @wp.func

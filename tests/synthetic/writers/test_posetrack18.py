@@ -66,7 +66,7 @@ def test_mmpose_and_xtcocotools_read_what_was_labelled(annotated, split):
     coco = COCO(path)
     dataset = PoseTrack18Dataset(ann_file=str(path), data_prefix=dict(img=''))
     items = {dataset[i]['id']: dataset[i] for i in range(len(dataset))}
-    assert set(items) == set(coco.anns) and len(items) >= 10
+    assert set(items) == set(coco.anns) and len(items) >= 5
     for key, item in items.items():
         flat = np.reshape(coco.anns[key]['keypoints'], (17, 3))
         np.testing.assert_allclose(item['keypoints'][0], flat[:, :2])

@@ -17,7 +17,7 @@ test_dataloader = val_dataloader
 
 # A thousand iterations in all. The mean over a box of features times a narrow peak is small, so the layers that
 # read it need larger steps to learn in so few.
-train_cfg = dict(max_epochs=14, val_interval=7)
+train_cfg = dict(max_epochs=15, val_interval=5)
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',
     optimizer=dict(type='Adam', lr=1.5e-3, fused=True),
@@ -29,8 +29,8 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         begin=0,
-        end=14,
-        T_max=14,
+        end=15,
+        T_max=15,
         eta_min=1e-5,
         convert_to_iter_based=True,
     ),

@@ -23,7 +23,7 @@ needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
     ],
 )
 def test_make_targets(target, words, repo):
-    command = ['make', '-n', target, 'PRESET=tiny', 'PYTEST_ARGS=-x']
+    command = ['make', '--no-print-directory', '-n', target, 'PRESET=tiny', 'PYTEST_ARGS=-x']
     done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert len(lines) == len(words)
@@ -35,7 +35,13 @@ def test_make_targets(target, words, repo):
 
 @needs_make
 def test_without_a_preset_the_tool_decides(repo):
-    done = subprocess.run(['make', '-n', 'quickstart'], cwd=repo, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ['make', '--no-print-directory', '-n', 'quickstart'],
+        cwd=repo,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert '--preset' not in done.stdout
 
 

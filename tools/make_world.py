@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Make the embedded world: pictures and annotations in the layouts of COCO, MPII, PoseTrack18 and CrowdPose.
+"""Make the embedded worlds: pictures and annotations in the layouts of COCO, MPII, PoseTrack18 and CrowdPose
+(wild), Human3.6M (h36m) and MuCo-3DHP (muco).
 
 python tools/make_world.py --preset tiny|small|full --out data/synthetic --seed 0 --workers N [--verify]
+python tools/make_world.py --worlds h36m muco --preset small --out data/synthetic
 python tools/make_world.py --annotations-only --out data/annotations_only [--pictures N --persons-per-picture M]
 """
 
@@ -18,10 +20,20 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+# wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer.
+WORLDS = ('wild', 'h36m', 'muco')
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        '--worlds',
+        nargs='+',
+        choices=WORLDS,
+        default=list(WORLDS),
+        help='which to make; others that are in the folder already stay as they are',
     )
     parser.add_argument('--preset', default='small', help='tiny, small or full')
     parser.add_argument('--out', type=Path, default=Path('data/synthetic'), help='folder of the world')
@@ -46,60 +58,78 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f'--workers must be at least 1, got {args.workers}')
+    args.worlds = [world for world in WORLDS if world in args.worlds]
+    if args.annotations_only and 'wild' not in args.worlds:
+        parser.error('--annotations-only makes the wild world; leave --worlds out')
+    if args.mpii_mat and 'wild' not in args.worlds:
+        parser.error('--mpii-mat belongs to the wild world, which --worlds leaves out')
     if args.annotations_only and args.verify is not None:
         parser.error('--verify checks pictures, and --annotations-only makes none')
     return args
 
 
-def show(report, out: Path, seconds: float) -> None:
-    """Print what was made."""
+def show(reports: dict, out: Path, seconds: float) -> None:
+    """Print what was made of each world."""
     table = Table(title=f'World in {out}')
     columns = ('pictures', 'persons', 'annotated', 'with_ankle')
     for column in ('source', 'split', *columns):
         table.add_column(column.replace('_', ' '), justify='left' if column in ('source', 'split') else 'right')
-    for (source, split), count in report.counts.items():
+    counts = [item for report in reports.values() for item in report.counts.items()]
+    for (source, split), count in counts:
         table.add_row(source, split, *(str(count[column]) for column in columns))
     table.add_section()
-    totals = (sum(count[column] for count in report.counts.values()) for column in columns)
+    totals = (sum(count[column] for _, count in counts) for column in columns)
     table.add_row('all', '', *(str(total) for total in totals))
     Console().print(table)
-    if report.rendered:
-        print(
-            f'{report.rendered} pictures made in {report.seconds:.1f} s with {report.workers} workers: '
-            f'{report.images_per_second_per_core:.1f} pictures/s a worker; {report.kept} were there already'
+    for world, report in reports.items():
+        if report.rendered:
+            speed = report.images_per_second_per_core
+            print(
+                f'{world}: {report.rendered} pictures made in {report.seconds:.1f} s with {report.workers} '
+                f'workers: {speed:.1f} pictures/s a worker; {report.kept} were there already'
+            )
+        elif report.kept:
+            print(f'{world}: all {report.kept} pictures were there already')
+    files = sum(len(report.paths) for report in reports.values())
+    print(f'{files} annotation files written; {seconds:.1f} s in all')
+
+
+def make(args: argparse.Namespace) -> int:
+    """Make the worlds, check them if asked to; returns the exit code."""
+    # Here, so that --help and wrong options do not wait for the bodies and the renderer.
+    from wsp_mm.synthetic.worlds import check_names, make_named, verify_named
+
+    start = time.perf_counter()
+    check_names(args.worlds, args.preset)
+    reports = {
+        world: make_named(
+            world, args.out, args.preset, args.seed, args.workers, args.mpii_mat and world == 'wild'
         )
-    elif report.kept:
-        print(f'all {report.kept} pictures were there already')
-    print(f'{len(report.paths)} annotation files written; {seconds:.1f} s in all')
+        for world in args.worlds
+    }
+    show(reports, args.out, time.perf_counter() - start)
+    found = []
+    for world in args.worlds if args.verify is not None else ():
+        problems, checked = verify_named(world, args.out, args.preset, args.seed, args.workers, args.verify)
+        print(f'{world}: verified {checked} pictures: {len(problems)} problems')
+        for problem in problems:
+            print(f'  {problem}')
+        found += problems
+    return 1 if found else 0
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    # Here, so that --help and wrong options do not wait for the bodies and the renderer.
     from wsp_mm.synthetic.writers.files import WorldError
 
-    start = time.perf_counter()
     try:
-        if args.annotations_only:
-            from wsp_mm.synthetic.annotations_only import make_annotations
+        if not args.annotations_only:
+            return make(args)
+        from wsp_mm.synthetic.annotations_only import make_annotations
 
-            report = make_annotations(args.out, args.pictures, args.persons_per_picture, args.seed)
-        else:
-            from wsp_mm.synthetic.plan import get_preset
-            from wsp_mm.synthetic.world import make_world
-
-            report = make_world(args.out, get_preset(args.preset), args.seed, args.workers, args.mpii_mat)
-        show(report, args.out, time.perf_counter() - start)
-        if args.verify is not None:
-            from wsp_mm.synthetic.world import verify_world
-
-            problems, checked = verify_world(
-                args.out, get_preset(args.preset), args.seed, args.workers, args.verify
-            )
-            print(f'verified {checked} pictures: {len(problems)} problems')
-            for problem in problems:
-                print(f'  {problem}')
-            return 1 if problems else 0
+        start = time.perf_counter()
+        report = make_annotations(args.out, args.pictures, args.persons_per_picture, args.seed)
+        show({'annotations': report}, args.out, time.perf_counter() - start)
     except WorldError as error:
         print(f'make_world: {error}', file=sys.stderr)
         return 1

@@ -4,8 +4,9 @@ import json
 import numpy as np
 import pytest
 
+from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 from wsp_mm.structures.skeletons import convert_joints, get_joint_set
-from wsp_mm.synthetic.truth import KEYS, MCPC_SPLITS, TruthTable, available, load_truth, mcpc_truth, truth_path
+from wsp_mm.synthetic.truth import KEYS, TruthTable, available, load_truth, mcpc_truth, truth_path
 from wsp_mm.synthetic.writers.files import WorldError
 
 FILES = {

@@ -16,6 +16,7 @@ from wsp_mm.synthetic.plan import Preset
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / 'tools' / 'make_world.py'
+WILD = ['--worlds', 'wild', '--preset', 'tiny']
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +46,7 @@ def painted(monkeypatch, bank):
 
     original = world.make_world
 
-    def make_world(out, preset, seed, workers, mpii_mat):
+    def make_world(out, preset, seed, workers, mpii_mat=False):
         return original(out, preset, seed, 0, mpii_mat, generate)
 
     monkeypatch.setattr(world, 'make_world', make_world)
@@ -54,17 +55,17 @@ def painted(monkeypatch, bank):
 
 def test_writes_a_world_and_says_so(tool, painted, tmp_path, capsys):
     out = tmp_path / 'world'
-    assert tool.main(['--preset', 'tiny', '--out', str(out), '--mpii-mat']) == 0
+    assert tool.main([*WILD, '--out', str(out), '--mpii-mat']) == 0
     said = capsys.readouterr().out
     assert '30 pictures made' in said and 'pictures/s a worker' in said and 'crowdpose' in said
     assert (out / 'mpii/annotations/mpii_human_pose_v1_u12_1.mat').is_file()
-    assert tool.main(['--preset', 'tiny', '--out', str(out)]) == 0
+    assert tool.main([*WILD, '--out', str(out)]) == 0
     assert 'all 30 pictures were there already' in capsys.readouterr().out
 
 
 def test_another_seed_in_the_same_folder_fails_with_advice(tool, painted, tmp_path, capsys):
-    assert tool.main(['--preset', 'tiny', '--out', str(tmp_path)]) == 0
-    assert tool.main(['--preset', 'tiny', '--out', str(tmp_path), '--seed', '1']) == 1
+    assert tool.main([*WILD, '--out', str(tmp_path)]) == 0
+    assert tool.main([*WILD, '--out', str(tmp_path), '--seed', '1']) == 1
     error = capsys.readouterr().err
     assert 'seed is 0, asked for is 1' in error and f'rm -r {tmp_path}' in error
 
@@ -77,7 +78,13 @@ def test_unknown_preset(tool, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ('options', 'words'),
-    [(['--workers', '0'], 'at least 1'), (['--annotations-only', '--verify'], 'makes none')],
+    [
+        (['--workers', '0'], 'at least 1'),
+        (['--annotations-only', '--verify'], 'makes none'),
+        (['--annotations-only', '--worlds', 'h36m'], 'leave --worlds out'),
+        (['--mpii-mat', '--worlds', 'h36m', 'muco'], 'belongs to the wild world'),
+        (['--worlds', 'moon'], "invalid choice: 'moon'"),
+    ],
 )
 def test_wrong_options(tool, options, words, capsys):
     with pytest.raises(SystemExit):
@@ -90,14 +97,14 @@ def test_an_interrupt_is_told(tool, monkeypatch, tmp_path, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(world, 'make_world', interrupted)
-    assert tool.main(['--preset', 'tiny', '--out', str(tmp_path)]) == 130
+    assert tool.main([*WILD, '--out', str(tmp_path)]) == 130
     assert 'run the same command again' in capsys.readouterr().err
 
 
 def test_verify_fails_on_any_problem(tool, painted, monkeypatch, tmp_path, capsys):
     for problems, code in (([], 0), (['scene 3: knee bent backwards'], 1)):
         monkeypatch.setattr(world, 'verify_world', lambda *args, problems=problems: (problems, 30))
-        assert tool.main(['--preset', 'tiny', '--out', str(tmp_path), '--verify']) == code
+        assert tool.main([*WILD, '--out', str(tmp_path), '--verify']) == code
         said = capsys.readouterr().out
         assert f'verified 30 pictures: {len(problems)} problems' in said
         assert all(problem in said for problem in problems)
@@ -113,10 +120,12 @@ def test_annotations_only(tool, monkeypatch, bank, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_real_worlds_are_the_same_bytes_whatever_the_workers(tmp_path):
-    """The command itself, with bodies and renderer: 1 and 2 processes, and a run taken up again."""
+    """The command itself, with bodies and renderer: 1 and 2 processes."""
     code = (
-        'import sys; sys.path.insert(0, {root!r}); from wsp_mm.synthetic import plan; '
-        "plan.PRESETS['tiny'] = plan.Preset('tiny', 20, 96, 2, 0.25); import runpy; "
+        'import sys; sys.path.insert(0, {root!r}); from wsp_mm.synthetic import lab_plan, muco_plan, plan; '
+        "plan.PRESETS['tiny'] = plan.Preset('tiny', 20, 96, 2, 0.25); "
+        "lab_plan.LAB_PRESETS['tiny'] = lab_plan.LabPreset('tiny', 64, (9,), 1, 1, 0); "
+        "muco_plan.MUCO_PRESETS['tiny'] = muco_plan.MucoPreset('tiny', 8, 64); import runpy; "
         "sys.argv = ['make_world', *{options!r}]; runpy.run_path({tool!r}, run_name='__main__')"
     )
     folders = [tmp_path / 'one', tmp_path / 'two']
@@ -134,8 +143,9 @@ def test_real_worlds_are_the_same_bytes_whatever_the_workers(tmp_path):
     assert files[0].keys() == files[1].keys()
     assert [name for name in files[0] if files[0][name] != files[1][name]] == []
     pictures = [name for name in files[0] if name.endswith('.jpg')]
-    assert len(pictures) == 20
-    assert cv2.imread(str(folders[0] / pictures[0])).std() > 5
+    assert len(pictures) == 20 + 2 * 56 + 8
+    for name in pictures[:: len(pictures) // 8]:
+        assert cv2.imread(str(folders[0] / name)).std() > 5
 
 
 @pytest.mark.skipif(hasattr(os, 'geteuid') and os.geteuid() == 0, reason='root may write anywhere')
@@ -143,8 +153,80 @@ def test_a_folder_without_permission(tool, tmp_path, capsys):
     locked = tmp_path / 'locked'
     locked.mkdir()
     locked.chmod(0o500)
-    assert tool.main(['--preset', 'tiny', '--out', str(locked / 'world')]) == 1
+    assert tool.main([*WILD, '--out', str(locked / 'world')]) == 1
     assert 'not writable' in capsys.readouterr().err
+
+
+@pytest.fixture
+def parcels_painted(monkeypatch):
+    """The lab and MuCo with an empty stage for a picture, in this process, and a small 'tiny'."""
+    import numpy as np
+
+    from wsp_mm.synthetic import lab, lab_plan, muco_plan, muco_scene, parcels, worlds
+
+    def lab_moment(moment):
+        joints = np.random.default_rng(moment.scene_id).normal((0, 0, 900), 200, (29, 3))
+        key = (moment.scene_id, moment.subject, moment.action, moment.subaction, moment.frame)
+        return [np.full((64, 64, 3), k, np.uint8) for k in range(4)], lab.LabRecord(
+            *key, joints, 'standing', 1700.0
+        )
+
+    def muco_picture(request):
+        joints = np.random.default_rng(request.scene_id).normal((0, 0, 3000), 200, (2, 29, 3))
+        record = muco_scene.MucoRecord(
+            request.scene_id, request.file_name, 64, 64, np.full(2, 50.0), np.full(2, 32.0), joints,
+            np.ones((2, 29), bool),
+        )  # fmt: skip
+        return [np.full((64, 64, 3), 7, np.uint8)], record
+
+    original, made = parcels.make_parcels, {'h36m': lab_moment, 'muco': muco_picture}
+
+    def make_parcels(out, kind, preset, seed, workers):
+        return original(out, replace(kind, generate=made[kind.name]), preset, seed, 0)
+
+    monkeypatch.setattr(parcels, 'make_parcels', make_parcels)
+    monkeypatch.setattr(parcels, 'verify_parcels', lambda out, kind, *args: ([f'{kind.name} is odd'], 4))
+    monkeypatch.setitem(lab_plan.LAB_PRESETS, 'tiny', lab_plan.LabPreset('tiny', 64, (2,), 1, 1, 0))
+    monkeypatch.setitem(muco_plan.MUCO_PRESETS, 'tiny', muco_plan.MucoPreset('tiny', 6, 64))
+    return worlds
+
+
+def test_all_worlds_by_default_or_some(tool, painted, parcels_painted, tmp_path, capsys):
+    out = tmp_path / 'all'
+    assert tool.main(['--preset', 'tiny', '--out', str(out)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        'wild: 30 pictures made',
+        'h36m: 56 pictures made',
+        'muco: 6 pictures made',
+        'unaugmented_set',
+    ):
+        assert words in said
+    assert {path.name for path in out.glob('world*.json')} == {
+        'world.json', 'world_h36m.json', 'world_muco.json',
+    }  # fmt: skip
+    part = tmp_path / 'part'
+    for worlds, kept in (('muco', ''), ('wild', ''), ('h36m', ''), ('muco', 'muco: all 6 pictures were there')):
+        assert tool.main(['--worlds', worlds, '--preset', 'tiny', '--out', str(part)]) == 0
+        assert kept in capsys.readouterr().out
+    names = [{str(p.relative_to(d)): p.read_bytes() for p in d.rglob('*') if p.is_file()} for d in (out, part)]
+    assert names[0] == names[1]
+
+
+def test_every_world_is_verified(tool, parcels_painted, tmp_path, capsys):
+    options = ['--preset', 'tiny', '--out', str(tmp_path), '--verify']
+    assert tool.main(['--worlds', 'muco', 'h36m', *options]) == 1
+    said = capsys.readouterr().out
+    assert (
+        said.index('h36m: verified 4 pictures: 1 problems')
+        < said.index('h36m is odd')
+        < said.index('muco is odd')
+    )
+
+
+def test_worlds_are_those_of_the_package(tool, parcels_painted):
+    assert parcels_painted.WORLDS == tool.WORLDS
+    assert tool.parse_args(['--worlds', 'muco', 'wild', 'muco']).worlds == ['wild', 'muco']
 
 
 def test_presets_are_what_the_help_names(tool):

@@ -96,8 +96,8 @@ def plan_world(preset: Preset, seed: int) -> list[SceneRequest]:
     return requests
 
 
-def fingerprint(requests: list[SceneRequest]) -> str:
-    """A short hash of the plan: two worlds with the same one have the same pictures."""
+def fingerprint(requests: list) -> str:
+    """A short hash of any world's plan, a list of dataclasses: the same one means the same pictures."""
     return hashlib.sha256(repr([astuple(request) for request in requests]).encode()).hexdigest()[:16]
 
 

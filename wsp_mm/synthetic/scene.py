@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from .actions import ACTIONS, WALKS, sample_pose
@@ -15,6 +14,7 @@ from .animation import pose_at, walking_speed
 from .body import PART_INDEX, body_model
 from .observe import observe
 from .people import Identity, PosedBodies, pose_bodies, sample_identity
+from .photograph import lens_and_grain
 from .placement import View, hull_gap, make_view, plan_hull, turn_plan
 from .poses import Pose
 from .record import Scene
@@ -135,18 +135,9 @@ def _photograph(stage: Stage, seen: Rendering, request: SceneRequest) -> np.ndar
     width, height = request.width, request.height
     rng = np.random.default_rng([request.seed, 5])
     image = stage.develop(seen.light, width, height, float(rng.uniform(0.42, 0.52)))
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * max(1.0, width / 640) ** 0.5)
+    blur = rng.uniform(0.3, 0.7) * max(1.0, width / 640) ** 0.5
     level = rng.uniform(0, 4)
-    if level > 0.5:
-        # A tile of noise, repeated: as good as fresh noise and much cheaper.
-        tile = (
-            np.random.default_rng([request.seed, 6, request.frame + 1])
-            .normal(0, level, (128, 128))
-            .astype(np.int16)
-        )
-        grain = np.tile(tile, (-(-height // 128), -(-width // 128)))[:height, :width]
-        image = cv2.add(image, cv2.merge([grain, grain, grain]), dtype=cv2.CV_8U)
-    return image
+    return lens_and_grain(image, blur, level if level > 0.5 else 0.0, [request.seed, 6, request.frame + 1])
 
 
 # ------------------------------------------------------------------ who, where, how
@@ -205,10 +196,10 @@ def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
 
 
 def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
-    """Distances at which a person of 1.7 m is between 28 % and nearly all of the picture's height."""
+    """Distances at which a person of 1.7 m is between 32 % and nearly all of the picture's height."""
     f = view.camera.f[1]
     near = 1.7 * f / (0.95 * request.height)
-    far = 1.7 * f / (0.28 * request.height)
+    far = 1.7 * f / (0.32 * request.height)
     return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 4.5, 12.0))
 
 
@@ -242,8 +233,9 @@ def _place(rng, bodies: PosedBodies | None, supports, view: View, request: Scene
                     else np.exp(rng.uniform(np.log(near), np.log(far)))
                 )
                 depth = float(np.clip(depth + slack * rng.uniform(-1, 3), 2.0, 12.0))
-                margin = -0.06 if rng.random() < 0.15 else 0.08
-                across = rng.uniform(margin, 1 - margin) - 0.5
+                # People gather about the middle of a photograph; some are cut by its edge.
+                reach = 0.56 if rng.random() < 0.15 else 0.42
+                across = float(np.clip(rng.normal(0, 0.2), -reach, reach))
                 at = np.array([across * request.width / f * depth, depth])
             hull = turn_plan(body_hull, yaw, at)
             if hull[:, 1].min() < 1.2:

@@ -34,15 +34,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 from wsp_mm.structures.skeletons import convert_joints
 from wsp_mm.synthetic.record import Scene
 from wsp_mm.synthetic.writers.files import WorldError, write_bytes
-
-# Which of a source's splits MCPC takes for its own two.
-MCPC_SPLITS = {
-    'train': {'coco': ('train',), 'mpii': ('train',), 'posetrack18': ('train',), 'crowdpose': ('train', 'val')},
-    'test': {'coco': ('val',), 'mpii': ('val',), 'posetrack18': ('val',), 'crowdpose': ('test',)},
-}
 
 _DTYPES = {
     'source_ids': np.int64, 'image_source_ids': np.str_, 'scene_ids': np.int64, 'keypoints_cam': np.float32,

@@ -8,25 +8,17 @@ are. Every file is written whole; a run that stops in the middle is taken up aga
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from wsp_mm.synthetic.plan import SOURCES, Preset, fingerprint, plan_world
+from wsp_mm.synthetic.processes import in_processes, progress
 from wsp_mm.synthetic.record import Scene
 from wsp_mm.synthetic.scene import SceneRequest, generate_scene
 from wsp_mm.synthetic.writers.base import SourceWriter
@@ -43,14 +35,12 @@ from wsp_mm.synthetic.writers.mpii import MpiiWriter
 from wsp_mm.synthetic.writers.posetrack18 import PoseTrack18Writer
 
 # To be raised whenever a request's picture or record changes, lest old and new be mixed in one folder.
-FORMAT = 1
+FORMAT = 2
 JPEG_QUALITY = 92
 WRITERS: dict[str, type[SourceWriter]] = {
     writer.source: writer for writer in (CocoWriter, MpiiWriter, PoseTrack18Writer, CrowdPoseWriter)
 }
-_THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
-Result = TypeVar('Result')
 Generate = Callable[[SceneRequest], tuple[np.ndarray, Scene]]
 
 
@@ -108,22 +98,25 @@ def make_world(
     return report
 
 
-def claim(out: Path, **identity: object) -> None:
-    """Take ``out`` for this world, or find that it is this world's already.
+def claim(
+    out: Path, name: str = 'world.json', folders: tuple[str, ...] = (*SOURCES, 'truth'), **identity: object
+) -> None:
+    """Take ``folders`` of ``out`` for this world, or find that they are this world's already.
 
-    ``out / world.json`` says whose folder it is.
+    ``out / name`` says whose they are; the worlds that share ``out`` have a file each.
 
     Raises:
-        WorldError: the folder belongs to another world or to real data, or cannot be written.
+        WorldError: a folder belongs to another world or to real data, or cannot be written.
     """
     preset = identity.pop('preset')
     identity = {'format': FORMAT, 'preset': vars(preset), **identity}
-    path = out / 'world.json'
+    path = out / name
+    removal = f'rm -r {out}/{{{",".join((name, *folders))}}}'
     if path.is_file():
         try:
             found = json.loads(path.read_text())
         except ValueError as error:
-            raise WorldError(f'{path}: broken json ({error}); delete the folder {out} and run again') from error
+            raise WorldError(f'{path}: broken json ({error}); begin anew: {removal}') from error
         if found != json.loads(json.dumps(identity)):
             differing = {
                 key: (found.get(key), value) for key, value in identity.items() if found.get(key) != value
@@ -131,17 +124,18 @@ def claim(out: Path, **identity: object) -> None:
             raise WorldError(
                 f'{out} already holds another world: '
                 + '; '.join(f'{key} is {old!r}, asked for is {new!r}' for key, (old, new) in differing.items())
-                + f'. Choose another --out, or delete it first: rm -r {out}'
+                + f'. Choose another --out, or delete it first: {removal}'
             )
     else:
-        taken = [name for name in (*SOURCES, 'truth') if (out / name).exists()]
+        taken = [folder for folder in folders if (out / folder).exists()]
         if taken:
             raise WorldError(
-                f'{out} holds {taken} but no world.json, so it may be real data, and nothing is written there. '
+                f'{out} holds {taken} but no {name}, so it may be real data, and nothing is written there. '
                 'Choose another --out'
             )
         write_json(path, identity)
-    remove_temporaries(out)
+    for folder in folders:
+        remove_temporaries(out / folder)
 
 
 def picture_path(out: Path, request: SceneRequest | Scene) -> Path:
@@ -163,18 +157,27 @@ def is_done(out: Path, request: SceneRequest) -> bool:
     )
 
 
-def encode_scene(image: np.ndarray, scene: Scene) -> tuple[bytes, bytes]:
-    """What is written of a picture (H, W, 3) uint8 RGB and its record: a JPEG and a json file.
+def encode_picture(image: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 RGB as JPEG.
 
     Raises:
-        ValueError: the picture cannot be encoded, or the record holds nan. cv2.error: it is no picture.
+        ValueError: it cannot be encoded. cv2.error: it is no picture.
     """
     done, data = cv2.imencode(
         '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
     if not done:
         raise ValueError('the picture cannot be encoded')
-    return data.tobytes(), encode_json(scene.to_dict())
+    return data.tobytes()
+
+
+def encode_scene(image: np.ndarray, scene: Scene) -> tuple[bytes, bytes]:
+    """What is written of a picture (H, W, 3) uint8 RGB and its record: a JPEG and a json file.
+
+    Raises:
+        ValueError: the picture cannot be encoded, or the record holds nan. cv2.error: it is no picture.
+    """
+    return encode_picture(image), encode_json(scene.to_dict())
 
 
 def make_scene(out: Path, request: SceneRequest, generate: Generate) -> None:
@@ -191,75 +194,6 @@ def make_scene(out: Path, request: SceneRequest, generate: Generate) -> None:
         ) from error
     write_bytes(picture_path(out, request), picture)
     write_bytes(scene_path(out, request), record)
-
-
-def in_processes(
-    task: Callable[[SceneRequest], Result], requests: list[SceneRequest], workers: int, unit: str
-) -> list[Result]:
-    """Do ``task`` for every request in ``workers`` processes of one thread each; 0 means in this one.
-
-    Returns:
-        what the task returned, in the order of the requests.
-
-    Raises:
-        WorldError: a process died. Whatever the task raises; what has not begun by then is given up.
-    """
-    with progress(len(requests), unit) as bar:
-        if not workers:
-            results = []
-            for request in requests:
-                results.append(task(request))
-                bar.update(1)
-            return results
-        if not requests:
-            return []
-        with _single_threaded():
-            pool = ProcessPoolExecutor(
-                max_workers=min(workers, len(requests)),
-                mp_context=multiprocessing.get_context('spawn'),
-                # An interrupt is for this process, which then lets the others finish their picture.
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            )
-            try:
-                futures = [pool.submit(task, request) for request in requests]
-                for future in futures:
-                    future.add_done_callback(lambda _: bar.update(1))
-                wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    if future.done() and future.exception():
-                        raise future.exception()
-                return [future.result() for future in futures]
-            except BrokenProcessPool as error:
-                raise WorldError(
-                    'a worker process died, mostly for want of memory. Finished pictures are kept: run the '
-                    'same command again, with fewer --workers'
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started within have one thread each."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, '1'))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def progress(total: int, unit: str) -> tqdm:
-    """A progress bar; where the output is no terminal, a line now and then."""
-    if sys.stderr.isatty():
-        return tqdm(total=total, unit=f' {unit}')
-    line = '{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone, {remaining} to go\n'
-    return tqdm(total=total, unit=f' {unit}', mininterval=15, bar_format=line)
 
 
 def read_scenes(out: Path, requests: Iterable[SceneRequest]) -> Iterator[Scene]:

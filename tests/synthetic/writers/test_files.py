@@ -5,7 +5,13 @@ import os
 import pytest
 
 from wsp_mm.synthetic.writers import files
-from wsp_mm.synthetic.writers.files import WorldError, remove_temporaries, write_bytes, write_json
+from wsp_mm.synthetic.writers.files import (
+    WorldError,
+    link_or_copy,
+    remove_temporaries,
+    write_bytes,
+    write_json,
+)
 
 
 def test_writes_with_its_folders_and_leaves_nothing_else(tmp_path):
@@ -83,3 +89,34 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / 'coco' / '1.jpg').write_bytes(b'whole')
     assert remove_temporaries(tmp_path) == 1
     assert [p.name for p in (tmp_path / 'coco').iterdir()] == ['1.jpg']
+
+
+def test_a_second_name_is_a_link(tmp_path):
+    first, second = tmp_path / 'a.jpg', tmp_path / 'deep' / 'b.jpg'
+    first.write_bytes(b'new')
+    for _ in range(2):  # once more over the link that is there already
+        link_or_copy(first, second)
+        assert os.path.samefile(first, second)
+    # Over a stale file, and without touching what that one was linked to.
+    first.unlink()
+    first.write_bytes(b'newer')
+    other = tmp_path / 'other.jpg'
+    os.link(second, other)
+    link_or_copy(first, second)
+    assert os.path.samefile(first, second) and other.read_bytes() == b'new'
+    assert sorted(p.name for p in tmp_path.rglob('*') if p.is_file()) == ['a.jpg', 'b.jpg', 'other.jpg']
+
+
+def test_where_links_are_impossible_there_are_copies(tmp_path, monkeypatch):
+    def refused(*args):
+        raise OSError(errno.EPERM, 'Operation not permitted')
+
+    monkeypatch.setattr(files.os, 'link', refused)
+    first, second = tmp_path / 'a.jpg', tmp_path / 'b' / 'b.jpg'
+    first.write_bytes(b'picture')
+    link_or_copy(first, second)
+    assert second.read_bytes() == b'picture' and not os.path.samefile(first, second)
+    assert [p.name for p in second.parent.iterdir()] == ['b.jpg']
+    (tmp_path / 'file').write_bytes(b'')
+    with pytest.raises(WorldError, match='a file lies where a folder should be'):
+        link_or_copy(first, tmp_path / 'file' / 'b.jpg')

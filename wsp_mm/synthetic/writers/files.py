@@ -40,6 +40,25 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, as a hard link; where the file system has none, as a copy.
+
+    Raises:
+        WorldError: as :func:`write_bytes`.
+    """
+    source, target = Path(source), Path(target)
+    temporary = target.with_name(f'{target.name}.{os.getpid()}{TEMPORARY}')
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        # Renaming one of two names of the same file to the other does nothing, and would leave the temporary.
+        target.unlink(missing_ok=True)
+        os.replace(temporary, target)
+    except OSError:
+        write_bytes(target, source.read_bytes())
+
+
 def write_json(path: Path, data: object) -> None:
     """Write json as a whole.
 

@@ -56,3 +56,99 @@ def load_tool():
         return sys.modules[module_name]
 
     return load
+
+
+@pytest.fixture
+def pose_dump(tmp_path):
+    """``pose_dump(**changes)`` writes five 3D predictions, 0 to 40 mm off, as ``tools/test.py --dump`` does."""
+
+    def write(count: int = 5, **changes) -> Path:
+        import pickle
+
+        import cv2
+        import numpy as np
+
+        picture = tmp_path / 'a.png'
+        cv2.imwrite(str(picture), np.full((60, 80, 3), 40, np.uint8))
+        gt = np.zeros((1, 18, 3))
+        gt[..., 2] = 4000
+        samples = []
+        for i in range(count):
+            pred = gt.copy()
+            pred[0, 3, 0] += 17 * 10 * i  # 10 * i mm over 17 joints
+            pred[0, 17] += 500  # not scored
+            sample = dict(
+                id=count - i,
+                img_path=str(picture),
+                action='Walking',
+                subject=9,
+                gt_instances=dict(bboxes=np.array([[10.0, 5, 40, 50]]), keypoints_cam=gt),
+                pred_instances=dict(keypoints=np.full((1, 18, 2), 25.0), keypoints_cam=pred),
+            )
+            samples.append({**sample, **changes})
+        (tmp_path / 'dump.pkl').write_bytes(pickle.dumps(samples))
+        return tmp_path / 'dump.pkl'
+
+    return write
+
+
+_CONFIG = """
+h36m = dict(type='H36MImageDataset')
+train_dataloader = dict(
+    dataset=dict(type='SeededCombinedDataset', datasets=[h36m, dict(type='MCPCDataset', item='person')]))
+test_dataloader = dict(dataset=h36m)
+"""
+# What tools/train.py and tools/test.py leave behind, so that the chain itself is run.
+_TRAIN = """
+import pathlib, sys
+work_dir = pathlib.Path(sys.argv[sys.argv.index('--work-dir') + 1])
+calls = pathlib.Path('calls.txt')
+calls.write_text((calls.read_text() if calls.exists() else '') + ' '.join(sys.argv[1:]) + '\\n')
+(work_dir / 'epoch_1.pth').write_text('weights')
+(work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_1.pth'))
+"""
+_TEST = """
+import json, pathlib, sys
+value = lambda name: pathlib.Path(sys.argv[sys.argv.index(name) + 1])
+pathlib.Path('calls.txt').open('a').write(' '.join(sys.argv[1:]) + '\\n')
+value('--dump').parent.mkdir(parents=True, exist_ok=True)
+value('--dump').write_text('predictions')
+errors = ('MPJPE', 'PA-MPJPE', 'PA-MPJPE-sim', 'X', 'Y', 'Z', 'AxisNorm')
+names = [error + average for error in errors for average in ('', '_action_mean')]
+scores = {f'h36m/{name}': 50.0 + i for i, name in enumerate(names)}
+value('--out').write_text(json.dumps(scores | {'h36m/MPJPE_action_Posing': float('nan')}))
+"""
+_MEAN_POSE = """
+import json, pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])
+out.write_text(json.dumps({f'h36m/{k}': 100.0 for k in (
+    'MPJPE', 'MPJPE_action_mean', 'X', 'Y', 'Z', 'AxisNorm', 'PA-MPJPE_action_mean')}))
+"""
+
+
+@pytest.fixture
+def pose_steps(tmp_path):
+    """A chain whose tools are stand-ins: they note their arguments and leave the files of the real ones."""
+    from wsp_mm.apis.steps import Steps
+
+    for name, text in (('train', _TRAIN), ('test', _TEST), ('analysis_tools/mean_pose', _MEAN_POSE)):
+        file = tmp_path / 'tools' / f'{name}.py'
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (tmp_path / 'config.py').write_text(_CONFIG)
+    for name in ('human36m/annotations/Human36M_subject1_data.json', 'mcpc/mcpc_train.json'):
+        file = tmp_path / 'data' / name
+        file.parent.mkdir(parents=True)
+        file.write_text('{}')
+    return Steps(tmp_path / 'steps', tmp_path, echo=lambda line: None)
+
+
+@pytest.fixture
+def calls(pose_steps):
+    """``calls()``: the command lines of trainings and tests so far."""
+
+    def read():
+        file = pose_steps.root / 'calls.txt'
+        return file.read_text().splitlines() if file.exists() else []
+
+    return read

@@ -14,7 +14,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-META_KEYS = ('cfg', 'seed', 'epoch', 'iter', 'experiment_name', 'time', 'mmengine_version', 'wsp_mm')
+META_KEYS = (
+    'cfg',
+    'seed',
+    'epoch',
+    'iter',
+    'experiment_name',
+    'time',
+    'mmengine_version',
+    'wsp_mm',
+    'train_subjects',  # without it a test cannot tell whether it scores subjects seen in training
+)
 
 
 def plain(value: Any, where: str) -> Any:

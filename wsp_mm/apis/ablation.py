@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsp_mm.apis.quickstart import fast_cpu_env, machine, make_data
+from wsp_mm.apis.data import make_data
 from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy, control_rows
 from wsp_mm.apis.steps import Steps
 from wsp_mm.utils.config import load_config
-from wsp_mm.visualization.report import cell, write_text_atomic
+from wsp_mm.utils.machine import machine
+from wsp_mm.visualization.report import markdown_table, write_text_atomic
 
 # name -> (what it is, --cfg-options, whether training pictures are turned by any angle)
 VARIANTS: dict[str, tuple[str, list[str], bool]] = {
@@ -18,12 +19,6 @@ VARIANTS: dict[str, tuple[str, list[str], bool]] = {
     'normalized': ('pooling normalized', ['model.head.pooling=normalized'], False),
     'squared': ('squared L2', ['model.head.heatmap_loss.squared=True'], False),
     'rotated': ('rotated by any angle in training', [], True),
-    'alpha50-squared': (
-        'alpha 50, squared L2',
-        ['model.head.alpha=50.0', 'model.head.heatmap_loss.squared=True'],
-        False,
-    ),
-    'alpha50-rotated': ('alpha 50, rotated by any angle in training', ['model.head.alpha=50.0'], True),
     '2d': ('2D only (alpha 0)', ['model.head.alpha=0.0'], False),
 }
 
@@ -76,7 +71,6 @@ def run_ablation(
             data_root,
             work_dir / name,
             options=[f'randomness.seed={seed}', *switches, *options],
-            env=fast_cpu_env(),
         )
         study.train(depends=loaded.pretty_text)
         for protocol in PROTOCOLS:
@@ -138,9 +132,3 @@ def results_page(
     for name, table in tables.items():
         lines += ['', f'## {VARIANTS[name][0]}', '', *markdown_table(*control_rows(table))]
     return '\n'.join(lines) + '\n'
-
-
-def markdown_table(header: list[str], rows: list[list]) -> list[str]:
-    """Lines of a markdown table."""
-    cells = [[cell(value) for value in row] for row in rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in [header, ['---'] * len(header), *cells]]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,11 @@ READING = (
 
 
 def write_rd_report(
-    study: RelativeDepthStudy, out: Path, notes: Mapping[str, str], noise: tuple[dict, bytes] | None
+    study: RelativeDepthStudy,
+    out: Path,
+    notes: Mapping[str, str],
+    noise: tuple[dict, bytes] | None,
+    more: Callable[[Report], Mapping[str, float | None]] | None = None,
 ) -> dict[str, float]:
     """Write ``report.html``, ``report.md`` and ``report.json`` and return the figures of the latter.
 
@@ -35,13 +39,14 @@ def write_rd_report(
         out: folder of the report.
         notes: lines of the first table (machine, times, commands).
         noise: label noise of the world (flat table) and its plot as PNG, where the truth is known.
+        more: adds further sections to the report and returns their figures.
     """
     root = study.steps.root
     data_root = root / study.data_root
     truth = data_root / 'truth'
     metrics, metrics_ra = study.metrics(), study.metrics('protocol 2 (ankles removed)')
     controls = study.controls(truth if truth.is_dir() else None)
-    report = Report('wsp_mm: relative depth on the embedded world', out)
+    report = Report('wsp_mm on the embedded world', out)
     report.text(
         'Everything below was made by the commands of this run, except the columns named "paper": those were '
         'measured on real data with the full network and schedule, and are no target here.'
@@ -79,8 +84,8 @@ def write_rd_report(
         table, plot = noise
         report.table(*noise_rows(table))
         report.figure('label_noise', plot, 'Label noise by camera, posture and distance')
+    figures = summary(metrics, metrics_ra, controls) | dict(more(report) if more else {})
     report.write()
-    figures = summary(metrics, metrics_ra, controls)
     write_text_atomic(out / 'report.json', json.dumps(figures, indent=2))
     return figures
 

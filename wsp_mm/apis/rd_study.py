@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,6 @@ class RelativeDepthStudy:
         data_root: folder with the sources and ``mcpc/``.
         work_dir: where the training writes.
         options: ``--cfg-options`` of training and tests.
-        env: variables added to the environment of both.
     """
 
     steps: Steps
@@ -45,7 +44,6 @@ class RelativeDepthStudy:
     data_root: str
     work_dir: Path
     options: Sequence[str] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mcpc_test(self) -> Path:
@@ -69,7 +67,6 @@ class RelativeDepthStudy:
             reads=[Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test],
             writes=[self.work_dir / 'last_checkpoint'],
             depends=depends,
-            env=self.env,
         )
 
     def _forget_other_training(self, depends: str) -> None:
@@ -99,7 +96,6 @@ class RelativeDepthStudy:
             command,
             reads=[checkpoint, self.mcpc_test],
             writes=[self.dump(protocol), self._metrics(protocol)],
-            env=self.env,
         )
 
     def dump(self, protocol: str) -> Path:

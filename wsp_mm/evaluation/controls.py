@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.evaluation.functional import relative_depth_scores
+from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 
 RULES = ('taller box', 'lower box bottom')
@@ -103,11 +104,11 @@ def _true_depth(both: Sequence[tuple[dict, dict]], truth_dir: Path) -> np.ndarra
     files = sorted(truth_dir.glob('truth_*_*.npz'))
     if not files:
         raise ValueError(f'no truth_SOURCE_SPLIT.npz in {truth_dir}')
-    # An id is unique in one split of a source only, so the splits that tests are drawn from come first.
+    # An id is unique in one split of a source only, so only those that tests are drawn from count.
     depth_of: dict[tuple[str, str], np.ndarray] = {}
     for file in files:
         source, split = file.stem.removeprefix('truth_').rsplit('_', 1)
-        if split not in TEST_SPLITS[source]:
+        if split not in MCPC_SPLITS['test'][source]:
             continue
         with np.load(file, allow_pickle=False) as truth:
             points = truth['keypoints_cam']
@@ -118,10 +119,6 @@ def _true_depth(both: Sequence[tuple[dict, dict]], truth_dir: Path) -> np.ndarra
         return np.array([[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both])
     except KeyError as error:
         raise ValueError(f'{truth_dir} does not know the person {error}: another world?') from None
-
-
-# Where MCPC's test pictures come from (the real test sets have no public labels).
-TEST_SPLITS = {'coco': ('val',), 'mpii': ('val',), 'posetrack18': ('val',), 'crowdpose': ('test',)}
 
 
 def load_predictions(dump_file: str | Path, table: PairTable) -> tuple[np.ndarray, np.ndarray]:

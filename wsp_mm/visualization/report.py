@@ -84,6 +84,12 @@ class Report:
         return paths
 
 
+def markdown_table(header: list[str], rows: list[list]) -> list[str]:
+    """Lines of a markdown table."""
+    cells = [[cell(value) for value in row] for row in rows]
+    return ['| ' + ' | '.join(line) + ' |' for line in [header, ['---'] * len(header), *cells]]
+
+
 def write_text_atomic(path: Path, text: str) -> None:
     """Write a text file that is never seen half written."""
     path.parent.mkdir(parents=True, exist_ok=True)

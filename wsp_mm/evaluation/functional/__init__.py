@@ -1,7 +1,18 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Scores of predictions: numpy in, plain numbers out; neither torch nor OpenMMLab is needed."""
 
+from wsp_mm.evaluation.functional.mpjpe import align_poses, mean_pose, mpjpe, per_axis_error
 from wsp_mm.evaluation.functional.pck import normalized_distances, pair_pck
+from wsp_mm.evaluation.functional.pose3d import pose3d_scores
 from wsp_mm.evaluation.functional.relative_depth import relative_depth_scores
 
-__all__ = ['normalized_distances', 'pair_pck', 'relative_depth_scores']
+__all__ = [
+    'align_poses',
+    'mean_pose',
+    'mpjpe',
+    'normalized_distances',
+    'pair_pck',
+    'per_axis_error',
+    'pose3d_scores',
+    'relative_depth_scores',
+]

@@ -1,0 +1,109 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""The Cross Action Protocol (paper, section 4.2.2 and Table 8): fifteen models, each trained on one action.
+
+A model is trained on one action of the config's training subjects and tested on the config's whole test set:
+all fifteen actions, its own among them, as the paper's "trained only on the corresponding single action and
+tested on all actions". Its entry is the mean over the test actions (what the paper's Table 5 averages by); the
+pooled mean is in the json beside it. The table's title says PA MPJPE and the text MPJPE, so both are given.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from wsp_mm.apis.pose3d_study import PoseStudy
+from wsp_mm.apis.steps import Steps
+from wsp_mm.evaluation.functional.pose3d import ACTION_HEADS, H36M_ACTIONS
+from wsp_mm.evaluation.paper_numbers import TABLE_8
+from wsp_mm.evaluation.pose3d_tables import ERROR_NAMES
+from wsp_mm.visualization.report import markdown_table, write_text_atomic
+
+
+def run_cross_action(
+    steps: Steps,
+    config: str,
+    data_root: str,
+    work_dir: Path,
+    actions: Sequence[str] = H36M_ACTIONS,
+    options: Sequence[str] = (),
+) -> dict[str, dict[str, float]]:
+    """Train and test one model an action; a repeated call goes on where the last one stopped.
+
+    ``work_dir/cross_action.md`` and ``.json`` are written after each model.
+
+    Args:
+        steps: the chain that runs and remembers commands.
+        config: takes the plain option ``action=NAME``, which selects the training data alone.
+        actions: to train on, by name.
+        options: ``--cfg-options`` of every training and test.
+
+    Returns:
+        action -> flat metrics of its model on the whole test set.
+
+    Raises:
+        ValueError: an unknown action.
+        StepFailed: a command failed; what is done stays done.
+    """
+    unknown = [action for action in actions if action not in H36M_ACTIONS]
+    if unknown:
+        raise ValueError(f'unknown actions {unknown}; known: {list(H36M_ACTIONS)}')
+    metrics: dict[str, dict[str, float]] = {}
+    for action in (name for name in H36M_ACTIONS if name in actions):
+        study = PoseStudy(
+            steps,
+            action,
+            config,
+            data_root,
+            work_dir / action,
+            train_options=[f'action={action}'],
+            options=options,
+        )
+        study.train()
+        metrics[action] = study.test()
+        folder = steps.root / work_dir
+        plain = {
+            name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()}
+            for name, scores in metrics.items()
+        }
+        write_text_atomic(folder / 'cross_action.json', json.dumps(plain, indent=2))
+        write_text_atomic(folder / 'cross_action.md', page(metrics, config, data_root, options))
+    return metrics
+
+
+def table_8(metrics: Mapping[str, Mapping[str, float]], prefix: str = 'h36m/') -> tuple[list[str], list[list]]:
+    """Table 8's layout: header and one row an error, and the paper's.
+
+    Args:
+        metrics: action trained on -> flat metrics on all actions. Columns of models that have not been trained
+            are nan, and then so is Avg, the mean over the fifteen models.
+    """
+    rows = []
+    for name, label in ERROR_NAMES.items():
+        key = f'{prefix}{name}_action_mean'
+        values = [float(metrics[action][key]) if action in metrics else math.nan for action in ACTION_HEADS]
+        rows.append([label, *values, sum(values) / len(values)])
+    paper = [TABLE_8[action] for action in ACTION_HEADS]
+    rows.append(['paper, WSP (real data)', *paper, sum(paper) / len(paper)])
+    return ['mm, trained on', *ACTION_HEADS.values(), 'Avg'], rows
+
+
+def page(
+    metrics: Mapping[str, Mapping[str, float]], config: str, data_root: str, options: Sequence[str]
+) -> str:
+    """The markdown page of the models that have been trained."""
+    lines = [
+        '# Cross action evaluation (the layout of Table 8)',
+        '',
+        f'Config `{config}`, data `{data_root}`'
+        + (f', options `{" ".join(options)}`' if options else '')
+        + f'; {len(metrics)} of {len(H36M_ACTIONS)} models.',
+        '',
+        'Each model is trained on one action and tested on all, its own among them; an entry is the mean over '
+        "the test actions. The last row was measured on real data with the paper's network and schedule.",
+        '',
+        *markdown_table(*table_8(metrics)),
+    ]
+    return '\n'.join(lines) + '\n'

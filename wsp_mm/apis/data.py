@@ -1,0 +1,46 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""The embedded worlds as steps of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsp_mm.apis.steps import Steps
+
+SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
+
+
+def make_data(
+    steps: Steps, preset: str, data_root: str, seed: int, workers: int, slug: str = ''
+) -> tuple[float, float]:
+    """Render the wild world and gather MCPC from it; returns the seconds of both."""
+    root = Path(data_root)
+    world = make_world(steps, 'wild', preset, data_root, seed, workers, [*SOURCES, 'truth'], f'{slug}world')
+    folders = [text for source in SOURCES for text in (f'--{source}', root / source)]
+    mcpc = steps.run(
+        f'{slug}mcpc',
+        ['tools/dataset_converters/build_mcpc.py', *folders, '--out', root / 'mcpc'],
+        reads=[root / 'coco/annotations/person_keypoints_train2017.json'],
+        writes=[root / 'mcpc/mcpc_train.json', root / 'mcpc/mcpc_test.json'],
+    )
+    return world, mcpc
+
+
+def make_world(
+    steps: Steps,
+    world: str,
+    preset: str,
+    data_root: str,
+    seed: int,
+    workers: int,
+    folders: Sequence[str],
+    name: str,
+) -> float:
+    """Render one of the embedded worlds as the step ``name``, which writes ``folders``; returns the seconds."""
+    command = ['tools/make_world.py', '--worlds', world, '--preset', preset, '--out', data_root]
+    return steps.run(
+        name,
+        [*command, '--seed', seed, '--workers', workers],
+        writes=[Path(data_root) / folder for folder in folders],
+    )

@@ -1,0 +1,141 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""All figures of one 3D test set: averages of every kind that papers print, per action and per joint.
+
+Letters: N samples, K joints of the set, E joints that count. mm, camera frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from wsp_mm.evaluation.functional.mpjpe import mpjpe, per_axis_error
+from wsp_mm.structures.skeletons import get_joint_set
+
+# Human3.6M's actions in the order of the paper's tables 5 and 8 (the data set numbers them otherwise), with the
+# tables' column heads.
+ACTION_HEADS = {
+    'Directions': 'Dir.',
+    'Discussion': 'Dis.',
+    'Eating': 'Eat.',
+    'Greeting': 'Gre.',
+    'Phoning': 'Phoe.',
+    'Photo': 'Pho.',
+    'Posing': 'Pos.',
+    'Purchases': 'Pur.',
+    'Sitting': 'Sit.',
+    'SittingDown': 'SiD.',
+    'Smoking': 'Smo.',
+    'Waiting': 'Wai.',
+    'WalkDog': 'WaD.',
+    'Walking': 'Wal.',
+    'WalkTogether': 'WaT.',
+}
+H36M_ACTIONS = tuple(ACTION_HEADS)
+
+# Sets whose last joints help training but are not scored: PoseNet's added thorax; hands and toes of MuCo, which
+# MuPoTS does not have.
+EVALUATED = {'h36m18': 17, 'muco21': 17}
+
+POSITION_ERRORS = {'MPJPE': 'root', 'PA-MPJPE': 'rigid', 'PA-MPJPE-sim': 'similarity'}
+AXES = ('X', 'Y', 'Z')
+PER_JOINT = ('MPJPE', 'PA-MPJPE')
+
+
+def evaluated_joints(joint_set: str) -> tuple[list[int], int]:
+    """Indices of the joints that count, and of the root joint (the pelvis).
+
+    Raises:
+        KeyError: unknown joint set, or one without a pelvis.
+    """
+    joints = get_joint_set(joint_set)
+    return list(range(EVALUATED.get(joint_set, len(joints)))), joints.index('pelvis')
+
+
+def pose3d_scores(
+    pred: np.ndarray,
+    gt: np.ndarray,
+    joint_set: str = 'h36m18',
+    actions: Sequence[str] | None = None,
+    action_names: Sequence[str] = H36M_ACTIONS,
+) -> dict[str, float | int]:
+    """Scores of a test set.
+
+    Errors, each in mm: ``MPJPE`` (roots made to coincide), ``PA-MPJPE`` (rigidly aligned over all K joints, no
+    scale, as PoseNet does), ``PA-MPJPE-sim`` (aligned with scale), ``X``, ``Y``, ``Z`` (mean absolute
+    difference along one camera axis, roots made to coincide) and ``AxisNorm``, the length of the vector (X, Y,
+    Z): this, and no mean of distances, is what the column "Joints Avg" of the paper's Table 4 holds, within
+    rounding. It never exceeds MPJPE.
+
+    Averages: ``NAME`` is pooled over samples and joints, the root joint among them (as in PoseNet's code: it
+    adds a zero to MPJPE, and a small error to PA-MPJPE); ``NAME_no_root`` leaves it out;
+    ``NAME_action_mean`` and ``NAME_action_mean_no_root`` are means over the actions that occur of each action's
+    pooled value. The three position errors also come as ``NAME_action_Walking`` (pooled within the action,
+    with the root joint; nan where it does not occur), and the first two as ``NAME_joint_R_Hip``; ``n`` counts
+    samples, ``n_actions`` the actions that occur. Without samples every figure is nan.
+
+    Args:
+        pred: (N, K, 3) mm.
+        gt: (N, K, 3) mm.
+        joint_set: names the K joints; see :func:`evaluated_joints` for those that count.
+        actions: (N,) the action of every sample; None: no figure per action.
+        action_names: all actions that may occur, in the order of the keys.
+
+    Raises:
+        KeyError: unknown joint set.
+        ValueError: shapes that do not fit, a coordinate that is not finite, an action that has no name here.
+    """
+    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
+    names = get_joint_set(joint_set).joints
+    joints, root = evaluated_joints(joint_set)
+    if pred.ndim != 3 or pred.shape[1] != len(names):
+        raise ValueError(f'{joint_set} has {len(names)} joints, poses have shape {pred.shape}')
+    groups = _groups(actions, action_names, len(pred))
+
+    errors = {
+        name: mpjpe(pred, gt, align=align, root=root)[:, joints] for name, align in POSITION_ERRORS.items()
+    }
+    per_axis = per_axis_error(pred, gt, root=root)[:, joints]
+    errors |= {axis: per_axis[:, :, i] for i, axis in enumerate(AXES)}
+    scores: dict[str, float | int] = dict(n=len(pred))
+    if groups is not None:
+        scores['n_actions'] = sum(bool(len(rows)) for rows in groups.values())
+    limbs = [i for i, joint in enumerate(joints) if joint != root]
+    suffixes = []
+    for where, columns in (('', slice(None)), ('_no_root', limbs)):
+        suffixes += [where] if groups is None else [where, f'_action_mean{where}']
+        for name, error in errors.items():
+            scores[f'{name}{where}'] = _mean(error[:, columns])
+            if groups is not None:
+                by_action = [_mean(error[rows][:, columns]) for rows in groups.values() if len(rows)]
+                scores[f'{name}_action_mean{where}'] = _mean(np.array(by_action))
+    for suffix in suffixes:
+        scores[f'AxisNorm{suffix}'] = math.hypot(*(scores[f'{axis}{suffix}'] for axis in AXES))
+    for name in POSITION_ERRORS:
+        for action, rows in (groups or {}).items():
+            scores[f'{name}_action_{action}'] = _mean(errors[name][rows])
+    for name in PER_JOINT:
+        for i, joint in enumerate(joints):
+            scores[f'{name}_joint_{names[joint]}'] = _mean(errors[name][:, i])
+    return scores
+
+
+def _groups(
+    actions: Sequence[str] | None, action_names: Sequence[str], count: int
+) -> dict[str, np.ndarray] | None:
+    """Action -> rows of its samples."""
+    if actions is None:
+        return None
+    if len(actions) != count:
+        raise ValueError(f'{count} samples but {len(actions)} actions')
+    unknown = sorted({str(action) for action in actions} - set(action_names))
+    if unknown:
+        raise ValueError(f'unknown actions {unknown}; known: {list(action_names)}')
+    actions = np.asarray(actions, dtype=object)
+    return {name: np.flatnonzero(actions == name) for name in action_names}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan

@@ -2,15 +2,17 @@
 # `make quickstart` and `make test` need nothing before them: they set up .venv when that is not done yet.
 PYTHON_VENV := .venv/bin/python
 PRESET ?=
-PYTEST_ARGS ?=
+PYTEST_SEEDS ?= 1
+ARGS ?=
 ARGS ?=
 
-.PHONY: help setup test test-slow quickstart ablation lint format clean
+.PHONY: help setup test test-slow quickstart ablation table4 lint format clean
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
 	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: only shows that it runs)'
 	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
+	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
 	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
 	@echo 'make lint         ruff; make format: let ruff mend'
 
@@ -22,6 +24,9 @@ quickstart: setup
 
 ablation: setup
 	@$(PYTHON_VENV) tools/ablation.py $(ARGS)
+
+table4: setup
+	@$(PYTHON_VENV) tools/table4.py --seeds $(SEEDS) $(ARGS)
 
 test: setup
 	@$(PYTHON_VENV) -m pytest -m 'not slow' $(PYTEST_ARGS)

@@ -83,3 +83,61 @@ def test_one_data_root_moves_every_data_set():
     config = load_config(ROOT / 'configs/wsp_pretrain_r50_ra.py', {'data_root': '/somewhere'})
     loaders = (config.train_dataloader, config.val_dataloader, config.test_dataloader)
     assert {loader.dataset.data_root for loader in loaders} == {'/somewhere/'}
+
+
+FINETUNINGS = ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50', 'muco_r50', 'muco_r18']
+
+
+@pytest.mark.parametrize('name', FINETUNINGS + [f'{n}_p2' for n in FINETUNINGS if n.startswith('h36m')])
+def test_wsp_differs_from_posenet_by_the_start_alone(name):
+    posenet, wsp = load(f'configs/posenet_{name}.py'), load(f'configs/wsp_{name}.py')
+    init = wsp.model.pop('init_cfg')
+    assert init == dict(type='PretrainedParts', parts=('backbone',), checkpoint=None)
+    assert 'pretrained' in wsp.plain_options and 'pretrained' not in (posenet.get('plain_options') or {})
+    for config in (posenet, wsp):
+        config.pop('plain_options', None)
+    assert wsp._cfg_dict.to_dict() == posenet._cfg_dict.to_dict()
+
+
+@pytest.mark.parametrize('name', ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50'])
+def test_p2_changes_the_subjects_alone(name):
+    for method in ('posenet', 'wsp'):
+        one, two = load(f'configs/{method}_{name}.py'), load(f'configs/{method}_{name}_p2.py')
+        changed = 0
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            dataset = two[loader].dataset
+            dataset = dataset.datasets[0] if 'datasets' in dataset else dataset
+            assert dataset.protocol == 2
+            dataset.protocol = 1
+            changed += 1
+        assert changed == 3 and two._cfg_dict.to_dict() == one._cfg_dict.to_dict()
+
+
+def test_finetuning_has_the_papers_values():
+    config = load('configs/posenet_h36m_r50.py')
+    head = config.model.head
+    assert (head.out_channels, tuple(head.heatmap_size), head.loss.average) == (18, (64, 64, 64), 'all')
+    assert (head.loss.loss_weight, head.get('logit_scale', 1.0), head.get('marginal_loss')) == (1.0, 1.0, None)
+    assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
+    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3) and config.train_cfg.max_epochs == 25
+    assert list(config.param_scheduler[0].milestones) == [17, 21]
+    assert load('configs/posenet_muco_r50.py').model.head.out_channels == 21
+
+
+@pytest.mark.parametrize('name', ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50'])
+def test_action_is_one_plain_option(name):
+    for method in ('posenet', 'wsp'):
+        config = load_config(ROOT / f'configs/{method}_{name}.py', {'action': 'Walking'})
+        dataset = config.train_dataloader.dataset
+        dataset = dataset.datasets[0] if 'datasets' in dataset else dataset
+        assert dataset.actions == 'Walking' and 'actions' not in config.test_dataloader.dataset
+
+
+def test_quickstarts_rows_have_equal_steps():
+    """Alone or mixed, from scratch or pre-trained: as many samples and the same network."""
+    alone, mixed = (load(f'configs/quickstart/posenet_{data}_r18.py') for data in ('h36m', 'h36m_mcpc'))
+    assert alone.model == mixed.model and alone.train_cfg.max_epochs == 2 * mixed.train_cfg.max_epochs
+    for data, base in (('h36m', alone), ('h36m_mcpc', mixed)):
+        wsp = load(f'configs/quickstart/wsp_{data}_r18.py')
+        assert wsp.model.pop('init_cfg').parts == ('backbone', 'head.deconv_layers')
+        assert wsp.model == base.model and wsp.train_dataloader == base.train_dataloader

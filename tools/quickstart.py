@@ -1,5 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The main job on the embedded world: generate, build MCPC, pre-train, test, report."""
+"""The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test, report."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ sys.path.insert(0, str(ROOT))
 CONFIG = 'configs/quickstart/wsp_pretrain_r18.py'
 # Options of the training beside the config: the tiny preset only shows that everything runs.
 PRESETS = {
-    'small': dict(data_root='data/synthetic', options=()),
+    'small': dict(data_root='data/synthetic', options=(), pose_options=()),
     'tiny': dict(
         data_root='data/synthetic_tiny',
         options=('train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8'),
+        pose_options=('train_dataloader.batch_size=8',),
     ),
 }
 
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             seed=args.seed,
             workers=args.workers,
             options=preset['options'],
+            pose_options=preset['pose_options'],
         )
     except StepFailed as error:
         print(f'quickstart stopped: {error}', file=sys.stderr)
@@ -62,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         f'\nquickstart took {(time.monotonic() - start) / 60:.1f} min on {os.cpu_count()} cores of '
         f'{platform.processor() or platform.machine()}\n'
         f'AUC {figures["p1/rd/AUC"]:.1f} (gap <= 0.1: {figures["p1/rd/AUC_gap0.1"]:.1f}), '
-        f'PCK {figures["p1/pck/PCK"]:.1f}\nreport: {ROOT / work_dir / "report.html"}'
+        f'PCK {figures["p1/pck/PCK"]:.1f}, MPJPE {figures["3d/wsp-h36m/Joints Avg"]:.0f} mm\n'
+        f'report: {ROOT / work_dir / "report.html"}'
     )
     return 0
 

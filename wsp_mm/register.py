@@ -6,17 +6,31 @@ Configs name this module in ``custom_imports``; nothing else imports it.
 
 # isort: off
 import wsp_mm.utils.checkpoint  # one checkpoint loader that never runs a pickle unasked
+import wsp_mm.utils.pretrained_parts
 import wsp_mm.utils.run_info
+import wsp_mm.codecs.integral_3d
 import wsp_mm.codecs.pair_heatmap
+import wsp_mm.datasets.h36m_image
 import wsp_mm.datasets.mcpc
+import wsp_mm.datasets.muco
+import wsp_mm.datasets.samplers
 import wsp_mm.datasets.seeding
+import wsp_mm.datasets.transforms.channel_gain
+import wsp_mm.datasets.transforms.convert_joints
 import wsp_mm.datasets.transforms.formatting
 import wsp_mm.datasets.transforms.grey_picture
+import wsp_mm.datasets.transforms.pack_pose3d
 import wsp_mm.datasets.transforms.pair_geometry
+import wsp_mm.datasets.transforms.person_crop
+import wsp_mm.datasets.transforms.random_occlusion
 import wsp_mm.datasets.transforms.remove_ankles
 import wsp_mm.datasets.transforms.sample_person_pair
 import wsp_mm.engine.precision
+import wsp_mm.engine.train_subjects
+import wsp_mm.evaluation.metrics.mpjpe_metric_3d
 import wsp_mm.evaluation.metrics.pair_pck_metric
 import wsp_mm.evaluation.metrics.relative_depth_metric
+import wsp_mm.models.estimators.topdown_3d
+import wsp_mm.models.heads.integral_3d_head
 import wsp_mm.models.heads.relative_depth_head
 import wsp_mm.models.losses  # noqa: F401

@@ -50,13 +50,20 @@ def test_quickstart_tiny(tmp_path):
         )
     assert figures['control/label (perspective rule)/acc_gap1'] == 100
 
+    # The 3D half: every start was finetuned and tested, and the mean pose stands beside them.
+    for row in ('scratch-h36m', '2d-h36m', 'wsp-h36m'):
+        for column in ('Action Avg', 'Joints Avg', 'X', 'Y', 'Z'):
+            assert 0 < figures[f'3d/{row}/{column}'] < 2000, (row, column)
+        assert figures[f'3d/{row}/of_mean_pose'] > 0
+    assert 0 < figures['3d/mean_pose/MPJPE'] < 1000
+
     page, markdown = (run / 'report.html').read_text(), (run / 'report.md').read_text()
-    for name in ('curves', 'pairs', 'world', 'label_noise'):
+    for name in ('curves', 'pairs', 'world', 'label_noise', 'pose3d'):
         assert cv2.imread(str(run / 'figures' / f'{name}.png')) is not None
         assert f'figures/{name}.png' in markdown
-    assert page.count('data:image/png;base64,') == 4
+    assert page.count('data:image/png;base64,') == 5
     assert 'nan' not in re.sub(r'base64,[^"]*', '', page).lower().split()
 
     # The second time there is nothing to do but write the report again.
     output, second = quickstart(tmp_path)
-    assert output.count('up to date') == 7 and second < first / 2
+    assert output.count('up to date') == 16 and second < first / 2

@@ -8,6 +8,7 @@ data_root = 'data/synthetic/'
 train_dataloader = dict(dataset=dict(type='Mix', datasets=[
     dict(data_root=data_root, ann_file='a.json'), dict(data_root='elsewhere/', ann_file='b.json')]))
 test_dataloader = dict(dataset=dict(data_root=data_root))
+plain_options = dict(action=['train_dataloader.dataset.datasets.1.actions', 'test_dataloader.actions'])
 """
 
 
@@ -24,6 +25,14 @@ def test_data_root_moves_every_data_set_that_lies_there(config_file):
     assert first.data_root == '/real/' == config.data_root == config.test_dataloader.dataset.data_root
     assert second.data_root == 'elsewhere/'
     assert config.test_dataloader.batch_size == 3
+
+
+def test_a_plain_option_sets_all_its_places(config_file):
+    config = load_config(config_file, {'action': 'Walking'})
+    assert config.train_dataloader.dataset.datasets[1].actions == 'Walking' == config.test_dataloader.actions
+    assert 'actions' not in config.train_dataloader.dataset.datasets[0] and 'action' not in config
+    with pytest.raises(ValueError, match='no option pretrained'):
+        load_config(config_file, {'pretrained': 'x.pth'})
 
 
 def test_errors_are_clear(config_file, tmp_path):

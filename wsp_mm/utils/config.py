@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Names that only configs which list them in ``plain_options`` understand.
+PLAIN_OPTIONS = ('action', 'pretrained')
+
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
     """Load a config and apply ``--cfg-options`` (see :func:`apply_options`).
@@ -30,11 +33,20 @@ def apply_options(config, cfg_options: Mapping[str, Any]) -> None:
     and none of the data sets made from it. Here it moves every data set that lies at the config's data root:
     one option points any config at real or synthetic data.
 
+    A config may name more such options in ``plain_options``: name -> the dotted places that it sets, as
+    ``plain_options = dict(action=['train_dataloader.dataset.actions'])`` does for ``action=Walking``.
+
     Raises:
-        ValueError: ``data_root`` given for a config that has no such variable.
+        ValueError: ``data_root`` or a plain option of other configs given for a config that has no such option.
         KeyError, IndexError, TypeError: MMEngine cannot merge an option.
     """
     options = dict(cfg_options)
+    plain = config.get('plain_options') or {}
+    for name in [name for name in options if name in plain or name in PLAIN_OPTIONS]:
+        if name not in plain:
+            raise ValueError(f'{config.filename} has no option {name}: it would change nothing')
+        value = options.pop(name)
+        options = {**dict.fromkeys(plain[name], value), **options}
     if 'data_root' in options:
         if 'data_root' not in config:
             raise ValueError(f'{config.filename} has no variable data_root: the option would change nothing')

@@ -1,0 +1,5 @@
+# WSP: posenet_muco_r50.py from the pair pre-training's backbone, nothing else.
+# The checkpoint: --cfg-options pretrained=work_dirs/wsp_pretrain_r50/epoch_50.pth
+_base_ = './posenet_muco_r50.py'
+model = dict(init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None))
+plain_options = dict(pretrained=['model.init_cfg.checkpoint'])

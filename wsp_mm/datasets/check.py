@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsp_mm.datasets.h36m_files import (
+    PLACES,
+    annotation_files,
+    picture_names,
+    select_step,
+    select_subjects,
+)
 from wsp_mm.datasets.mcpc_builder.files import load_json
 from wsp_mm.datasets.mcpc_builder.records import SOURCES, BadDataError
 
@@ -99,14 +106,61 @@ def mpii_pictures(files: DatasetFiles) -> Iterator[Path]:
         yield files.folder('img') / row['image']
 
 
+def muco_files(files: DatasetFiles) -> list[Path]:
+    """MuCo-3DHP.json, which an entry need not name."""
+    return [files.ann_file or files.path('muco/MuCo-3DHP.json')]
+
+
+def muco_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of MuCo-3DHP.json, which lists both sets."""
+    for image in load_json(muco_files(files)[0], slim=False)['images']:
+        yield files.prefix.get('img', files.path('muco')) / image['file_name']
+
+
+def _h36m_selection(files: DatasetFiles) -> tuple[str, Path, tuple[int, ...], int]:
+    """Layout, place of the annotations, subjects and frame step of an entry."""
+    cfg, layout = files.cfg, files.cfg.get('layout', '3dmppe')
+    if layout not in PLACES:
+        raise ValueError(f'layout must be one of {sorted(PLACES)}, got {layout!r}')
+    test_mode = bool(cfg.get('test_mode'))
+    subjects = select_subjects(cfg.get('protocol'), cfg.get('subjects'), test_mode)
+    place = files.path(cfg.get('ann_path') or PLACES[layout][0])
+    return layout, place, subjects, select_step(cfg.get('frame_step'), test_mode)
+
+
+def h36m_files(files: DatasetFiles) -> list[Path]:
+    """Annotations of Human3.6M in any layout, of the subjects that the entry selects."""
+    return annotation_files(*_h36m_selection(files))
+
+
+def h36m_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of Human3.6M in any layout, of the subjects and frames that the entry selects."""
+    place, names = picture_names(*_h36m_selection(files))
+    folder = files.prefix.get('img', files.path(place))
+    for name in names:
+        yield folder / name
+
+
 #: Type of the data set -> function that yields every file, folder or picture that it reads beside ``ann_file``.
 NEEDS: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
     'MCPCDataset': mcpc_pictures,
     'MpiiDataset': mpii_pictures,
     'CocoDataset': coco_pictures,
+    'H36MImageDataset': h36m_pictures,
+    'MuCoDataset': muco_pictures,
     'CrowdPoseDataset': coco_pictures,
     'PoseTrack18Dataset': coco_pictures,
 }
+
+
+#: Type of the data set -> function that names the annotation files it reads beside ``ann_file``.
+FILES: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
+    'H36MImageDataset': h36m_files,
+    'MuCoDataset': muco_files,
+}
+
+# Two entries that differ in these read different files of one data set.
+_SELECTING = ('layout', 'ann_path', 'protocol', 'subjects', 'frame_step', 'test_mode', 'bbox_root_file')
 
 
 def datasets_of(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
@@ -167,7 +221,7 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
         report: told of the outcome.
     """
     files, kind = DatasetFiles(cfg), str(cfg.get('type')).rpartition('.')[2]
-    for key in ('ann_file', 'bbox_file'):
+    for key in ('ann_file', 'bbox_file', 'bbox_root_file'):
         if not cfg.get(key):
             continue
         report.looked_at += 1
@@ -179,6 +233,17 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
             if key == 'ann_file':
                 return
     needs = NEEDS.get(kind)
+    try:
+        missing = [path for path in FILES[kind](files) if not path.is_file()] if kind in FILES else []
+    except ValueError as error:
+        report.problems.append(Problem(where, kind, str(error), 'config'))
+        return
+    if missing:
+        what = 'no such file; docs/data.md says where to get it'
+        if kind == 'H36MImageDataset' and files.cfg.get('layout') == 'index':
+            what = 'no such file; write it with tools/dataset_converters/index_h36m.py'
+        report.problems.extend(Problem(where, str(path), what, 'file') for path in missing)
+        return
     if needs is None:
         if files.ann_file is None or files.ann_file.suffix != '.json':
             report.unchecked.append(f'{where}: it is not known what a {kind} reads')
@@ -189,7 +254,7 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
     except BadDataError as error:
         report.problems.append(Problem(where, error.file, f'{error.what}. {error.mend}', 'file'))
         return
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         if kind not in NEEDS:
             report.unchecked.append(f'{where}: it is not known what a {kind} reads')
             return
@@ -227,6 +292,8 @@ def check_config(cfg: Mapping, samples: int = 200) -> Report:
     for where, dataset in datasets_of(cfg):
         files = DatasetFiles(dataset)
         key = (str(dataset.get('type')), files.ann_file, str(files.prefix), str(dataset.get('bbox_file')))
+        if key[0].endswith('H36MImageDataset'):
+            key += (str(files.path('')), *(str(dataset.get(name)) for name in _SELECTING))
         if key not in seen:
             seen.add(key)
             check_dataset(where, dataset, samples, report)

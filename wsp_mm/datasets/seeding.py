@@ -10,7 +10,7 @@ depends on the data. :class:`ItemSeedHook` tells the data sets seed and epoch, a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 from mmpose.datasets import CombinedDataset
 from mmpose.registry import DATASETS, HOOKS
+
+from wsp_mm.datasets.nonempty import build_nonempty
+from wsp_mm.structures.skeletons import pose_metainfo
 
 _UNSET = -1
 
@@ -90,7 +93,47 @@ class SeededItemsMixin:
 
 @DATASETS.register_module()
 class SeededCombinedDataset(SeededItemsMixin, CombinedDataset):
-    """MMPose's ``CombinedDataset``, whose own pipeline is seeded per item as well."""
+    """MMPose's ``CombinedDataset``, whose own pipeline is seeded per item as well, and none of it empty.
+
+    An index beyond the end means the same sample again, in other randomness: ``n * len(self) + i`` is sample i
+    for the n-th time in one epoch, which a sampler that repeats samples asks for.
+
+    Args:
+        metainfo: MMPose's, a dict.
+        datasets: configs of the data sets.
+        joint_set: instead of ``metainfo``, the joint set that all of them bring their samples to.
+        **kwargs: of ``CombinedDataset``.
+
+    Raises:
+        ValueError: a data set that holds nothing, or both or neither of ``joint_set`` and ``metainfo``.
+    """
+
+    def __init__(
+        self,
+        metainfo: dict | None = None,
+        datasets: Sequence[Mapping] = (),
+        joint_set: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if (joint_set is None) == (metainfo is None):
+            raise ValueError('SeededCombinedDataset takes either a metainfo or a joint_set')
+        if not datasets:
+            raise ValueError('SeededCombinedDataset: no datasets to combine')
+        built = [build_nonempty(cfg) for cfg in datasets]
+        super().__init__(
+            metainfo=pose_metainfo(joint_set) if metainfo is None else metainfo,
+            datasets=[dict(type=lambda dataset=dataset: dataset) for dataset in built],
+            **kwargs,
+        )
+
+    def __getitem__(self, idx: int) -> Any:
+        again, first = divmod(int(idx), len(self))
+        if again <= 0:
+            return super().__getitem__(idx)
+        if self.item_seed is None:
+            return super().__getitem__(first)
+        with item_randomness(again):
+            return super().__getitem__(first)
 
 
 def seeded_datasets(dataset: Any) -> list[SeededItemsMixin]:

@@ -1,0 +1,74 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import pytest
+
+from wsp_mm.datasets.h36m_sequences import (
+    ACTIONS,
+    check_actions,
+    check_subjects,
+    frame_id,
+    frame_key,
+    parse_file_name,
+    take_number,
+)
+
+
+def test_names_of_frames():
+    assert frame_key(11, 0, 2, 1, 4) == 's_11_act_02_subact_02_ca_01_000005'
+    assert len({frame_id(s, a, t, c, f) for s in (1, 11) for a in (0, 14) for t in (1, 2) for c in (1, 4)
+                for f in (0, 999_999)}) == 32  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('S1/S1_Directions_1.54138969/S1_Directions_1.54138969_000001.jpg', (1, 'Directions', 1, 1, 0)),
+        ('S8_WalkDog 1.55011271_000026.jpg', (8, 'WalkDog', 1, 2, 25)),
+        ('/data/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg', (7, 'Greeting', None, 3, 395)),
+        ('S5_TakingPhoto.60457274_000001.jpg', (5, 'Photo', None, 4, 0)),
+        ('S11_WalkingDog_2.60457274_000011.jpg', (11, 'WalkDog', 2, 4, 10)),
+    ],
+)
+def test_mmpose_names(name, expected):
+    subject, action, take, camera, frame = parse_file_name(name)
+    assert (subject, ACTIONS[action], take, camera, frame) == expected
+
+
+@pytest.mark.parametrize(
+    'name, said',
+    [
+        ('S1_Jumping.54138969_000001.jpg', 'Jumping'),
+        ('S1_Eating.12345678_000001.jpg', '12345678'),
+        ('s_01_act_02_subact_01_ca_01_000001.jpg', 'no name like'),
+        ('S1_Eating.54138969_000000.jpg', 'numbered from 1'),
+    ],
+)
+def test_other_names_are_refused(name, said):
+    with pytest.raises(ValueError, match=said):
+        parse_file_name(name)
+
+
+@pytest.mark.parametrize(
+    'named, siblings, take',
+    [
+        (1, {1, 2}, 1),
+        (2, {1, 2}, 2),
+        (1, {1, None}, 1),
+        (None, {1, None}, 2),
+        (2, {2, None}, 1),
+        (None, {None}, 2),
+    ],
+)
+def test_takes(named, siblings, take):
+    assert take_number(named, siblings) == take
+
+
+def test_subjects_and_actions():
+    assert check_subjects([11, 9]) == (9, 11)
+    for bad in ([], [2], [1, 1]):
+        with pytest.raises(ValueError):
+            check_subjects(bad)
+    assert check_actions(None) == ACTIONS and len(ACTIONS) == 15
+    assert check_actions('Walking') == ('Walking',)
+    assert check_actions(['Walking', 'Eating']) == ('Eating', 'Walking')
+    with pytest.raises(ValueError, match=r"'Running'.*Directions, .*WalkTogether"):
+        check_actions(['Walking', 'Running'])

@@ -1,7 +1,7 @@
 # PoseNet, shrunk to two minutes on two processor cores: smaller pictures, volumes, network and schedule.
 _base_ = '../posenet_h36m_r50.py'
 
-codec = dict(_base_.codec, input_size=(128, 128), heatmap_size=(32, 32, 32))
+codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24, 24))
 # Six thousand samples do not repay strong augmentation: flips and a little scaling alone.
 _changes = dict(
     TopdownAffine=dict(input_size=codec['input_size']),

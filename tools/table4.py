@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--preset', default='small', help='size of the worlds that are made')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that render')
     parser.add_argument(
-        '--real', action='store_true', help='the data root holds real data with mcpc/ in it: make nothing there'
+        '--no-worlds', action='store_true', help='the data root holds data with mcpc/ in it: make none there'
     )
     parser.add_argument('--only', nargs='+', metavar='ROW', help='rows by name, e.g. wsp-h36m-mcpc')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='options of every finetuning and test')
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     needed = {row.pretraining for row in rows if row.pretraining}
     steps = Steps(ROOT / args.work_dir / 'steps', ROOT)
     try:
-        if not args.real:
+        if not args.no_worlds:
             make_data(steps, args.preset, args.data_root, 0, args.workers)
             folders = ['human36m', 'h36m']
             make_world(steps, 'h36m', args.preset, args.data_root, 0, args.workers, folders, 'lab')

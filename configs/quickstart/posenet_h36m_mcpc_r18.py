@@ -1,7 +1,9 @@
 # Mixed half and half with MCPC (MTS): the same steps as posenet_h36m_r18.py, so half as many 3D samples.
 _base_ = './posenet_h36m_r18.py'
 train_dataloader = dict(
-    sampler=dict(_delete_=True, type='HalfHalfSampler', batch_size=_base_.train_dataloader.batch_size, num_3d=1),
+    sampler=dict(
+        _delete_=True, type='HalfHalfSampler', batch_size=_base_.train_dataloader.batch_size, num_3d=1
+    ),
     dataset=dict(
         _delete_=True,
         type='SeededCombinedDataset',

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +85,8 @@ class PoseStudy:
             StepFailed: the training failed, or something that it reads is missing.
         """
         text, reads = self._depends()
-        self._forget_other_training(text, reads)
+        identity = [text, *self._cfg_options(self.train_options)]
+        self.steps.fresh_or_same(self.work_dir, identity, reads)
         start = [] if self.pretrained is None else [f'pretrained={self.pretrained}']
         command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume']
         return self.steps.run(
@@ -115,20 +114,6 @@ class PoseStudy:
                 raise StepFailed(f'{self.name} starts from {file}, which does not exist')
             reads.append(Path(file))
         return config.pretty_text, reads
-
-    def _forget_other_training(self, text: str, reads: Sequence[Path]) -> None:
-        """Remove the work dir of a training with another config, options, data or start: going on from its
-        checkpoints would train nothing."""
-        stats = [(self.steps.root / file).stat() for file in reads]
-        files = [f'{file}:{stat.st_size}:{stat.st_mtime_ns}' for file, stat in zip(reads, stats, strict=True)]
-        identity = [text, *self._cfg_options(self.train_options), *files]
-        key = hashlib.sha256('\n'.join(identity).encode()).hexdigest()
-        work_dir = self.steps.root / self.work_dir
-        marker = work_dir / 'training.sha256'
-        if work_dir.exists() and not (marker.is_file() and marker.read_text() == key):
-            shutil.rmtree(work_dir)
-        work_dir.mkdir(parents=True, exist_ok=True)
-        marker.write_text(key)
 
     def last_checkpoint(self) -> Path:
         return Path((self.steps.root / self.work_dir / 'last_checkpoint').read_text().strip())

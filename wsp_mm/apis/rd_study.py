@@ -6,9 +6,7 @@ Everything runs through the command-line tools, as a user would type them; this 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,26 +57,16 @@ class RelativeDepthStudy:
             depends: the config's text. Where it, an option or the data changed, the work dir of the earlier
                 training is removed: going on from its checkpoints would train nothing.
         """
-        self._forget_other_training(depends)
+        reads = [Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test]
+        self.steps.fresh_or_same(self.work_dir, [depends, *self.cfg_options()], reads[:1])
         command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume']
         return self.steps.run(
             f'{self.name}-train',
             command + self.cfg_options(),
-            reads=[Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test],
+            reads=reads,
             writes=[self.work_dir / 'last_checkpoint'],
             depends=depends,
         )
-
-    def _forget_other_training(self, depends: str) -> None:
-        work_dir = self.steps.root / self.work_dir
-        stat = (self.steps.root / self.data_root / 'mcpc' / 'mcpc_train.json').stat()
-        identity = [depends, *self.cfg_options(), str(stat.st_size), str(stat.st_mtime_ns)]
-        key = hashlib.sha256('\n'.join(identity).encode()).hexdigest()
-        marker = work_dir / 'training.sha256'
-        if work_dir.exists() and not (marker.is_file() and marker.read_text() == key):
-            shutil.rmtree(work_dir)
-        work_dir.mkdir(parents=True, exist_ok=True)
-        marker.write_text(key)
 
     def last_checkpoint(self) -> Path:
         return Path((self.steps.root / self.work_dir / 'last_checkpoint').read_text().strip())

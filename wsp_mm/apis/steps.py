@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -81,6 +82,25 @@ class Steps:
         self.echo(f'[{name}] done in {seconds:.0f} s')
         self.seconds[name] = seconds
         return seconds
+
+    def fresh_or_same(self, work_dir: str | Path, identity: Sequence[str], reads: Sequence[str | Path]) -> None:
+        """Empty the work dir of a training with another identity or other data, and mark it with this one.
+
+        Going on from the checkpoints of another training would train nothing. A work dir of the same training
+        stays, to be resumed.
+
+        Args:
+            identity: config and options. reads: files, of which size and date count.
+        """
+        stats = [(self.root / file).stat() for file in reads]
+        files = [f'{file}:{stat.st_size}:{stat.st_mtime_ns}' for file, stat in zip(reads, stats, strict=True)]
+        key = hashlib.sha256('\n'.join([*identity, *files]).encode()).hexdigest()
+        work_dir = self.root / work_dir
+        marker = work_dir / 'training.sha256'
+        if work_dir.exists() and not (marker.is_file() and marker.read_text() == key):
+            shutil.rmtree(work_dir)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        marker.write_text(key)
 
     def _call(self, name: str, command: Sequence[str], env: Mapping[str, str] | None) -> None:
         log = self.folder / f'{name}.log'

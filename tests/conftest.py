@@ -28,6 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile('wsp')
 
 
+@pytest.fixture(autouse=True)
+def registry_scope() -> None:
+    """MMPose's registries, whatever scope an earlier test's runner left behind."""
+    if 'mmengine.registry' in sys.modules:
+        sys.modules['mmengine.registry'].init_default_scope('mmpose')
+
+
 @pytest.fixture(scope='session')
 def repo() -> Path:
     """Root of the checkout."""

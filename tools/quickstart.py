@@ -20,7 +20,7 @@ PRESETS = {
     'tiny': dict(
         data_root='data/synthetic_tiny',
         options=('train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8'),
-        pose_options=('train_dataloader.batch_size=8',),
+        pose_options=('train_dataloader.batch_size=8', 'train_cfg.max_iters=8'),
     ),
 }
 

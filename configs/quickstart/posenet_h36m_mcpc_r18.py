@@ -1,4 +1,4 @@
-# Mixed half and half with MCPC (MTS): the same steps as posenet_h36m_r18.py, so half as many 3D samples.
+# Mixed half and half with MCPC (MTS): the same iterations as posenet_h36m_r18.py, so half as many 3D samples.
 _base_ = './posenet_h36m_r18.py'
 train_dataloader = dict(
     sampler=dict(
@@ -21,10 +21,4 @@ train_dataloader = dict(
         pipeline=_base_.train_pipeline,
     ),
 )
-# An epoch is both halves: one of them has the steps of two of Human3.6M's alone.
-train_cfg = dict(max_epochs=1, val_interval=1)
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], end=1, T_max=1),
-]
 plain_options = dict(_delete_=True, action=['train_dataloader.dataset.datasets.0.actions'])

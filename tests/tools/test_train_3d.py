@@ -128,7 +128,8 @@ def test_two_iterations_with_one_data_root(name, world, pretrained, tmp_path):
         part.indices = 4 if len(parts) == 1 else 2
     if loader.sampler.type == 'HalfHalfSampler':
         loader.sampler.batch_size = 2
-    config.train_cfg.update(max_epochs=1, val_interval=99)
+    length = 'max_iters' if config.train_cfg.type == 'IterBasedTrainLoop' else 'max_epochs'
+    config.train_cfg.update({length: 2 if length == 'max_iters' else 1, 'val_interval': 99})
     config.default_hooks.checkpoint.update(interval=-1, save_last=False)
     runner = Runner.from_cfg(config)
     before = {key: value.clone() for key, value in runner.model.state_dict().items()}

@@ -1,5 +1,5 @@
 # Human3.6M mixed half and half with MCPC, which gives 2D supervision (the paper's MTS, section 4.4).
-_base_ = './h36m.py'
+_base_ = './h36m_image.py'
 data_root = _base_.data_root
 datasets_2d = [
     dict(

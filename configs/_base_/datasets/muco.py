@@ -1,5 +1,5 @@
 # MuCo-3DHP mixed half and half with COCO (paper, section 4.1; Tables 6 and 7).
-_base_ = './h36m.py'
+_base_ = './h36m_image.py'
 data_root = _base_.data_root
 
 train_dataloader = dict(

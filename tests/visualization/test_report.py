@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.visualization.report import Report, cell, curves_figure, read_scalars
+from wsp_mm.visualization.report import Report, cell, curves_figure, markdown_table, read_scalars
 
 
 def write_run(folder, records):
@@ -65,3 +65,10 @@ def test_report_files(tmp_path):
 
 def test_cell():
     assert [cell(v) for v in (1.26, float('nan'), None, 3, 'x')] == ['1.3', '-', '-', '3', 'x']
+
+
+def test_a_bar_in_a_cell_makes_no_column(tmp_path):
+    assert markdown_table(['mm', '|(X, Y)|'], [['a', 1.26]])[0::2] == [r'| mm | \|(X, Y)\| |', '| a | 1.3 |']
+    report = Report('t', tmp_path)
+    report.table(['mm', '|Z|'], [['a', 1.0]])
+    assert r'\|Z\|' in report.write()[1].read_text()

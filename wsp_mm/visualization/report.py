@@ -56,8 +56,7 @@ class Report:
             '<tr>' + ''.join(f'<td>{html.escape(value)}</td>' for value in row) + '</tr>' for row in cells
         )
         self._html.append(f'<table><tr>{head}</tr>{body}</table>')
-        lines = ['| ' + ' | '.join(row) + ' |' for row in [list(header), ['---'] * len(header), *cells]]
-        self._md.append('\n'.join(lines))
+        self._md.append('\n'.join(markdown_table(header, cells)))
 
     def figure(self, name: str, png: bytes, caption: str) -> None:
         """A PNG: embedded in the page, a file for the markdown."""
@@ -84,10 +83,10 @@ class Report:
         return paths
 
 
-def markdown_table(header: list[str], rows: list[list]) -> list[str]:
-    """Lines of a markdown table."""
-    cells = [[cell(value) for value in row] for row in rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in [header, ['---'] * len(header), *cells]]
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a markdown table; bars in a cell are escaped."""
+    cells = [[cell(value).replace('|', r'\|') for value in row] for row in [header, *rows]]
+    return ['| ' + ' | '.join(line) + ' |' for line in [cells[0], ['---'] * len(header), *cells[1:]]]
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -120,16 +120,18 @@ def test_eight_persons_are_learned_by_heart():
                     out_channels=18,
                     heatmap_size=CELLS,
                     deconv_out_channels=(64, 64, 64),
-                    logit_scale=10.0,
+                    logit_scale=30.0,
                     marginal_loss=dict(type='MarginalLoss', sigma=1.0),
                     decoder=CODEC,
                 ),
             )
         )
         model.init_weights()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     wrapper = BFloat16OptimWrapper(optimizer=optimizer)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ITERATIONS)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1, (step + 1) / 30) * (1 + np.cos(np.pi * step / ITERATIONS)) / 2
+    )
     model.to(memory_format=torch.channels_last).train()
     for _ in range(ITERATIONS):
         model.train_step(dict(inputs=list(inputs), data_samples=list(samples)), wrapper)

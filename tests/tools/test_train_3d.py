@@ -123,6 +123,8 @@ def test_two_iterations_with_one_data_root(name, world, pretrained, tmp_path):
     config.experiment_name = tmp_path.name
     loader = config.train_dataloader
     loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    for other in (config.val_dataloader, config.test_dataloader):
+        other.update(num_workers=0, persistent_workers=False)
     parts = loader.dataset.get('datasets', [loader.dataset])
     for part in parts:
         part.indices = 4 if len(parts) == 1 else 2

@@ -1,4 +1,5 @@
-# Weights of the original PoseNet code (tools/model_converters/posenet_to_wsp.py), tested the way that code does.
+# Weights of the original PoseNet code (tools/model_converters/posenet_to_wsp.py), tested the way that code
+# does.
 # Other networks: the converter prints the options to add.
 _base_ = '../posenet_h36m_r50.py'
 

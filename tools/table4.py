@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seeds < 1:
         parser.error(f'--seeds must be at least 1, got {args.seeds}')
-    from wsp_mm.apis.data import make_data, make_world
+    from wsp_mm.apis.data import make_data, make_lab
     from wsp_mm.apis.steps import StepFailed, Steps
     from wsp_mm.apis.table4 import pretrain, quickstart_rows, reading, run_table4
     from wsp_mm.evaluation.pose3d_tables import text_table
@@ -65,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not args.no_worlds:
             make_data(steps, args.preset, args.data_root, 0, args.workers)
-            folders = ['human36m', 'h36m']
-            make_world(steps, 'h36m', args.preset, args.data_root, 0, args.workers, folders, 'lab')
+            make_lab(steps, args.preset, args.data_root, 0, args.workers)
         configs = {key: config for key, config in PRETRAININGS.items() if key in needed - set(given)}
         checkpoints = given | pretrain(steps, configs, args.data_root, args.work_dir, ['randomness.seed=0'])
         table = run_table4(

@@ -9,7 +9,6 @@ what it held with the logits made, one fresh process a way (the gradient of the 
 import argparse
 import ctypes
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -90,21 +89,12 @@ def _status_bytes(key: str) -> int:
     raise RuntimeError(f'/proc/self/status has no {key}: memory is measured on Linux only')
 
 
-def machine() -> str:
-    """Processor or GPU, threads and PyTorch in a line."""
-    import torch
-
-    name = platform.processor() or platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        names = [line.split(':')[1].strip() for line in info.read_text().splitlines() if 'model name' in line]
-        name = names[0] if names else name
-    gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
-    return f'{name}, {torch.get_num_threads()} thread(s){gpu}, torch {torch.__version__}'
-
-
 def benchmark(args: argparse.Namespace) -> dict:
     """All figures: seconds and bytes of both ways and their ratios (own / plain)."""
+    import torch
+
+    from wsp_mm.utils.machine import machine
+
     command = [sys.executable, __file__, *sys.argv[1:]]
     memory = {}
     for way in WAYS:
@@ -121,7 +111,7 @@ def benchmark(args: argparse.Namespace) -> dict:
             seconds[way].append(time.perf_counter() - start)
     ratios = [own / plain for own, plain in zip(seconds['own'], seconds['plain'], strict=True)]
     return dict(
-        machine=machine(),
+        machine=f'{machine()}, {torch.get_num_threads()} thread(s)',
         case=dict(
             batch=args.batch,
             joints=args.joints,

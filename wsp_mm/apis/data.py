@@ -11,23 +11,25 @@ from wsp_mm.apis.steps import Steps
 SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 
 
-def make_data(
-    steps: Steps, preset: str, data_root: str, seed: int, workers: int, slug: str = ''
-) -> tuple[float, float]:
-    """Render the wild world and gather MCPC from it; returns the seconds of both."""
+def make_data(steps: Steps, preset: str, data_root: str, seed: int, workers: int) -> None:
+    """Render the wild world and gather MCPC from it."""
     root = Path(data_root)
-    world = make_world(steps, 'wild', preset, data_root, seed, workers, [*SOURCES, 'truth'], f'{slug}world')
+    _make_world(steps, 'wild', preset, data_root, seed, workers, [*SOURCES, 'truth'], 'world')
     folders = [text for source in SOURCES for text in (f'--{source}', root / source)]
-    mcpc = steps.run(
-        f'{slug}mcpc',
+    steps.run(
+        'mcpc',
         ['tools/dataset_converters/build_mcpc.py', *folders, '--out', root / 'mcpc'],
         reads=[root / 'coco/annotations/person_keypoints_train2017.json'],
         writes=[root / 'mcpc/mcpc_train.json', root / 'mcpc/mcpc_test.json'],
     )
-    return world, mcpc
 
 
-def make_world(
+def make_lab(steps: Steps, preset: str, data_root: str, seed: int, workers: int) -> None:
+    """Render the lab world, in both layouts of Human3.6M."""
+    _make_world(steps, 'h36m', preset, data_root, seed, workers, ['human36m', 'h36m'], 'lab')
+
+
+def _make_world(
     steps: Steps,
     world: str,
     preset: str,
@@ -36,10 +38,10 @@ def make_world(
     workers: int,
     folders: Sequence[str],
     name: str,
-) -> float:
-    """Render one of the embedded worlds as the step ``name``, which writes ``folders``; returns the seconds."""
+) -> None:
+    """Render one of the embedded worlds as the step ``name``, which writes ``folders``."""
     command = ['tools/make_world.py', '--worlds', world, '--preset', preset, '--out', data_root]
-    return steps.run(
+    steps.run(
         name,
         [*command, '--seed', seed, '--workers', workers],
         writes=[Path(data_root) / folder for folder in folders],

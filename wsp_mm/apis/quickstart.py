@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsp_mm.apis.data import SOURCES, make_data, make_world
+from wsp_mm.apis.data import SOURCES, make_data, make_lab
 from wsp_mm.apis.pose3d_report import add_pose3d_sections
 from wsp_mm.apis.rd_report import write_rd_report
 from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy
@@ -100,7 +100,7 @@ def finetune(
     flat = {'2d': study.config.removesuffix('.py') + '_2d.py'}
     checkpoints = pretrain(steps, flat, study.data_root, work_dir, study.options)
     checkpoints['wsp'] = study.last_checkpoint()
-    make_world(steps, 'h36m', preset, study.data_root, seed, workers, ['human36m', 'h36m'], 'lab')
+    make_lab(steps, preset, study.data_root, seed, workers)
     rows = [row for row in quickstart_rows() if row.data == 'H36M']
     return run_table4(
         steps,

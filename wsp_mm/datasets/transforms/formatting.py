@@ -15,6 +15,12 @@ PAIR_META_KEYS = (
 )  # fmt: skip
 
 
+def merged_tables(packer: PackPoseInputs, results: dict) -> dict[str, dict]:
+    """The packer's mapping tables with the codec's added, for which MMPose takes the codec's alone."""
+    names = ('instance_mapping_table', 'label_mapping_table', 'field_mapping_table')
+    return {name: {**getattr(packer, name), **results.get(name, {})} for name in names}
+
+
 @TRANSFORMS.register_module()
 class PackPairInputs(PackPoseInputs):
     """Pack a pair as ONE instance, so that every field has length 1 as MMEngine's containers demand.
@@ -61,8 +67,7 @@ class PackPairInputs(PackPoseInputs):
             pair['pair_visible'] = results['keypoints_visible'][None]
         if 'pair_ann_ids' in results:
             pair['pair_ann_ids'] = np.asarray(results['pair_ann_ids'])[None]
-        for table in ('instance_mapping_table', 'label_mapping_table', 'field_mapping_table'):
-            pair[table] = {**getattr(self, table), **results.get(table, {})}
+        pair.update(merged_tables(self, results))
         for table in ('instance_mapping_table', 'label_mapping_table'):
             for key in pair[table]:
                 if key in pair and len(pair[key]) != 1:

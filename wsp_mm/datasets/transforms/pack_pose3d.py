@@ -9,6 +9,8 @@ import numpy as np
 from mmpose.datasets.transforms import PackPoseInputs
 from mmpose.registry import TRANSFORMS
 
+from wsp_mm.datasets.transforms.formatting import merged_tables
+
 POSE3D_META_KEYS = (
     'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
     'flip_direction', 'flip_indices', 'dataset_name', 'sample_idx', 'camera_f', 'camera_c', 'subject', 'action',
@@ -57,9 +59,7 @@ class PackPose3DInputs(PackPoseInputs):
             ValueError: keypoints that are not one person's in 3D, or not of the joint set that the data set is
                 of; a field that is packed is not one instance long.
         """
-        packed = dict(results)
-        for table in ('instance_mapping_table', 'label_mapping_table', 'field_mapping_table'):
-            packed[table] = {**getattr(self, table), **results.get(table, {})}
+        packed = {**results, **merged_tables(self, results)}
         self._check(packed)
         depth = float(np.asarray(results.get('root_depth', np.nan)).reshape(-1)[0])
         out = super().transform(packed)

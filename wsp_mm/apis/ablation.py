@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from pathlib import Path
 
 from wsp_mm.apis.data import make_data
@@ -48,7 +50,7 @@ def run_ablation(
     workers: int,
     options: list[str],
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Train and test every variant, and write the tables after each one.
+    """Train and test every variant, as many at a time as there are cores, and write the tables after each one.
 
     Returns:
         variant -> control table.
@@ -61,7 +63,9 @@ def run_ablation(
     loaded = load_config(root / config)
     tables: dict[str, dict[str, dict[str, float]]] = {}
     metrics: dict[str, dict[str, float]] = {}
-    for name in names:
+    lock = threading.Lock()
+
+    def train_and_test(name: str) -> None:
         _, switches, rotated = VARIANTS[name]
         switches = switches + (rotation_options(loaded) if rotated else [])
         study = RelativeDepthStudy(
@@ -75,9 +79,13 @@ def run_ablation(
         study.train(depends=loaded.pretty_text)
         for protocol in PROTOCOLS:
             study.test(protocol)
-        tables[name] = study.controls(root / data_root / 'truth')
-        metrics[name] = study.metrics()
-        write_text_atomic(out, results_page(tables, metrics, steps, config, options))
+        controls = study.controls(root / data_root / 'truth')
+        with lock:
+            tables[name], metrics[name] = controls, study.metrics()
+            ordered = {name: tables[name] for name in names if name in tables}
+            write_text_atomic(out, results_page(ordered, metrics, steps, config, options))
+
+    steps.together([partial(train_and_test, name) for name in names])
     return tables
 
 

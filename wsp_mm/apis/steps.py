@@ -9,13 +9,29 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar('Result')
 
 
 class StepFailed(RuntimeError):
     """A command of the chain ended with an error; the message names it and its log."""
+
+
+class _Ended(StepFailed):
+    """A command was ended because another one failed."""
+
+
+def usable_cores() -> list[int]:
+    """Processor cores that this process may run on."""
+    if hasattr(os, 'sched_getaffinity'):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 class Steps:
@@ -34,6 +50,63 @@ class Steps:
         self.folder, self.root, self.echo = Path(folder), Path(root), echo
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seconds: dict[str, float] = {}
+        self._lane = threading.local()
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def together(
+        self, jobs: Sequence[Callable[[], Result]], cores: Sequence[int] | None = None
+    ) -> list[Result]:
+        """Run independent jobs side by side, as many at a time as there are cores, and return their results.
+
+        A small network gains little from a second core (a third or so here), a second training gains all of
+        it. Steps that the jobs run get an equal share of the cores (``OMP_NUM_THREADS``), and their lines carry
+        the step's name. Jobs begin in order: long ones belong first.
+
+        Args:
+            jobs: called without arguments, each in a thread of its own.
+            cores: processor cores to share; default: those that this process may use.
+
+        Raises:
+            StepFailed: of the first job that fails; commands of the others are ended.
+        """
+        count = len(usable_cores() if cores is None else cores)
+        slots = min(count, len(jobs))
+        if slots < 2:
+            return [job() for job in jobs]
+
+        def work(job: Callable[[], Result]) -> Result:
+            self._lane.threads = max(1, count // slots)
+            try:
+                return job()
+            finally:
+                self._lane.threads = None
+
+        with ThreadPoolExecutor(slots) as pool:
+            futures = [pool.submit(work, job) for job in jobs]
+            try:
+                _, pending = wait(futures, return_when=FIRST_EXCEPTION)
+                if pending:
+                    self._stop(pending)
+            except BaseException:
+                self._stop(futures)
+                raise
+        self._stopped = False
+        errors = [future.exception() for future in futures if not future.cancelled() and future.exception()]
+        # Commands that were ended fail, too; the one that failed by itself says why.
+        for error in sorted(errors, key=lambda error: isinstance(error, _Ended)):
+            raise error
+        return [future.result() for future in futures]
+
+    def _stop(self, futures: Iterable[Future]) -> None:
+        """End the commands that run, and begin no other."""
+        for future in futures:
+            future.cancel()
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
 
     def run(
         self,
@@ -104,27 +177,42 @@ class Steps:
 
     def _call(self, name: str, command: Sequence[str], env: Mapping[str, str] | None) -> None:
         log = self.folder / f'{name}.log'
+        threads = getattr(self._lane, 'threads', None)
+        share = {} if threads is None else {'OMP_NUM_THREADS': str(threads)}
+        lane = '' if threads is None else f'[{name}] '
         with log.open('w') as file:
+            process = self._start(name, command, {**os.environ, **share, **(env or {})})
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    sys.stdout.write(lane + line)
+                    sys.stdout.flush()
+            except BaseException:
+                process.terminate()
+                raise
+            finally:
+                process.wait()
+                with self._lock:
+                    self._running.discard(process)
+        if process.returncode != 0:
+            error = _Ended if self._stopped else StepFailed
+            raise error(f'{name} failed with status {process.returncode}; its output is in {log}')
+
+    def _start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen:
+        with self._lock:
+            if self._stopped:
+                raise _Ended(f'{name} was not begun: another step failed')
             process = subprocess.Popen(
                 command,
                 cwd=self.root,
-                env={**os.environ, **(env or {})},
+                env=env,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors='replace',
             )
-            try:
-                for line in process.stdout:
-                    file.write(line)
-                    sys.stdout.write(line)
-                    sys.stdout.flush()
-            except BaseException:
-                process.terminate()
-                process.wait()
-                raise
-        if process.wait() != 0:
-            raise StepFailed(f'{name} failed with status {process.returncode}; its output is in {log}')
+            self._running.add(process)
+        return process
 
     def _key(self, command: Sequence[str], reads: Sequence[str | Path], depends: str) -> str:
         digest = hashlib.sha256(json.dumps([list(command[1:]), depends]).encode())

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +73,16 @@ def pretrain(
     Returns:
         key -> checkpoint.
     """
-    checkpoints = {}
-    for key, config in configs.items():
+
+    def job(key: str, config: str) -> Path:
         study = RelativeDepthStudy(
             steps, f'pretrain-{key}', config, data_root, work_dir / f'pretrain-{key}', options=options
         )
         study.train(depends=load_config(steps.root / config).pretty_text)
-        checkpoints[key] = study.last_checkpoint()
-    return checkpoints
+        return study.last_checkpoint()
+
+    jobs = [partial(job, key, config) for key, config in configs.items()]
+    return dict(zip(configs, steps.together(jobs), strict=True))
 
 
 def run_table4(
@@ -90,11 +94,12 @@ def run_table4(
     seeds: Sequence[int] = (0,),
     options: Sequence[str] = (),
     reference: str | None = None,
+    beside: Sequence[Callable[[], object]] = (),
 ) -> Table4:
     """Finetune and test every row under every seed; a repeated call goes on where the last one stopped.
 
-    Seed by seed, so that the table is whole after the first; ``work_dir/table4.md`` and ``.json`` are written
-    after each training.
+    Seed by seed, so that the table is whole after the first, and as many rows at a time as there are cores;
+    ``work_dir/table4.md`` and ``.json`` are written after each training.
 
     Args:
         steps: the chain that runs and remembers commands.
@@ -102,6 +107,7 @@ def run_table4(
             finetuning alone, and the page says so.
         options: ``--cfg-options`` of every training and test.
         reference: a config; predicting its mean training pose becomes the first line. None: no such line.
+        beside: other jobs of the chain, which run along with the first seed's.
 
     Raises:
         KeyError: a row starts from a checkpoint that is not among ``checkpoints``.
@@ -111,18 +117,31 @@ def run_table4(
     if missing:
         raise KeyError(f'no checkpoint for the pre-trainings {missing}; there are {sorted(checkpoints)}')
     table = Table4(list(rows), {}, {}, {}, None)
-    if reference is not None:
-        table.reference = mean_pose_scores(steps, reference, data_root, work_dir, options)
-    for seed in seeds:
-        for row in rows:
-            study = row_study(steps, row, checkpoints, data_root, work_dir, seed, options)
-            study.train()
-            table.scores.setdefault(row.name, {})[seed] = study.test()
+    lock = threading.Lock()
+
+    def write() -> None:
+        folder = steps.root / work_dir
+        write_text_atomic(folder / 'table4.json', json.dumps(table.plain(), indent=2))
+        write_text_atomic(folder / 'table4.md', page(table, data_root, options))
+
+    def train(row: Row, seed: int) -> None:
+        study = row_study(steps, row, checkpoints, data_root, work_dir, seed, options)
+        study.train()
+        scores = study.test()
+        with lock:
+            table.scores.setdefault(row.name, {})[seed] = scores
             table.seconds.setdefault(row.name, {})[seed] = study.seconds
             table.dumps.setdefault(row.name, {})[seed] = study.dump
-            folder = steps.root / work_dir
-            write_text_atomic(folder / 'table4.json', json.dumps(table.plain(), indent=2))
-            write_text_atomic(folder / 'table4.md', page(table, data_root, options))
+            write()
+
+    def refer() -> None:
+        table.reference = mean_pose_scores(steps, reference, data_root, work_dir, options)
+
+    more = list(beside) + ([refer] if reference is not None else [])
+    for seed in seeds:
+        steps.together([*(partial(train, row, seed) for row in rows), *more])
+        more = []
+    write()
     return table
 
 

@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Make the embedded worlds: pictures and annotations in the layouts of COCO, MPII, PoseTrack18 and CrowdPose
-(wild), Human3.6M (h36m) and MuCo-3DHP (muco).
+(wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots).
 
 python tools/make_world.py --preset tiny|small|full --out data/synthetic --seed 0 --workers N [--verify]
-python tools/make_world.py --worlds h36m muco --preset small --out data/synthetic
+python tools/make_world.py --worlds muco mupots --preset small --out data/synthetic
 python tools/make_world.py --annotations-only --out data/annotations_only [--pictures N --persons-per-picture M]
 """
 
@@ -21,7 +21,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer.
-WORLDS = ('wild', 'h36m', 'muco')
+WORLDS = ('wild', 'h36m', 'muco', 'mupots')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

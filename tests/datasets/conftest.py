@@ -31,6 +31,12 @@ def lab():
 
 
 @pytest.fixture(scope='session')
+def mupots():
+    """The module that writes the hand-made MuPoTS-3D."""
+    return _module('mupots_fixture')
+
+
+@pytest.fixture(scope='session')
 def h36m_root(lab, tmp_path_factory):
     """Human3.6M in both layouts with pictures; for tests that change nothing in it."""
     root = tmp_path_factory.mktemp('h36m')

@@ -202,3 +202,42 @@ def test_muco(lab, tmp_path):
     (tmp_path / 'muco/augmented_set/1/0.jpg').unlink()
     (problem,) = texts(check_config(config(entry | dict(ann_file='muco/MuCo-3DHP.json'))))
     assert 'augmented_set/1/0.jpg' in problem
+
+
+def mupots_config(root, **changes):
+    metric = dict(
+        type='MuPoTS3DPCK', data_root=str(root), ann_file='mupots/MuPoTS-3D.json',
+        sequences_dir='mupots/MultiPersonTestSet',
+    )  # fmt: skip
+    entry = dict(type='MuPoTSDataset', data_root=str(root), test_mode=True) | changes
+    return dict(
+        val_dataloader=dict(dataset=entry), test_dataloader=dict(dataset=entry), val_evaluator=metric,
+        test_evaluator=metric,
+    )  # fmt: skip
+
+
+def test_mupots(mupots, tmp_path, monkeypatch):
+    problems = texts(check_config(mupots_config(tmp_path)))
+    assert len(problems) == 2 and all('mupots/MuPoTS-3D.json: no such file' in problem for problem in problems)
+    mupots.write(tmp_path)
+    report = check_config(mupots_config(tmp_path))
+    assert texts(report) == [] and report.looked_at == 4 + 1 + 4  # pictures, json, .mat
+    place = tmp_path / 'mupots/MultiPersonTestSet'
+    for name in ('TS1/img_000001.jpg', 'TS2/annot.mat', 'TS2/occlusion.mat'):
+        (place / name).unlink()
+    problems = texts(check_config(mupots_config(tmp_path)))
+    for name, problem in zip(('TS1/img_000001', 'TS2/annot', 'TS2/occlusion'), problems, strict=True):
+        assert name in problem and ('not there' in problem or 'no such file' in problem)
+    assert 'val_evaluator.0.sequences_dir' in problems[1]
+    # Files of boxes are written by tools, into the working folder or below the data root.
+    work = tmp_path / 'work'
+    work.mkdir()
+    monkeypatch.chdir(work)
+    mupots.write(tmp_path)
+    for key, tool in (('bbox_root_file', 'predict_roots'), ('boxes_file', 'detect_persons')):
+        (problem,) = texts(check_config(mupots_config(tmp_path, **{key: 'x.json'})))
+        assert f'x.json: no such file; write it with tools/{tool}.py' in problem
+        for folder in (work, tmp_path):
+            (folder / 'x.json').touch()
+            assert texts(check_config(mupots_config(tmp_path, **{key: 'x.json'}))) == []
+            (folder / 'x.json').unlink()

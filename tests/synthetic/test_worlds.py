@@ -52,7 +52,7 @@ def test_the_wild_world_is_one_of_them(monkeypatch, tmp_path):
 
 
 def test_presets_have_the_same_names_everywhere():
-    assert WORLDS == ('wild', 'h36m', 'muco') and set(KINDS) < set(WORLDS)
+    assert WORLDS == ('wild', 'h36m', 'muco', 'mupots') and set(KINDS) < set(WORLDS)
     for preset in PRESETS:
         check_names(list(WORLDS), preset)
 
@@ -61,7 +61,7 @@ def test_presets_have_the_same_names_everywhere():
 def test_unknown_names_are_told(name):
     with pytest.raises(WorldError, match=r"unknown preset 'huge'; there are: tiny, small, full"):
         check_names([name], 'huge')
-    with pytest.raises(WorldError, match=r"unknown world 'moon'; there are: wild, h36m, muco"):
+    with pytest.raises(WorldError, match=r"unknown world 'moon'; there are: wild, h36m, muco, mupots"):
         check_names([name, 'moon'], 'tiny')
 
 

@@ -122,10 +122,12 @@ def test_annotations_only(tool, monkeypatch, bank, tmp_path, capsys):
 def test_real_worlds_are_the_same_bytes_whatever_the_workers(tmp_path):
     """The command itself, with bodies and renderer: 1 and 2 processes."""
     code = (
-        'import sys; sys.path.insert(0, {root!r}); from wsp_mm.synthetic import lab_plan, muco_plan, plan; '
+        'import sys; sys.path.insert(0, {root!r}); '
+        'from wsp_mm.synthetic import lab_plan, muco_plan, mupots_plan, plan; '
         "plan.PRESETS['tiny'] = plan.Preset('tiny', 20, 96, 2, 0.25); "
         "lab_plan.LAB_PRESETS['tiny'] = lab_plan.LabPreset('tiny', 64, (9,), 1, 1, 0); "
-        "muco_plan.MUCO_PRESETS['tiny'] = muco_plan.MucoPreset('tiny', 8, 64); import runpy; "
+        "muco_plan.MUCO_PRESETS['tiny'] = muco_plan.MucoPreset('tiny', 8, 64); "
+        "mupots_plan.MUPOTS_PRESETS['tiny'] = mupots_plan.MupotsPreset('tiny', 1, 64, 1.0); import runpy; "
         "sys.argv = ['make_world', *{options!r}]; runpy.run_path({tool!r}, run_name='__main__')"
     )
     folders = [tmp_path / 'one', tmp_path / 'two']
@@ -143,7 +145,7 @@ def test_real_worlds_are_the_same_bytes_whatever_the_workers(tmp_path):
     assert files[0].keys() == files[1].keys()
     assert [name for name in files[0] if files[0][name] != files[1][name]] == []
     pictures = [name for name in files[0] if name.endswith('.jpg')]
-    assert len(pictures) == 20 + 2 * 56 + 8
+    assert len(pictures) == 20 + 2 * 56 + 8 + 20
     for name in pictures[:: len(pictures) // 8]:
         assert cv2.imread(str(folders[0] / name)).std() > 5
 
@@ -162,7 +164,8 @@ def parcels_painted(monkeypatch):
     """The lab and MuCo with an empty stage for a picture, in this process, and a small 'tiny'."""
     import numpy as np
 
-    from wsp_mm.synthetic import lab, lab_plan, muco_plan, muco_scene, parcels, worlds
+    from wsp_mm.synthetic import lab, lab_plan, muco_plan, muco_scene, mupots_plan, parcels, worlds
+    from wsp_mm.synthetic.mupots_scene import MupotsRecord
 
     def lab_moment(moment):
         joints = np.random.default_rng(moment.scene_id).normal((0, 0, 900), 200, (29, 3))
@@ -179,7 +182,16 @@ def parcels_painted(monkeypatch):
         )  # fmt: skip
         return [np.full((64, 64, 3), 7, np.uint8)], record
 
-    original, made = parcels.make_parcels, {'h36m': lab_moment, 'muco': muco_picture}
+    def mupots_picture(request):
+        joints = np.random.default_rng(request.scene_id).normal((0, 0, 3000), 200, (3, 29, 3))
+        record = MupotsRecord(
+            request.scene_id, request.sequence, request.frame, request.file_name, 64, 64, np.full(2, 50.0),
+            np.full(2, 32.0), joints, np.ones((3, 29), bool), np.ones(3, bool), np.ones(3, bool),
+        )  # fmt: skip
+        return [np.full((64, 64, 3), 7, np.uint8)], record
+
+    original = parcels.make_parcels
+    made = {'h36m': lab_moment, 'muco': muco_picture, 'mupots': mupots_picture}
 
     def make_parcels(out, kind, preset, seed, workers):
         return original(out, replace(kind, generate=made[kind.name]), preset, seed, 0)
@@ -188,6 +200,8 @@ def parcels_painted(monkeypatch):
     monkeypatch.setattr(parcels, 'verify_parcels', lambda out, kind, *args: ([f'{kind.name} is odd'], 4))
     monkeypatch.setitem(lab_plan.LAB_PRESETS, 'tiny', lab_plan.LabPreset('tiny', 64, (2,), 1, 1, 0))
     monkeypatch.setitem(muco_plan.MUCO_PRESETS, 'tiny', muco_plan.MucoPreset('tiny', 6, 64))
+    tiny = mupots_plan.MupotsPreset('tiny', 1, 64, 1.0)
+    monkeypatch.setitem(mupots_plan.MUPOTS_PRESETS, 'tiny', tiny)
     return worlds
 
 
@@ -199,14 +213,16 @@ def test_all_worlds_by_default_or_some(tool, painted, parcels_painted, tmp_path,
         'wild: 30 pictures made',
         'h36m: 56 pictures made',
         'muco: 6 pictures made',
+        'mupots: 20 pictures made',
         'unaugmented_set',
     ):
         assert words in said
     assert {path.name for path in out.glob('world*.json')} == {
-        'world.json', 'world_h36m.json', 'world_muco.json',
+        'world.json', 'world_h36m.json', 'world_muco.json', 'world_mupots.json',
     }  # fmt: skip
     part = tmp_path / 'part'
-    for worlds, kept in (('muco', ''), ('wild', ''), ('h36m', ''), ('muco', 'muco: all 6 pictures were there')):
+    again = ('muco', 'muco: all 6 pictures were there')
+    for worlds, kept in (('muco', ''), ('mupots', ''), ('wild', ''), ('h36m', ''), again):
         assert tool.main(['--worlds', worlds, '--preset', 'tiny', '--out', str(part)]) == 0
         assert kept in capsys.readouterr().out
     names = [{str(p.relative_to(d)): p.read_bytes() for p in d.rglob('*') if p.is_file()} for d in (out, part)]

@@ -31,8 +31,9 @@ def test_a_plain_option_sets_all_its_places(config_file):
     config = load_config(config_file, {'action': 'Walking'})
     assert config.train_dataloader.dataset.datasets[1].actions == 'Walking' == config.test_dataloader.actions
     assert 'actions' not in config.train_dataloader.dataset.datasets[0] and 'action' not in config
-    with pytest.raises(ValueError, match='no option pretrained'):
-        load_config(config_file, {'pretrained': 'x.pth'})
+    for name in ('pretrained', 'bbox_root', 'boxes'):
+        with pytest.raises(ValueError, match=f'no option {name}'):
+            load_config(config_file, {name: 'x'})
 
 
 def test_errors_are_clear(config_file, tmp_path):

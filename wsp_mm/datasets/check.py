@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsp_mm.datasets.bbox_root import prediction_path
 from wsp_mm.datasets.h36m_files import (
     PLACES,
     annotation_files,
@@ -117,6 +118,17 @@ def muco_pictures(files: DatasetFiles) -> Iterator[Path]:
         yield files.prefix.get('img', files.path('muco')) / image['file_name']
 
 
+def mupots_files(files: DatasetFiles) -> list[Path]:
+    """MuPoTS-3D.json, which an entry need not name."""
+    return [files.ann_file or files.path('mupots/MuPoTS-3D.json')]
+
+
+def mupots_pictures(files: DatasetFiles) -> Iterator[Path]:
+    """Pictures of MuPoTS-3D.json."""
+    for image in load_json(mupots_files(files)[0], slim=False)['images']:
+        yield files.prefix.get('img', files.path('mupots/MultiPersonTestSet')) / image['file_name']
+
+
 def _h36m_selection(files: DatasetFiles) -> tuple[str, Path, tuple[int, ...], int]:
     """Layout, place of the annotations, subjects and frame step of an entry."""
     cfg, layout = files.cfg, files.cfg.get('layout', '3dmppe')
@@ -148,6 +160,7 @@ NEEDS: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
     'CocoDataset': coco_pictures,
     'H36MImageDataset': h36m_pictures,
     'MuCoDataset': muco_pictures,
+    'MuPoTSDataset': mupots_pictures,
     'CrowdPoseDataset': coco_pictures,
     'PoseTrack18Dataset': coco_pictures,
 }
@@ -157,10 +170,19 @@ NEEDS: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
 FILES: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
     'H36MImageDataset': h36m_files,
     'MuCoDataset': muco_files,
+    'MuPoTSDataset': mupots_files,
+}
+
+# What writes a file of predictions.
+_WRITTEN_BY = {
+    ('MuPoTSDataset', 'bbox_root_file'): 'write it with tools/predict_roots.py',
+    ('MuPoTSDataset', 'boxes_file'): 'write it with tools/detect_persons.py',
 }
 
 # Two entries that differ in these read different files of one data set.
-_SELECTING = ('layout', 'ann_path', 'protocol', 'subjects', 'frame_step', 'test_mode', 'bbox_root_file')
+_SELECTING = (
+    'layout', 'ann_path', 'protocol', 'subjects', 'frame_step', 'test_mode', 'bbox_root_file', 'boxes_file',
+)  # fmt: skip
 
 
 def datasets_of(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
@@ -221,13 +243,16 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
         report: told of the outcome.
     """
     files, kind = DatasetFiles(cfg), str(cfg.get('type')).rpartition('.')[2]
-    for key in ('ann_file', 'bbox_file', 'bbox_root_file'):
+    for key in ('ann_file', 'bbox_file', 'bbox_root_file', 'boxes_file'):
         if not cfg.get(key):
             continue
         report.looked_at += 1
         path = files.path(cfg[key])
+        if kind == 'MuPoTSDataset' and key != 'ann_file':
+            path = Path(prediction_path(cfg.get('data_root') or '', cfg[key]))
         if not path.is_file():
             mend = 'build it with tools/dataset_converters/build_mcpc.py' if kind == 'MCPCDataset' else ''
+            mend = _WRITTEN_BY.get((kind, key), mend)
             what = 'no such file; ' + (mend or 'docs/data.md says where to get it')
             report.problems.append(Problem(where, str(path), what, 'file'))
             if key == 'ann_file':
@@ -274,8 +299,29 @@ def _evaluator_files(cfg: Mapping) -> Iterator[tuple[str, str]]:
             continue
         found = cfg[name] if isinstance(cfg[name], (list, tuple)) else [cfg[name]]
         for i, metric in enumerate(found):
-            if isinstance(metric, Mapping) and isinstance(metric.get('ann_file'), str):
-                yield f'{name}.{i}.ann_file', metric['ann_file']
+            if not isinstance(metric, Mapping) or not isinstance(metric.get('ann_file'), str):
+                continue
+            root = metric.get('data_root') or ''
+            ann_file = os.path.join(root, metric['ann_file'])
+            yield f'{name}.{i}.ann_file', ann_file
+            if isinstance(metric.get('sequences_dir'), str):
+                folder = os.path.join(root, metric['sequences_dir'])
+                for path in _sequence_files(ann_file, folder):
+                    yield f'{name}.{i}.sequences_dir', path
+
+
+def _sequence_files(ann_file: str, folder: str) -> Iterator[str]:
+    """The official ground truth of every sequence that MuPoTS-3D.json lists; none where that cannot be read,
+    which is a problem of its own.
+    """
+    try:
+        images = load_json(Path(ann_file), slim=False)['images']
+        sequences = dict.fromkeys(image['file_name'].partition('/')[0] for image in images)
+    except (KeyError, TypeError, AttributeError, ValueError, OSError):
+        return
+    for sequence in sequences:
+        for name in ('annot.mat', 'occlusion.mat'):
+            yield os.path.join(folder, sequence, name)
 
 
 def check_config(cfg: Mapping, samples: int = 200) -> Report:
@@ -292,14 +338,18 @@ def check_config(cfg: Mapping, samples: int = 200) -> Report:
     for where, dataset in datasets_of(cfg):
         files = DatasetFiles(dataset)
         key = (str(dataset.get('type')), files.ann_file, str(files.prefix), str(dataset.get('bbox_file')))
-        if key[0].endswith('H36MImageDataset'):
+        if key[0].endswith(('H36MImageDataset', 'MuPoTSDataset')):
             key += (str(files.path('')), *(str(dataset.get(name)) for name in _SELECTING))
         if key not in seen:
             seen.add(key)
             check_dataset(where, dataset, samples, report)
     if not seen:
         report.problems.append(Problem('config', '', 'it has no dataloader with a data set', 'config'))
+    seen_files = set()
     for where, path in _evaluator_files(cfg):
+        if path in seen_files:  # the evaluators of validation and test share their files
+            continue
+        seen_files.add(path)
         report.looked_at += 1
         if not os.path.isfile(path):
             report.problems.append(Problem(where, path, 'no such file', 'file'))

@@ -1,5 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The worlds by name: 'wild' (COCO, MPII, PoseTrack18, CrowdPose), 'h36m' and 'muco'.
+"""The worlds by name: 'wild' (COCO, MPII, PoseTrack18, CrowdPose), 'h36m', 'muco' and 'mupots'.
 
 They share a folder without touching each other's files, and each has an identity file of its own, so that any
 of them can be made alone, or later.
@@ -12,12 +12,13 @@ from pathlib import Path
 from wsp_mm.synthetic import parcels, world
 from wsp_mm.synthetic.lab_world import LAB
 from wsp_mm.synthetic.muco_world import MUCO
+from wsp_mm.synthetic.mupots_world import MUPOTS
 from wsp_mm.synthetic.parcels import Kind
 from wsp_mm.synthetic.plan import get_preset
 from wsp_mm.synthetic.world import Report
 from wsp_mm.synthetic.writers.files import WorldError
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (LAB, MUCO)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (LAB, MUCO, MUPOTS)}
 WORLDS = ('wild', *KINDS)
 
 

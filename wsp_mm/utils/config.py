@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 # Names that only configs which list them in ``plain_options`` understand.
-PLAIN_OPTIONS = ('action', 'pretrained')
+PLAIN_OPTIONS = ('action', 'bbox_root', 'boxes', 'pretrained')
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):

@@ -14,7 +14,7 @@ from wsp_mm.datasets.transforms.formatting import merged_tables
 POSE3D_META_KEYS = (
     'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
     'flip_direction', 'flip_indices', 'dataset_name', 'sample_idx', 'camera_f', 'camera_c', 'subject', 'action',
-    'subaction', 'camera_id', 'frame', 'frame_key',
+    'subaction', 'camera_id', 'sequence', 'frame', 'frame_key', 'det_idx', 'root_k',
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class PackPose3DInputs(PackPoseInputs):
       px, px, mm relative to the root; keypoints_visible (1, K), has_depth (1,), and of 3D samples keypoints_cam
       (1, K, 3) mm and root_depth (1,) mm. Boxes and keypoints are in the picture as it is cropped, so mirrored
       where ``flip``. keypoints_cam is always the ground truth of the picture on disk, never mirrored: it is for
-      tests, where nothing is.
+      tests, where nothing is. Of a detected person there are boxes and no keypoints.
     - gt_instance_labels (tensors): what the codec made.
     - metainfo: what ``meta_keys`` names and is there, and root_depth as a float (mm) where it is known.
 
@@ -60,6 +60,8 @@ class PackPose3DInputs(PackPoseInputs):
                 of; a field that is packed is not one instance long.
         """
         packed = {**results, **merged_tables(self, results)}
+        if 'keypoints' not in packed:  # a detected person; TopdownAffine invents a joint that is visible
+            packed.pop('keypoints_visible', None)
         self._check(packed)
         depth = float(np.asarray(results.get('root_depth', np.nan)).reshape(-1)[0])
         out = super().transform(packed)

@@ -2,6 +2,12 @@
 """Scores of predictions: numpy in, plain numbers out; neither torch nor OpenMMLab is needed."""
 
 from wsp_mm.evaluation.functional.mpjpe import align_poses, mean_pose, mpjpe, per_axis_error
+from wsp_mm.evaluation.functional.mupots import (
+    mupots_3dpck,
+    mupots_errors,
+    mupots_matches,
+    mupots_occlusion_pck,
+)
 from wsp_mm.evaluation.functional.pck import normalized_distances, pair_pck
 from wsp_mm.evaluation.functional.pose3d import pose3d_scores
 from wsp_mm.evaluation.functional.relative_depth import relative_depth_scores
@@ -10,6 +16,10 @@ __all__ = [
     'align_poses',
     'mean_pose',
     'mpjpe',
+    'mupots_3dpck',
+    'mupots_errors',
+    'mupots_matches',
+    'mupots_occlusion_pck',
     'normalized_distances',
     'pair_pck',
     'per_axis_error',

@@ -1,0 +1,394 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsp_mm.evaluation.functional import mupots_3dpck, mupots_errors, mupots_matches, mupots_occlusion_pck
+from wsp_mm.evaluation.functional.mupots import JOINT_GROUPS, with_bone_lengths
+from wsp_mm.structures.skeletons import get_joint_set
+
+# The literal reference counts from 1, as MATLAB does: parent of joint n is PARENTS[n - 1].
+PARENTS = [2, 16, 2, 3, 4, 2, 6, 7, 15, 9, 10, 15, 12, 13, 15, 15, 2]
+TRAVERSAL = [15, 16, 2, 1, 17, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+
+
+def literal_errors(frames, relative, matched_only):
+    """Section by section of the evaluation's description, a loop for everything."""
+    rows = []
+    for frame in frames:
+        used = []
+        for i in range(len(frame['gt_2d'])):
+            scores = []
+            for j in range(len(frame['pred_2d'])):
+                score = 0
+                for n in range(2, 15):
+                    x, y = frame['pred_2d'][j][n - 1]
+                    dx, dy = abs(frame['gt_2d'][i][n - 1] - (x, y))
+                    if not (x == 0 and y == 0) and dx < 40 and dy < 40:
+                        score += 1
+                scores.append(-1 if j in used else score)
+            best = scores.index(max(scores)) if scores else None
+            truth = np.array(frame['gt_3d'][i])
+            if relative:
+                truth = truth - truth[15 - 1]
+            if best is None or scores[best] <= 0:
+                if not matched_only:
+                    rows.append([math.inf] * 14)
+                continue
+            used.append(best)
+            pose = np.array(frame['pred_3d'][best])
+            if relative:
+                pose = pose - pose[15 - 1]
+            mapped = pose.copy()
+            for n in TRAVERSAL[1:]:
+                bone = pose[n - 1] - pose[PARENTS[n - 1] - 1]
+                length = math.dist(truth[n - 1], truth[PARENTS[n - 1] - 1])
+                norm = math.sqrt(sum(bone**2))
+                new = bone * length / norm if norm > 0 else np.full(3, math.nan)
+                mapped[n - 1] = mapped[PARENTS[n - 1] - 1] + new
+            rows.append([math.sqrt(sum((mapped[n] - truth[n]) ** 2)) for n in range(14)])
+    return np.reshape(rows, (-1, 14))
+
+
+def pixels(joints):
+    return joints[..., :2] / joints[..., 2:] * 1000 + 500
+
+
+def skeleton(rng, count):
+    """People standing about, bones of some 200 mm."""
+    pose = np.zeros((count, 17, 3))
+    pose[:, 14] = rng.uniform((-1500, -200, 3000), (1500, 200, 5000), (count, 3))
+    for n in TRAVERSAL[1:]:
+        bone = rng.normal(0, 1, (count, 3))
+        bone *= rng.uniform(100, 300, (count, 1)) / np.linalg.norm(bone, axis=1, keepdims=True)
+        pose[:, n - 1] = pose[:, PARENTS[n - 1] - 1] + bone
+    return pose
+
+
+def make_frame(gt_3d, pred_3d, gt_2d=None, pred_2d=None):
+    gt_3d, pred_3d = np.reshape(gt_3d, (-1, 17, 3)), np.reshape(pred_3d, (-1, 17, 3))
+    return dict(
+        gt_3d=gt_3d,
+        pred_3d=pred_3d,
+        gt_2d=pixels(gt_3d) if gt_2d is None else np.reshape(gt_2d, (-1, 17, 2)),
+        pred_2d=pixels(pred_3d) if pred_2d is None else np.reshape(pred_2d, (-1, 17, 2)),
+    )
+
+
+def random_sequence(seed, frames=12):
+    """Frames of 0 to 3 persons, predictions shuffled, missing, doubled, hidden, near two persons at once."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(frames):
+        gt = skeleton(rng, rng.integers(0, 4))
+        pred = np.concatenate([gt, gt[:1]]) + rng.normal(0, 40, (len(gt) + len(gt[:1]), 17, 3))
+        pred = pred[rng.permutation(len(pred))[: rng.integers(0, len(pred) + 1)]]
+        frame = make_frame(gt, pred)
+        frame['gt_2d'] = frame['gt_2d'].round(-1)  # coarse: ties and distances of exactly 40 px occur
+        frame['pred_2d'] = (frame['pred_2d'] * rng.choice([1, 0.95])).round(-1)
+        frame['pred_2d'][rng.random(frame['pred_2d'].shape[:2]) < 0.1] = 0
+        if len(pred) and rng.random() < 0.3:
+            frame['pred_3d'][0, rng.integers(0, 14)] = frame['pred_3d'][0, 14]  # hips may lose their bone
+        out.append(frame)
+    return out
+
+
+@pytest.mark.parametrize('relative', [True, False])
+@pytest.mark.parametrize('matched_only', [True, False])
+@pytest.mark.parametrize('seed', range(5))
+def test_equals_a_literal_loop(seed, relative, matched_only):
+    frames = random_sequence(seed)
+    found = mupots_errors(frames, relative=relative, matched_only=matched_only)
+    expected = literal_errors(frames, relative, matched_only)
+    assert len(expected) > 5
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_random_frames_hold_every_case():
+    frames = [frame for seed in range(5) for frame in random_sequence(seed)]
+    errors = mupots_errors(frames)
+    assert np.isnan(errors).any() and np.isinf(errors).any() and np.isfinite(errors).any()
+    assert any(not len(frame['gt_2d']) for frame in frames) and any(not len(f['pred_2d']) for f in frames)
+    gaps = [abs(f['gt_2d'][:, None, 1:14] - f['pred_2d'][None, :, 1:14]) for f in frames]
+    assert any((gap == 40).any() for gap in gaps)
+
+
+# ---- matching, rule by rule: joints in px on a line, persons far apart unless said
+
+
+def at(*xs, y=100.0):
+    """Persons whose joints all lie in one point (x, y)."""
+    return np.array([np.tile([x, y], (17, 1)) for x in xs], dtype=float).reshape(-1, 17, 2)
+
+
+def match(gt_2d, pred_2d):
+    rng = np.random.default_rng(0)
+    frame = make_frame(skeleton(rng, len(gt_2d)), skeleton(rng, len(pred_2d)), gt_2d, pred_2d)
+    return mupots_matches([frame]).tolist()
+
+
+def test_greedy_in_the_order_of_the_annotations():
+    # the first person takes the prediction that would have suited the second better
+    assert match(at(100, 130), at(135)) == [0, -1]
+    assert match(at(130, 100), at(135)) == [0, -1]
+    # and takes it away although another assignment would serve both
+    preds = at(120, 70)
+    preds[1, 5:] = 5000  # prediction 1 is near person 0 with fewer joints, and nowhere near person 1
+    assert match(at(100, 155), preds) == [0, -1]
+
+
+def test_first_of_equal_predictions():
+    assert match(at(100), at(130, 100, 70)) == [0]  # all joints near in each: how near does not count
+    assert match(at(100, 100), at(130, 100, 70)) == [0, 1]
+
+
+def test_most_joints_win():
+    preds = at(100, 100)
+    preds[0, 7] = 900
+    assert match(at(100), preds) == [1]
+
+
+def test_one_joint_suffices_and_the_top_of_the_head_is_none():
+    for joint, expected in ((1, 0), (13, 0), (0, -1), (14, -1), (15, -1), (16, -1)):
+        preds = at(5000)
+        preds[0, joint] = 100
+        assert match(at(100), preds) == [expected]
+
+
+@pytest.mark.parametrize(
+    ('dx', 'dy', 'expected'),
+    [(39.9, 39.9, 0), (-39.9, 39.9, 0), (40, 0, -1), (0, 40, -1), (0, -40, -1), (39, 41, -1)],
+)
+def test_forty_px_along_each_axis_strictly(dx, dy, expected):
+    assert match(at(100), at(100) + np.array([dx, dy])) == [expected]
+
+
+def test_predicted_joints_at_the_origin_are_not_visible():
+    assert match(at(10, y=10), at(0, y=0)) == [-1]
+    assert match(at(10, y=10), at(0, y=1)) == [0]
+    assert match(at(10, y=10), at(1, y=0)) == [0]
+    preds = at(0, 20, y=0)
+    preds[0, 5] = 10, 10
+    assert match(at(10, y=10), preds) == [1]
+
+
+def test_used_predictions_are_gone_and_others_remain():
+    assert match(at(100, 110, 120), at(105, 5000, 115)) == [0, 2, -1]
+
+
+def test_frames_do_not_see_each_other():
+    one, two = (make_frame(skeleton(np.random.default_rng(i), 1), []) for i in range(2))
+    three = make_frame(two['gt_3d'], one['gt_3d'])
+    three['pred_2d'] = three['pred_2d'] + 5000
+    perfect = make_frame(two['gt_3d'], two['gt_3d'])
+    assert mupots_matches([one, three, perfect, two]).tolist() == [-1, -1, 0, -1]
+
+
+def test_no_person_no_prediction_no_frame():
+    nobody = make_frame([], [])
+    pose = skeleton(np.random.default_rng(0), 1)
+    for frames, rows in (
+        ([], 0),
+        ([nobody], 0),
+        ([nobody, make_frame([], pose)], 0),
+        ([make_frame(pose, [])], 1),
+    ):
+        assert mupots_errors(frames).shape == (rows, 14)
+        assert mupots_errors(frames, matched_only=True).shape == (0, 14)
+    assert np.isinf(mupots_errors([make_frame(pose, [])])).all()
+
+
+def test_false_positives_cost_nothing():
+    gt = skeleton(np.random.default_rng(0), 2)
+    ghosts = make_frame(gt, np.concatenate([gt, gt + np.array([4000, 0, 0])]))
+    np.testing.assert_allclose(mupots_errors([ghosts]), 0, atol=1e-9)
+
+
+# ---- errors
+
+
+def test_a_bone_without_length_misses_all_behind_it():
+    gt = skeleton(np.random.default_rng(1), 1)
+    pred = gt.copy()
+    pred[0, 3] = pred[0, 2]  # right elbow in the shoulder: elbow and wrist point nowhere
+    errors = mupots_errors([make_frame(gt, pred, pred_2d=pixels(gt))])
+    assert np.isnan(errors[0, [3]]).all()
+    assert np.isnan(errors[0, 4])
+    assert np.isfinite(np.delete(errors[0], [3, 4])).all()
+    scores = mupots_3dpck({1: errors})
+    assert scores['PCK_TS1'] == pytest.approx(100 * 12 / 14)
+    assert scores['PCK_TS1_Elbow'] == 50 and scores['PCK_TS1_Wrist'] == 50 and scores['PCK_TS1_Shou'] == 100
+
+
+def test_bones_are_those_of_the_original_prediction():
+    """Knee and hip by hand: a prediction twice as large, with the ankle bent forward."""
+    gt, pred = np.zeros((1, 17, 3)), np.zeros((1, 17, 3))
+    gt[0, :, 0] = np.arange(17) * 50.0  # somewhere, so that no bone is empty
+    gt[0, 14] = 0
+    gt[0, 8], gt[0, 9], gt[0, 10] = (100, 0, 0), (100, 400, 0), (100, 800, 0)
+    pred[0] = 2 * gt[0]
+    pred[0, 10] = pred[0, 9] + (0, 0, 10)
+    mapped = with_bone_lengths(pred, gt)
+    np.testing.assert_allclose(mapped[0, 8:11], [(100, 0, 0), (100, 400, 0), (100, 400, 400)], atol=1e-12)
+    errors = mupots_errors([make_frame(gt, pred, at(50), at(50))])
+    np.testing.assert_allclose(errors[0, 8:11], [0, 0, 400 * math.sqrt(2)], atol=1e-9)
+
+
+def test_absolute_keeps_the_predicted_pelvis():
+    gt = skeleton(np.random.default_rng(2), 1)
+    frame = make_frame(gt, gt + np.array([0, 30, 40]), pred_2d=pixels(gt))
+    np.testing.assert_allclose(mupots_errors([frame], relative=False), 50)
+    np.testing.assert_allclose(mupots_errors([frame]), 0, atol=1e-9)
+
+
+def test_the_order_of_joints_is_the_sets():
+    names = get_joint_set('mupots17').concepts
+    heads = {'Head': 'head_top', 'Neck': 'thorax', 'Shou': 'shoulder', 'Elbow': 'elbow', 'Wrist': 'wrist'}
+    heads |= {'Hip': 'hip', 'Knee': 'knee', 'Ankle': 'ankle'}
+    assert sorted(j for group in JOINT_GROUPS.values() for j in group) == list(range(14))
+    for group, joints in JOINT_GROUPS.items():
+        found = {names[j] for j in joints}
+        one = {heads[group]} if len(joints) == 1 else {f'{side}_{heads[group]}' for side in ('left', 'right')}
+        assert found == one
+
+
+persons = st.integers(0, 2**32 - 1).map(lambda seed: skeleton(np.random.default_rng(seed), 2))
+noise = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).normal(0, 80, (2, 17, 3)))
+
+
+@given(persons, noise, st.tuples(*[st.floats(-5000, 5000)] * 3))
+def test_relative_errors_do_not_see_where_the_predictions_are(gt, error, shift):
+    frame = make_frame(gt, gt + error, pred_2d=pixels(gt))
+    moved = dict(frame, pred_3d=frame['pred_3d'] + shift)
+    np.testing.assert_allclose(mupots_errors([moved]), mupots_errors([frame]), atol=1e-5)
+
+
+@given(persons, noise, st.floats(0.05, 20))
+def test_relative_errors_do_not_see_how_large_the_predictions_are(gt, error, factor):
+    frame = make_frame(gt, gt + error, pred_2d=pixels(gt))
+    scaled = dict(frame, pred_3d=frame['pred_3d'] * factor)
+    np.testing.assert_allclose(mupots_errors([scaled]), mupots_errors([frame]), atol=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_the_order_of_frames_moves_rows_alone(seed, random):
+    frames = random_sequence(seed, frames=6)
+    counts = [len(frame['gt_2d']) for frame in frames]
+    order = random.sample(range(6), 6)
+    rows = np.split(mupots_errors(frames), np.cumsum(counts)[:-1])
+    np.testing.assert_array_equal(
+        mupots_errors([frames[i] for i in order]), np.concatenate([rows[i] for i in order])
+    )
+
+
+def test_bad_frames_are_named():
+    frame = make_frame(*[skeleton(np.random.default_rng(0), 2)] * 2)
+    with pytest.raises(ValueError, match=r'pred_3d of frame 1 must be \(persons, 17, 3\), got \(2, 21, 3\)'):
+        mupots_errors([frame, dict(frame, pred_3d=np.zeros((2, 21, 3)))])
+    with pytest.raises(ValueError, match='frame 0 has 1 persons in pred_2d, 2 in pred_3d'):
+        mupots_errors([dict(frame, pred_2d=frame['pred_2d'][:1])])
+    with pytest.raises(ValueError, match='ground truth of frame 0 is not finite'):
+        mupots_errors([dict(frame, gt_3d=frame['gt_3d'] * np.nan)])
+    with pytest.raises(ValueError, match='do not belong to these 2'):
+        mupots_errors([frame], matches=np.zeros(3, dtype=int))
+    with pytest.raises(ValueError, match='do not belong'):
+        mupots_errors([frame], matches=np.array([0, 2]))
+
+
+def test_predictions_that_are_not_finite_miss():
+    gt = skeleton(np.random.default_rng(3), 1)
+    pred = gt.copy()
+    pred[0, 4] = np.nan
+    errors = mupots_errors([make_frame(gt, pred)])
+    assert np.isnan(errors[0, 4]) and np.isfinite(np.delete(errors[0], 4)).all()
+    pred[0, 14] = np.inf
+    frame = make_frame(gt, pred, pred_2d=pixels(gt))
+    assert mupots_3dpck([mupots_errors([frame])])['PCK'] == 0
+
+
+# ---- 3DPCK
+
+
+def test_perfect_predictions_are_100_and_96_77():
+    rng = np.random.default_rng(0)
+    sequences = {ts: [make_frame(g, g) for g in (skeleton(rng, 3), skeleton(rng, 1))] for ts in range(1, 21)}
+    for relative in (True, False):
+        scores = mupots_3dpck({ts: mupots_errors(frames, relative) for ts, frames in sequences.items()})
+        assert scores['PCK'] == scores['PCK_100'] == scores['PCK_Wrist'] == 100
+        assert scores['AUC'] == pytest.approx(100 * 30 / 31) and f'{scores["AUC"]:.2f}' == '96.77'
+        assert scores['n_sequences'] == 20 and scores['n_persons'] == 80 and scores['n_undefined'] == 0
+
+
+def test_by_hand_strict_thresholds_and_the_mean_over_sequences():
+    short = np.full((1, 14), 150.0)  # exactly at the threshold: missed
+    short[0, :7] = 99.999
+    long = np.full((30, 14), 149.999)
+    long[:, 0] = 100.0
+    long[0, 13] = np.inf
+    scores = mupots_3dpck({3: short, 5: long})
+    assert scores['PCK_TS3'] == 50 and scores['PCK_TS5'] == pytest.approx(100 * 419 / 420)
+    assert scores['PCK'] == pytest.approx((50 + 100 * 419 / 420) / 2)  # not weighted by persons
+    assert scores['PCK_150'] == scores['PCK'] == scores['PCK_defined']
+    assert scores['PCK_100'] == pytest.approx((50 + 0) / 2)
+    assert scores['PCK_110'] == pytest.approx((50 + 100 / 14) / 2)
+    assert scores['PCK_TS3_Head'] == 100 and scores['PCK_TS3_Ankle'] == 0 and scores['PCK_TS3_Hip'] == 0
+    assert scores['PCK_TS5_Ankle'] == pytest.approx(100 * 59 / 60)
+    assert scores['PCK_Head'] == 100 and scores['PCK_Elbow'] == pytest.approx((100 + 100) / 2)
+    # thresholds above 99.999 are 100, 105, ..., 150: 11 of 31; above 100: 10; above 149.999: 1
+    assert scores['AUC_TS3'] == pytest.approx(50 * 11 / 31)
+    assert scores['AUC_TS5'] == pytest.approx(100 * (30 * 10 + 389) / 420 / 31)
+    assert scores['n_persons'] == 31
+
+
+def test_a_sequence_without_anybody_is_named_and_spoils_the_mean():
+    good, nobody = np.zeros((2, 14)), np.zeros((0, 14))
+    scores = mupots_3dpck({1: good, 7: nobody})
+    assert (
+        math.isnan(scores['PCK_TS7']) and math.isnan(scores['AUC_TS7']) and math.isnan(scores['PCK_TS7_Head'])
+    )
+    for key in ('PCK', 'PCK_100', 'AUC', 'PCK_Head'):
+        assert math.isnan(scores[key])
+    assert scores['PCK_defined'] == scores['PCK_100_defined'] == scores['PCK_TS1'] == 100
+    assert scores['AUC_defined'] == pytest.approx(96.774, abs=1e-3)
+    assert scores['n_undefined'] == 1 and scores['n_sequences'] == 2
+    for errors in ({1: nobody}, {}):
+        empty = mupots_3dpck(errors)
+        assert math.isnan(empty['PCK']) and math.isnan(empty['PCK_defined']) and empty['n_persons'] == 0
+
+
+def test_lists_are_numbered_and_other_thresholds():
+    scores = mupots_3dpck([np.full((1, 14), 45.0)], thresholds_mm=[40, 62.5])
+    assert scores['PCK_40'] == 0 and scores['PCK_62.5'] == 100 == scores['PCK_TS1'] and 'PCK_100' not in scores
+
+
+def test_bad_errors():
+    with pytest.raises(ValueError, match=r'sequence 2 must be \(persons, 14\)'):
+        mupots_3dpck({1: np.zeros((1, 14)), 2: np.zeros((1, 17))})
+    with pytest.raises(ValueError, match='sequence 1 must be'):
+        mupots_3dpck({1: -np.ones((1, 14))})
+    for threshold in (0, -5, math.nan, math.inf):
+        with pytest.raises(ValueError, match='thresholds must be positive'):
+            mupots_3dpck({1: np.zeros((1, 14))}, [threshold])
+
+
+def test_seen_and_hidden_joints_pool_a_sequence_and_150_mm_is_a_hit():
+    errors = np.full((2, 14), 10.0)
+    errors[0, :4] = 150, 150.001, np.nan, np.inf
+    occluded = np.zeros((2, 17), dtype=bool)
+    occluded[0, :3] = True
+    occluded[:, 14:] = True  # joints that are not scored count in neither
+    other = np.full((1, 14), 500.0)
+    scores = mupots_occlusion_pck({1: errors, 2: other}, {1: occluded, 2: np.zeros((1, 14), dtype=bool)})
+    assert scores['PCK_occluded'] == pytest.approx(100 / 3) and scores['n_sequences_occluded'] == 1
+    assert (
+        scores['PCK_visible'] == pytest.approx((100 * 24 / 25 + 0) / 2) and scores['n_sequences_visible'] == 2
+    )
+    empty = mupots_occlusion_pck({1: np.zeros((0, 14))}, {1: np.zeros((0, 17))})
+    assert math.isnan(empty['PCK_visible']) and empty['n_sequences_visible'] == 0
+    with pytest.raises(ValueError, match='different sequences'):
+        mupots_occlusion_pck({1: errors}, {2: occluded})
+    with pytest.raises(ValueError, match=r'sequence 1 has errors \(2, 14\) and occlusion labels \(1, 14\)'):
+        mupots_occlusion_pck({1: errors}, {1: occluded[:1]})

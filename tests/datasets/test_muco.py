@@ -141,3 +141,17 @@ def test_bad_files(lab, tmp_path, people):
     path.unlink()
     with pytest.raises(ValueError, match='no such file'):
         load(tmp_path)
+
+
+def test_root_range(lab, tmp_path, people, log):
+    """Roots at 3000 and 3200 mm are the samples of all; the bounds belong to the range."""
+    lab.write_muco(tmp_path, people)
+    for bounds, kept in (((3000, 3100), 10), ((3100, 3200), 12)):
+        assert load(tmp_path, root_range_mm=bounds).get_data_info(0)['id'] == kept
+    assert len(load(tmp_path, root_range_mm=(3000, 3200))) == 2
+    assert len(load(tmp_path, root_range_mm=(3001, 7500))) == 1
+    assert any('left out 1 persons whose root is not within 3001 to 7500 mm' in text for text in log)
+    with pytest.raises(ValueError, match='no person of 4 is left'):
+        load(tmp_path, root_range_mm=(4000, 7500))
+    with pytest.raises(ValueError, match=r'must be \(near, far\)'):
+        load(tmp_path, root_range_mm=(7500, 1500))

@@ -62,6 +62,8 @@ class MuCoDataset(Pose3DDataset):
         joint_set: joints of the samples.
         use_visibility: hidden joints (``keypoints_vis`` 0) are not supervised. Off as in PoseNet, which
             supervises all 21 joints of everybody; RootNet has it on.
+        root_range_mm: persons whose root is nearer or farther than these two depths are left out (RootNet:
+            1500, 7500); none where None. They still count when persons near to each other are looked for.
         skip_bad: leave out, count and report bad records instead of raising at the first.
         check_pictures: at start-up, look whether the first picture of each folder is there.
         **kwargs: MMEngine's ``data_root``, ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``,
@@ -81,11 +83,15 @@ class MuCoDataset(Pose3DDataset):
         data_prefix: dict | None = None,
         joint_set: str = JOINT_SET,
         use_visibility: bool = False,
+        root_range_mm: tuple[float, float] | None = None,
         skip_bad: bool = False,
         check_pictures: bool = True,
         **kwargs: Any,
     ) -> None:
         self.use_visibility, self.skip_bad, self.check_pictures = use_visibility, skip_bad, check_pictures
+        if root_range_mm is not None and not 0 <= root_range_mm[0] < root_range_mm[1]:
+            raise ValueError(f'MuCoDataset: root_range_mm must be (near, far) in mm, got {root_range_mm}')
+        self.root_range_mm = root_range_mm
         super().__init__(
             JOINT_SET,
             joint_set,
@@ -111,6 +117,12 @@ class MuCoDataset(Pose3DDataset):
         boxed = np.isfinite(crop_boxes(persons.bbox[chosen], images.size[persons.image[chosen]])).all(axis=-1)
         skipped['whose box has no area within the picture (PoseNet leaves them out too)'] += int((~boxed).sum())
         chosen = chosen[boxed]
+        if self.root_range_mm is not None:
+            near, far = self.root_range_mm
+            depth = persons.joints[chosen, _ROOT, 2]
+            within = (depth >= near) & (depth <= far)
+            skipped[f'whose root is not within {near:g} to {far:g} mm'] += int((~within).sum())
+            chosen = chosen[within]
         if not len(chosen):
             raise ValueError(f'{self.ann_file}: no person of {len(persons.id)} is left to be a sample')
         self._check_cameras(chosen)

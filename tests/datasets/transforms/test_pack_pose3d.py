@@ -42,6 +42,27 @@ def test_a_2d_sample_invents_nothing():
     assert {'root_depth', 'keypoints_cam'}.isdisjoint(sample.gt_instances.keys())
 
 
+def test_a_detected_person_has_a_box_and_no_joints():
+    """As it comes out of TopdownAffine, which puts one visible joint where there are none."""
+    data = results(
+        keypoints_visible=np.ones((1, 1, 1)), frame_key='TS1_img_000004', det_idx=2, sequence=1, frame=4,
+        root_k=np.array([3900.0]),
+    )  # fmt: skip
+    for key in (
+        'keypoints',
+        'keypoints_cam',
+        'has_depth',
+        'keypoint_labels',
+        'keypoint_weights',
+        'depth_weights',
+    ):
+        del data[key]
+    sample = PackPose3DInputs()(data)['data_samples']
+    assert set(sample.gt_instances.keys()) == {'bboxes', 'bbox_scores', 'bbox_scales', 'root_depth'}
+    assert (sample.frame_key, sample.det_idx, sample.sequence, sample.frame) == ('TS1_img_000004', 2, 1, 4)
+    assert sample.root_depth == 4000.0 and sample.root_k.tolist() == [3900.0]
+
+
 def test_tables_are_merged():
     sample = PackPose3DInputs()(results(instance_mapping_table=dict(extra='extra'), extra=np.zeros(1)))[
         'data_samples'

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS, TRANSFORMS
+from mmpose.registry import METRICS, MODELS, TRANSFORMS
 
 import wsp_mm.register  # noqa: F401
 from wsp_mm.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
-    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / 'configs').rglob('*.py')
+    if '_base_' not in path.parts and not path.stem.endswith('_person')  # those: test_detector_configs.py
 )
 
 
@@ -131,6 +133,25 @@ def test_action_is_one_plain_option(name):
         dataset = config.train_dataloader.dataset
         dataset = dataset.datasets[0] if 'datasets' in dataset else dataset
         assert dataset.actions == 'Walking' and 'actions' not in config.test_dataloader.dataset
+
+
+@pytest.mark.parametrize('name', ['muco_r50', 'muco_r18'])
+def test_muco_tests_on_mupots_out_of_the_box(name):
+    for method in ('posenet', 'wsp'):
+        config = load_config(ROOT / f'configs/{method}_{name}.py', {'data_root': '/somewhere'})
+        dataset, metric = config.test_dataloader.dataset, config.test_evaluator
+        assert (dataset.type, dataset.joint_set, dataset.test_mode) == ('MuPoTSDataset', 'muco21', True)
+        assert not {'bbox_root_file', 'boxes_file'} & set(dataset)  # ground truth unless told otherwise
+        assert (metric.type, metric.joint_set) == ('MuPoTS3DPCK', 'muco21')
+        assert dataset.data_root == metric.data_root == '/somewhere/' and dataset.ann_file == metric.ann_file
+        assert config.val_evaluator == metric and config.val_dataloader == config.test_dataloader
+        METRICS.build(metric)
+        assert 'action' not in config.plain_options
+        for option, key in (('bbox_root', 'bbox_root_file'), ('boxes', 'boxes_file')):
+            config = load_config(ROOT / f'configs/{method}_{name}.py', {option: 'x.json'})
+            assert config.val_dataloader.dataset[key] == config.test_dataloader.dataset[key] == 'x.json'
+        with pytest.raises(ValueError, match='no option action'):
+            load_config(ROOT / f'configs/{method}_{name}.py', {'action': 'Walking'})
 
 
 def test_quickstarts_rows_have_equal_steps():

@@ -125,6 +125,11 @@ def test_train_options(load_tool, monkeypatch, tmp_path):
     assert cfg.default_hooks.visualization == expected
     assert os.environ['LOCAL_RANK'] == '0'
 
+    hooks = dict(visualization=dict(type='DetVisualizationHook'))  # mmdet's names
+    cfg = merged(load_tool, 'train', ['b.py', '--show-dir', 'pictures'], default_hooks=hooks)
+    expected = dict(type='DetVisualizationHook', draw=True, show=False, test_out_dir='pictures', interval=1)
+    assert cfg.default_hooks.visualization == expected
+
     (tmp_path / 'c.pth').touch()
     cfg = merged(load_tool, 'train', ['b.py', '--resume', str(tmp_path / 'c.pth'), '--work-dir', 'w'])
     assert (cfg.resume, cfg.load_from, cfg.work_dir) == (True, str(tmp_path / 'c.pth'), 'w')

@@ -102,8 +102,11 @@ def apply_common_arguments(cfg, args: argparse.Namespace, parser: argparse.Argum
         hooks = cfg.get('default_hooks') or {}
         if not hooks.get('visualization'):
             parser.error('--show and --show-dir need `default_hooks.visualization` in the configuration')
+        # mmdet's hook, that of detectors, has other names for two of MMPose's settings.
+        detector = hooks['visualization'].get('type') == 'DetVisualizationHook'
+        switch, folder = ('draw', 'test_out_dir') if detector else ('enable', 'out_dir')
         hooks['visualization'].update(
-            enable=True, show=args.show, out_dir=args.show_dir, interval=args.interval
+            {switch: True, folder: args.show_dir, 'show': args.show, 'interval': args.interval}
         )
         if args.show:
             hooks['visualization'].update(wait_time=args.wait_time)

@@ -10,9 +10,11 @@ import wsp_mm.utils.pretrained_parts
 import wsp_mm.utils.run_info
 import wsp_mm.codecs.integral_3d
 import wsp_mm.codecs.pair_heatmap
+import wsp_mm.codecs.root_depth
 import wsp_mm.datasets.h36m_image
 import wsp_mm.datasets.mcpc
 import wsp_mm.datasets.muco
+import wsp_mm.datasets.mupots
 import wsp_mm.datasets.samplers
 import wsp_mm.datasets.seeding
 import wsp_mm.datasets.transforms.channel_gain
@@ -24,13 +26,19 @@ import wsp_mm.datasets.transforms.pair_geometry
 import wsp_mm.datasets.transforms.person_crop
 import wsp_mm.datasets.transforms.random_occlusion
 import wsp_mm.datasets.transforms.remove_ankles
+import wsp_mm.datasets.transforms.root_depth_prior
 import wsp_mm.datasets.transforms.sample_person_pair
 import wsp_mm.engine.precision
 import wsp_mm.engine.train_subjects
+import wsp_mm.engine.weights_hook
 import wsp_mm.evaluation.metrics.mpjpe_metric_3d
+import wsp_mm.evaluation.metrics.mupots_3dpck
 import wsp_mm.evaluation.metrics.pair_pck_metric
 import wsp_mm.evaluation.metrics.relative_depth_metric
+import wsp_mm.evaluation.metrics.root_depth_metric
 import wsp_mm.models.estimators.topdown_3d
+import wsp_mm.models.estimators.topdown_root
 import wsp_mm.models.heads.integral_3d_head
 import wsp_mm.models.heads.relative_depth_head
-import wsp_mm.models.losses  # noqa: F401
+import wsp_mm.models.heads.root_depth_head
+import wsp_mm.visualization.pair_visualizer  # noqa: F401

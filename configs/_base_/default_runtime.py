@@ -20,6 +20,8 @@ custom_hooks = [
     dict(type='ItemSeedHook'),
     # git revision and seed in the log and in every checkpoint
     dict(type='RunInfoHook'),
+    # NAME_weights.pth beside every NAME.pth: weights and plain values, which load anywhere without trust
+    dict(type='PublishedWeightsHook'),
 ]
 
 # environment
@@ -36,7 +38,8 @@ backend_args = dict(backend='local')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True, num_digits=6)
 log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(type='PoseLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+# MMPose's own, which also draws pairs of persons
+visualizer = dict(type='PairLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 
 load_from = None
 resume = False

@@ -1,62 +1,19 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Make a checkpoint fit to hand on: weights and plain metadata, nothing that a loader would have to trust.
 
-Drops optimizer, schedulers and logs. With an EMA hook ``state_dict`` already holds the averaged weights, so the
-copy of the raw ones goes, too. The result loads with ``torch.load(file, weights_only=True)`` alone.
+The result loads with ``torch.load(file, weights_only=True)`` alone; what is kept: wsp_mm/utils/publish.py.
 """
 
 import argparse
 import hashlib
 import os
 import sys
-from collections import OrderedDict
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-META_KEYS = (
-    'cfg',
-    'seed',
-    'epoch',
-    'iter',
-    'experiment_name',
-    'time',
-    'mmengine_version',
-    'wsp_mm',
-    'train_subjects',  # without it a test cannot tell whether it scores subjects seen in training
-)
+from wsp_mm.utils.publish import META_KEYS, plain, published_form
 
-
-def plain(value: Any, where: str) -> Any:
-    """Turn metadata into what ``weights_only=True`` reads: numbers, strings, containers and tensors.
-
-    Args:
-        value: Anything from a checkpoint's ``meta``; numpy arrays become tensors, numpy numbers become
-        Python's. where: Name for the error.
-
-    Raises:
-        TypeError: Something that has no plain form.
-    """
-    import numpy as np
-    import torch
-
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray) and value.dtype.kind in 'biuf':
-        return torch.from_numpy(value.copy())
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().clone()
-    if isinstance(value, dict):
-        return {plain(key, where): plain(item, f'{where}.{key}') for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(item, f'{where}[{i}]') for i, item in enumerate(value))
-    if isinstance(value, (set, frozenset)):
-        return sorted(plain(item, where) for item in value)
-    raise TypeError(f'{where} is a {type(value).__name__}, which has no plain form')
+__all__ = ['META_KEYS', 'plain', 'publish']
 
 
 def publish(in_file: str | Path, out_file: str | Path) -> Path:
@@ -76,29 +33,13 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
     """
     import torch
 
-    import wsp_mm
-    from wsp_mm.utils.checkpoint import PUBLISHED_FORMAT, load_file
+    from wsp_mm.utils.checkpoint import load_file
 
-    checkpoint = load_file(in_file, map_location='cpu')
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f'{in_file} holds no `state_dict` of tensors')
-    meta = checkpoint.get('meta') or {}
-    published = {key: plain(meta[key], f'meta.{key}') for key in META_KEYS if key in meta}
-    published.update(
-        format=PUBLISHED_FORMAT,
-        dataset_meta=plain(meta.get('dataset_meta') or {}, 'meta.dataset_meta'),
-        published_with=dict(wsp_mm=wsp_mm.__version__, torch=str(torch.__version__)),
-    )
-    if not published['dataset_meta']:
-        del published['dataset_meta']
-    # A tensor that is a view would drag its whole storage along.
-    weights = OrderedDict((key, value.detach().cpu().clone()) for key, value in state.items())
-
+    published = published_form(load_file(in_file, map_location='cpu'), str(in_file))
     stem = Path(out_file).with_suffix('') if Path(out_file).suffix == '.pth' else Path(out_file)
     stem.parent.mkdir(parents=True, exist_ok=True)
     part = stem.with_name(f'{stem.name}.part')
-    torch.save(dict(meta=published, state_dict=weights), part)
+    torch.save(published, part)
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     final = stem.with_name(f'{stem.name}-{digest[:8]}_{date.today():%Y%m%d}.pth')
     os.replace(part, final)

@@ -88,7 +88,9 @@ setup(
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
     packages=find_packages(include=['wsp_mm', 'wsp_mm.*']),
-    package_data={'wsp_mm': ['*.json', '*.npz', '*.csv', '*/*.json', '*/*.npz', '*/*.csv', '*/*/*.json']},
+    package_data={
+        'wsp_mm': ['*.json', '*.npz', '*.csv', '*/*.json', '*/*.npz', '*/*.csv', '*/*/*.json', '*/*.html']
+    },
     exclude_package_data={'wsp_mm': ['.mim/*']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10,<3.13',
@@ -103,6 +105,7 @@ setup(
         'scikit-learn>=1.3',
         'matplotlib>=3.7',
         'pillow>=10',
+        'plotly>=6',
         'imagehash>=4.3',
         'rich>=13',
         'tqdm>=4.65',

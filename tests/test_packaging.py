@@ -47,6 +47,7 @@ def test_wheel(source, repo, tmp_path):
     assert {
         p.relative_to(repo).as_posix() for p in (repo / 'wsp_mm').rglob('*.py') if '.mim' not in p.parts
     } <= names
+    assert 'wsp_mm/visualization/viewer.html' in names  # the viewer's template
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests/')]
     assert f'Version: {wsp_mm.__version__}\n' in metadata
     assert re.search(r'^Requires-Python: .*>=3\.10', metadata, re.MULTILINE)

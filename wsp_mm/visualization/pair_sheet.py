@@ -63,17 +63,30 @@ def draw_pair(
     tile = cv2.warpAffine(
         picture, np.array([[scale, 0, offset[0]], [0, scale, offset[1]]]), (size, size), flags=cv2.INTER_LINEAR
     )
-    for i, color in enumerate(PERSON_COLORS):
-        box = (boxes[i].reshape(2, 2) * scale + offset).ravel()
-        draw_person(tile, box, keypoints[i] * scale + offset, visible[i], color)
-        corner = (int(box[0]) + 3, int(box[1]) + 14)
-        cv2.putText(tile, 'AB'[i], corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
-    verdict = (120, 120, 120) if label is None else RIGHT if (prob >= 0.5) == bool(label) else WRONG
-    cv2.rectangle(tile, (0, 0), (size - 1, size - 1), verdict, 5)
-    cv2.rectangle(tile, (0, size - 22), (size, size), verdict, -1)
-    text = f'{"A" if prob >= 0.5 else "B"} nearer  {max(prob, 1 - prob):.2f}'
-    cv2.putText(tile, text, (8, size - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (255, 255, 255), 1, cv2.LINE_AA)
+    boxes = (boxes.reshape(2, 2, 2) * scale + offset).reshape(2, 4)
+    mark_pair(tile, boxes, keypoints * scale + offset, visible, prob, label)
     return tile
+
+
+def mark_pair(
+    picture: np.ndarray,
+    boxes: np.ndarray,
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    prob: float,
+    label: int | None,
+) -> None:
+    """Draw both persons and the answer into the picture; arguments as :func:`draw_pair`, px of this picture."""
+    for i, color in enumerate(PERSON_COLORS):
+        draw_person(picture, boxes[i], keypoints[i], visible[i], color)
+        corner = (int(boxes[i][0]) + 3, int(boxes[i][1]) + 14)
+        cv2.putText(picture, 'AB'[i], corner, cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
+    height, width = picture.shape[:2]
+    verdict = (120, 120, 120) if label is None else RIGHT if (prob >= 0.5) == bool(label) else WRONG
+    cv2.rectangle(picture, (0, 0), (width - 1, height - 1), verdict, 5)
+    cv2.rectangle(picture, (0, height - 22), (width, height), verdict, -1)
+    text = f'{"A" if prob >= 0.5 else "B"} nearer  {max(prob, 1 - prob):.2f}'
+    cv2.putText(picture, text, (8, height - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def fit_tile(picture: np.ndarray, width: int, height: int) -> np.ndarray:

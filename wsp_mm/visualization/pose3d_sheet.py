@@ -7,8 +7,8 @@ K joints; camera frame: x right, y down, z forward, mm.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -22,6 +22,7 @@ from wsp_mm.visualization.pair_sheet import spread
 # By the side of the body, RGB: truth is grey and thick, prediction coloured and thin on top of it.
 SIDE_COLORS = {'left': (0.12, 0.62, 0.25), 'right': (0.90, 0.42, 0.05), 'middle': (0.15, 0.35, 0.80)}
 TRUTH_COLOR = (0.62, 0.62, 0.62)
+STYLES = (dict(lw=4.5, alpha=0.75, color=TRUTH_COLOR), dict(lw=1.8))  # of truth, of prediction
 # (elevation, azimuth) degrees in plot axes x, z, -y: from the camera, and from the person's side, raised.
 VIEWS = {'from the camera': (0, -90), 'from the side, raised (camera: left)': (25, -10)}
 
@@ -56,6 +57,26 @@ class PoseCase:
                 )
 
 
+@dataclass
+class SheetRow:
+    """A picture and the poses beside it.
+
+    Attributes:
+        picture: (H, W, 3) uint8 BGR.
+        poses: (K, 3) mm each, nan where not known, and how its lines are drawn, see :func:`draw_skeletons`.
+        title: above the picture. joint_set: names the K joints.
+        cube: the panels show a cube, as one person needs it; else the poses' extent along each axis.
+        views: name -> (elevation, azimuth) degrees of the two panels.
+    """
+
+    picture: np.ndarray
+    poses: Sequence[tuple[np.ndarray, dict]]
+    title: str = ''
+    joint_set: str = 'h36m18'
+    cube: bool = True
+    views: Mapping[str, tuple[float, float]] = field(default_factory=lambda: VIEWS)
+
+
 def pose3d_sheet(cases: Sequence[PoseCase], columns: int = 2) -> bytes:
     """PNG with a row of three panels a person: the picture, and truth and prediction from two sides.
 
@@ -68,30 +89,50 @@ def pose3d_sheet(cases: Sequence[PoseCase], columns: int = 2) -> bytes:
     Raises:
         ValueError: no case.
     """
+    rows = []
+    for case in cases:
+        _, root = evaluated_joints(case.joint_set)
+        poses = [
+            (np.asarray(pose) - pose[root], style)
+            for pose, style in zip((case.gt, case.pred), STYLES, strict=True)
+        ]
+        rows.append(SheetRow(crop_with_joints(case), poses, case.title, case.joint_set))
+    return rows_sheet(rows, columns)
+
+
+def rows_sheet(rows: Sequence[SheetRow], columns: int = 1, panel: float = 2.35) -> bytes:
+    """PNG with three panels a row: the picture, and its poses from two sides.
+
+    Args:
+        rows: in reading order. columns: rows side by side. panel: height of a panel, inches at 80 px.
+
+    Raises:
+        ValueError: no row.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from wsp_mm.visualization.report import figure_png
 
-    if not cases:
+    if not rows:
         raise ValueError('a sheet needs at least one person')
-    columns = min(columns, len(cases))
-    rows = -(-len(cases) // columns)
-    height = 2.35 * rows + 0.3
-    figure = Figure(figsize=(6.8 * columns, height), dpi=80)
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    height = panel * lines + 0.3
+    figure = Figure(figsize=(panel * 2.9 * columns, height), dpi=80)
     FigureCanvasAgg(figure)
     space = dict(left=0.005, right=0.995, bottom=0.005, top=1 - 0.3 / height, wspace=0.02, hspace=0.12)
-    grid = figure.add_gridspec(rows, 3 * columns, **space)
-    for i, case in enumerate(cases):
-        row, column = i // columns, 3 * (i % columns)
-        axes = figure.add_subplot(grid[row, column])
-        axes.imshow(crop_with_joints(case)[..., ::-1])
+    grid = figure.add_gridspec(lines, 3 * columns, **space)
+    for i, row in enumerate(rows):
+        line, column = i // columns, 3 * (i % columns)
+        axes = figure.add_subplot(grid[line, column])
+        axes.imshow(row.picture[..., ::-1])
         axes.set_axis_off()
-        axes.set_title(case.title, fontsize=8, pad=2)
-        for k, (name, view) in enumerate(VIEWS.items()):
-            panel = figure.add_subplot(grid[row, column + 1 + k], projection='3d')
-            draw_skeletons(panel, case, view)
-            panel.set_title(name if row == 0 else '', fontsize=8, pad=-2)
+        axes.set_title(row.title, fontsize=8, pad=2, parse_math=False)  # a name may hold "$"
+        for k, (name, view) in enumerate(row.views.items()):
+            space_axes = figure.add_subplot(grid[line, column + 1 + k], projection='3d')
+            draw_skeletons(space_axes, row, view)
+            space_axes.set_title(name if line == 0 else '', fontsize=8, pad=-2)
     return figure_png(figure)
 
 
@@ -115,22 +156,39 @@ def crop_with_joints(case: PoseCase, size: int = 240, margin: float = 0.2) -> np
     return tile
 
 
-def draw_skeletons(axes, case: PoseCase, view: tuple[float, float]) -> None:
-    """Truth and prediction into a matplotlib 3D panel, seen from ``(elevation, azimuth)`` degrees."""
-    _, root = evaluated_joints(case.joint_set)
-    poses = [np.asarray(pose) - pose[root] for pose in (case.gt, case.pred)]
-    joints = sorted({k for a, b, _ in links(case.joint_set) for k in (a, b)})
-    low = np.min([pose[joints].min(axis=0) for pose in poses], axis=0)
-    high = np.max([pose[joints].max(axis=0) for pose in poses], axis=0)
-    center, half = (low + high) / 2, float((high - low).max()) / 2 * 1.1 + 1e-6
-    for pose, style in zip(poses, (dict(lw=4.5, alpha=0.75), dict(lw=1.8)), strict=True):
-        for a, b, color in links(case.joint_set):
+def draw_skeletons(axes, row: SheetRow, view: tuple[float, float]) -> None:
+    """A row's poses into a matplotlib 3D panel, seen from ``(elevation, azimuth)`` degrees.
+
+    A pose's style are options of matplotlib's lines; with ``color`` the whole pose has it, else every link that
+    of its side. ``label`` is written above it.
+    """
+    colored = links(row.joint_set)
+    joints = sorted({k for a, b, _ in colored for k in (a, b)})
+    points = np.concatenate([np.zeros((0, 3)), *(pose[joints] for pose, _ in row.poses)])
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        axes.set_axis_off()
+        return
+    low, high = points.min(axis=0), points.max(axis=0)
+    center, half = (low + high) / 2, np.full(3, (high - low).max() / 2 * 1.1 + 1e-6)
+    if not row.cube:
+        half = np.maximum((high - low) / 2 * 1.1, 0.35 * half)
+    for pose, style in row.poses:
+        style = dict(style)
+        label = style.pop('label', '')
+        for a, b, color in colored:
             x, y, z = pose[[a, b]].T
-            axes.plot(x, z, -y, color=color if 'alpha' not in style else TRUTH_COLOR, **style)
-    axes.set_xlim(center[0] - half, center[0] + half)
-    axes.set_ylim(center[2] - half, center[2] + half)
-    axes.set_zlim(-center[1] - half, -center[1] + half)
-    axes.set_box_aspect((1, 1, 1), zoom=1.4)
+            axes.plot(x, z, -y, **{'color': color, **style})
+        seen = pose[joints][np.isfinite(pose[joints]).all(axis=1)]
+        if label and len(seen):
+            x, y, z = seen[seen[:, 1].argmin()]
+            axes.text(x, z, -y + 0.06 * half[1], label, fontsize=7, ha='center')
+    axes.set_xlim(center[0] - half[0], center[0] + half[0])
+    axes.set_ylim(center[2] - half[2], center[2] + half[2])
+    axes.set_zlim(-center[1] - half[1], -center[1] + half[1])
+    # matplotlib scales the box by its diagonal; its longest side shall be as long as a cube's
+    aspect = half[[0, 2, 1]] / half.max()
+    axes.set_box_aspect(aspect, zoom=1.4 * np.linalg.norm(aspect) / np.sqrt(3))
     axes.set_proj_type('ortho')
     axes.view_init(*view)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):

@@ -58,6 +58,11 @@ class Report:
         self._html.append(f'<table><tr>{head}</tr>{body}</table>')
         self._md.append('\n'.join(markdown_table(header, cells)))
 
+    def link(self, target: str, text: str) -> None:
+        """A line that leads to another file of the report's folder."""
+        self._html.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
+        self._md.append(f'[{text}]({target})')
+
     def figure(self, name: str, png: bytes, caption: str) -> None:
         """A PNG: embedded in the page, a file for the markdown."""
         path = self.out / 'figures' / f'{name}.png'

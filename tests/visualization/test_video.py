@@ -1,0 +1,70 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import cv2
+import numpy as np
+import pytest
+
+from wsp_mm.visualization.video import VideoError, VideoWriter
+
+
+def read(path):
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (answer := capture.read())[0]:
+        frames.append(answer[1])
+    return frames, capture.get(cv2.CAP_PROP_FPS)
+
+
+def flat(value, height=48, width=64):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_pictures_come_back_in_order(tmp_path):
+    path = tmp_path / 'new folder' / 'a b.mp4'
+    with VideoWriter(path, 12.5) as video:
+        for value in (20, 120, 220):
+            video.write(flat(value))
+        assert not path.exists()
+    frames, fps = read(path)
+    assert [round(float(frame.mean()), -1) for frame in frames] == [20, 120, 220] and fps == pytest.approx(12.5)
+    assert [file.name for file in path.parent.iterdir()] == ['a b.mp4'] and video.count == 3
+
+
+def test_an_interrupted_video_plays_up_to_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / 'v.mp4', 10) as video:
+        video.write(flat(90))
+        video.write(flat(90))
+        raise KeyboardInterrupt
+    assert len(read(tmp_path / 'v.mp4')[0]) == 2
+
+
+def test_other_sizes_are_fitted_and_odd_ones_made_even(tmp_path):
+    with VideoWriter(tmp_path / 'v.mp4', 10) as video:
+        video.write(flat(200, 47, 63))
+        video.write(flat(200, 100, 20))  # becomes 48 high and about 10 wide
+    frames, _ = read(tmp_path / 'v.mp4')
+    assert frames[0].shape == (48, 64, 3) and frames[0][-1, -1].mean() == pytest.approx(200, abs=8)
+    assert frames[1][24, 32].mean() > 150 and frames[1][24, 5].mean() < 90
+
+
+def test_nothing_written_leaves_no_file(tmp_path):
+    with VideoWriter(tmp_path / 'v.mp4', 10) as video:
+        pass
+    assert video.close() is None and not list(tmp_path.iterdir())
+
+
+def test_a_missing_codec_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2.VideoWriter, 'isOpened', lambda self: False, raising=False)
+    with pytest.raises(VideoError, match=r"v\.mp4: OpenCV .* cannot encode 'mp4v' at 64 x 48 px"):
+        VideoWriter(tmp_path / 'v.mp4', 10).write(flat(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match=r'must end in \.mp4'):
+        VideoWriter(tmp_path / 'v.avi', 10)
+    for fps in (0, -1, float('nan')):
+        with pytest.raises(ValueError, match='frames a second'):
+            VideoWriter(tmp_path / 'v.mp4', fps)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(VideoError, match='cannot be written'):
+        VideoWriter(tmp_path / 'file' / 'v.mp4', 10).write(flat(1))

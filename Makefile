@@ -2,15 +2,15 @@
 # `make quickstart` and `make test` need nothing before them: they set up .venv when that is not done yet.
 PYTHON_VENV := .venv/bin/python
 PRESET ?=
-PYTEST_SEEDS ?= 1
-ARGS ?=
+SEEDS ?= 1
 ARGS ?=
 
-.PHONY: help setup test test-slow quickstart ablation table4 lint format clean
+.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 lint format clean
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
 	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: only shows that it runs)'
+	@echo 'make quickstart-mupots  goes on: detector, root depth, poses of many in camera space, MuPoTS tables'
 	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
 	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
 	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
@@ -21,6 +21,9 @@ setup:
 
 quickstart: setup
 	@$(PYTHON_VENV) tools/quickstart.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+
+quickstart-mupots: setup
+	@$(PYTHON_VENV) tools/quickstart.py --mupots $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 ablation: setup
 	@$(PYTHON_VENV) tools/ablation.py $(ARGS)

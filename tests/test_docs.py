@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ['README.md', 'docs/paper.md', 'docs/data.md', 'docs/extend.md']
+PAGES = ['README.md', 'docs/paper.md', 'docs/data.md', 'docs/mupots.md', 'docs/inference.md', 'docs/extend.md']
 
 
 def commands(page):

@@ -17,12 +17,10 @@ from wsp_mm.evaluation.controls import RULES
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def quickstart(tmp_path):
+def quickstart(tmp_path, target='quickstart'):
     arguments = f'ARGS=--work-dir {tmp_path / "run"} --data-root {tmp_path / "world"}'
     start = time.monotonic()
-    done = subprocess.run(
-        ['make', 'quickstart', 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True
-    )
+    done = subprocess.run(['make', target, 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout, time.monotonic() - start
 
@@ -67,3 +65,19 @@ def test_quickstart_tiny(tmp_path):
     # The second time there is nothing to do but write the report again.
     output, second = quickstart(tmp_path)
     assert output.count('up to date') == 16 and second < first / 2
+
+    # It goes on to MuPoTS with the same pre-training; nothing of the above is made again.
+    output, _ = quickstart(tmp_path, 'quickstart-mupots')
+    assert output.count('up to date') == 16
+    figures = json.loads((run / 'report.json').read_text())
+    assert 0 <= figures['detector/AP50'] <= 100
+    for roots in ('k', 'net', 'gt'):
+        for pose in ('scratch', 'wsp'):
+            assert 0 <= figures[f'mupots/{pose}/{roots}/PCK_All'] <= 100
+    boxes = json.loads((run / 'mupots' / 'boxes.json').read_text())
+    assert len(boxes['images']) == 60
+    page = (run / 'report.html').read_text()
+    assert 'href="mupots/inference/viewer.html"' in page and (run / 'mupots/inference/viewer.html').is_file()
+    # A plain quickstart keeps what belongs to its pre-training.
+    quickstart(tmp_path)
+    assert 'detector/AP50' in json.loads((run / 'report.json').read_text())

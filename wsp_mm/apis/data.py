@@ -14,7 +14,7 @@ SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 def make_data(steps: Steps, preset: str, data_root: str, seed: int, workers: int) -> None:
     """Render the wild world and gather MCPC from it."""
     root = Path(data_root)
-    _make_world(steps, 'wild', preset, data_root, seed, workers, [*SOURCES, 'truth'], 'world')
+    make_named_world(steps, 'wild', preset, data_root, seed, workers, [*SOURCES, 'truth'], 'world')
     folders = [text for source in SOURCES for text in (f'--{source}', root / source)]
     steps.run(
         'mcpc',
@@ -26,10 +26,10 @@ def make_data(steps: Steps, preset: str, data_root: str, seed: int, workers: int
 
 def make_lab(steps: Steps, preset: str, data_root: str, seed: int, workers: int) -> None:
     """Render the lab world, in both layouts of Human3.6M."""
-    _make_world(steps, 'h36m', preset, data_root, seed, workers, ['human36m', 'h36m'], 'lab')
+    make_named_world(steps, 'h36m', preset, data_root, seed, workers, ['human36m', 'h36m'], 'lab')
 
 
-def _make_world(
+def make_named_world(
     steps: Steps,
     world: str,
     preset: str,
@@ -39,7 +39,7 @@ def _make_world(
     folders: Sequence[str],
     name: str,
 ) -> None:
-    """Render one of the embedded worlds as the step ``name``, which writes ``folders``."""
+    """Render one of the embedded worlds as the step ``name``, which writes ``folders`` below ``data_root``."""
     command = ['tools/make_world.py', '--worlds', world, '--preset', preset, '--out', data_root]
     steps.run(
         name,

@@ -20,6 +20,7 @@ DATA_FILES = {
         'h36m/annotation_body3d/*/*.npz',
     ),
     'MuCoDataset': ('muco/*.json',),
+    'MuPoTSDataset': ('mupots/*.json', 'mupots/MultiPersonTestSet/*/*.mat'),
     'MCPCDataset': ('mcpc/*.json',),
     'MpiiDataset': ('mpii/annotations/*.json',),
     'CocoDataset': ('coco/annotations/person_keypoints_*.json',),

@@ -6,17 +6,58 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from wsp_mm.apis.data import SOURCES, make_data, make_lab
+from wsp_mm.apis.mupots_report import add_mupots_sections
+from wsp_mm.apis.mupots_study import MuPoTSResults, identity
 from wsp_mm.apis.pose3d_report import add_pose3d_sections
 from wsp_mm.apis.rd_report import write_rd_report
 from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
-from wsp_mm.apis.table4 import pretrain, quickstart_rows, run_table4
+from wsp_mm.apis.table4 import Table4, pretrain, quickstart_rows, run_table4
 from wsp_mm.utils.config import load_config
 from wsp_mm.utils.machine import machine
+from wsp_mm.visualization.report import Report
+
+NOISE = 'label_noise'  # folder of that step
+
+
+@dataclass
+class Quickstart:
+    """What the chain has made, ready to be reported.
+
+    Attributes:
+        study: the relative-depth network, tested. table: of the 3D finetunings.
+        work_dir: of the whole chain, relative to its root. notes: lines of the report's first table.
+    """
+
+    study: RelativeDepthStudy
+    table: Table4
+    work_dir: Path
+    notes: dict[str, str]
+
+    def write_report(self) -> dict[str, float]:
+        """Write ``report.html``, ``.md`` and ``.json``; returns the figures of the latter.
+
+        What ``make quickstart-mupots`` found is in it as long as it comes from the same pre-training.
+        """
+        root = self.study.steps.root
+        folder = root / self.work_dir
+        noise = json.loads((folder / NOISE / 'label_noise.json').read_text())
+        found = folder / 'mupots' / 'results.json'
+        mupots = MuPoTSResults.load(found) if found.is_file() else None
+        if mupots is not None and mupots.start != identity(root / self.study.last_checkpoint()):
+            mupots = None
+
+        def more(report: Report) -> dict[str, float | None]:
+            figures = add_pose3d_sections(report, self.table, root, notes=[POSE_NOTE])
+            return figures if mupots is None else figures | add_mupots_sections(report, mupots)
+
+        plot = (folder / NOISE / 'label_noise.png').read_bytes()
+        return write_rd_report(self.study, folder, self.notes, (noise, plot), more=more)
 
 
 def run_quickstart(
@@ -29,14 +70,11 @@ def run_quickstart(
     workers: int,
     options: Sequence[str] = (),
     pose_options: Sequence[str] = (),
-) -> dict[str, float]:
-    """Everything from an empty folder to the report; a repeated call does only what has changed.
+) -> Quickstart:
+    """Everything from an empty folder to what the report needs; a repeated call does only what has changed.
 
     Args:
         options: ``--cfg-options`` of the pre-trainings. pose_options: of the finetunings.
-
-    Returns:
-        The figures of ``report.json``.
 
     Raises:
         StepFailed: a command failed.
@@ -63,7 +101,6 @@ def run_quickstart(
     )
     checkpoints['wsp'] = study.last_checkpoint()
     rows = [row for row in quickstart_rows() if row.data == 'H36M']
-    noise_dir = work_dir / 'label_noise'
     table = run_table4(
         steps,
         rows,
@@ -75,7 +112,7 @@ def run_quickstart(
         reference=rows[0].config,
         beside=[
             *(partial(study.test, protocol) for protocol in PROTOCOLS),
-            partial(measure_noise, steps, data_root, noise_dir),
+            partial(measure_noise, steps, data_root, work_dir / NOISE),
         ],
     )
     notes = {
@@ -85,15 +122,7 @@ def run_quickstart(
         **{f'time: {name}': f'{seconds:.0f} s' for name, seconds in steps.seconds.items()},
         'time: this run by the clock': f'{time.monotonic() - start:.0f} s (steps run side by side)',
     }
-    noise = json.loads((root / noise_dir / 'label_noise.json').read_text())
-    plot = (root / noise_dir / 'label_noise.png').read_bytes()
-    return write_rd_report(
-        study,
-        root / work_dir,
-        notes,
-        (noise, plot),
-        more=lambda report: add_pose3d_sections(report, table, root, notes=[POSE_NOTE]),
-    )
+    return Quickstart(study, table, work_dir, notes)
 
 
 def measure_noise(steps: Steps, data_root: str, out: Path) -> None:

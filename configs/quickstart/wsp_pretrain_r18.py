@@ -21,7 +21,8 @@ test_dataloader = val_dataloader
 
 # A thousand iterations in all. The mean over a box of features times a narrow peak is small, so the layers that
 # read it need larger steps to learn in so few.
-train_cfg = dict(max_epochs=18, val_interval=6)
+train_cfg = dict(max_epochs=18, val_interval=9)
+default_hooks = dict(checkpoint=dict(interval=3))
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',
     optimizer=dict(type='Adam', lr=1.5e-3, fused=True),

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from wsp_mm.evaluation.controls import control_row, control_table, load_pairs, load_predictions
+from wsp_mm.evaluation.controls import control_row, control_table, load_pairs, load_predictions, sign_test
 from wsp_mm.structures.skeletons import get_joint_set
 
 K = 16
@@ -125,3 +125,14 @@ def test_bad_input_is_named(world, tmp_path):
     )
     with pytest.raises(ValueError, match='does not know the person'):
         load_pairs(world / 'mcpc_test.json', world / 'truth')
+
+
+def test_sign_test_by_hand(world):
+    table = load_pairs(world / 'mcpc_test.json', world / 'truth')  # in truth A, A, B is nearer
+    right, wrong = np.array([0.9, 0.6, 0.1]), np.array([0.2, 0.7, 0.8])
+    # Two pairs differ, both in favour of the first: (1/2)^2, on either side.
+    assert sign_test(table, right, wrong) == dict(only_one=2, only_other=0, p=0.5)
+    assert sign_test(table, wrong, right) == dict(only_one=0, only_other=2, p=0.5)
+    assert sign_test(table, right, right) == dict(only_one=0, only_other=0, p=1.0)
+    with pytest.raises(ValueError, match='without true depth'):
+        sign_test(load_pairs(world / 'mcpc_test.json'), right, wrong)

@@ -59,6 +59,13 @@ def write_rd_report(
     report.heading('Seeing or guessing: controls on the same pairs')
     report.table(*control_rows(controls))
     report.text(READING)
+    against = study.against_rule(truth) if truth.is_dir() else {}
+    if against:
+        report.text(
+            f'Against the rule "lower box bottom", pair by pair: {against["only_one"]} pairs whose true order '
+            f'the network alone gives, {against["only_other"]} that the rule alone gives. If both were equally '
+            f'good, a split at least as uneven would have probability {against["p"]:.2f} (exact sign test).'
+        )
     report.text(
         f"2D keypoints: PCK {metrics['pck/PCK']:.1f} % within 0.1 of the person's box height (peak in its box)."
     )
@@ -85,6 +92,7 @@ def write_rd_report(
         report.table(*noise_rows(table))
         report.figure('label_noise', plot, 'Label noise by camera, posture and distance')
     figures = summary(metrics, metrics_ra, controls) | dict(more(report) if more else {})
+    figures |= {f'against lower box bottom/{name}': value for name, value in against.items()}
     report.write()
     write_text_atomic(out / 'report.json', json.dumps(figures, indent=2))
     return figures

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.apis.steps import Steps
-from wsp_mm.evaluation.controls import PairTable, control_table, load_pairs, load_predictions
+from wsp_mm.evaluation.controls import PairTable, control_table, load_pairs, load_predictions, sign_test
 from wsp_mm.evaluation.paper_numbers import RD_COLUMNS
 
 GAPS = (1.0, 0.5, 0.3, 0.1)
@@ -99,6 +99,11 @@ class RelativeDepthStudy:
 
     def predictions(self, table: PairTable, protocol: str = 'protocol 1') -> tuple[np.ndarray, np.ndarray]:
         return load_predictions(self.steps.root / self.dump(protocol), table)
+
+    def against_rule(self, truth_dir: Path, rule: str = 'lower box bottom') -> dict[str, float]:
+        """The network under protocol 1 against a box rule, pair by pair (see :func:`sign_test`)."""
+        table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
+        return sign_test(table, self.predictions(table)[1], table.rule(rule))
 
     def controls(self, truth_dir: Path | None) -> dict[str, dict[str, float]]:
         """Control table of the tests that have run (see :mod:`wsp_mm.evaluation.controls`)."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 from wsp_mm.evaluation.functional import relative_depth_scores
 from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
@@ -182,6 +183,31 @@ def control_table(
     for name, probs in blind.items():
         rows[name] = control_row(table, np.repeat(probs[:, None], table.labelled.shape[1], axis=1), probs)
     return rows
+
+
+def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Whether one way to order the pairs is better than another, on the pairs where they differ.
+
+    A difference of two percentages says little: most pairs are easy, and both ways have them right.
+
+    Args:
+        one, other: (P,) P(A nearer).
+
+    Returns:
+        ``only_one`` and ``only_other``, the number of pairs whose true order one of them alone gives, and
+        ``p``, the two-sided exact probability of a split at least as uneven if both were equally good
+        (McNemar's test).
+
+    Raises:
+        ValueError: the truth is not known.
+    """
+    if table.depth is None:
+        raise ValueError('who is right cannot be said without true depth')
+    right, wrong = (((probs >= 0.5) == table.nearer) for probs in (one, other))
+    only_one, only_other = int((right & ~wrong).sum()), int((~right & wrong).sum())
+    differ = only_one + only_other
+    p = float(binomtest(only_one, differ).pvalue) if differ else 1.0
+    return dict(only_one=only_one, only_other=only_other, p=p)
 
 
 def _percent(hits: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from wsp_mm.apis.mupots_study import POSES, ROOTS, MuPoTSResults, identity
 from wsp_mm.evaluation.functional.mupots import THRESHOLDS_MM
 from wsp_mm.visualization.report import Report
 
-ROOT_NAMES = ('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'AP_root', 'recall', 'n_matched', 'n_roots')
+ROOT_NAMES = ('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'AP_root', 'recall', 'n_matched', 'n_roots', 'prior_z')
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def results():
         start='a.pth:1:2',
         scores=tests,
         detector={'coco/bbox_mAP_50': 0.625},
-        roots={key: dict.fromkeys(ROOT_NAMES, 7.0 + i) for i, key in enumerate(('k', 'net'))},
+        roots={key: dict.fromkeys(ROOT_NAMES, 7.0 + i) for i, key in enumerate(('k', 'net', 'gt'))},
         seconds=dict.fromkeys(names, 60.0),
         viewer='mupots/inference/viewer.html',
     )
@@ -41,7 +41,11 @@ def results():
 def test_sections_and_figures(results, tmp_path):
     report = Report('r', tmp_path)
     figures = add_mupots_sections(report, results)
-    assert figures['detector/AP50'] == 62.5 and figures['roots/net/MRPE'] == 8.0
+    assert (
+        figures['detector/AP50'] == 62.5
+        and figures['roots/net/MRPE'] == 8.0
+        and figures['roots/gt/recall'] == 9.0
+    )
     assert figures['mupots/scratch/k/PCK_All'] == 40.0 and figures['mupots/wsp/net/abs_PCK_Matched'] == 41.0
     assert figures['mupots/wsp/k/PCK_Matched'] is None  # not averaged away
     text = report.write()[1].read_text()
@@ -57,6 +61,9 @@ def test_results_are_kept(results, tmp_path):
     again = MuPoTSResults.load(tmp_path / 'a' / 'results.json')
     assert again.roots == results.roots and again.start == results.start
     assert np.isnan(again.scores['wsp/k']['mupots/PCK_Matched'])
+    assert MuPoTSResults.load(tmp_path / 'b.json') is None
+    (tmp_path / 'b.json').write_text('{"start": "a.pth:1:2", "scores": {}}')  # of another version
+    assert MuPoTSResults.load(tmp_path / 'b.json') is None
 
 
 def test_a_checkpoint_that_was_written_anew_is_another(tmp_path):

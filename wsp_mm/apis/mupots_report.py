@@ -50,9 +50,14 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     # mmdet gives no figure where nothing was detected at all.
     ap50 = 100 * results.detector.get('coco/bbox_mAP_50', 0.0)
     report.text(f'Detector: AP50 {ap50:.1f} on held-out pictures of the wild world.')
-    names = ('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'AP_root', 'recall', 'n_matched', 'n_roots')
-    rows = [[ROOTS[key], *(figures[name] for name in names)] for key, figures in results.roots.items()]
+    names = ('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'AP_root', 'recall', 'n_roots')
+    labels = {**ROOTS, 'gt': 'true boxes, learned root'}
+    rows = [[labels[key], *(results.roots[key][name] for name in names)] for key in labels]
     report.table(['mm; AP_root at 250 mm, %', *names], rows)
+    report.text(
+        f'With true boxes the k-value alone is {results.roots["gt"]["prior_z"]:.1f} mm off along z. MRPE with '
+        f'the detector counts the {results.roots["k"]["n_matched"]} persons who have a box.'
+    )
     if results.viewer is not None:
         report.link(results.viewer, 'One sequence in camera space, to turn around (viewer.html)')
     trained = ('detector-train', 'root-train', *(f'muco-{name}-train' for name in POSES))
@@ -60,8 +65,8 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     flat: dict[str, float | None] = {'detector/AP50': ap50}
     for pose, roots, scores in _tests(results):
         flat |= {f'mupots/{pose}/{roots}/{key}': _known(scores.get(f'{PREFIX}{key}')) for key in keys}
-    for key, figures in results.roots.items():
-        flat |= {f'roots/{key}/{name}': _known(figures[name]) for name in names}
+    for key in labels:
+        flat |= {f'roots/{key}/{name}': _known(results.roots[key][name]) for name in names}
     return flat
 
 

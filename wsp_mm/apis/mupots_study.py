@@ -38,6 +38,8 @@ POSES = {
 ANN = 'mupots/MuPoTS-3D.json'
 PICTURES = 'mupots/MultiPersonTestSet'
 
+FORMAT = 1  # of results.json
+
 
 @dataclass
 class MuPoTSResults:
@@ -47,7 +49,8 @@ class MuPoTSResults:
         start: the checkpoint that the WSP network began from, see :func:`identity`.
         scores: (pose, roots) as ``'wsp/net'`` -> flat metrics of the test.
         detector: flat metrics of the detector on its held-out pictures.
-        roots: 'k' and 'net' -> MRPE and AP_root with the detector's boxes.
+        roots: 'k' and 'net' -> MRPE and AP_root with the detector's boxes; 'gt' -> the network's with true
+            ones, and ``prior_z``, the k-value's error in depth there.
         seconds: step -> seconds.
         viewer: page with the poses of one sequence, relative to the report, or None.
     """
@@ -60,12 +63,13 @@ class MuPoTSResults:
     viewer: str | None = None
 
     def save(self, path: Path) -> None:
-        write_text_atomic(path, json.dumps(self.__dict__, indent=2))
+        write_text_atomic(path, json.dumps(dict(format=FORMAT, **self.__dict__), indent=2))
 
     @classmethod
-    def load(cls, path: Path) -> MuPoTSResults:
-        """What :meth:`save` wrote."""
-        return cls(**json.loads(path.read_text()))
+    def load(cls, path: Path) -> MuPoTSResults | None:
+        """What :meth:`save` wrote; None where there is nothing, or an earlier version wrote it."""
+        content = json.loads(path.read_text()) if path.is_file() else {}
+        return cls(**content) if content.pop('format', None) == FORMAT else None
 
 
 def identity(checkpoint: Path) -> str:
@@ -164,7 +168,13 @@ def run_mupots(
     def test_detector() -> None:
         results.detector = detector.test()
 
-    steps.together([partial(test, name, roots) for name in poses for roots in ROOTS] + [test_detector])
+    def test_root() -> None:
+        found = root.test()
+        results.roots['gt'] = {key.removeprefix('root/'): value for key, value in found.items()}
+
+    steps.together(
+        [partial(test, name, roots) for name in poses for roots in ROOTS] + [test_detector, test_root]
+    )
     results.viewer = make_viewer(steps, poses['wsp'], root, detector, data_root, out)
     results.seconds = dict(steps.seconds)
     results.save(steps.root / out / 'results.json')
@@ -181,7 +191,10 @@ def make_viewer(
     first = read_mupots(steps.root / data_root / ANN, steps.root / data_root / PICTURES).frames[0]
     camera = out / 'camera.json'
     f, c = first.intrinsic[:2].tolist(), first.intrinsic[2:].tolist()
-    write_text_atomic(steps.root / camera, json.dumps({'f': f, 'c': c}))
+    text = json.dumps({'f': f, 'c': c})
+    # Written once: the step below is done again when the file is a new one.
+    if not (steps.root / camera).is_file() or (steps.root / camera).read_text() != text:
+        write_text_atomic(steps.root / camera, text)
     folder, page = out / 'inference', out / 'inference' / 'viewer.html'
     weights = [study.last_checkpoint() for study in (pose, root, detector)]
     command = ['tools/infer.py', Path(data_root) / PICTURES / f'TS{first.sequence}']

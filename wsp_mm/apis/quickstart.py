@@ -47,8 +47,7 @@ class Quickstart:
         root = self.study.steps.root
         folder = root / self.work_dir
         noise = json.loads((folder / NOISE / 'label_noise.json').read_text())
-        found = folder / 'mupots' / 'results.json'
-        mupots = MuPoTSResults.load(found) if found.is_file() else None
+        mupots = MuPoTSResults.load(folder / 'mupots' / 'results.json')
         if mupots is not None and mupots.start != identity(root / self.study.last_checkpoint()):
             mupots = None
 

@@ -25,7 +25,17 @@ PRESETS = {
         options=('train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8'),
         pose_options=('train_dataloader.batch_size=8', 'train_cfg.max_iters=8'),
         mupots_options={
-            'detector': ('train_cfg.max_epochs=2', 'train_cfg.val_interval=2'),
+            # Enough to find somebody here and there, so that the rest of the path has persons to work on.
+            'detector': (
+                'train_cfg.max_epochs=12',
+                'train_cfg.val_interval=12',
+                'train_dataloader.batch_size=4',
+                'param_scheduler.0.end=5',
+                'param_scheduler.1.end=12',
+                'param_scheduler.1.T_max=12',
+                'custom_hooks.0.momentum=0.2',
+            ),
+            'detect': ('--score-thr', '0.05'),
             'root': ('train_cfg.max_iters=8',),
             'pose': ('train_cfg.max_iters=8',),
         },

@@ -75,7 +75,8 @@ def test_quickstart_tiny(tmp_path):
         for pose in ('scratch', 'wsp'):
             assert 0 <= figures[f'mupots/{pose}/{roots}/PCK_All'] <= 100
     boxes = json.loads((run / 'mupots' / 'boxes.json').read_text())
-    assert len(boxes['images']) == 60
+    assert len(boxes['images']) == 60 and boxes['detections']
+    assert figures['roots/k/n_roots'] == figures['roots/net/n_roots'] > 60
     page = (run / 'report.html').read_text()
     assert 'href="mupots/inference/viewer.html"' in page and (run / 'mupots/inference/viewer.html').is_file()
     # A plain quickstart keeps what belongs to its pre-training.

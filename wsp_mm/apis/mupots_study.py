@@ -95,7 +95,8 @@ def run_mupots(
         checkpoint: the pair pre-training, relative to the chain's root.
         data_root: with the wild world and ``mcpc/`` in it; MuCo and MuPoTS are made there.
         work_dir: everything is written below ``work_dir/mupots``.
-        options: further ``--cfg-options`` of the trainings: 'detector', 'root' and 'pose' -> options.
+        options: further ``--cfg-options`` of the trainings: 'detector', 'root' and 'pose' -> options; and
+            'detect' -> arguments of tools/detect_persons.py.
 
     Raises:
         StepFailed: a command failed; what is done stays done.
@@ -127,10 +128,10 @@ def run_mupots(
     boxes = out / 'boxes.json'
     weights = detector.last_checkpoint()
     ann, pictures = Path(data_root) / ANN, Path(data_root) / PICTURES
-    root_and_out = ['--img-root', pictures, '--out', boxes]
+    more = ['--img-root', pictures, '--out', boxes, *options.get('detect', ())]
     steps.run(
         'detect',
-        ['tools/detect_persons.py', detector.config, weights, '--ann', ann, *root_and_out],
+        ['tools/detect_persons.py', detector.config, weights, '--ann', ann, *more],
         reads=[weights, ann],
         writes=[boxes],
     )

@@ -66,6 +66,30 @@ def load_tool():
 
 
 @pytest.fixture
+def two_ranks(tmp_path):
+    """``two_ranks(script, *arguments)`` runs a script on two ranks in ``tmp_path``; it must end well."""
+
+    def run(text: str, *arguments) -> None:
+        import subprocess
+
+        script = tmp_path / 'two_ranks.py'
+        script.write_text(text)
+        path = os.pathsep.join([str(REPO), os.environ.get('PYTHONPATH', '')])
+        command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', script]
+        done = subprocess.run(
+            [str(part) for part in (*command, *arguments)],
+            env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=path),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
 def pose_dump(tmp_path):
     """``pose_dump(**changes)`` writes five 3D predictions, 0 to 40 mm off, as ``tools/test.py --dump`` does."""
 

@@ -3,9 +3,6 @@ import importlib.util
 import json
 import logging
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -249,22 +246,10 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_report_what_one_does(tmp_path, samples, mupots_world):
+def test_two_processes_report_what_one_does(two_ranks, tmp_path, samples, mupots_world):
     """Seventeen samples on two ranks, and one (a rank has none), with and without repetition to even it out."""
     assert len(samples) % 2
-    script = tmp_path / 'two_processes.py'
-    script.write_text(TWO_PROCESSES)
-    root = str(Path(__file__).parents[3])
-    env = dict(
-        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])
-    )
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
-    fixture = Path(__file__).parents[1] / 'mupots_fixture.py'
-    done = subprocess.run(
-        [*command, str(script), __file__, str(fixture)],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    two_ranks(TWO_PROCESSES, __file__, Path(__file__).parents[1] / 'mupots_fixture.py')
     for name, some in (('all', samples), ('one', samples[:1])):
         for round_up in (False, True):
             alone = evaluate(some, mupots_world[0], dump_dir=str(tmp_path / 'alone'))

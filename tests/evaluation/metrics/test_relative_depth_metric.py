@@ -1,10 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,25 +225,9 @@ dist.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_report_what_one_does(tmp_path):
+def test_two_processes_report_what_one_does(two_ranks, tmp_path):
     """Seven samples on two ranks: a ragged end, with and without samples repeated to even it out."""
-    script = tmp_path / 'two_processes.py'
-    script.write_text(TWO_PROCESSES)
-    root = str(Path(__file__).parents[3])
-    env = dict(
-        os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join([root, os.environ.get('PYTHONPATH', '')])
-    )
-    command = [
-        sys.executable,
-        '-m',
-        'torch.distributed.run',
-        '--standalone',
-        '--nproc_per_node=2',
-        str(script),
-        __file__,
-    ]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
+    two_ranks(TWO_PROCESSES, __file__)
     expected = evaluate(random_samples(7))
     assert expected['rd/n'] > 0
     for round_up in (False, True):

@@ -133,8 +133,7 @@ test_dataloader = dict(dataset=h36m)
 _TRAIN = """
 import pathlib, sys
 work_dir = pathlib.Path(sys.argv[sys.argv.index('--work-dir') + 1])
-calls = pathlib.Path('calls.txt')
-calls.write_text((calls.read_text() if calls.exists() else '') + ' '.join(sys.argv[1:]) + '\\n')
+pathlib.Path('calls.txt').open('a').write(' '.join(sys.argv[1:]) + '\\n')
 (work_dir / 'epoch_1.pth').write_text('weights')
 (work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_1.pth'))
 """

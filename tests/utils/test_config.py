@@ -1,5 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from mmengine.config import Config
 
 from wsp_mm.utils.config import load_config
 
@@ -42,3 +47,24 @@ def test_errors_are_clear(config_file, tmp_path):
     config_file.write_text('x = 1')
     with pytest.raises(ValueError, match='no variable data_root'):
         load_config(config_file, {'data_root': '/real'})
+
+
+def test_threads_parse_one_after_the_other(config_file, monkeypatch):
+    """CPython's parser may fail when two threads build a syntax tree at once."""
+    inside, most, lock = [0], [0], threading.Lock()
+    parse = Config.fromfile
+
+    def watched(path):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        config = parse(path)
+        with lock:
+            inside[0] -= 1
+        return config
+
+    monkeypatch.setattr(Config, 'fromfile', watched)
+    with ThreadPoolExecutor(4) as pool:
+        configs = list(pool.map(lambda _: load_config(config_file), range(8)))
+    assert most[0] == 1 and all(config.data_root == 'data/synthetic/' for config in configs)

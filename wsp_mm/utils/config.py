@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 # Names that only configs which list them in ``plain_options`` understand.
 PLAIN_OPTIONS = ('action', 'bbox_root', 'boxes', 'pretrained')
+
+# CPython before 3.13 counts the depth of a syntax tree in one place for all threads: of two that parse at once
+# one may fail ("AST constructor recursion depth mismatch"). Steps that run side by side load configs in threads.
+_parsing = threading.Lock()
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
@@ -21,7 +26,8 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
 
     if not Path(path).is_file():
         raise FileNotFoundError(f'no config {path}; `python -m wsp_mm.config_path NAME` finds installed ones')
-    config = Config.fromfile(path)
+    with _parsing:
+        config = Config.fromfile(path)
     apply_options(config, cfg_options or {})
     return config
 

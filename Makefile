@@ -5,7 +5,7 @@ PRESET ?=
 SEEDS ?= 1
 ARGS ?=
 
-.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 lint format clean
+.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 bench lint format clean
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make quickstart-mupots  goes on: detector, root depth, poses of many in camera space, MuPoTS tables'
 	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
 	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
+	@echo 'make bench        all benchmarks of the CPU set, under 15 minutes; ARGS="--only NAME" for one'
 	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
 	@echo 'make lint         ruff; make format: let ruff mend'
 
@@ -30,6 +31,9 @@ ablation: setup
 
 table4: setup
 	@$(PYTHON_VENV) tools/table4.py --seeds $(SEEDS) $(ARGS)
+
+bench: setup
+	@$(PYTHON_VENV) tools/benchmarks/run_all.py $(ARGS)
 
 test: setup
 	@$(PYTHON_VENV) -m pytest -m 'not slow' $(PYTEST_ARGS)

@@ -111,6 +111,7 @@ setup(
         'tqdm>=4.65',
     ],
     extras_require={
+        'fast': pins('fast'),
         'synthetic': pins('synthetic'),
         'detection': [line for line in pins('openmmlab') if line.startswith('onedl-mmdetection')],
         'tests': pins('tests'),

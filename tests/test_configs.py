@@ -75,7 +75,7 @@ def test_the_papers_values():
     assert head.heatmap_loss == dict(type='HeatmapL2Loss', squared=False)
     assert tuple(head.decoder.input_size) == (256, 256) and tuple(head.decoder.heatmap_size) == (64, 64)
     assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
-    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3)
+    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
     assert config.train_cfg.max_epochs == 50
     (step,) = config.param_scheduler
     assert (step.type, list(step.milestones), step.gamma) == ('MultiStepLR', [30, 40], 0.1)
@@ -121,7 +121,8 @@ def test_finetuning_has_the_papers_values():
     assert (head.out_channels, tuple(head.heatmap_size), head.loss.average) == (18, (64, 64, 64), 'all')
     assert (head.loss.loss_weight, head.get('logit_scale', 1.0), head.get('marginal_loss')) == (1.0, 1.0, None)
     assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
-    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3) and config.train_cfg.max_epochs == 25
+    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
+    assert config.train_cfg.max_epochs == 25
     assert list(config.param_scheduler[0].milestones) == [17, 21]
     assert load('configs/posenet_muco_r50.py').model.head.out_channels == 21
 

@@ -4,12 +4,22 @@
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ['README.md', 'docs/paper.md', 'docs/data.md', 'docs/mupots.md', 'docs/inference.md', 'docs/extend.md']
+PAGES = [
+    'README.md',
+    'docs/paper.md',
+    'docs/data.md',
+    'docs/mupots.md',
+    'docs/inference.md',
+    'docs/extend.md',
+    'docs/scale_out.md',
+    'docs/performance.md',
+]
 
 
 def commands(page):
@@ -29,7 +39,11 @@ CASES = [(page, command) for page in PAGES for command in commands(page)]
 def parser_of(tool):
     spec = importlib.util.spec_from_file_location(Path(tool).stem, ROOT / tool)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str((ROOT / tool).parent))  # as for a script that is run
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     return module.build_parser().parse_args if hasattr(module, 'build_parser') else module.parse_args
 
 

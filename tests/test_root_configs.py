@@ -32,7 +32,7 @@ def test_pipelines(name):
     assert train['PersonRandomBBoxTransform'].scale == 0  # a scaled crop would say another depth
     assert train['GenerateTarget'].encoder == config.model.head.decoder == config.codec
     assert set(config.codec) == {'type', 'joint_set', 'input_size', 'heatmap_size'}
-    assert tuple(train['TopdownAffine'].input_size) == tuple(config.codec.input_size)
+    assert tuple(train['PersonTopdownAffine'].input_size) == tuple(config.codec.input_size)
     assert tuple(config.model.head.heatmap_size) == tuple(config.codec.heatmap_size)
     assert {evaluator.type for evaluator in (config.val_evaluator, config.test_evaluator)} == {
         'RootDepthMetric'

@@ -61,6 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
     computing.add_argument(
         '--batch-size', type=int, default=16, help='persons at once, and most pictures in memory (default: 16)'
     )
+    computing.add_argument(
+        '--overlap', choices=['auto', 'on', 'off'], default='auto',
+        help='read, detect, ask the networks and draw at the same time, with equal answers (auto: on a GPU)',
+    )  # fmt: skip
     return parser
 
 
@@ -122,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
             batch_size=args.batch_size,
             trust_checkpoint=args.trust_checkpoint,
+            overlap=dict(auto=None, on=True, off=False)[args.overlap],
         )
     except (CheckpointError, OSError, ValueError) as error:
         return _wrong(error)

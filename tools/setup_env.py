@@ -251,7 +251,7 @@ def install() -> None:
     ):
         run('virtual environment', [sys.executable, '-m', 'venv', '--clear', str(VENV)])
     pip('torch and build tools', *requirement_args('build'))
-    pip('libraries', *requirement_args('runtime', 'synthetic', 'tests', 'dev'))
+    pip('libraries', *requirement_args('runtime', 'fast', 'synthetic', 'tests', 'dev'))
 
     jobs = os.environ.get('MAX_JOBS') or str(compiler_jobs())
     say(f'mmcv and xtcocotools are compiled now unless pip has them cached: about 20 core-minutes, {jobs} jobs')

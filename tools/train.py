@@ -11,6 +11,8 @@ from wsp_mm.utils.cli import (
     run_and_explain,
 )
 
+_AMP_REPLACES = ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper')
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Train a model from a configuration file.')
@@ -47,9 +49,10 @@ def merge_args(cfg, args: argparse.Namespace, parser: argparse.ArgumentParser) -
 
         if not torch.cuda.is_available():
             parser.error('--amp needs a GPU, and none is visible')
-        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in _AMP_REPLACES:
             parser.error(f'--amp does not go with the optimizer wrapper {cfg.optim_wrapper.type}')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.pop('enabled', None)  # of BFloat16OptimWrapper
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
     if args.resume == 'auto':

@@ -25,6 +25,7 @@ import wsp_mm.datasets.transforms.pack_pose3d
 import wsp_mm.datasets.transforms.pair_geometry
 import wsp_mm.datasets.transforms.person_crop
 import wsp_mm.datasets.transforms.random_occlusion
+import wsp_mm.datasets.transforms.read_picture
 import wsp_mm.datasets.transforms.remove_ankles
 import wsp_mm.datasets.transforms.root_depth_prior
 import wsp_mm.datasets.transforms.sample_person_pair

@@ -4,6 +4,8 @@ custom_imports = dict(imports=['wsp_mm.register'], allow_failed_imports=False)
 
 # hooks
 default_hooks = dict(
+    # losses reach the log, and the host, when a line of it is written, not in every iteration
+    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -12,6 +14,16 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),
+    # convolutions in the layout that 16-bit kernels want, where the step computes in 16 bit
+    channels_last=dict(type='ChannelsLastHook', enabled='auto'),
+    # torch.compile of the backbone: minutes at the start, so for long trainings on a GPU
+    compile=dict(type='CompileHook', enabled=False),
+)
+# `--cfg-options bfloat16=False`: float32, in the plain layout; `compile=True`.
+runtime_options = dict(
+    bfloat16=['optim_wrapper.enabled'],
+    channels_last=['default_hooks.channels_last.enabled'],
+    compile=['default_hooks.compile.enabled'],
 )
 custom_hooks = [
     # running means and variances of BatchNorm agree between ranks at the end of every epoch

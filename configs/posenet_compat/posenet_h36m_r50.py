@@ -13,7 +13,7 @@ model = dict(
 )
 
 # It ignores the orientation that a camera may note in a picture.
-_changes = dict(LoadImage=dict(color_type='color_ignore_orientation'))
+_changes = dict(ReadPicture=dict(color_type='color_ignore_orientation'))
 train_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.train_pipeline]
 val_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.val_pipeline]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

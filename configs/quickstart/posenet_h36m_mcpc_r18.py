@@ -9,7 +9,7 @@ train_dataloader = dict(
         type='SeededCombinedDataset',
         joint_set='h36m18',
         datasets=[
-            dict(**_base_.h36m_train, pipeline=[]),
+            dict(**_base_.h36m_train, pipeline=_base_.h36m_read),
             dict(
                 type='MCPCDataset',
                 item='person',

@@ -4,7 +4,7 @@ _base_ = '../posenet_h36m_r50.py'
 codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24, 24))
 # Nine thousand samples do not repay strong augmentation: flips and a little scaling alone.
 _changes = dict(
-    TopdownAffine=dict(input_size=codec['input_size']),
+    PersonTopdownAffine=dict(input_size=codec['input_size']),
     GenerateTarget=dict(encoder=codec),
     RandomOcclusion=dict(prob=0.0),
     PersonRandomBBoxTransform=dict(scale=0.1, rotate_prob=0.0),

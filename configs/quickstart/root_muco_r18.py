@@ -3,7 +3,7 @@ _base_ = '../root_muco_r50.py'
 
 codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24))
 _changes = dict(
-    TopdownAffine=dict(input_size=codec['input_size']),
+    PersonTopdownAffine=dict(input_size=codec['input_size']),
     GenerateTarget=dict(encoder=codec),
     PersonRandomBBoxTransform=dict(scale=0.0, rotate_prob=0.0),
 )

@@ -209,3 +209,45 @@ def test_bad_input_is_refused():
         PairHeatmapLabel(person_channels=True).decode(
             np.zeros((15, 64, 64), np.float32), np.array([LEFT, RIGHT])
         )
+
+
+@pytest.mark.parametrize('person_channels', [False, True])
+def test_maps_are_mmposes(person_channels):
+    """Also of joints beyond the map: within 3 sigma of it they leave a trace, farther out none."""
+    from mmpose.codecs.utils.gaussian_heatmap import generate_unbiased_gaussian_heatmaps
+
+    rng = np.random.default_rng(4)
+    codec = PairHeatmapLabel((128, 96), (32, 24), sigma=1.5, person_channels=person_channels)
+    cells = rng.uniform(-12, 40, (20, 2, 16, 2)).astype(np.float32)
+    cells[0, 0, :4] = [(-4.5, 3), (-5.6, 3), (36.4, 3), (3, 28.5)]  # at the ends of the reach
+    labelled = (rng.random((20, 2, 16)) < 0.8).astype(np.float32)
+    maps = codec.batch_heatmaps(torch.from_numpy(cells), torch.from_numpy(labelled)).numpy()
+    assert maps.shape == (20, 32 if person_channels else 16, 24, 32) and maps.dtype == np.float32
+    for ours, where, shown in zip(maps, cells, labelled, strict=True):
+        if person_channels:
+            where, shown = where.reshape(1, -1, 2), shown.reshape(1, -1)
+        stock, _ = generate_unbiased_gaussian_heatmaps((32, 24), where, shown, 1.5)
+        np.testing.assert_allclose(ours, stock, atol=1e-6)
+        # Gaussians reach everywhere: a map is empty exactly where MMPose draws nothing.
+        np.testing.assert_array_equal(ours.max((1, 2)) > 0, stock.max((1, 2)) > 1e-12)
+
+
+@pytest.mark.parametrize('person_channels', [False, True])
+def test_a_head_can_make_the_maps(person_channels):
+    keypoints = two_persons(np.random.default_rng(5))
+    visible = np.ones((2, 16), np.float32)
+    visible[0, 2] = visible[1, 5] = 0
+    keypoints[0, 2] = np.nan  # not labelled, so its place means nothing
+    host, device = (
+        encode(PairHeatmapLabel(person_channels=person_channels, on_device=on), keypoints, visible)
+        for on in (False, True)
+    )
+    assert 'heatmaps' not in device and set(device) - set(host) == {'heatmap_cells', 'heatmap_labelled'}
+    cells, labelled = device['heatmap_cells'], device['heatmap_labelled']
+    assert cells.shape == (1, 2, 16, 2) and labelled.shape == (1, 2, 16)
+    maps = PairHeatmapLabel(person_channels=person_channels).batch_heatmaps(
+        torch.from_numpy(cells), torch.from_numpy(labelled)
+    )
+    np.testing.assert_array_equal(maps[0].numpy(), host['heatmaps'])
+    for key in set(host) - {'heatmaps'}:
+        np.testing.assert_array_equal(device[key], host[key])

@@ -76,6 +76,22 @@ def test_exact_halves_on_every_rank(a, b, batch_size, world, round_up, epoch):
             assert min(counts) >= 1
 
 
+@settings(max_examples=25)
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([2, 4]), st.integers(2, 3), st.booleans())
+def test_ranks_together_take_the_batches_of_one_process(a, b, batch_size, world, round_up):
+    data = combined(a, b)
+    if not round_up and max(a, b) < batch_size // 2 * world:
+        return
+
+    def taken(size, rank, of):
+        sampler = HalfHalfSampler(data, size, seed=7, round_up=round_up, rank=rank, world_size=of)
+        return batches(sampler, size)
+
+    parts = [taken(batch_size, rank, world) for rank in range(world)]
+    for batch, *of_ranks in zip(taken(batch_size * world, 0, 1), *parts, strict=True):
+        assert sorted(batch) == sorted(index for part in of_ranks for index in part)
+
+
 def test_order_is_a_function_of_seed_and_epoch():
     data = combined(9, 5)
 

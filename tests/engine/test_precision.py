@@ -49,5 +49,5 @@ def test_a_word_that_means_nothing_is_refused():
 
 def test_channels_last():
     runner = type('Runner', (), {'model': Net()})
-    ChannelsLastHook().before_run(runner)
+    ChannelsLastHook().before_train(runner)
     assert runner.model.conv.weight.is_contiguous(memory_format=torch.channels_last)

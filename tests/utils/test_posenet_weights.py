@@ -216,6 +216,6 @@ def test_the_config_loads_a_converted_checkpoint_strictly(tmp_path):
         model = MODELS.build(cfg.model)
     model.load_state_dict(checkpoint['state_dict'], strict=True)
     assert model.test_cfg.flip_mode == 'posenet'
-    assert {step.color_type for step in cfg.val_dataloader.dataset.pipeline if step.type == 'LoadImage'} == {
+    assert {step.color_type for step in cfg.val_dataloader.dataset.pipeline if step.type == 'ReadPicture'} == {
         'color_ignore_orientation'
     }

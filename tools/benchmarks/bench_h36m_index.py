@@ -1,50 +1,48 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Time to load Human3.6M's training set at full size, and the memory that it takes, with and without the index.
+"""Time to write and to load Human3.6M's training set, and the memory that it takes, at 1x, 4x and 16x frames.
 
-Makes annotations in 3DMPPE's layout of as many frames as the real training set has every fifth of (no pictures,
-only their folders), writes the index, and measures in fresh processes. Memory is the kernel's count (Linux):
-RSS holds shared pages too, PSS shares them out, anonymous ones are the process's own. ``imports`` is the same
-process before the data set is built.
+Makes annotations in 3DMPPE's layout (no pictures, only their folders), writes the index, and loads the data set
+with and without it, each in a fresh process. As many frames as the real training set has of every fifth:
 
-Example:
-    python tools/benchmarks/bench_h36m_index.py --out /tmp/h36m_full
+    python tools/benchmarks/bench_h36m_index.py --frames 312188 --repeats 1
+
+A worker's memory over time is another subject: bench_loader_memory.py.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from growth import growth_table, sizes_up_to
+from harness import Table, finish, make_parser
+from processes import ask, memory
 
-TRAIN_FRAMES = 312_188  # Human3.6M's, S1 5 6 7 8, every fifth frame
-REPO = Path(__file__).resolve().parents[2]
+LAYOUTS = ('3dmppe', 'index')
+SUBJECTS = (1, 5, 6, 7, 8)
+SAMPLES = 1000
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument('--out', required=True, help='folder for the generated annotations (about 400 MB)')
-    parser.add_argument('--frames', type=int, default=TRAIN_FRAMES, help='training frames, all cameras')
-    parser.add_argument('--workers', type=int, default=4, help='data loader workers')
-    parser.add_argument('--items', type=int, default=4000, help='samples that the workers draw')
-    parser.add_argument('--json', help='write the figures to this file, too')
-    parser.add_argument('--measure', choices=['3dmppe', 'index'], help=argparse.SUPPRESS)
+    parser = make_parser(__doc__, repeats=3)
+    parser.add_argument('--frames', type=int, default=40_000, help='training frames of all cameras, at 16x')
+    parser.add_argument('--measure', nargs=2, metavar=('LAYOUT', 'DIR'), help=argparse.SUPPRESS)
     return parser
 
 
 def write_annotations(root: Path, frames: int) -> None:
     """Annotations of S1, 5, 6, 7 and 8: random people in a room with four cameras."""
-    from wsp_mm.datasets.h36m_sequences import PROTOCOLS, sequence_key
+    from wsp_mm.datasets.h36m_sequences import sequence_key
     from wsp_mm.structures.person_box import joints_boxes
 
     folder = root / 'human36m' / 'annotations'
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    subjects, videos = PROTOCOLS[1][0], 30
+    subjects, videos = SUBJECTS, 30
     total = len(subjects) * videos * 4  # videos of all cameras share the frames evenly
     poses = -(-frames // total)
     number = done = 0
@@ -99,82 +97,94 @@ def _camera(turn: float):
     return PinholeCamera(np.array([1145.0, 1143.0]), np.array([512.0, 515.0]), rotation, -rotation @ centre)
 
 
-def memory(pid: int | str = 'self') -> dict[str, float]:
-    """RSS, PSS and anonymous memory of a process, MB."""
-    found = {}
-    for line in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()[1:]:
-        key, value = line.split(':')
-        if key in ('Rss', 'Pss', 'Anonymous'):
-            found[key.lower()] = round(int(value.split()[0]) / 1024, 1)
-    return found
+def write(root: Path) -> dict:
+    """Write the index in this process, the reading of the json included."""
+    from wsp_mm.datasets.h36m_3dmppe import read_3dmppe
+    from wsp_mm.datasets.h36m_index import write_index
+    from wsp_mm.datasets.mcpc_builder.records import Findings
+
+    path = root / 'human36m' / 'h36m.index'
+    start = time.perf_counter()
+    write_index(path, read_3dmppe(root / 'human36m' / 'annotations', SUBJECTS, (5,), Findings()), root)
+    return dict(seconds=time.perf_counter() - start, bytes=path.stat().st_size)
 
 
-def _collate(items: list[dict]) -> tuple[int, dict]:
-    """What a worker answers: its memory."""
-    import os
-
-    return os.getpid(), memory()
-
-
-def measure(args: argparse.Namespace) -> dict:
-    """Load the training set in this process, then draw from it with workers."""
+def load(root: Path, layout: str) -> dict:
+    """Load the training set in this process and draw samples from it, without pictures."""
     from mmengine.registry import init_default_scope
-    from torch.utils.data import DataLoader
 
     from wsp_mm.datasets.h36m_image import H36MImageDataset
 
     init_default_scope('mmpose')
-    figures = dict(imports=memory())
+    before = memory()['anonymous']
     start = time.perf_counter()
-    dataset = H36MImageDataset(args.out, layout=args.measure)
-    figures |= dict(seconds=round(time.perf_counter() - start, 2), frames=len(dataset), loaded=memory())
+    dataset = H36MImageDataset(str(root), layout=layout)
+    seconds = time.perf_counter() - start
+    own = memory()['anonymous'] - before
     start = time.perf_counter()
-    for i in range(1000):
+    for i in range(SAMPLES):
         dataset.get_data_info(i * 997 % len(dataset))
-    figures['sample_ms'] = round(time.perf_counter() - start, 3)
-    if args.workers:
-        loader = DataLoader(dataset, batch_size=50, num_workers=args.workers, shuffle=True, collate_fn=_collate)
-        workers, drawn = {}, 0
-        for pid, used in loader:
-            workers[pid] = used
-            drawn += 50
-            if drawn >= args.items:
-                break
-        figures['workers'] = list(workers.values())
-    return figures
+    drawn = time.perf_counter() - start
+    return dict(seconds=seconds, own_bytes=own, frames=len(dataset), sample_ms=1000 * drawn / SAMPLES)
 
 
-def main() -> None:
-    args = build_parser().parse_args()
+def main(argv: list[str] | None = None) -> int:
+    parser = build_parser()
+    args = parser.parse_args(argv)
     if args.measure:
-        print(json.dumps(measure(args)))
-        return
-    root = Path(args.out)
-    start = time.perf_counter()
-    write_annotations(root, args.frames)
-    figures = dict(generate_seconds=round(time.perf_counter() - start, 1))
-    start = time.perf_counter()
-    tool = str(REPO / 'tools' / 'dataset_converters' / 'index_h36m.py')
-    subprocess.run(
-        [sys.executable, tool, '--data-root', args.out, '--subjects', '1', '5', '6', '7', '8'], check=True
-    )
-    figures['index_seconds'] = round(time.perf_counter() - start, 1)
-    figures['index_mb'] = round((root / 'human36m' / 'h36m.index').stat().st_size / 1e6, 1)
-    for layout in ('index', '3dmppe'):
-        done = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], '--measure', layout], check=True, stdout=subprocess.PIPE
-        )
-        figures[layout] = json.loads(done.stdout.splitlines()[-1])
-        one = figures[layout]
-        print(
-            f'{layout}: {one["frames"]:,} frames in {one["seconds"]} s, {one["sample_ms"]} ms a sample; '
-            f'MB: imports {one["imports"]}, loaded {one["loaded"]}'
-        )
-        for used in one.get('workers', []):
-            print(f'  worker: {used}')
-    if args.json:
-        Path(args.json).write_text(json.dumps(figures, indent=1))
+        what, root = args.measure[0], Path(args.measure[1])
+        print(json.dumps(write(root) if what == 'write' else load(root, what)))
+        return 0
+    try:
+        sizes = sizes_up_to(args.frames)
+    except ValueError as error:
+        parser.error(str(error))
+    runs: dict[str, dict[int, list[dict]]] = {'write': {}, **{layout: {} for layout in LAYOUTS}}
+    with tempfile.TemporaryDirectory(prefix='bench_h36m_') as folder:
+        for frames in sizes:
+            root = Path(folder, str(frames))
+            write_annotations(root, frames)
+            for _ in range(args.repeats):
+                for what, found in runs.items():
+                    found.setdefault(frames, []).append(ask(__file__, '--measure', what, root))
+            shown = ', '.join(f'{what} {found[frames][-1]["seconds"]:.2f} s' for what, found in runs.items())
+            print(f'{frames:,} frames: {shown}', flush=True)
+    finish(tables(runs), args)
+    return 0
+
+
+def tables(runs: dict[str, dict[int, list[dict]]]) -> list[Table]:
+    """From what the processes measured: what -> frames -> one dict a round."""
+
+    def seconds(what: str) -> dict[int, list[float]]:
+        return {frames: [run['seconds'] for run in found] for frames, found in runs[what].items()}
+
+    written = {frames: found[0]['bytes'] for frames, found in runs['write'].items()}
+    largest = max(written)
+    volume = f'The index has {written[largest] / largest:.0f} bytes a frame ({written[largest] / 1e6:.1f} MB).'
+    loading = Table(f'loading the training set, {largest:,} frames', 's', '3dmppe')
+    drawing = Table('one sample without its picture', 'ms', '3dmppe')
+    own = Table("the data set's own memory (anonymous, not shared by processes)", 'bytes of a frame', '3dmppe')
+    for layout in LAYOUTS:
+        found = runs[layout][largest]
+        loading.rows[layout] = [run['seconds'] for run in found]
+        drawing.rows[layout] = [run['sample_ms'] for run in found]
+        own.rows[layout] = [run['own_bytes'] / run['frames'] for run in found]
+    loading.notes = [
+        'The json is parsed by the interpreter; the index is mapped, and what is left are row numbers and the '
+        'look at the folders of the pictures and the dates of the sources.'
+    ]
+    return [
+        growth_table(
+            'writing the index', seconds('write'), 'frames', [volume, 'Most of it is reading the json.']
+        ),
+        growth_table('loading from the json', seconds('3dmppe'), 'frames'),
+        growth_table('loading from the index', seconds('index'), 'frames', ['Nearly all of it is constant.']),
+        loading,
+        own,
+        drawing,
+    ]
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())

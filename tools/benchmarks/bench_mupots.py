@@ -2,37 +2,34 @@
 """Time to score a full-size MuPoTS-3D, All and Matched, and the same by a plain loop over persons and joints.
 
 Both count the same generated frames in the same run, and their figures must agree; the exit status is 1 when
-they do not or when --limit is passed. The limit is on the time of the CPU, one thread: what else the machine
-does is not counted.
+they do not or when --limit is passed. Times are the CPU's, one thread: what else the machine does is not
+counted. Growth is measured over 1x, 4x and 16x frames.
 
 Example:
-    python tools/benchmarks/bench_mupots.py --json work_dirs/bench_mupots.json
+    python tools/benchmarks/bench_mupots.py --json work_dirs/bench/bench_mupots.json
 """
 
+from __future__ import annotations
+
 import argparse
-import json
 import math
-import sys
+import statistics
 import time
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from growth import FACTORS, growth_table
+from harness import Table, finish, make_parser, measure
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = make_parser(__doc__, repeats=3)
     parser.add_argument('--sequences', type=int, default=20)
-    parser.add_argument('--frames', type=int, default=400, help='of each sequence')
+    parser.add_argument('--frames', type=int, default=400, help='of each sequence, at 16x')
     parser.add_argument(
         '--persons', type=int, default=3, help='annotated in each frame; one more predicted at most'
     )
     parser.add_argument('--limit', type=float, default=3.0, help='CPU seconds that the vectorised way may take')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--json', help='write the figures to this file, too')
     return parser
 
 
@@ -114,30 +111,45 @@ def figures(sequences: dict[int, list[dict]]) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.frames < FACTORS[-1]:
+        parser.error(f'--frames must be at least {FACTORS[-1]}')
     rng = np.random.default_rng(args.seed)
     sequences = {s: make_sequence(rng, args.frames, args.persons) for s in range(1, args.sequences + 1)}
-    import wsp_mm.evaluation.functional  # noqa: F401  importing it is not what is measured
+    found: dict[str, dict[str, float]] = {}
 
-    result: dict = dict(sequences=args.sequences, frames=args.frames, persons=args.persons)
-    for name, way in (('vectorised', figures), ('plain', plain_figures)):
-        start, cpu = time.perf_counter(), time.process_time()
-        found = way(sequences)
-        seconds = dict(
-            seconds=round(time.perf_counter() - start, 3), cpu_seconds=round(time.process_time() - cpu, 3)
-        )
-        result[name] = seconds | found
-        shown = ', '.join(f'{key} {value:.3f}' for key, value in found.items())
-        print(f'{name}: {seconds["seconds"]} s, of the CPU {seconds["cpu_seconds"]} s; {shown}')
-    agree = all(math.isclose(result['vectorised'][key], result['plain'][key], rel_tol=1e-9) for key in found)
-    in_time = result['vectorised']['cpu_seconds'] < args.limit
-    result |= dict(agree=agree, limit=args.limit, in_time=in_time)
-    print(f'figures {"agree" if agree else "DIFFER"}; {"within" if in_time else "OVER"} {args.limit:g} s')
-    if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(json.dumps(result, indent=1))
+    def keep(name: str, way) -> None:
+        found[name] = way(sequences)
+
+    ways = {'plain': lambda: keep('plain', plain_figures), 'vectorised': lambda: keep('vectorised', figures)}
+    seconds = measure(ways, args.repeats, clock=time.process_time)
+    agree = all(
+        math.isclose(value, found['plain'][key], rel_tol=1e-9) for key, value in found['vectorised'].items()
+    )
+    in_time = statistics.median(seconds['vectorised']) < args.limit
+    shown = ', '.join(f'{key} {value:.3f}' for key, value in found['vectorised'].items())
+    frames, persons = args.sequences * args.frames, args.sequences * args.frames * args.persons
+    table = Table(f'scoring {frames:,} frames, {persons:,} persons, CPU', 's', 'plain', seconds)
+    table.notes = [
+        f'Figures {"agree" if agree else "DIFFER"} ({shown}); {"within" if in_time else "OVER"} '
+        f'{args.limit:g} s.',
+        f'Bytes: {_bytes(sequences) / 1e6:.1f} MB of joints, read once a mode. Bound by the number of calls '
+        'into NumPy, some a frame, not by bytes or arithmetic.',
+    ]
+    growing = {}
+    for factor in FACTORS:
+        part = {s: rows[: args.frames * factor // FACTORS[-1]] for s, rows in sequences.items()}
+        size = sum(map(len, part.values())) * args.persons
+        once = measure({'part': lambda part=part: figures(part)}, args.repeats, clock=time.process_time)
+        growing[size] = once['part']
+    finish([table, growth_table('scoring, vectorised, CPU', growing, 'persons')], args)
     return 0 if agree and in_time else 1
 
 
+def _bytes(sequences: dict[int, list[dict]]) -> int:
+    return sum(array.nbytes for frames in sequences.values() for frame in frames for array in frame.values())
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    raise SystemExit(main())

@@ -41,7 +41,11 @@ def build_dataset(cfg, split: str):
         raise SystemExit(
             f'{split}_dataloader: its pipeline does not end in PackPairInputs, so it makes no pairs'
         )
-    dataset['pipeline'] = steps[:-1]
+    # Heatmaps that training leaves to the head are made here, to be seen.
+    dataset['pipeline'] = [
+        dict(step, encoder=dict(step['encoder'], on_device=False)) if step['type'] == 'GenerateTarget' else step
+        for step in steps[:-1]
+    ]
     return DATASETS.build(dataset)
 
 

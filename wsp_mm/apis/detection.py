@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from wsp_mm.apis.inference.forward import stacked
 from wsp_mm.apis.inference.models import file_sha256, local_checkpoint
 from wsp_mm.structures.person_box import to_sides
 from wsp_mm.utils.checkpoint import CheckpointError, load_file
@@ -88,6 +89,7 @@ class PersonDetector:
         self.class_name = class_name
         self.label = _label(self.classes, class_name, name)
         self.model = model.to(self.device).eval()
+        _spend_warnings()
         self.identity = dict(
             config=Path(name).name, config_sha256=digest, checkpoint=path.name,
             checkpoint_sha256=file_sha256(path), class_name=self.classes[self.label], score_thr=self.score_thr,
@@ -113,19 +115,20 @@ class PersonDetector:
         for i, picture in enumerate(pictures):
             if getattr(picture, 'dtype', None) != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
                 raise ValueError(f'picture {i} is not (H, W, 3) uint8')
-        with DefaultScope.overwrite_default_scope(self.scope), warnings.catch_warnings():
-            warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet calls it as torch once did
-            prepared = [self.pipeline(dict(img=picture, img_id=i)) for i, picture in enumerate(pictures)]
-            out: list = [None] * len(prepared)
-            for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
-                samples = self.model.test_step(
-                    dict(
-                        inputs=[prepared[i]['inputs'] for i in batch],
-                        data_samples=[prepared[i]['data_samples'] for i in batch],
-                    )
+        # Neither scope nor filters of the process are touched here: another thread may be using them, and a
+        # model that is built needs no registry any more.
+        prepared = [self.pipeline(dict(img=picture, img_id=i)) for i, picture in enumerate(pictures)]
+        out: list = [None] * len(prepared)
+        for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
+            inputs = stacked([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
+            samples = self.model.test_step(
+                dict(
+                    inputs=[*inputs.to(self.device, non_blocking=True)],
+                    data_samples=[prepared[i]['data_samples'] for i in batch],
                 )
-                for i, sample in zip(batch, samples, strict=True):
-                    out[i] = self._persons(sample.pred_instances, pictures[i].shape[:2])
+            )
+            for i, sample in zip(batch, samples, strict=True):
+                out[i] = self._persons(sample.pred_instances, pictures[i].shape[:2])
         return out
 
     def _persons(self, found: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -139,6 +142,13 @@ class PersonDetector:
         boxes, scores = boxes[keep], scores[keep]
         order = np.argsort(-scores, kind='stable')
         return boxes[order], scores[order]
+
+
+def _spend_warnings() -> None:
+    """Torch warns, once a process, of calls of ``meshgrid`` as mmdet makes them: here, where nobody sees it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.meshgrid(torch.zeros(1), torch.zeros(1))
 
 
 def _device(device: str | torch.device) -> str | torch.device:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ class WSPInferencer:
         precision: 'fp32', 'bf16' or 'fp16' (the detector always computes in fp32).
         batch_size: persons a forward pass, and at most as many pictures in memory.
         trust_checkpoint: load checkpoints that may execute code.
+        overlap: read, detect, crop, and ask the networks at the same time, each in a thread of its own, while
+            the caller uses the records before; see :mod:`wsp_mm.apis.inference.stages`. Records and their order
+            are the same. None: on a GPU, and not on a processor, whose cores the networks fill anyhow.
 
     Raises:
         ValueError: no persons to be had (neither ``det`` nor ``boxes``), options or configurations that do not
@@ -91,6 +95,7 @@ class WSPInferencer:
         precision: str = 'fp32',
         batch_size: int = 16,
         trust_checkpoint: bool = False,
+        overlap: bool | None = None,
     ) -> None:
         import torch
 
@@ -107,6 +112,7 @@ class WSPInferencer:
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         if self.device.type == 'cuda' and not torch.cuda.is_available():
             raise ValueError(f'device {device} was asked for, but torch sees no GPU')
+        self.overlap = self.device.type == 'cuda' if overlap is None else bool(overlap)
         given_boxes = None if boxes is None else GivenBoxes(boxes, score_thr)
         with trusting(True if trust_checkpoint else None):
             config, weights = _pair('pose', pose, checkpoint)
@@ -148,7 +154,7 @@ class WSPInferencer:
     # ------------------------------------------------------------------ use
 
     def __call__(self, inputs: Any, start: int = 0) -> Iterator[dict]:
-        """Records of all frames, one after the other; reads no further ahead than a batch.
+        """Records of all frames, one after the other; reads a batch ahead, with ``overlap`` a few.
 
         Args:
             inputs: whatever :func:`open_source` takes: a path, a pattern, a camera's number, an array, a list.
@@ -157,8 +163,9 @@ class WSPInferencer:
         Raises:
             SourceError: there is no such input.
         """
-        for _, records in self.chunks(open_source(inputs), start):
-            yield from records
+        with closing(self.chunks(open_source(inputs), start)) as chunks:
+            for _, records in chunks:
+                yield from records
 
     def order(self, inputs: Any) -> Iterator[dict]:
         """As calling it, for pre-training networks alone: the records have ``order``.
@@ -178,10 +185,16 @@ class WSPInferencer:
         A chunk ends after ``batch_size`` frames or ``CHUNK_PIXELS``, whichever comes first. Where it begins and
         ends depends on the frames from ``start`` on alone: a run that goes on where a chunk ended computes what
         an uninterrupted one would.
+
+        Whoever does not go on to the end should close the iterator (``contextlib.closing``): with ``overlap``
+        its threads end then, and not only when it is collected.
         """
+        yield from self.pipeline.stream(self._read_all(source, start), self.overlap)
+
+    def _read_all(self, source: Source, start: int) -> Iterator[list[Frame]]:
         frames = source.frames(start)
         while chunk := self._read(frames):
-            yield chunk, self.pipeline(chunk)
+            yield chunk
 
     def _read(self, frames: Iterator[Frame]) -> list[Frame]:
         chunk, pixels = [], 0

@@ -80,7 +80,8 @@ class RootDepthNetwork:
             OSError: missing, or no picture.
         """
         try:
-            return self._load(dict(img_path=str(path)))['img']
+            loaded = self._load(dict(img_path=str(path)))
+            return loaded['picture'].whole() if 'picture' in loaded else loaded['img']
         except Exception as error:
             raise OSError(f'{path}: cannot be read as a picture ({str(error).splitlines()[-1]})') from error
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmpose.codecs.base import BaseKeypointCodec
-from mmpose.codecs.utils.gaussian_heatmap import generate_unbiased_gaussian_heatmaps
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
@@ -29,6 +28,8 @@ class PairHeatmapLabel(BaseKeypointCodec):
 
         - heatmaps (C, h, w): Gaussians of height 1, centred between cells where the joint is. On a map that
           both persons share, the larger of the two. With ``person_channels`` A's K maps, then B's K.
+          With ``on_device`` what they are made from instead: heatmap_cells (1, 2, K, 2) cells and
+          heatmap_labelled (1, 2, K), 1 where labelled.
         - heatmap_weights (1, C): 1 where the channel's joint is labelled and inside the input, on a shared map
           in either person.
         - depth_labels (1, K): 1 where A is nearer (the same for all joints, Eq. 4).
@@ -40,6 +41,8 @@ class PairHeatmapLabel(BaseKeypointCodec):
         heatmap_size: (w, h) cells.
         sigma: standard deviation of the Gaussians, cells.
         person_channels: a channel for each person's joint, instead of one for both.
+        on_device: leave the maps to the head, which makes a batch's on its device (:meth:`batch_heatmaps`): a
+            loader's worker then neither computes nor sends them, more bytes than the picture has.
 
     Raises:
         ValueError: sizes or sigma that make no map.
@@ -48,7 +51,11 @@ class PairHeatmapLabel(BaseKeypointCodec):
     auxiliary_encode_keys = {'depth_label', 'depth_weight'}
     field_mapping_table = dict(heatmaps='heatmaps')
     label_mapping_table = dict(
-        depth_labels='depth_labels', depth_weights='depth_weights', heatmap_weights='heatmap_weights'
+        depth_labels='depth_labels',
+        depth_weights='depth_weights',
+        heatmap_weights='heatmap_weights',
+        heatmap_cells='heatmap_cells',
+        heatmap_labelled='heatmap_labelled',
     )
 
     def __init__(
@@ -57,6 +64,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
         heatmap_size: tuple[int, int] = (64, 64),
         sigma: float = 2.0,
         person_channels: bool = False,
+        on_device: bool = False,
     ) -> None:
         super().__init__()
         if len(input_size) != 2 or len(heatmap_size) != 2 or min(input_size) < 1 or min(heatmap_size) < 3:
@@ -67,6 +75,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = float(sigma)
         self.person_channels = person_channels
+        self.on_device = on_device
         #: (x, y) input px a cell.
         self.stride = np.array(input_size, dtype=np.float32) / np.array(heatmap_size, dtype=np.float32)
 
@@ -95,24 +104,55 @@ class PairHeatmapLabel(BaseKeypointCodec):
         num_joints = keypoints.shape[1]
         labelled = np.ones((2, num_joints)) if keypoints_visible is None else np.asarray(keypoints_visible) > 0
         labelled = labelled.astype(np.float32)
-        cells = keypoints[..., :2] / self.stride
+        cells = (keypoints[..., :2] / self.stride).astype(np.float32)
         inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < self.input_size)).all(axis=-1)
         usable = labelled * inside
-        if self.person_channels:
-            cells, labelled = cells.reshape(1, -1, 2), labelled.reshape(1, -1)
-            heatmap_weights = usable.reshape(1, -1)
+        heatmap_weights = usable.reshape(1, -1) if self.person_channels else usable.max(axis=0, keepdims=True)
+        if self.on_device:
+            maps = dict(heatmap_cells=cells[None], heatmap_labelled=labelled[None])
         else:
-            heatmap_weights = usable.max(axis=0, keepdims=True)
-        heatmaps, _ = generate_unbiased_gaussian_heatmaps(self.heatmap_size, cells, labelled, self.sigma)
-        heatmaps[heatmaps < _TINY] = 0  # numbers too small for float32's usual form slow a CPU down
+            batch = self.batch_heatmaps(torch.from_numpy(cells)[None], torch.from_numpy(labelled)[None])
+            maps = dict(heatmaps=batch[0].numpy())
         weight = 1.0 if depth_weight is None else float(np.asarray(depth_weight).reshape(()))
         label = float(np.asarray(depth_label).reshape(()))
         return dict(
-            heatmaps=heatmaps,
+            **maps,
             heatmap_weights=heatmap_weights.astype(np.float32),
             depth_labels=np.full((1, num_joints), label, dtype=np.float32),
             depth_weights=(usable.min(axis=0, keepdims=True) * weight).astype(np.float32),
         )
+
+    def batch_heatmaps(self, cells: Tensor, labelled: Tensor) -> Tensor:
+        """The maps of a batch of pairs, on the tensors' device.
+
+        A Gaussian of x and y is the product of one of x and one of y: w + h exponentials a joint instead of w *
+        h. As in MMPose, a joint farther than 3 sigma outside of the map leaves no trace on it.
+
+        Args:
+            cells: (B, 2, K, 2) cells.
+            labelled: (B, 2, K), 0 or 1.
+
+        Returns:
+            (B, C, h, w) float32.
+        """
+        reach = 3 * self.sigma
+        drawn = labelled > 0
+        for axis, size in enumerate(self.heatmap_size):
+            drawn = drawn & (cells[..., axis] >= -reach - 1) & (cells[..., axis] < size + reach)
+        along_x, along_y = (
+            self._along(torch.where(drawn, cells[..., axis], 0.0), size)
+            for axis, size in enumerate(self.heatmap_size)
+        )
+        along_y = along_y * drawn[..., None]
+        maps = along_y[..., :, None] * along_x[..., None, :]
+        maps = maps.flatten(1, 2) if self.person_channels else maps.amax(dim=1)
+        # numbers too small for float32's usual form slow a CPU down
+        return maps.masked_fill_(maps < _TINY, 0.0)
+
+    def _along(self, positions: Tensor, size: int) -> Tensor:
+        """Gaussians of height 1 at positions (...) along an axis of ``size`` cells: (..., size)."""
+        index = torch.arange(size, device=positions.device, dtype=positions.dtype)
+        return torch.exp((index - positions[..., None]).square() / (-2 * self.sigma**2))
 
     def decode(self, heatmaps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both persons' joints: the peak in the person's box.

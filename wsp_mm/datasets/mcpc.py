@@ -16,10 +16,13 @@ import numpy as np
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
+from wsp_mm.datasets.mcpc_builder.files import pack_numbers
+from wsp_mm.datasets.meta_keys import SampleMeta
 from wsp_mm.datasets.seeding import SeededItemsMixin
 from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
 
 _BUILDER = 'build it with tools/dataset_converters/build_mcpc.py'
+_KEPT = ('id', 'image_id', 'bbox', 'keypoints', 'ground_y', 'scale', 'area')
 _SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 
 
@@ -71,11 +74,18 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         self.check_pictures = check_pictures
         prefix = {source: source for source in _SOURCES} | dict(data_prefix or {})
         super().__init__(ann_file=ann_file, data_prefix=prefix, **kwargs)
+        self._sample_meta = SampleMeta(self._metainfo)
+
+    def get_data_info(self, idx: int) -> dict:
+        """One item, see the class, with what transforms read of the metainfo."""
+        info = super(BaseCocoStyleDataset, self).get_data_info(idx)  # MMPose's own copies the metainfo slowly
+        info.update(self._sample_meta())
+        return info
 
     def load_data_list(self) -> list[dict]:
         """All items of the json, see the class."""
         content = _read(self.ann_file, ('images', 'annotations'))
-        persons = _Persons(content['annotations'], self.ann_file)
+        persons = _Persons(content.pop('annotations'), self.ann_file)
         images = {image['id']: image for image in content['images']}
         if not images:
             raise ValueError(f"{self.ann_file}: 'images' is empty")
@@ -221,6 +231,7 @@ class _Persons:
         self.scale = self._column('scale', (), np.float64)
         self._refuse(self.scale <= 0, 'scale', 'is not positive')
         self.area = self._column('area', (), np.float32)
+        del self._annotations  # needed to name a culprit, and there is none
 
     def _column(self, key: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """The values of one key, (P, *shape)."""
@@ -254,6 +265,16 @@ class _Persons:
             raise ValueError(f'{self._path}: annotation {self._annotations[row].get("id")}: {key!r} {what}')
 
 
+_pack = pack_numbers(('bbox', 'keypoints'))
+
+
+def _compact(record: dict) -> dict:
+    """An annotation with what is read of it alone, as arrays; anything else as it is."""
+    if 'keypoints' in record and 'image_id' in record:
+        record = {key: record[key] for key in _KEPT if key in record}
+    return _pack(record)
+
+
 def _read(path: str, keys: tuple[str, ...]) -> dict:
     """The json, which must have ``keys``."""
     if not osp.isfile(path):
@@ -263,7 +284,7 @@ def _read(path: str, keys: tuple[str, ...]) -> dict:
     gc.disable()
     try:
         with open(path, encoding='utf-8') as file:
-            content = json.load(file)
+            content = json.load(file, object_hook=_compact)
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is not valid json: {error}') from None
     finally:

@@ -15,7 +15,7 @@ import numpy as np
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.h36m_convention import TOLERANCE_PX, pixel_error
-from wsp_mm.datasets.mcpc_builder.files import load_json
+from wsp_mm.datasets.mcpc_builder.files import load_json, pack_numbers
 from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 from wsp_mm.datasets.pose3d import Pose3DDataset
 from wsp_mm.structures.person_box import crop_boxes, to_corners
@@ -26,6 +26,8 @@ _ROOT = get_joint_set(JOINT_SET).index('pelvis')
 _MEND = (
     'Download MuCo-3DHP.json of 3DMPPE again (docs/data.md), or set skip_bad=True to go on without the record'
 )
+
+_SHAPES = dict(keypoints_cam=(21, 3), keypoints_img=(21, 2), keypoints_vis=(21,), bbox=(4,))
 
 #: Persons nearer to another than this, in the picture's plane or in space, are not drawn from (mm).
 APART_MM = 500.0
@@ -104,14 +106,15 @@ class MuCoDataset(Pose3DDataset):
     def load_data_list(self) -> np.ndarray:
         """Numbers of the persons that the rule chooses, (N,)."""
         findings, skipped = Findings(skip_bad=self.skip_bad), Counter()
-        content = load_json(Path(self.ann_file), slim=False)
+        content = load_json(Path(self.ann_file), hook=pack_numbers(tuple(_SHAPES), np.float32))
         for key in ('images', 'annotations'):
             if not isinstance(content, dict) or not content.get(key):
                 raise BadDataError('wrong layout', self.ann_file, '', f'{key!r} is missing or empty', _MEND)
-        images = _Images(content['images'], self.ann_file)
+        # What is made of the records is arrays, which workers share and never copy; the records themselves go.
+        images = _Images(content.pop('images'), self.ann_file)
         self._images = images
-        self._persons = persons = _Persons(content['annotations'], images, self.ann_file, findings)
-        del content
+        self._persons = persons = _Persons(content.pop('annotations'), images, self.ann_file, findings)
+        images.row.clear()
         chosen = persons.choose()
         skipped['near to another person'] += len(persons.id) - len(chosen)
         boxed = np.isfinite(crop_boxes(persons.bbox[chosen], images.size[persons.image[chosen]])).all(axis=-1)
@@ -182,7 +185,7 @@ class _Images:
     """All pictures as arrays.
 
     Attributes:
-        id: (M,). size: (M, 2) px. f, c: (M, 2) px. file_name: (M,) bytes. row: id -> number.
+        id: (M,). size: (M, 2) px. f, c: (M, 2) px. file_name: (M,) bytes. row: id -> number (while loading).
     """
 
     def __init__(self, images: list[dict], path: str) -> None:
@@ -216,12 +219,11 @@ class _Persons:
 
     def __init__(self, annotations: list[dict], images: _Images, path: str, findings: Findings) -> None:
         kept = []
-        shapes = dict(keypoints_cam=(21, 3), keypoints_img=(21, 2), keypoints_vis=(21,), bbox=(4,))
         for i, annotation in enumerate(annotations):
             try:
                 values = [annotation['id'], images.row[annotation['image_id']]]
-                for key, shape in shapes.items():
-                    value = np.array(annotation[key], dtype=np.float32)
+                for key, shape in _SHAPES.items():
+                    value = np.asarray(annotation[key], dtype=np.float32)
                     if value.shape not in (shape, (*shape, 1)):
                         raise ValueError(f'{key} must be of shape {shape}, is {value.shape}')
                     if not np.isfinite(value).all():

@@ -17,14 +17,11 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
+from wsp_mm.datasets.crop_check import check_crop_caches
 from wsp_mm.datasets.mcpc_builder.records import Findings
+from wsp_mm.datasets.meta_keys import SampleMeta
 from wsp_mm.datasets.seeding import SeededItemsMixin
 from wsp_mm.structures.skeletons import convert_joints, get_joint_set, pose_metainfo
-
-_META_KEYS = (
-    'dataset_name', 'upper_body_ids', 'lower_body_ids', 'flip_pairs', 'dataset_keypoint_weights',
-    'flip_indices', 'skeleton_links',
-)  # fmt: skip
 
 
 class Pose3DDataset(SeededItemsMixin, BaseDataset):
@@ -54,6 +51,9 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
         self.root = get_joint_set(joint_set).index('pelvis')
         metainfo = dict(pose_metainfo(joint_set), dataset_name=dataset_name)
         super().__init__(serialize_data=False, metainfo=metainfo, **kwargs)
+        self._sample_meta = SampleMeta(self._metainfo)
+        if self._fully_initialized:
+            check_crop_caches(self)
 
     @classmethod
     def _load_metainfo(cls, metainfo: dict | None = None) -> dict:
@@ -85,8 +85,7 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
             self.full_init()
         info = self.sample(**self.load_row(int(self.data_list[idx])))
         info['sample_idx'] = idx if idx >= 0 else len(self) + idx
-        for key in _META_KEYS:
-            info[key] = deepcopy(self._metainfo[key])
+        info.update(self._sample_meta())
         return info
 
     def sample(

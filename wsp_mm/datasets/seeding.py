@@ -21,6 +21,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmpose.datasets import CombinedDataset
 from mmpose.registry import DATASETS, HOOKS
 
+from wsp_mm.datasets.crop_check import check_crop_caches
 from wsp_mm.datasets.nonempty import build_nonempty
 from wsp_mm.structures.skeletons import pose_metainfo
 
@@ -125,6 +126,7 @@ class SeededCombinedDataset(SeededItemsMixin, CombinedDataset):
             datasets=[dict(type=lambda dataset=dataset: dataset) for dataset in built],
             **kwargs,
         )
+        check_crop_caches(self)
 
     def __getitem__(self, idx: int) -> Any:
         again, first = divmod(int(idx), len(self))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -260,18 +260,26 @@ def convert_joints(
         )
     out = np.zeros((*keypoints.shape[:-2], len(dst), keypoints.shape[-1]), dtype=keypoints.dtype)
     out_visible = np.zeros(out.shape[:-1], dtype=visible.dtype)
+    made, first, second = _parents(source, target)
+    seen = np.minimum(visible[..., first], visible[..., second])
+    middle = (keypoints[..., first, :] + keypoints[..., second, :]) / 2
+    out_visible[..., made] = seen
+    out[..., made, :] = np.where((seen > 0)[..., None], middle, 0)
+    return out, out_visible
+
+
+@cache
+def _parents(source: str, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints of the target that can be made, and the two of the source (often one twice) each is between."""
+    src, dst = get_joint_set(source), get_joint_set(target)
+    rows = []
     for k, concept in enumerate(dst.concepts):
         if concept in src.concepts:
-            parents = [src.index(concept)]
+            rows.append((k, src.index(concept), src.index(concept)))
         elif concept in MIDPOINTS and all(parent in src.concepts for parent in MIDPOINTS[concept]):
-            parents = [src.index(parent) for parent in MIDPOINTS[concept]]
-        else:
-            continue
-        seen = visible[..., parents].min(axis=-1)
-        out_visible[..., k] = seen
-        point = keypoints[..., parents, :].mean(axis=-2)
-        out[..., k, :] = np.where((seen > 0)[..., None], point, 0)
-    return out, out_visible
+            rows.append((k, *(src.index(parent) for parent in MIDPOINTS[concept])))
+    made, first, second = np.array(rows, dtype=np.intp).reshape(-1, 3).T
+    return made, first, second
 
 
 def pose_metainfo(name: str) -> dict:

@@ -127,6 +127,9 @@ def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:
 def run_and_explain(action):
     """Call ``action``; a refused checkpoint ends the program with its message instead of a traceback.
 
+    As one of several processes, it leaves word of any failure for the launcher
+    (:mod:`wsp_mm.utils.rank_failure`).
+
     Args:
         action: A function without arguments.
 
@@ -135,9 +138,10 @@ def run_and_explain(action):
     """
     from wsp_mm.utils.checkpoint import CheckpointError
     from wsp_mm.utils.compat import finish_distributed
+    from wsp_mm.utils.rank_failure import run_rank
 
     try:
-        result = action()
+        result = run_rank(action)
     except CheckpointError as error:
         raise SystemExit(f'{type(error).__name__}: {error}') from None
     finish_distributed()

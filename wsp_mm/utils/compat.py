@@ -13,6 +13,7 @@
 """
 
 import os
+from datetime import timedelta
 
 
 def prepare_distributed(cfg, launcher: str) -> None:
@@ -21,7 +22,8 @@ def prepare_distributed(cfg, launcher: str) -> None:
     Call it after the configuration is final and before the Runner is built.
 
     Args:
-        cfg (mmengine.Config): Gets ``model_wrapper_cfg`` on CPU.
+        cfg (mmengine.Config): Gets ``model_wrapper_cfg`` on CPU. ``env_cfg.dist_cfg.timeout`` (seconds) limits
+            how long a collective waits, as with MMEngine's own start.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
@@ -49,7 +51,9 @@ def prepare_distributed(cfg, launcher: str) -> None:
             f'--launcher {launcher} needs GPUs; several CPU processes are started by tools/dist_train.sh'
         )
 
-    torch.distributed.init_process_group('gloo')
+    seconds = (cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout')
+    timeout = None if seconds is None else timedelta(seconds=seconds)
+    torch.distributed.init_process_group('gloo', timeout=timeout)
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     # The Runner's own defaults, which it drops as soon as a wrapper is named.

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Names that only configs which list them in ``plain_options`` understand.
-PLAIN_OPTIONS = ('action', 'bbox_root', 'boxes', 'pretrained')
+# Names that only configs which list them in ``plain_options`` understand. (``compile`` is not one: where a
+# config does not list it, it is MMEngine's.)
+PLAIN_OPTIONS = ('action', 'bbox_root', 'bfloat16', 'boxes', 'channels_last', 'crop_cache', 'pretrained')
 
 # CPython before 3.13 counts the depth of a syntax tree in one place for all threads: of two that parse at once
-# one may fail ("AST constructor recursion depth mismatch"). Steps that run side by side load configs in threads.
+# one may fail ("AST constructor recursion depth mismatch"). Steps that run side by side load configs in
+# threads.
 _parsing = threading.Lock()
 
 
@@ -40,14 +42,15 @@ def apply_options(config, cfg_options: Mapping[str, Any]) -> None:
     one option points any config at real or synthetic data.
 
     A config may name more such options in ``plain_options``: name -> the dotted places that it sets, as
-    ``plain_options = dict(action=['train_dataloader.dataset.actions'])`` does for ``action=Walking``.
+    ``plain_options = dict(action=['train_dataloader.dataset.actions'])`` does for ``action=Walking``. Those of
+    ``runtime_options`` come from the runtime's own base file, and go with every config that inherits it.
 
     Raises:
         ValueError: ``data_root`` or a plain option of other configs given for a config that has no such option.
         KeyError, IndexError, TypeError: MMEngine cannot merge an option.
     """
     options = dict(cfg_options)
-    plain = config.get('plain_options') or {}
+    plain = {**(config.get('runtime_options') or {}), **(config.get('plain_options') or {})}
     for name in [name for name in options if name in plain or name in PLAIN_OPTIONS]:
         if name not in plain:
             raise ValueError(f'{config.filename} has no option {name}: it would change nothing')

@@ -13,20 +13,20 @@ codec = dict(
 
 # PoseNet's augmentation (docs/paper.md).
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
     dict(type='RandomOcclusion', prob=0.5),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PersonRandomBBoxTransform'),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
     dict(type='ChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPose3DInputs'),
 ]
 val_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
     dict(type='PackPose3DInputs'),
 ]
 
@@ -38,6 +38,8 @@ h36m_train = dict(
     protocol=1,
     actions=None,
 )
+# In a mixture it reads its frames by itself, so that `crop_cache=DIR` is for them alone.
+h36m_read = [dict(type='ReadPicture')]
 train_dataloader = dict(
     batch_size=32,
     num_workers=4,
@@ -66,4 +68,8 @@ val_evaluator = dict(type='MPJPEMetric3D')
 test_evaluator = val_evaluator
 
 # `--cfg-options action=Walking`: train on one action, test on all (Cross Action Protocol, Table 8).
-plain_options = dict(action=['train_dataloader.dataset.actions'])
+# `crop_cache=DIR`: train on crops that tools/dataset_converters/cache_crops.py cut out of the frames.
+plain_options = dict(
+    action=['train_dataloader.dataset.actions'],
+    crop_cache=['train_dataloader.dataset.pipeline.0.crop_cache'],
+)

@@ -19,8 +19,12 @@ train_dataloader = dict(
         _delete_=True,
         type='SeededCombinedDataset',
         joint_set='h36m18',
-        datasets=[dict(**_base_.h36m_train, pipeline=[]), *datasets_2d],
+        datasets=[dict(**_base_.h36m_train, pipeline=_base_.h36m_read), *datasets_2d],
         pipeline=_base_.train_pipeline,
     ),
 )
-plain_options = dict(action=['train_dataloader.dataset.datasets.0.actions'], _delete_=True)
+plain_options = dict(
+    _delete_=True,
+    action=['train_dataloader.dataset.datasets.0.actions'],
+    crop_cache=['train_dataloader.dataset.datasets.0.pipeline.0.crop_cache'],
+)

@@ -17,10 +17,11 @@ codec = dict(
     heatmap_size=(64, 64),
     sigma=2.0,
     person_channels=False,
+    on_device=True,
 )
 
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadPicture'),
     dict(type='SamplePersonPair', padding=1.25, random_order=True, min_gap_px=0.0),
     dict(type='PairRandomFlip', prob=0.5),
     # The paper names no augmentation; without some jitter the boxes' places are learned by heart.
@@ -31,7 +32,7 @@ train_pipeline = [
     dict(type='PackPairInputs'),
 ]
 val_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadPicture'),
     dict(type='SamplePersonPair', padding=1.25, random_order=False, min_gap_px=0.0),
     dict(type='PairTopdownAffine', input_size=codec['input_size']),
     dict(type='PackPairInputs'),

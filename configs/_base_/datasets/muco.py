@@ -11,7 +11,7 @@ train_dataloader = dict(
         type='SeededCombinedDataset',
         joint_set='muco21',
         datasets=[
-            dict(type='MuCoDataset', data_root=data_root, pipeline=[]),
+            dict(type='MuCoDataset', data_root=data_root, pipeline=[dict(type='ReadPicture')]),
             dict(
                 type='CocoDataset',
                 data_root=data_root,
@@ -24,3 +24,5 @@ train_dataloader = dict(
         pipeline=_base_.train_pipeline,
     ),
 )
+# `--cfg-options crop_cache=DIR`: MuCo's half from tools/dataset_converters/cache_crops.py.
+plain_options = dict(crop_cache=['train_dataloader.dataset.datasets.0.pipeline.0.crop_cache'])

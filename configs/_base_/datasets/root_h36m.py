@@ -6,12 +6,12 @@ _prior = dict(type='RootDepthPrior')
 
 # RootNet's augmentation: no synthetic occlusion, and no scaling, which would change what a box says of depth.
 train_pipeline = [
-    dict(type='LoadImage'),
+    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
     _prior,
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PersonRandomBBoxTransform', scale=0.0),
-    dict(type='TopdownAffine', input_size=_codec['input_size']),
+    dict(type='PersonTopdownAffine', input_size=_codec['input_size']),
     dict(type='ChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=_codec),
     dict(type='PackPose3DInputs'),

@@ -3,7 +3,10 @@
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
+# bfloat16 where the device computes in it, else float32; the weights and their updates are float32 either way
+optim_wrapper = dict(
+    type='BFloat16OptimWrapper', enabled='auto', optimizer=dict(type='Adam', lr=1e-3, fused=True)
+)
 param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=25, milestones=[17, 21], gamma=0.1),
 ]

@@ -2,7 +2,10 @@
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=50, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
+# bfloat16 where the device computes in it, else float32; the weights and their updates are float32 either way
+optim_wrapper = dict(
+    type='BFloat16OptimWrapper', enabled='auto', optimizer=dict(type='Adam', lr=1e-3, fused=True)
+)
 param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=50, milestones=[30, 40], gamma=0.1),
 ]

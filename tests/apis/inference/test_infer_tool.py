@@ -110,17 +110,17 @@ def test_video_stopped_and_resumed_equals_a_whole_run(run, fixture, pose, tmp_pa
     arguments = video_options(fixture, pose, tmp_path, 7)
     assert run(*arguments, '--out', tmp_path / 'whole')[0] == 0
 
-    from wsp_mm.apis.inference.pipeline import FramePipeline
+    from wsp_mm.apis.inference import pipeline
 
-    plain, calls = FramePipeline.__call__, []
+    plain, calls = pipeline.find_persons, []
 
-    def interrupting(self, frames):
+    def interrupting(frames, *where):
         calls.append(len(frames))
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C while frames 2 and 3 are being worked on
-        return plain(self, frames)
+        return plain(frames, *where)
 
-    monkeypatch.setattr(FramePipeline, '__call__', interrupting)
+    monkeypatch.setattr(pipeline, 'find_persons', interrupting)
     status, text = run(*arguments, '--out', tmp_path / 'parts')
     assert (status, calls) == (130, [2, 2])
     assert 'with --resume goes on' in text

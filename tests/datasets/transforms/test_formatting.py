@@ -65,3 +65,14 @@ def test_wrong_lengths_are_named():
         PackPairInputs().transform(sample(depth_label=np.ones(2)))
     with pytest.raises(ValueError, match='pair_bboxes_input is 2 long'):
         PackPairInputs().transform(sample(pair_bboxes_input=np.ones((2, 4))))
+
+
+def test_samples_with_targets_bring_the_order_in_which_their_joints_are_drawn():
+    def order(seed, **changes):
+        np.random.seed(seed)
+        return PackPairInputs().transform(sample(**changes))['data_samples'].metainfo.get('joint_order')
+
+    labels = dict(depth_labels=np.ones((1, 16), np.float32))
+    assert order(0, **labels).shape == (16,)
+    assert (order(0, **labels) == order(0, **labels)).all() and (order(0, **labels) != order(1, **labels)).all()
+    assert order(0) is None  # a test sample, which draws nothing, takes no random number either

@@ -2,6 +2,7 @@
 """The draw of N joints a pair and iteration."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,24 @@ def test_draw_is_a_function_of_seed_iteration_and_rank(hub, monkeypatch):
         assert torch.equal(first, head._draw_joints(valid))
         assert not torch.equal(first[0], first[1])  # samples draw on their own
     assert len({tuple(mask.flatten().tolist()) for mask in drawn.values()}) == 4
+
+
+def test_samples_that_bring_their_order_draw_by_it_alone(hub, monkeypatch):
+    """Whichever the iteration, the rank and the place in the batch."""
+    head = build(out_channels=16, num_sampled_joints=8, decoder=None)
+    samples = [
+        SimpleNamespace(metainfo=dict(joint_order=np.random.default_rng(i).random(16))) for i in range(4)
+    ]
+    valid = torch.ones(4, 16, dtype=torch.bool)
+    hub.update_info('iter', 0)
+    drawn = head._draw_joints(valid, samples)
+    for sample, mask in zip(samples, drawn, strict=True):
+        highest = np.argsort(sample.metainfo['joint_order'])[8:]
+        assert set(mask.nonzero().flatten().tolist()) == set(highest.tolist())
+    hub.update_info('iter', 1)
+    monkeypatch.setattr('wsp_mm.models.heads.relative_depth_head.get_rank', lambda: 1)
+    parts = [head._draw_joints(valid[:2], samples[start::2]) for start in (0, 1)]
+    assert torch.equal(drawn[[0, 2, 1, 3]], torch.cat(parts))
 
 
 def test_draw_outside_a_runner_differs_from_call_to_call(hub):

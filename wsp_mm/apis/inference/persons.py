@@ -42,6 +42,7 @@ class GivenBoxes:
         self.path, self.score_thr = Path(path), score_thr
         self.file = read_boxes(path)
         self.extended = self.file.extended
+        self._known = self.file.images.keys() | self.file.boxes.keys()
         self._ids: dict[str, int | None] = {}
         for image_id, name in self.file.images.items():
             name = Path(str(name)).as_posix()
@@ -69,11 +70,10 @@ class GivenBoxes:
         for name in (frame.file_name, Path(frame.file_name).name):
             if self._ids.get(name) is not None:
                 return self._ids[name]
-        known = set(self.file.images) | set(self.file.boxes)
         if '#' in frame.file_name:
-            return frame.index if frame.index in known else None
+            return frame.index if frame.index in self._known else None
         stem = Path(frame.file_name).stem
-        return int(stem) if stem.isdecimal() and int(stem) in known else None
+        return int(stem) if stem.isdecimal() and int(stem) in self._known else None
 
 
 def raw_box(box: np.ndarray, extended: bool) -> np.ndarray:

@@ -1,8 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Some frames to their records: find persons, estimate root depths and poses, or the order in depth.
 
-Persons of all frames are put through the networks together, ``batch_size`` at a time; crops are made when their
-batch is due, so that memory grows neither with the persons of a picture nor with the length of a video.
+Persons of a chunk of frames are put through the networks together, ``batch_size`` at a time. It is a stream of
+stages: find the persons, crop a batch of them, ask the networks. They run one after the other, or each in a
+thread (:mod:`wsp_mm.apis.inference.stages`); what they compute is the same. A crop is made when its batch is
+due or the one before is being answered, so that memory grows neither with the persons of a picture nor with
+the length of a video.
 
 P persons of a frame, K joints.
 """
@@ -10,44 +13,32 @@ P persons of a frame, K joints.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
-from wsp_mm.apis.inference.camera import CameraChoice, CameraError, FrameCamera
+from wsp_mm.apis.inference.camera import CameraChoice, CameraError
+from wsp_mm.apis.inference.forward import Crops, pack, predict, thread_context
 from wsp_mm.apis.inference.models import Network
+from wsp_mm.apis.inference.order import fill_order, keep_better
 from wsp_mm.apis.inference.persons import Detector, GivenBoxes, find_persons, raw_box
 from wsp_mm.apis.inference.sources import Frame
+from wsp_mm.apis.inference.stages import Stages
+from wsp_mm.apis.inference.work import MM, PX, SHARE, Batch, Person, Work, empty_record, numbers
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.person_box import crop_box, to_corners
 from wsp_mm.structures.root_depth import k_value
 
+#: Stages of a stream, and so the most chunks that are under way when they overlap.
+STAGES = 4
+
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
-
-_PX, _MM, _SHARE = 2, 2, 4  # decimals that are kept: finer than any network is right
-
-
-@dataclass
-class Person:
-    """A person on its way through the networks.
-
-    Attributes:
-        box: (4,) x, y, w, h px as found. extended: whether it is square and padded already.
-        record, frame_record: what is filled in.
-    """
-
-    frame: Frame
-    box: np.ndarray
-    extended: bool
-    camera: FrameCamera | None
-    record: dict
-    frame_record: dict
 
 
 class FramePipeline:
@@ -62,7 +53,8 @@ class FramePipeline:
         batch_size: persons (or pairs) a forward pass.
 
     Attributes:
-        seconds: time spent by kind of work. counts: 'frames', 'persons', 'pairs' so far.
+        seconds: s spent by kind of work, which may be at the same time. waiting: s that each stage waited,
+            where they overlap. counts: 'frames', 'persons', 'pairs' so far.
     """
 
     def __init__(
@@ -80,27 +72,88 @@ class FramePipeline:
         self.camera, self.device, self.batch_size = camera, device, batch_size
         self.dtype = PRECISIONS[precision]
         self.seconds: Counter[str] = Counter()
+        self.waiting: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        # Streams may run beside each other; a network answers one at a time.
+        self._clock, self._detecting, self._answering = (threading.Lock() for _ in range(3))
 
     def __call__(self, frames: Sequence[Frame]) -> list[dict]:
         """One record a frame, in order; frames without an answer have 'skipped', a sentence, and no persons."""
-        records = [_empty_record(frame) for frame in frames]
-        usable = [(frame, record) for frame, record in zip(frames, records, strict=True) if not frame.error]
-        with self.timed('detector'):
-            found = find_persons([frame for frame, _ in usable], self.detector, self.boxes)
-        persons: list[Person] = []
-        for (frame, record), answer in zip(usable, found, strict=True):
-            if isinstance(answer, str):
-                record['skipped'] = answer
-            else:
-                persons += self._persons(frame, record, *answer)
-        if self.pose.kind == 'order':
-            self._order(persons)
-        else:
-            self._poses(persons)
-        self.counts['frames'] += len(usable)
-        self.counts['persons'] += len(persons)
+        (_, records), *_ = self.stream(iter([frames]))
         return records
+
+    def stream(
+        self, chunks: Iterator[Sequence[Frame]], overlap: bool = False
+    ) -> Iterator[tuple[Sequence[Frame], list[dict]]]:
+        """Chunks with their records, in order.
+
+        Args:
+            chunks: read one chunk at a time.
+            overlap: every stage in a thread of its own, reading included: up to :data:`STAGES` chunks are in
+                memory beside the one that was handed out. Closing the iterator ends the threads.
+        """
+
+        def context() -> Any:
+            return thread_context(self.device) if overlap else nullcontext
+
+        with Stages(overlap, self.waiting, taker='drawing') as stages:
+            read = stages.add('reading', chunks)
+            found = stages.add('detector', self._find_all(read), context())
+            cropped = stages.add('crops', self._crop_all(found))
+            for work in stages.add('networks', self._answer_all(cropped), context()):
+                self._count(work)
+                yield work.frames, work.records
+
+    def _count(self, work: Work) -> None:
+        self.counts['frames'] += sum(not frame.error for frame in work.frames)
+        self.counts['persons'] += len(work.persons)
+        self.counts['pairs'] += len(work.pairs)
+
+    # ------------------------------------------------------------------ stages
+
+    def _find_all(self, chunks: Iterator[Sequence[Frame]]) -> Iterator[Work]:
+        """Find the persons of every chunk, and begin its records."""
+        for frames in chunks:
+            records = [empty_record(frame) for frame in frames]
+            usable = [(frame, record) for frame, record in zip(frames, records, strict=True) if not frame.error]
+            with self._detecting, self.timed('detector'):
+                found = find_persons([frame for frame, _ in usable], self.detector, self.boxes)
+            persons: list[Person] = []
+            for (frame, record), answer in zip(usable, found, strict=True):
+                if isinstance(answer, str):
+                    record['skipped'] = answer
+                else:
+                    persons += self._persons(frame, record, *answer)
+            work = Work(frames, records, persons)
+            if self.pose.kind == 'order':
+                for _, group in itertools.groupby(persons, key=lambda person: person.frame.index):
+                    group = list(group)
+                    work.pairs += [(group, a, b) for a, b in itertools.combinations(range(len(group)), 2)]
+            yield work
+
+    def _crop_all(self, found: Iterator[Work]) -> Iterator[Batch]:
+        """Crop the persons or pairs of every chunk, a batch at a time; one without any is one empty batch."""
+        for work in found:
+            items = work.pairs if self.pose.kind == 'order' else work.persons
+            for start in range(0, max(len(items), 1), self.batch_size):
+                batch = Batch(work, list(items[start : start + self.batch_size]))
+                batch.last = start + self.batch_size >= len(items)
+                if batch.items:
+                    with self.timed('crops'):
+                        self._crop_batch(batch)
+                yield batch
+
+    def _answer_all(self, cropped: Iterator[Batch]) -> Iterator[Work]:
+        """Ask the networks about every batch; a chunk comes out with its last one."""
+        is_order = self.pose.kind == 'order'
+        for batch in cropped:
+            if batch.items:
+                with self._answering:
+                    self._answer_pairs(batch) if is_order else self._answer_persons(batch)
+            if batch.last:
+                if is_order:
+                    fill_order(batch.work)
+                yield batch.work
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -108,7 +161,8 @@ class FramePipeline:
         try:
             yield
         finally:
-            self.seconds[what] += time.perf_counter() - began
+            with self._clock:
+                self.seconds[what] += time.perf_counter() - began
 
     def _persons(self, frame: Frame, record: dict, boxes: np.ndarray, scores: np.ndarray) -> list[Person]:
         """Begin the records of a frame's persons; its camera is decided here."""
@@ -125,13 +179,13 @@ class FramePipeline:
         for box, score in zip(boxes, scores, strict=True):
             fits = np.isfinite(box).all() and (extended or crop_box(box, (width, height)) is not None)
             if not fits or not (box[2:] > 0).all():
-                problem = f'left out the box {np.round(box, _PX).tolist()}: no area within the picture'
+                problem = f'left out the box {np.round(box, PX).tolist()}: no area within the picture'
                 record.setdefault('problems', []).append(problem)
                 continue
             entry = dict(
                 id=len(persons),
-                bbox=_numbers(raw_box(box, extended), _PX),
-                bbox_score=round(float(score), _SHARE),
+                bbox=numbers(raw_box(box, extended), PX),
+                bbox_score=round(float(score), SHARE),
                 keypoints_img=None,
                 keypoint_scores=None,
                 keypoints_rel=None,
@@ -142,22 +196,19 @@ class FramePipeline:
             persons.append(Person(frame, box, extended, camera, entry, record))
         return persons
 
-    # ------------------------------------------------------------------ networks
+    # ------------------------------------------------------------------ crops
 
-    def _forward(self, network: Network, crops: list[dict], what: str) -> list:
-        """A batch of packed crops through a network: its data samples with predictions."""
-        data = dict(
-            inputs=[crop['inputs'] for crop in crops], data_samples=[crop['data_samples'] for crop in crops]
-        )
-        enabled = self.dtype is not None
-        with (
-            self.timed(what),
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self.dtype or torch.bfloat16, enabled=enabled),
-        ):
-            return network.model.test_step(data)
+    def _crop_batch(self, batch: Batch) -> None:
+        if self.pose.kind == 'order':
+            batch.crops = pack([self._pair_crop(*pair) for pair in batch.items], self.device)
+            return
+        batch.crops = pack([self._crop(self.pose, person) for person in batch.items], self.device)
+        batch.with_camera = [i for i, person in enumerate(batch.items) if person.camera is not None]
+        if self.root is not None and batch.with_camera:
+            crops = [self._crop(self.root, batch.items[i]) for i in batch.with_camera]
+            batch.root_crops = pack(crops, self.device)
 
-    def _crop(self, network: Network, person: Person, **more: Any) -> dict:
+    def _crop(self, network: Network, person: Person) -> dict:
         box = to_corners(person.box)[None].astype(np.float32)
         sample = dict(
             network.crop_meta,
@@ -166,84 +217,11 @@ class FramePipeline:
             bbox=box,
             bbox_score=np.array([person.record['bbox_score']], np.float32),
             bbox_extended=person.extended,
-            **more,
         )
         if person.camera is not None:
             sample['camera_f'] = np.array(person.camera.f, np.float32)
             sample['camera_c'] = np.array(person.camera.c, np.float32)
         return network.pipeline(sample)
-
-    def _poses(self, persons: list[Person]) -> None:
-        """Fill the persons' records with poses, and where there is a camera with root depths."""
-        for batch in _batches(persons, self.batch_size):
-            depths = self._root_depths(batch)
-            with self.timed('crops'):
-                crops = [self._crop(self.pose, person) for person in batch]
-            for person, depth, sample in zip(
-                batch, depths, self._forward(self.pose, crops, 'pose'), strict=True
-            ):
-                pred = sample.pred_instances
-                pixels = np.asarray(pred.keypoints[0, :, :2], np.float64)
-                relative = np.asarray(pred.keypoints_depth[0], np.float64)
-                record = person.record
-                record['keypoints_img'] = _numbers(pixels, _PX)
-                record['keypoint_scores'] = _numbers(pred.keypoint_scores[0], _SHARE)
-                record['keypoints_rel'] = _numbers(relative, _MM)
-                if depth is not None:
-                    camera = PinholeCamera(f=np.array(person.camera.f), c=np.array(person.camera.c))
-                    cam = camera.unproject(np.concatenate([pixels, (relative + depth)[:, None]], axis=-1))
-                    record['root_depth'] = round(float(depth), _MM)
-                    record['keypoints_cam'] = _numbers(cam, _MM)
-
-    def _root_depths(self, batch: list[Person]) -> list[float | None]:
-        """Depth of every person's root, mm; None where its picture has no camera."""
-        depths: list[float | None] = [None] * len(batch)
-        known = [i for i, person in enumerate(batch) if person.camera is not None]
-        if not known:
-            return depths
-        if self.root is None:
-            for i in known:
-                box = batch[i].box if batch[i].extended else self._crop_box(batch[i])
-                depths[i] = float(k_value(box[None], np.array(batch[i].camera.f))[0])
-        else:
-            with self.timed('crops'):
-                crops = [self._crop(self.root, batch[i]) for i in known]
-            for i, sample in zip(known, self._forward(self.root, crops, 'root'), strict=True):
-                depths[i] = float(np.asarray(sample.pred_instances.root_depth).reshape(-1)[0])
-        for i in known:  # a depth behind the camera is no depth
-            if not (np.isfinite(depths[i]) and depths[i] > 0):
-                depths[i] = None
-        return depths
-
-    @staticmethod
-    def _crop_box(person: Person) -> np.ndarray:
-        height, width = person.frame.image.shape[:2]
-        return crop_box(person.box, (width, height))
-
-    # ------------------------------------------------------------------ order in depth
-
-    def _order(self, persons: list[Person]) -> None:
-        """Who stands before whom, from all pairs of each picture's persons."""
-        groups = [list(group) for _, group in itertools.groupby(persons, key=lambda p: p.frame.index)]
-        answers = {}
-        pairs = [(group, a, b) for group in groups for a, b in itertools.combinations(range(len(group)), 2)]
-        for batch in _batches(pairs, self.batch_size):
-            with self.timed('crops'):
-                crops = [self._pair_crop(*pair) for pair in batch]
-            for (group, a, b), sample in zip(batch, self._forward(self.pose, crops, 'order'), strict=True):
-                pred = sample.pred_instances
-                answers[id(group), a, b] = float(pred.pair_probs[0])
-                for k, person in enumerate((group[a], group[b])):
-                    _keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])
-        self.counts['pairs'] += len(pairs)
-        for group in groups:
-            probability = np.full((len(group), len(group)), 0.5)
-            for a, b in itertools.combinations(range(len(group)), 2):
-                probability[a, b] = answers[id(group), a, b]
-                probability[b, a] = 1 - probability[a, b]
-            ids = [person.record['id'] for person in group]
-            order = dict(ids=[ids[i] for i in front_to_back(probability)], probability=_numbers(probability, 4))
-            group[0].frame_record['order'] = order
 
     def _pair_crop(self, group: list[Person], a: int, b: int) -> dict:
         boxes = np.stack([to_corners(raw_box(group[i].box, group[i].extended)) for i in (a, b)])
@@ -257,50 +235,56 @@ class FramePipeline:
             )
         )
 
+    # ------------------------------------------------------------------ networks
 
-def front_to_back(probability: np.ndarray) -> list[int]:
-    """Order persons by how probably they stand before the others, on the average.
+    def _ask(self, network: Network, crops: Crops, what: str) -> list:
+        with self.timed(what):
+            return predict(network, crops, self.device, self.dtype)
 
-    Pairwise answers may contradict each other (A before B before C before A); the mean over the others, as in a
-    tournament, always gives an order, and the one that the answers agree on where they do agree.
+    def _answer_persons(self, batch: Batch) -> None:
+        """Fill the persons' records with poses, and where there is a camera with root depths."""
+        depths = self._root_depths(batch)
+        samples = self._ask(self.pose, batch.crops, 'pose')
+        for person, depth, sample in zip(batch.items, depths, samples, strict=True):
+            pred = sample.pred_instances
+            pixels = np.asarray(pred.keypoints[0, :, :2], np.float64)
+            relative = np.asarray(pred.keypoints_depth[0], np.float64)
+            record = person.record
+            record['keypoints_img'] = numbers(pixels, PX)
+            record['keypoint_scores'] = numbers(pred.keypoint_scores[0], SHARE)
+            record['keypoints_rel'] = numbers(relative, MM)
+            if depth is not None:
+                camera = PinholeCamera(f=np.array(person.camera.f), c=np.array(person.camera.c))
+                cam = camera.unproject(np.concatenate([pixels, (relative + depth)[:, None]], axis=-1))
+                record['root_depth'] = round(float(depth), MM)
+                record['keypoints_cam'] = numbers(cam, MM)
 
-    Args:
-        probability: (P, P), that the row's person stands before the column's.
+    def _root_depths(self, batch: Batch) -> list[float | None]:
+        """Depth of every person's root, mm; None where its picture has no camera."""
+        persons, known = batch.items, batch.with_camera
+        depths: list[float | None] = [None] * len(persons)
+        if batch.root_crops is not None:
+            for i, sample in zip(known, self._ask(self.root, batch.root_crops, 'root'), strict=True):
+                depths[i] = float(np.asarray(sample.pred_instances.root_depth).reshape(-1)[0])
+        else:
+            for i in known:
+                box = persons[i].box if persons[i].extended else self._crop_box(persons[i])
+                depths[i] = float(k_value(box[None], np.array(persons[i].camera.f))[0])
+        for i in known:  # a depth behind the camera is no depth
+            if not (np.isfinite(depths[i]) and depths[i] > 0):
+                depths[i] = None
+        return depths
 
-    Returns:
-        Indices from the nearest to the farthest; equals keep their order.
-    """
-    others = ~np.eye(len(probability), dtype=bool)
-    mean = np.where(others, probability, 0).sum(axis=1)
-    return np.argsort(-mean, kind='stable').tolist()
+    @staticmethod
+    def _crop_box(person: Person) -> np.ndarray:
+        height, width = person.frame.image.shape[:2]
+        return crop_box(person.box, (width, height))
 
-
-def _keep_better(record: dict, keypoints: np.ndarray, scores: np.ndarray) -> None:
-    """A person is in several pairs; the pair whose crop shows it best gives its joints."""
-    if record['keypoint_scores'] is None or np.mean(scores) > np.mean(record['keypoint_scores']):
-        record['keypoints_img'] = _numbers(keypoints, _PX)
-        record['keypoint_scores'] = _numbers(scores, _SHARE)
-
-
-def _empty_record(frame: Frame) -> dict:
-    height, width = frame.image.shape[:2] if frame.image is not None else (None, None)
-    record = dict(
-        frame=frame.index,
-        time=frame.time,
-        file_name=frame.file_name,
-        width=width,
-        height=height,
-        camera=None,
-        persons=[],
-    )
-    return dict(record, skipped=frame.error) if frame.error else record
-
-
-def _numbers(values: Any, decimals: int) -> list:
-    """An array as nested lists of rounded Python floats; -0.0 becomes 0.0."""
-    return (np.round(np.asarray(values, dtype=np.float64), decimals) + 0.0).tolist()
-
-
-def _batches(items: Sequence, size: int) -> Iterable[list]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
+    def _answer_pairs(self, batch: Batch) -> None:
+        """Keep what the network says of every pair, and the better ones of its joints."""
+        samples = self._ask(self.pose, batch.crops, 'order')
+        for (group, a, b), sample in zip(batch.items, samples, strict=True):
+            pred = sample.pred_instances
+            batch.work.answers[group[0].frame.index, a, b] = float(pred.pair_probs[0])
+            for k, person in enumerate((group[a], group[b])):
+                keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,8 +142,8 @@ def infer(
         remove_drawings(out)
     artist = Artist(out, writer.info, source, pictures, scene, viewer)
     pipeline = inferencer.pipeline
-    pipeline.seconds.clear()
-    pipeline.counts.clear()
+    for kept in (pipeline.seconds, pipeline.waiting, pipeline.counts):
+        kept.clear()
     complete = writer.complete
     try:
         with stop_on_interrupt() as stop:
@@ -193,15 +193,18 @@ def _go_on(inferencer, source: Source, writer: DocumentWriter, artist: Artist, s
     """Whether the source came to its end."""
     if stop.requested:
         return False
-    for frames, records in inferencer.chunks(source, writer.next_frame):
-        # drawn first: whatever is in the partial file has its pictures
-        with inferencer.pipeline.timed('drawing'):
-            for frame, record in zip(frames, records, strict=True):
-                artist.draw(frame, record)
-        writer.add(records, frames[-1].index + 1)
-        bar.update(len(frames))
-        if stop.requested:
-            return False
+    timed = inferencer.pipeline.timed
+    with closing(inferencer.chunks(source, writer.next_frame)) as chunks:
+        for frames, records in chunks:
+            # drawn first: whatever is in the partial file has its pictures
+            with timed('drawing'):
+                for frame, record in zip(frames, records, strict=True):
+                    artist.draw(frame, record)
+            with timed('writing'):
+                writer.add(records, frames[-1].index + 1)
+            bar.update(len(frames))
+            if stop.requested:
+                return False
     return True
 
 

@@ -8,7 +8,7 @@ import gc
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,24 @@ def _slim(record: dict) -> dict:
     return record
 
 
+def pack_numbers(keys: tuple[str, ...], dtype: type = np.float64) -> Callable[[dict], dict]:
+    """An object hook for the parser of json: lists of numbers under these keys become arrays at once.
+
+    A number in a list takes 32 bytes and an inner list 80 more; so a large file is parsed in less than half
+    of the memory. What cannot be an array stays as it is, for the reader to complain about.
+    """
+
+    def pack(record: dict) -> dict:
+        for key in keys:
+            value = record.get(key)
+            if isinstance(value, list):
+                with contextlib.suppress(TypeError, ValueError, OverflowError):
+                    record[key] = np.array(value, dtype=dtype)
+        return record
+
+    return pack
+
+
 @contextlib.contextmanager
 def _no_gc() -> Iterator[None]:
     """Millions of small lists make the cycle collector take longer than the parser."""
@@ -38,15 +56,18 @@ def _no_gc() -> Iterator[None]:
             gc.enable()
 
 
-def load_json(path: Path, slim: bool = True) -> object:
+def load_json(path: Path, slim: bool = True, hook: Callable[[dict], dict] | None = None) -> object:
     """Contents of a json file, less the outlines in it (``slim``; without it twice as fast).
+
+    Args:
+        hook: changes each object as it is parsed, instead of ``slim``.
 
     Raises:
         BadDataError: the file is missing or no json.
     """
     try:
         with open(path, encoding='utf-8') as file, _no_gc():
-            return json.load(file, object_hook=_slim if slim else None)
+            return json.load(file, object_hook=hook or (_slim if slim else None))
     except FileNotFoundError:
         raise BadDataError(
             'missing file', path, '', 'there is no such file', 'docs/data.md says where to get it'

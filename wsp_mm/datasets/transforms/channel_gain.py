@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -39,7 +40,7 @@ class ChannelGain(BaseTransform):
         if results['img'].dtype != np.uint8:
             raise ValueError(f'ChannelGain needs a picture of uint8, got {results["img"].dtype}')
         table = np.clip(np.rint(np.arange(256)[:, None] * self._factors()), 0, 255).astype(np.uint8)
-        results['img'] = np.stack([table[results['img'][..., i], i] for i in range(3)], axis=-1)
+        results['img'] = cv2.LUT(results['img'], table[None])
         return results
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from mmpose.registry import TRANSFORMS
 
 PAIR_META_KEYS = (
     'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
-    'flip_direction', 'flip_indices', 'dataset_name', 'source', 'sample_idx',
+    'flip_direction', 'flip_indices', 'dataset_name', 'source', 'sample_idx', 'joint_order',
 )  # fmt: skip
 
 
@@ -31,6 +31,10 @@ class PackPairInputs(PackPoseInputs):
       ``flip``.
     - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec made.
     - gt_fields (tensors): what the codec made.
+
+    - metainfo: ``meta_keys``. ``joint_order`` (K,), uniform random numbers, is made here for samples with
+      targets: the order in which :class:`RelativeDepthHead` draws this sample's joints. As part of the sample
+      it is the same on whichever rank, and in whichever iteration, the sample is used.
 
     MMPose's own packing takes a codec's tables instead of its own; here they are merged.
 
@@ -68,6 +72,8 @@ class PackPairInputs(PackPoseInputs):
         if 'pair_ann_ids' in results:
             pair['pair_ann_ids'] = np.asarray(results['pair_ann_ids'])[None]
         pair.update(merged_tables(self, results))
+        if 'depth_labels' in results:  # after all augmentations, whose random numbers stay what they were
+            pair['joint_order'] = np.random.random(results['depth_labels'].shape[-1])
         for table in ('instance_mapping_table', 'label_mapping_table'):
             for key in pair[table]:
                 if key in pair and len(pair[key]) != 1:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
-from mmpose.datasets.transforms import RandomBBoxTransform, RandomFlip, TopdownAffine
+from mmpose.datasets.transforms import RandomBBoxTransform, RandomFlip
 from mmpose.registry import TRANSFORMS
-from mmpose.structures.bbox import flip_bbox, get_warp_matrix
+from mmpose.structures.bbox import flip_bbox
+
+from wsp_mm.datasets.transforms.read_picture import PictureAffine
 
 
 @TRANSFORMS.register_module()
@@ -103,14 +105,14 @@ class PairRandomBBoxTransform(RandomBBoxTransform):
 
 
 @TRANSFORMS.register_module()
-class PairTopdownAffine(TopdownAffine):
+class PairTopdownAffine(PictureAffine):
     """Crop the box around both persons to the network's input.
 
     The picture's own coordinates (px of the picture, mirrored where ``flip``) stay under their names; those in
     the input (input px) are added. A turned person's box becomes the upright box around its four corners.
 
-    Required Keys: img, bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation, keypoints, ankles
-    (optional).
+    Required Keys: img or picture (``ReadPicture``), bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation,
+    keypoints, ankles (optional).
 
     Modified Keys: img, bbox_scale.
 
@@ -121,17 +123,9 @@ class PairTopdownAffine(TopdownAffine):
         input_size: (w, h) px.
     """
 
-    def __init__(self, input_size: tuple[int, int]) -> None:
-        super().__init__(input_size=tuple(input_size))
-
     def transform(self, results: dict) -> dict:
         results = super().transform(results)
-        warp = get_warp_matrix(
-            results['bbox_center'][0],
-            results['bbox_scale'][0],
-            results.get('bbox_rotation', (0.0,))[0],
-            output_size=self.input_size,
-        )
+        warp = self.warp(results)
         corners = results['pair_bboxes'].astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (2, 4, 2)
         corners = cv2.transform(corners, warp)
         hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)

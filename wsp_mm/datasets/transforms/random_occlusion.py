@@ -18,9 +18,9 @@ class RandomOcclusion(BaseTransform):
     that without an end, here the picture stays as it is after ``max_tries``. Labels stay: hidden joints are
     learnt.
 
-    Required Keys: img (H, W, 3) uint8, bbox_center (1, 2), bbox_scale (1, 2).
+    Required Keys: img (H, W, 3) uint8 or picture (``ReadPicture``), bbox_center (1, 2), bbox_scale (1, 2).
 
-    Modified Keys: img.
+    Modified Keys: img. Added Keys: occlusion (x, y, noise (h, w, 3)) for a picture that is not decoded yet.
 
     Args:
         prob: probability, 0 to 1.
@@ -52,11 +52,17 @@ class RandomOcclusion(BaseTransform):
         if 'input_size' in results:
             raise ValueError('RandomOcclusion must come before TopdownAffine')
         centre, side = results['bbox_center'][0], results['bbox_scale'][0]
-        found = self._rectangle(tuple(centre.tolist()), tuple(side.tolist()), results['img'].shape[:2])
+        encoded = 'picture' in results  # then the crop pastes the noise
+        shape = results['picture'].size[::-1] if encoded else results['img'].shape[:2]
+        found = self._rectangle(tuple(centre.tolist()), tuple(side.tolist()), shape)
         if found is not None:
             x, y, w, h = found
-            results['img'] = results['img'].copy()
-            results['img'][y : y + h, x : x + w] = self._noise(h, w)
+            noise = self._noise(h, w)
+            if encoded:
+                results['occlusion'] = (x, y, noise)
+            else:
+                results['img'] = results['img'].copy()
+                results['img'][y : y + h, x : x + w] = noise
         return results
 
     @cache_randomness

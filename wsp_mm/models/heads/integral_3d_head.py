@@ -169,10 +169,13 @@ class Integral3DHead(HeatmapHead):
                 value = cells.new_zeros(())
             losses['loss_marginal'] = value
         with torch.no_grad():
-            error = (cells - targets).abs()
+            # Masked sums: picking out the labelled ones would wait for the device to count them. Where there is
+            # no label the target may be anything, nan too.
             plane, depth = weights > 0, (weights * depth_weights) > 0
-            losses['err_xy'] = error[plane][:, :2].sum() / (2 * plane.sum()).clamp(min=1)
-            losses['err_z'] = error[depth][:, 2].sum() / depth.sum().clamp(min=1)
+            error = (cells - targets).abs()
+            off_plane, off_depth = error[..., :2].sum(-1), error[..., 2]
+            losses['err_xy'] = off_plane.masked_fill(~plane, 0.0).sum() / (2 * plane.sum()).clamp(min=1)
+            losses['err_z'] = off_depth.masked_fill(~depth, 0.0).sum() / depth.sum().clamp(min=1)
         return losses
 
     def _in_warm_up(self) -> bool:

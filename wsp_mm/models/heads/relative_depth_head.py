@@ -50,9 +50,10 @@ class RelativeDepthHead(HeatmapHead):
         deconv_kernel_sizes: kernel size of each deconvolution: 4, 3 or 2.
         depth_hidden: width of the hidden fully connected layer.
         num_sampled_joints: N of section 3.4.1, the joints drawn a pair and iteration among those labelled in
-            both persons. None takes all. The draw is a function of the run's seed, the iteration and the
-            rank, so that a resumed run draws what an uninterrupted one would, and leaves the global random
-            state alone.
+            both persons. None takes all. The draw belongs to the sample (metainfo ``joint_order``, made by
+            :class:`PackPairInputs`), so that a resumed run draws what an uninterrupted one would, and two
+            ranks what one process would from the same batch. Where samples come without, it is a function of
+            the run's seed, the iteration and the rank. The global random state is left alone.
         alpha: weight of the relative-depth loss (Eq. 8). 0 learns heatmaps alone: the depth branch then
             stays at its initialisation, and what it predicts means nothing.
         pooling: ``mean``, ``sum``, ``max`` or ``normalized``, see :func:`masked_pooling`.
@@ -178,9 +179,7 @@ class RelativeDepthHead(HeatmapHead):
         """
         if self.person_channels:
             masks = masks.unflatten(1, (2, self.num_joints))
-        # The pooled values are small (a mean over a box of a narrow peak), too small for half precision.
-        with torch.autocast(features.device.type, enabled=False):
-            return masked_pooling(features.float(), masks.float(), inside, self.pooling)
+        return masked_pooling(features, masks, inside, self.pooling)
 
     def depth_logits(self, pair_features: Tensor) -> Tensor:
         """Logits of "A is nearer", joint by joint (Eq. 6): (B, 2, K, D) -> (B, K), in float32."""
@@ -203,17 +202,23 @@ class RelativeDepthHead(HeatmapHead):
 
         Args:
             feats: feature maps of the backbone.
-            batch_data_samples: each with ``gt_fields.heatmaps (C, h, w)`` and ``gt_instance_labels`` with
-                ``heatmap_weights (1, C)``, ``pair_bboxes_input (1, 2, 4)`` input px, ``depth_labels (1, K)``,
-                ``depth_weights (1, K)``; metainfo ``input_size``.
+            batch_data_samples: each with ``gt_instance_labels`` with ``heatmap_weights (1, C)``,
+                ``pair_bboxes_input (1, 2, 4)`` input px, ``depth_labels (1, K)``, ``depth_weights (1, K)``;
+                metainfo ``input_size``. The true heatmaps are ``gt_fields.heatmaps (C, h, w)``, or are made
+                here, on the device, from the labels ``heatmap_cells (1, 2, K, 2)`` cells and
+                ``heatmap_labelled (1, 2, K)``.
             train_cfg: not used; part of MMPose's interface.
 
         Returns:
             ``loss_heatmap``, ``loss_depth`` (alpha included) and, unless alpha is 0, ``acc_depth`` (share of
             the labelled joints judged rightly) and ``joints_drawn`` (joints a pair that the loss looked at).
+
+        Raises:
+            ValueError: samples with neither heatmaps nor what they are made from, or the latter and a head
+                without a decoder to make them.
         """
         heatmaps, features = self.forward(feats)
-        targets = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
+        targets = self._target_heatmaps(batch_data_samples)
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
         heatmap_weights = torch.cat([label.heatmap_weights for label in labels])
         losses = dict(loss_heatmap=self.loss_module(heatmaps, targets, heatmap_weights))
@@ -233,7 +238,7 @@ class RelativeDepthHead(HeatmapHead):
         if self.detach_mask:
             masks = masks.detach()
         logits = self.depth_logits(self.pair_features(features, masks, inside))
-        drawn = depth_weights * self._draw_joints(depth_weights > 0)
+        drawn = depth_weights * self._draw_joints(depth_weights > 0, batch_data_samples)
         losses['loss_depth'] = self.alpha * self.depth_loss_module(logits, depth_labels, drawn)
 
         with torch.no_grad():
@@ -243,20 +248,45 @@ class RelativeDepthHead(HeatmapHead):
             losses['joints_drawn'] = (drawn > 0).sum(1).float().mean()
         return losses
 
-    def _draw_joints(self, valid: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _target_heatmaps(self, batch_data_samples: list) -> Tensor:
+        """True heatmaps, (B, C, h, w): the samples' own, else made from their joints."""
+        if 'gt_fields' in batch_data_samples[0] and 'heatmaps' in batch_data_samples[0].gt_fields:
+            return torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
+        labels = [sample.gt_instance_labels for sample in batch_data_samples]
+        if 'heatmap_cells' not in labels[0]:
+            raise ValueError(
+                'samples without heatmaps: they have neither gt_fields.heatmaps nor gt_instance_labels.'
+                'heatmap_cells. Does the pipeline encode them with PairHeatmapLabel (GenerateTarget)?'
+            )
+        if self.decoder is None:
+            raise ValueError('samples with heatmap_cells need the codec that made them: set head.decoder to it')
+        return self.decoder.batch_heatmaps(
+            torch.cat([label.heatmap_cells for label in labels]).float(),
+            torch.cat([label.heatmap_labelled for label in labels]).float(),
+        )
+
+    def _draw_joints(self, valid: Tensor, batch_data_samples: Sequence = ()) -> Tensor:
         """At most ``num_sampled_joints`` of the valid joints of each sample: (B, K) bool -> (B, K) bool."""
         if self.num_sampled_joints is None:
             return valid
+        # Drawn on the CPU, so that every device draws the same, and sent without waiting for the device.
+        order = torch.from_numpy(self._joint_order(tuple(valid.shape), batch_data_samples))
+        order = order.to(valid.device, non_blocking=True).masked_fill(~valid, -1.0)
+        chosen = order.topk(self.num_sampled_joints, dim=1).indices
+        return torch.zeros_like(valid).scatter(1, chosen, True) & valid
+
+    def _joint_order(self, shape: tuple[int, int], batch_data_samples: Sequence) -> np.ndarray:
+        """Random numbers (B, K), the highest of which are drawn: the samples' own, else the iteration's."""
+        orders = [sample.metainfo.get('joint_order') for sample in batch_data_samples]
+        if orders and all(order is not None for order in orders):
+            return np.stack(orders).astype(np.float32)
         hub = MessageHub.get_current_instance()
         iteration = hub.get_info('iter', default=None)
         if iteration is None:  # outside a Runner: count the draws
             iteration, self._draws = self._draws, self._draws + 1
         key = (int(hub.get_info('seed', default=None) or 0), int(iteration), get_rank())
-        # Drawn on the CPU, so that every device draws the same, and sent without waiting for the device.
-        order = torch.from_numpy(np.random.default_rng(key).random(tuple(valid.shape), dtype=np.float32))
-        order = order.to(valid.device, non_blocking=True).masked_fill(~valid, -1.0)
-        chosen = order.topk(self.num_sampled_joints, dim=1).indices
-        return torch.zeros_like(valid).scatter(1, chosen, True) & valid
+        return np.random.default_rng(key).random(shape, dtype=np.float32)
 
     @staticmethod
     def _cells_of_boxes(batch_data_samples: list, features: Tensor, mirrored: bool = False) -> Tensor:

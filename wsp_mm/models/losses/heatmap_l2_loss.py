@@ -28,6 +28,8 @@ class HeatmapL2Loss(nn.Module):
     def forward(self, output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
         """Mean over the weighted maps of a sample, then over the samples that have one.
 
+        With several processes: over the samples of all ranks, see :func:`mean_over_joints`.
+
         Args:
             output: (B, C, h, w) predicted heatmaps.
             target: (B, C, h, w) true heatmaps.

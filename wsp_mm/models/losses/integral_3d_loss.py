@@ -5,6 +5,8 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from wsp_mm.models.losses.reduction import rank_share
+
 AVERAGES = ('all', 'valid')
 
 
@@ -18,7 +20,9 @@ class Integral3DLoss(nn.Module):
 
     Args:
         average: ``'all'``, PoseNet's: over all joints of the batch, so that a missing label counts as an error
-            of 0 and lowers the weight of the others; ``'valid'``: over the joints that have a label.
+            of 0 and lowers the weight of the others; ``'valid'``: over the joints that have a label, counted
+            on all ranks (:func:`rank_share`). ``'all'`` needs no count: MMEngine's samplers and ours give every
+            rank batches of the same size.
         loss_weight: factor.
 
     Raises:
@@ -51,8 +55,9 @@ class Integral3DLoss(nn.Module):
             axes = axis_weights(weights, depth_weights).to(cells.dtype)
             error = (cells - targets.to(cells.dtype).where(axes > 0, cells.detach())).abs()
             total = (error * axes).sum() / 3
-            count = weights.numel() if self.average == 'all' else (weights > 0).sum()
-            return self.loss_weight * total / max(int(count), 1)
+            if self.average == 'all':
+                return self.loss_weight * total / max(weights.numel(), 1)
+            return self.loss_weight * total / rank_share((weights > 0).sum())
 
     def extra_repr(self) -> str:
         return f'average={self.average}, loss_weight={self.loss_weight}'

@@ -6,6 +6,7 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from wsp_mm.models.losses.integral_3d_loss import axis_weights
+from wsp_mm.models.losses.reduction import rank_share
 
 DIVERGENCES = ('kl', 'js')
 # Added to probabilities below their logarithm: small enough to pull from far away, large enough for float32.
@@ -48,6 +49,8 @@ class MarginalLoss(nn.Module):
     ) -> Tensor:
         """Mean over the labelled axes of the joints; without any 0, which still hangs on the marginals.
 
+        With several processes: over those of all ranks, see :func:`rank_share`.
+
         Args:
             marginals: (B, K, W), (B, K, H), (B, K, D), each summing to 1.
             targets: (B, K, 3) cells; anything where the weight is 0.
@@ -59,7 +62,7 @@ class MarginalLoss(nn.Module):
             targets = targets.to(axes.dtype).where(axes > 0, torch.zeros_like(axes))
             values = [self._divergence(marginal, targets[..., axis]) for axis, marginal in enumerate(marginals)]
             total = (torch.stack(values, dim=-1) * axes).sum()
-            return self.loss_weight * total / axes.sum().clamp(min=1)
+            return self.loss_weight * total / rank_share(axes.sum())
 
     def _divergence(self, marginal: Tensor, target: Tensor) -> Tensor:
         """Along one axis: (B, K, size) and (B, K) cells to (B, K)."""

@@ -19,6 +19,8 @@ class RelativeDepthLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Mean over the weighted joints of a pair, then over the pairs that have one.
 
+        With several processes: over the pairs of all ranks, see :func:`mean_over_joints`.
+
         Args:
             logits: (B, J), positive where A is judged nearer.
             labels: (B, J), 1 where A is nearer, else 0.

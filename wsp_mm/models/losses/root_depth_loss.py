@@ -41,7 +41,8 @@ class RootDepthLoss(nn.Module):
     ) -> Tensor:
         """The loss of a batch; without any supervised root 0, which still hangs on the predictions.
 
-        (Under DistributedDataParallel the other ranks would wait for a missing gradient.)
+        (Under DistributedDataParallel the other ranks would wait for a missing gradient. Their mean is that of
+        the global batch, since the samplers give every rank batches of the same size.)
 
         Args:
             cells, target_cells: (B, 2), predicted and true; the latter anything where the weight is 0.

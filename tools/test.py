@@ -54,9 +54,10 @@ def main() -> None:
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
-    from wsp_mm.utils.compat import prepare_distributed
+    from wsp_mm.utils.compat import pin_memory_for_gpus, prepare_distributed
 
     def test() -> None:
+        pin_memory_for_gpus(cfg)
         prepare_distributed(cfg, args.launcher)
         metrics = Runner.from_cfg(cfg).test()
         if args.out is not None and is_main_process():

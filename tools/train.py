@@ -79,11 +79,12 @@ def main() -> None:
 
     from mmengine.runner import Runner
 
-    from wsp_mm.utils.compat import prepare_distributed
+    from wsp_mm.utils.compat import pin_memory_for_gpus, prepare_distributed
     from wsp_mm.utils.pretrained import require_pretrained
 
     def train() -> None:
         require_pretrained(cfg)
+        pin_memory_for_gpus(cfg)
         prepare_distributed(cfg, args.launcher)
         Runner.from_cfg(cfg).train()
 

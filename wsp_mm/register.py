@@ -29,6 +29,7 @@ import wsp_mm.datasets.transforms.read_picture
 import wsp_mm.datasets.transforms.remove_ankles
 import wsp_mm.datasets.transforms.root_depth_prior
 import wsp_mm.datasets.transforms.sample_person_pair
+import wsp_mm.engine.deferred_log
 import wsp_mm.engine.precision
 import wsp_mm.engine.train_subjects
 import wsp_mm.engine.weights_hook
@@ -37,6 +38,7 @@ import wsp_mm.evaluation.metrics.mupots_3dpck
 import wsp_mm.evaluation.metrics.pair_pck_metric
 import wsp_mm.evaluation.metrics.relative_depth_metric
 import wsp_mm.evaluation.metrics.root_depth_metric
+import wsp_mm.models.data_preprocessor
 import wsp_mm.models.estimators.topdown_3d
 import wsp_mm.models.estimators.topdown_root
 import wsp_mm.models.heads.integral_3d_head

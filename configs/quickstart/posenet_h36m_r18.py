@@ -40,4 +40,3 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=560, T_max=560, eta_min=1e-5),
 ]
-custom_hooks = [*_base_.custom_hooks, dict(type='ChannelsLastHook')]

@@ -40,4 +40,3 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-custom_hooks = [*_base_.custom_hooks, dict(type='ChannelsLastHook')]

@@ -143,6 +143,10 @@ def test_amp(load_tool, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     cfg = merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=optimizer)
     assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', optimizer=dict(type='Adam'), loss_scale='dynamic')
+    bfloat16 = ConfigDict(type='BFloat16OptimWrapper', enabled='auto', optimizer=dict(type='Adam'))
+    assert (
+        merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=bfloat16).optim_wrapper == cfg.optim_wrapper
+    )
     with pytest.raises(SystemExit):
         merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=dict(type='Other'))
     assert 'Other' in capsys.readouterr().err

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from wsp_mm.utils.compat import finish_distributed, prepare_distributed
+from wsp_mm.utils.compat import finish_distributed, pin_memory_for_gpus, prepare_distributed
 
 
 @pytest.fixture
@@ -20,6 +20,16 @@ def one_rank(monkeypatch):
         monkeypatch.setenv(name, str(value))
     yield
     finish_distributed()
+
+
+@pytest.mark.parametrize('gpu', [False, True])
+def test_memory_is_pinned_for_a_gpu_alone(monkeypatch, gpu):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    loader = dict(batch_size=1, pin_memory=True)
+    cfg = Config(dict(train_dataloader=loader, val_dataloader=None, test_dataloader=dict(batch_size=1)))
+    pin_memory_for_gpus(cfg)
+    assert cfg.train_dataloader.pin_memory is gpu
+    assert cfg.test_dataloader.to_dict() == dict(batch_size=1)  # nothing is added
 
 
 def test_no_launcher_changes_nothing():

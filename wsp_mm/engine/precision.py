@@ -13,7 +13,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmpose.registry import HOOKS, OPTIM_WRAPPERS
 
-import wsp_mm.models.data_preprocessor  # noqa: F401  (registers what the step's data goes through)
 from wsp_mm.engine.deferred_log import DeferredQueue, defer_scalar
 
 SWITCH = (True, False, 'auto')

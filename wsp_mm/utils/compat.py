@@ -63,6 +63,22 @@ def prepare_distributed(cfg, launcher: str) -> None:
     cfg.model_wrapper_cfg = wrapper
 
 
+def pin_memory_for_gpus(cfg) -> None:
+    """Switch pinned memory off in the loaders where no GPU could copy from it: PyTorch would only warn of it.
+
+    Args:
+        cfg (mmengine.Config): its ``pin_memory=True`` entries become False without a GPU.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader and loader.get('pin_memory'):
+            loader.pin_memory = False
+
+
 def finish_distributed() -> None:
     """Take the process group down, so that no rank complains about the others at exit."""
     import torch

@@ -40,10 +40,12 @@ def parser_of(tool):
     spec = importlib.util.spec_from_file_location(Path(tool).stem, ROOT / tool)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str((ROOT / tool).parent))  # as for a script that is run
+    sys.modules[spec.name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
     finally:
         sys.path.pop(0)
+        del sys.modules[spec.name]
     return module.build_parser().parse_args if hasattr(module, 'build_parser') else module.parse_args
 
 

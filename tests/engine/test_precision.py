@@ -1,4 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.model import BaseModel
@@ -48,6 +50,8 @@ def test_a_word_that_means_nothing_is_refused():
 
 
 def test_channels_last():
-    runner = type('Runner', (), {'model': Net()})
-    ChannelsLastHook().before_train(runner)
-    assert runner.model.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    net = Net()
+    ChannelsLastHook().before_run(SimpleNamespace(model=net, optim_wrapper=dict(type='OptimWrapper')))  # a test
+    assert not net.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    ChannelsLastHook().before_run(SimpleNamespace(model=net, optim_wrapper=wrapper(net)))
+    assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)

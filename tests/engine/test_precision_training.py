@@ -68,9 +68,7 @@ def test_a_config_without_the_switch_refuses_it():
 )
 def test_channels_last_auto_goes_with_16_bit(kind, kwargs, expected):
     net = Net()
-    ChannelsLastHook('auto').before_train(
-        SimpleNamespace(model=net, optim_wrapper=wrapper(net, kind, **kwargs))
-    )
+    ChannelsLastHook('auto').before_run(SimpleNamespace(model=net, optim_wrapper=wrapper(net, kind, **kwargs)))
     assert net.backbone[0].weight.is_contiguous(memory_format=torch.channels_last) is expected
 
 

@@ -196,7 +196,7 @@ def test_train_test_and_detect(repo, tmp_path):
     options = [
         '--cfg-options', f'data_root={tmp_path / "data"}', 'train_dataloader.batch_size=4',
         'optim_wrapper.enabled=False', 'train_cfg.val_interval=99', 'default_hooks.checkpoint.interval=1',
-        'param_scheduler.0.end=5', 'default_hooks.logger.interval=1', 'model.test_cfg.score_thr=0.0001',
+        'param_scheduler.0.end=5', 'default_hooks.logger.interval=1', 'model.test_cfg.score_thr=0.0',
     ]  # fmt: skip
     run('train', repo / QUICKSTART, '--work-dir', 'w', *options, 'train_cfg.max_epochs=1')
     run('train', repo / QUICKSTART, '--work-dir', 'w', '--resume', *options, 'train_cfg.max_epochs=3')

@@ -298,6 +298,7 @@ def test_killed_and_resumed_equals_uninterrupted(start, small, repo, tmp_path):
     options = [
         repo / QUICKSTART, '--no-validate', '--cfg-options', *small, 'train_cfg.max_epochs=3',
         'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True',
+        'default_hooks.checkpoint.interval=1',
     ]  # fmt: skip
     start('train', *options[:2], '--work-dir', 'whole', *options[2:])
 

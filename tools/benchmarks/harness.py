@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import math
 import statistics
 import sys
 import time
@@ -81,8 +82,9 @@ class Table:
         reference = self.rows[self.reference]
         values = self.rows[name]
         if len(values) != len(reference):
-            return [statistics.median(values) / statistics.median(reference)]
-        return [value / base for value, base in zip(values, reference, strict=True)]
+            values, reference = [statistics.median(values)], [statistics.median(reference)]
+        # a short CPU time may read 0
+        return [value / base if base else math.nan for value, base in zip(values, reference, strict=True)]
 
     def lines(self) -> list[str]:
         """The table in Markdown."""

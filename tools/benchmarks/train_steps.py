@@ -56,7 +56,9 @@ def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
     for name in ('channels_last', 'compile'):
-        HOOKS.build(cfg.default_hooks[name]).before_train(runner)
+        hook = HOOKS.build(cfg.default_hooks[name])
+        hook.before_run(runner)
+        hook.before_train(runner)
     return lambda batch: model.train_step(batch, wrapper)
 
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmpose.registry import HOOKS, OPTIM_WRAPPERS
 
 from wsp_mm.engine.deferred_log import DeferredQueue, defer_scalar
@@ -91,7 +91,11 @@ class ChannelsLastHook(Hook):
             raise ValueError(f"enabled must be True, False or 'auto', got {enabled!r}")
         self.enabled = enabled
 
-    def before_train(self, runner) -> None:
+    def before_run(self, runner) -> None:
+        # Before a training's weights are drawn: what a generator fills depends on the layout. A test has no
+        # optimizer, and its speed no need of this.
+        if not isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
+            return
         enabled = self.enabled
         if enabled == 'auto':
             enabled = computes_in_16_bit(runner.optim_wrapper)

@@ -51,12 +51,16 @@ def main() -> None:
     merge_args(cfg, args, parser)
 
     import mmengine
+    import torch
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
+    from wsp_mm.utils.allocator import keep_freed_memory
     from wsp_mm.utils.compat import pin_memory_for_gpus, prepare_distributed
 
     def test() -> None:
+        if not torch.cuda.is_available():
+            keep_freed_memory()
         pin_memory_for_gpus(cfg)
         prepare_distributed(cfg, args.launcher)
         metrics = Runner.from_cfg(cfg).test()

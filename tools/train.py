@@ -77,13 +77,17 @@ def main() -> None:
     cfg = load_config(parser, args.config, args.cfg_options)
     merge_args(cfg, args, parser)
 
+    import torch
     from mmengine.runner import Runner
 
+    from wsp_mm.utils.allocator import keep_freed_memory
     from wsp_mm.utils.compat import pin_memory_for_gpus, prepare_distributed
     from wsp_mm.utils.pretrained import require_pretrained
 
     def train() -> None:
         require_pretrained(cfg)
+        if not torch.cuda.is_available():
+            keep_freed_memory()
         pin_memory_for_gpus(cfg)
         prepare_distributed(cfg, args.launcher)
         Runner.from_cfg(cfg).train()

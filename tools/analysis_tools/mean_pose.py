@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     import wsp_mm.register  # noqa: F401
     from wsp_mm.apis.mean_pose import mean_pose_reference
     from wsp_mm.evaluation.pose3d_tables import summary_text
-    from wsp_mm.visualization.report import write_text_atomic
+    from wsp_mm.utils.files import write_text_atomic
 
     try:
         with DefaultScope.overwrite_default_scope('mmpose'):

@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     from wsp_mm.apis.rd_report import without_nan
     from wsp_mm.apis.rd_study import control_rows
     from wsp_mm.evaluation.controls import control_table, load_pairs, load_predictions
-    from wsp_mm.visualization.report import cell, write_text_atomic
+    from wsp_mm.utils.files import write_text_atomic
+    from wsp_mm.visualization.report import cell
 
     try:
         pairs = load_pairs(args.mcpc, args.truth)

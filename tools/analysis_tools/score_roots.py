@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.threshold > 0:
         parser.error(f'--threshold must be positive, got {args.threshold}')
     from wsp_mm.apis.root_scores import score_roots
-    from wsp_mm.visualization.report import write_text_atomic
+    from wsp_mm.utils.files import write_text_atomic
 
     try:
         scores = {str(path): score_roots(path, args.ann, args.sequences, args.threshold) for path in args.roots}

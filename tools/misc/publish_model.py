@@ -5,7 +5,6 @@ The result loads with ``torch.load(file, weights_only=True)`` alone; what is kep
 """
 
 import argparse
-import hashlib
 import os
 import sys
 from datetime import date
@@ -34,13 +33,14 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
     import torch
 
     from wsp_mm.utils.checkpoint import load_file
+    from wsp_mm.utils.files import file_sha256
 
     published = published_form(load_file(in_file, map_location='cpu'), str(in_file))
     stem = Path(out_file).with_suffix('') if Path(out_file).suffix == '.pth' else Path(out_file)
     stem.parent.mkdir(parents=True, exist_ok=True)
     part = stem.with_name(f'{stem.name}.part')
     torch.save(published, part)
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
+    digest = file_sha256(part)
     final = stem.with_name(f'{stem.name}-{digest[:8]}_{date.today():%Y%m%d}.pth')
     os.replace(part, final)
     return final

@@ -19,7 +19,8 @@ from wsp_mm.apis.steps import Steps
 from wsp_mm.evaluation.functional.pose3d import ACTION_HEADS, H36M_ACTIONS
 from wsp_mm.evaluation.paper_numbers import TABLE_8
 from wsp_mm.evaluation.pose3d_tables import ERROR_NAMES
-from wsp_mm.visualization.report import markdown_table, write_text_atomic
+from wsp_mm.utils.files import write_text_atomic
+from wsp_mm.visualization.report import markdown_table
 
 
 def run_cross_action(

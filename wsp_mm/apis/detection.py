@@ -15,11 +15,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from wsp_mm.apis.inference.forward import stacked
-from wsp_mm.apis.inference.models import file_sha256, local_checkpoint
+from wsp_mm.apis.inference.forward import gathered
+from wsp_mm.apis.inference.models import local_checkpoint
 from wsp_mm.structures.person_box import to_sides
 from wsp_mm.utils.checkpoint import CheckpointError, load_file
 from wsp_mm.utils.config import load_config
+from wsp_mm.utils.files import file_sha256
 
 PERSON = 'person'
 #: Boxes below this score are left out unless the caller says otherwise.
@@ -120,7 +121,7 @@ class PersonDetector:
         prepared = [self.pipeline(dict(img=picture, img_id=i)) for i, picture in enumerate(pictures)]
         out: list = [None] * len(prepared)
         for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
-            inputs = stacked([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
+            inputs = gathered([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
             samples = self.model.test_step(
                 dict(
                     inputs=[*inputs.to(self.device, non_blocking=True)],

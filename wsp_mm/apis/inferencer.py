@@ -241,7 +241,7 @@ class WSPInferencer:
         )
 
     def _boxes_info(self) -> dict:
-        from wsp_mm.apis.inference.models import file_sha256
+        from wsp_mm.utils.files import file_sha256
 
         path = self.boxes.path
         return dict(

@@ -21,7 +21,7 @@ from wsp_mm.apis.steps import Steps
 from wsp_mm.engine.weights_hook import weights_file
 from wsp_mm.evaluation.mupots_scores import mupots_scores, without_details
 from wsp_mm.structures.mupots import read_mupots
-from wsp_mm.visualization.report import write_text_atomic
+from wsp_mm.utils.files import write_text_atomic
 
 #: Where the root depths of a test come from: key -> what the tables call it. 'gt' is no result, but the bound
 #: that boxes and roots without a fault would give.

@@ -14,8 +14,9 @@ import numpy as np
 
 from wsp_mm.apis.rd_study import RelativeDepthStudy, control_rows, rd_table
 from wsp_mm.evaluation.paper_numbers import TABLE_2, TABLE_3
+from wsp_mm.utils.files import write_text_atomic
 from wsp_mm.visualization.pair_sheet import contact_sheet, draw_pair, fit_tile, spread
-from wsp_mm.visualization.report import Report, curves_figure, read_scalars, write_text_atomic
+from wsp_mm.visualization.report import Report, curves_figure, read_scalars
 
 READING = (
     'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. "truth" is the '

@@ -16,6 +16,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
+from wsp_mm.utils.files import write_text_atomic
+
 Result = TypeVar('Result')
 
 
@@ -149,9 +151,7 @@ class Steps:
             raise StepFailed(f'{name} ended well but did not write {", ".join(missing)}')
         seconds = round(time.monotonic() - start, 1)
         # The key is taken again: a file both read and written belongs to the finished state.
-        partial = stamp.with_suffix('.part')
-        partial.write_text(json.dumps({'key': self._key(command, reads, depends), 'seconds': seconds}))
-        os.replace(partial, stamp)
+        write_text_atomic(stamp, json.dumps({'key': self._key(command, reads, depends), 'seconds': seconds}))
         self.echo(f'[{name}] done in {seconds:.0f} s')
         self.seconds[name] = seconds
         return seconds

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from wsp_mm.datasets.picture import Picture
+from wsp_mm.datasets.picture import Picture, block_grid
 
 FORMAT, VERSION = 'wsp_mm crop cache', 1
 MANIFEST, KEYS, RECORDS = 'manifest.json', 'keys.npy', 'records.npy'
@@ -91,18 +91,11 @@ class CachedPicture:
         return Picture(self._data, f'the cached part of {self.name}', partial=self._partial)
 
     def grid(self, mirrored: bool = False) -> np.ndarray:
-        """(3, 3) from px of :attr:`stored` to px of the frame, both mirrored left to right or both not.
-
-        A stored pixel i is the mean of the frame from left + i * f to left + (i + 1) * f, pixels being squares
-        about their coordinates: its centre is left + (i + 0.5) * f - 0.5.
-        """
+        """(3, 3) from px of :attr:`stored` to px of the frame, both mirrored left to right or both not."""
         left, top, right, bottom = self.part
         start = self.size[0] - right if mirrored else left
         across, down = (right - left) / self.stored.size[0], (bottom - top) / self.stored.size[1]
-        return np.array(
-            [[across, 0, start + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]],
-            dtype=np.float64,
-        )
+        return block_grid((across, down), (start, top))
 
 
 class CropCache:

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from wsp_mm.datasets.crop_cache import (
     shard_file,
 )
 from wsp_mm.datasets.crop_reach import Reach
+from wsp_mm.utils.files import atomic_file, write_text_atomic
 
 #: Samples that a process takes at a time.
 _CHUNK = 16
@@ -150,6 +152,8 @@ def write_cache(
     """
     folder, start = Path(folder), time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob('.*.part'):  # of a run that was killed
+        part.unlink(missing_ok=True)
     head = dict(
         format=FORMAT,
         version=VERSION,
@@ -238,13 +242,11 @@ class _Shard:
 
     def __init__(self, folder: Path, number: int) -> None:
         self.number, self.records, self._offset = number, [], 0
-        self._paths = [(shard_file(folder, number, kind), folder / f'.shard-{number:05d}.{kind}.part')
-                       for kind in ('bin', 'npy')]  # fmt: skip
-        self._file = None
+        self._folder, self._stack = folder, ExitStack()
 
     def __enter__(self) -> _Shard:
-        self._paths[1][0].unlink(missing_ok=True)  # of one that was not whole
-        self._file = open(self._paths[0][1], 'wb')
+        shard_file(self._folder, self.number, 'npy').unlink(missing_ok=True)  # of one that was not whole
+        self._file = self._stack.enter_context(atomic_file(shard_file(self._folder, self.number)))
         return self
 
     def add(self, record: np.ndarray, data: bytes) -> None:
@@ -253,18 +255,10 @@ class _Shard:
         self.records.append(record)
 
     def __exit__(self, exc_type, exc, traceback) -> None:
-        (final, part), (final_records, part_records) = self._paths
+        self._stack.__exit__(exc_type, exc, traceback)
         if exc_type is None:
-            _sync(self._file)
-        self._file.close()
-        if exc_type is not None:
-            part.unlink(missing_ok=True)
-            return
-        with open(part_records, 'wb') as file:
-            np.save(file, np.array(self.records, dtype=RECORD))
-            _sync(file)
-        os.replace(part, final)
-        os.replace(part_records, final_records)
+            with atomic_file(shard_file(self._folder, self.number, 'npy')) as file:
+                np.save(file, np.array(self.records, dtype=RECORD))
 
 
 def _index(folder: Path, numbers: Iterable[int]) -> tuple[np.ndarray, list[int]]:
@@ -291,26 +285,14 @@ def _write_index(folder: Path, records: np.ndarray, dataset_args: dict) -> int:
             )
     records = np.delete(records, again + 1)
     for name, values in ((KEYS, np.ascontiguousarray(records['key'])), (RECORDS, records)):
-        part = folder / f'.{name}.part'
-        with open(part, 'wb') as file:
+        with atomic_file(folder / name) as file:
             np.save(file, values)
-            _sync(file)
-        os.replace(part, folder / name)
     frames = np.unique(records['frame'], return_index=True)[1]
     return int(records['frame_bytes'][frames].sum(dtype=np.int64))
 
 
 def _dump(folder: Path, manifest: dict) -> None:
-    part = folder / f'.{MANIFEST}.part'
-    with open(part, 'w') as file:
-        file.write(json.dumps(manifest, indent=1) + '\n')
-        _sync(file)
-    os.replace(part, folder / MANIFEST)
-
-
-def _sync(file) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    write_text_atomic(folder / MANIFEST, json.dumps(manifest, indent=1) + '\n')
 
 
 # Of a worker process: data set and cutter.

@@ -8,7 +8,6 @@ here.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from wsp_mm.datasets.crop_cache import CropCache, CropCacheError, how_to
 from wsp_mm.datasets.crop_reach import Reach
+from wsp_mm.utils.files import file_sha256
 
 #: So many samples are looked up at start-up, and the sizes of their frames compared.
 _SAMPLES = 64
@@ -39,7 +39,7 @@ def annotation_files(dataset: Any, digest: bool = True) -> list[dict]:
     for path in paths:
         stat = path.stat()
         one = dict(file=path.name, size=stat.st_size, mtime_ns=stat.st_mtime_ns, path=str(path))
-        out.append(one | (dict(sha256=_digest(path)) if digest else {}))
+        out.append(one | (dict(sha256=file_sha256(path)) if digest else {}))
     return out
 
 
@@ -127,18 +127,10 @@ def _check_annotations(cache: CropCache, dataset: Any) -> None:
             continue
         same = file['size'] == old['size']
         if same and file['mtime_ns'] != old['mtime_ns']:
-            same = (file.get('sha256') or _digest(Path(file['path']))) == old['sha256']
+            same = (file.get('sha256') or file_sha256(Path(file['path']))) == old['sha256']
         if not same:
             raise CropCacheError(
                 f'{file["path"] or file["file"]} ({file["size"]:,} bytes) is not the one that the crop cache '
                 f'{cache.folder} was made of ({old["size"]:,} bytes, sha256 {old["sha256"][:12]}...). '
                 f'{how_to(cache.folder)}'
             )
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -8,10 +8,8 @@ them. The file is a sequence of ``.npy`` blocks: a json header as bytes, then on
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 
 from wsp_mm.datasets.h36m_table import H36MRows, H36MTable
 from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.utils.files import atomic_file, file_sha256
 
 FORMAT = 'wsp_mm h36m index'
 VERSION = 1
@@ -60,22 +59,10 @@ def touch_index(path: str | Path, root: str | Path) -> None:
 
 
 def _write(path: Path, header: dict, rows: H36MRows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent)
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            np.save(file, np.frombuffer(json.dumps(header).encode(), dtype=np.uint8))
-            for name in header['columns']:
-                np.save(file, getattr(rows, name))
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp lets nobody else read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        np.save(file, np.frombuffer(json.dumps(header).encode(), dtype=np.uint8))
+        for name in header['columns']:
+            np.save(file, getattr(rows, name))
 
 
 def read_header(path: str | Path) -> dict:
@@ -136,7 +123,7 @@ def check_fresh(path: str | Path, root: str | Path) -> list[str]:
             continue
         same = stat.st_size == old['size']
         if same and stat.st_mtime_ns != old['mtime_ns']:
-            same = _digest(source) == old['sha256']
+            same = file_sha256(source) == old['sha256']
             said.append(
                 f'{source} has another date than when {path} was written, and was read to compare; '
                 'tools/dataset_converters/index_h36m.py --touch writes the new dates into the index'
@@ -180,26 +167,11 @@ def _map_block(file, path: str | Path) -> np.ndarray:
     return np.memmap(path, dtype, 'r', start, shape)
 
 
-def _digest(path: Path) -> str:
-    with open(path, 'rb') as file:
-        return (
-            hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(hashlib, 'file_digest') else _old(file)
-        )
-
-
-def _old(file) -> str:
-    """``hashlib.file_digest`` for Python 3.10."""
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def _fingerprint(path: Path, root: Path) -> dict:
     stat = path.stat()
     return dict(
         file=os.path.relpath(path, root),
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
-        sha256=_digest(path),
+        sha256=file_sha256(path),
     )

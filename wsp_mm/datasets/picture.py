@@ -129,6 +129,21 @@ class Picture:
         return pixels
 
 
+def block_grid(sides: tuple[float, float], origin: tuple[float, float]) -> np.ndarray:
+    """(3, 3) from px of a picture that holds means over blocks to px of the picture of which these are blocks.
+
+    Pixels are squares about their coordinates: the centre of block i is origin + (i + 0.5) * side - 0.5.
+
+    Args:
+        sides: width and height of a block, px.
+        origin: left, top px at which the first one begins.
+    """
+    (across, down), (left, top) = sides, origin
+    return np.array(
+        [[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]], dtype=np.float64
+    )
+
+
 class _PartDecoder:
     """Decodes rectangles of JPEGs by nvImageCodec, on the processor and in the calling thread."""
 

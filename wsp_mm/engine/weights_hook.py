@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmpose.registry import HOOKS
 
 from wsp_mm.utils.checkpoint import load_file
+from wsp_mm.utils.files import atomic_file
 from wsp_mm.utils.publish import published_form
 
 SUFFIX = '_weights.pth'
@@ -87,12 +87,8 @@ def update_folder(folder: Path) -> list[Path]:
         target = weights_file(path)
         if target.is_file() and target.stat().st_mtime_ns >= path.stat().st_mtime_ns:
             continue
-        part = target.with_name(f'{target.name}.{os.getpid()}.part')
-        try:
-            torch.save(published_form(load_file(path, map_location='cpu'), str(path)), part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            torch.save(published_form(load_file(path, map_location='cpu'), str(path)), file)
         written.append(target)
     for path in folder.glob(f'*{SUFFIX}'):
         stem = path.name.removesuffix(SUFFIX)

@@ -7,7 +7,6 @@ N samples, K joints, mm in the camera frame.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.evaluation.functional import pose3d_scores
+from wsp_mm.utils.files import atomic_file
 
 # K -> joint set of poses that do not name theirs.
 _SETS = {17: 'h36m17', 18: 'h36m18', 21: 'muco21'}
@@ -123,16 +123,12 @@ def load_poses(file: str | Path, joint_set: str | None = None) -> PoseTable:
 
 def save_poses(table: PoseTable, file: str | Path) -> None:
     """Write the npz that :func:`load_poses` reads: plain arrays, and the file appears whole or not at all."""
-    file = Path(file)
     arrays = dict(ids=table.ids, pred=table.pred, joint_set=np.array(table.joint_set))
     arrays |= {
         name: value for name, value in (('gt', table.gt), ('actions', table.actions)) if value is not None
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + '.part')
-    with partial.open('wb') as stream:
+    with atomic_file(file) as stream:
         np.savez_compressed(stream, **arrays)
-    os.replace(partial, file)
 
 
 def _poses(file: Path, side: str, value: Sequence | None, ids: np.ndarray) -> np.ndarray | None:

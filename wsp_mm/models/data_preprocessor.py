@@ -62,6 +62,13 @@ class BatchDataPreprocessor(PoseDataPreprocessor):
         return (batch - self.mean) / self.std if self._enable_normalize else batch
 
 
+def stacked(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Tensors of one shape and type as one, (N, ...); for a GPU in memory that it copies from by itself."""
+    shape = (len(tensors), *tensors[0].shape)
+    host = torch.empty(shape, dtype=tensors[0].dtype, pin_memory=device.type == 'cuda')
+    return torch.stack(list(tensors), out=host)
+
+
 def move_together(samples: Sequence[BaseDataElement], device: torch.device, non_blocking: bool = True) -> None:
     """Move all tensors of the samples to the device, in place, each field's in one copy.
 
@@ -77,11 +84,7 @@ def move_together(samples: Sequence[BaseDataElement], device: torch.device, non_
         if all(one.device == device for one in tensors):
             continue
         if len(alike) == 1 and tensors[0].device.type == 'cpu':
-            first = tensors[0]
-            host = torch.empty(
-                (len(tensors), *first.shape), dtype=first.dtype, pin_memory=device.type == 'cuda'
-            )
-            moved = torch.stack(tensors, out=host).to(device, non_blocking=non_blocking).unbind()
+            moved = stacked(tensors, device).to(device, non_blocking=non_blocking).unbind()
         else:
             moved = [one.to(device, non_blocking=non_blocking) for one in tensors]
         for (owner, name), tensor in zip(places, moved, strict=True):

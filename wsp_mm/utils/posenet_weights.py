@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from wsp_mm.utils.checkpoint import load_file
+from wsp_mm.utils.files import atomic_file
 
 #: Blocks of layer1..4 and whether they have three convolutions (bottleneck) -> depth.
 DEPTHS = {
@@ -117,11 +118,8 @@ def describe(state: Mapping[str, Tensor], depth_cells: int = 64) -> dict[str, An
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Write a checkpoint so that a killed run leaves no half file under its name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    torch.save(dict(checkpoint), part)
-    part.replace(path)
+    with atomic_file(path) as file:
+        torch.save(dict(checkpoint), file)
 
 
 def model_options(facts: Mapping[str, Any]) -> dict[str, Any]:

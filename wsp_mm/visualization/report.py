@@ -7,9 +7,10 @@ import base64
 import html
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from wsp_mm.utils.files import write_text_atomic
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
@@ -92,14 +93,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> l
     """Lines of a markdown table; bars in a cell are escaped."""
     cells = [[cell(value).replace('|', r'\|') for value in row] for row in [header, *rows]]
     return ['| ' + ' | '.join(line) + ' |' for line in [cells[0], ['---'] * len(header), *cells[1:]]]
-
-
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write a text file that is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.part')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
 
 
 def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:

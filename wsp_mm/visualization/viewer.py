@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wsp_mm.utils.files import write_text_atomic
 from wsp_mm.visualization.overlay import check_picture, person_color, side_color
 from wsp_mm.visualization.placement import place_persons, read_persons, read_skeleton
-from wsp_mm.visualization.report import write_text_atomic
 
 FORMAT = 'wsp_mm.inference'
 TEMPLATE = Path(__file__).with_name('viewer.html')

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsp_mm.apis.inference.forward import pack, predict, stacked, thread_context
+from wsp_mm.apis.inference.forward import gathered, pack, predict, thread_context
 from wsp_mm.apis.inference.models import load_network
 
 CPU = torch.device('cpu')
@@ -60,14 +60,14 @@ def test_another_preprocessor_gets_the_samples(network, fixture, monkeypatch):
         np.testing.assert_array_equal(a.pred_instances.keypoints, b.pred_instances.keypoints)
 
 
-def test_stacked():
+def test_gathered():
     pictures = [torch.full((3, 4, 5), i, dtype=torch.uint8) for i in range(3)]
-    batch = stacked(pictures, CPU)
+    batch = gathered(pictures, CPU)
     assert batch.shape == (3, 3, 4, 5)
     assert batch.dtype == torch.uint8
     assert batch[:, 0, 0, 0].tolist() == [0, 1, 2]
     odd = [*pictures, torch.zeros(3, 4, 6, dtype=torch.uint8)]
-    assert [one.shape for one in stacked(odd, CPU)] == [one.shape for one in odd]
+    assert [one.shape for one in gathered(odd, CPU)] == [one.shape for one in odd]
 
 
 def test_a_thread_computes_with_the_callers_number_of_threads():

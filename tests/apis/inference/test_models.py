@@ -1,14 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import hashlib
 import os
-import pickle
 
 import pytest
 import torch
 
 from wsp_mm.apis.inference.models import (
     ModelError,
-    file_sha256,
     joint_set_of,
     load_network,
     load_published,
@@ -132,9 +130,3 @@ def test_trust_is_restored(monkeypatch):
     assert is_trusted()
     with trusting(None):
         assert is_trusted()
-
-
-def test_sha256(tmp_path):
-    data = pickle.dumps(list(range(9999)))
-    (tmp_path / 'f').write_bytes(data)
-    assert file_sha256(tmp_path / 'f') == hashlib.sha256(data).hexdigest()

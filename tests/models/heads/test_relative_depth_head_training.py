@@ -68,11 +68,14 @@ def test_sixteen_pairs_are_learned_completely(switches):
         nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU(),
     )  # fmt: skip
     optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()], lr=3e-3)
-    for _ in range(150):
+    # Small steps at last, so that BatchNorm's running means are those of the weights that are tested.
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [150])
+    for _ in range(200):
         losses = head.loss((backbone(images),), batch)
         optimizer.zero_grad()
         (losses['loss_heatmap'] + losses['loss_depth']).backward()
         optimizer.step()
+        schedule.step()
     backbone.eval()
     head.eval()
     with torch.no_grad():

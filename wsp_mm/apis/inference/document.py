@@ -9,10 +9,11 @@ record by record, so that no video is too long for the memory. docs/inference.md
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from wsp_mm.utils.files import atomic_file
 
 FORMAT = 'wsp_mm.inference'
 VERSION = 1
@@ -145,25 +146,20 @@ class DocumentWriter:
         """
         if self.complete:
             return self.path
-        temporary = self.path.with_name(f'{self.path.name}.{os.getpid()}.part')
-        try:
-            with open(temporary, 'wb') as file:
-                head = _line(dict(format=FORMAT, version=VERSION, info=self.info))
-                file.write(head[: -len(b'}\n')] + b',\n"frames":[')
-                skipped, separator = [], b'\n'
-                for record in self.records():
-                    file.write(separator + _line(record).rstrip(b'\n'))
-                    separator = b',\n'
-                    if 'skipped' in record:
-                        skipped.append(
-                            dict(frame=record['frame'], file_name=record['file_name'], reason=record['skipped'])
-                        )
-                progress = dict(complete=complete, next_frame=self.next_frame)
-                rest = dict(skipped=skipped, notes=list(notes or ()), progress=progress)
-                file.write(b'],\n' + _line(rest)[1:])
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_file(self.path) as file:
+            head = _line(dict(format=FORMAT, version=VERSION, info=self.info))
+            file.write(head[: -len(b'}\n')] + b',\n"frames":[')
+            skipped, separator = [], b'\n'
+            for record in self.records():
+                file.write(separator + _line(record).rstrip(b'\n'))
+                separator = b',\n'
+                if 'skipped' in record:
+                    skipped.append(
+                        dict(frame=record['frame'], file_name=record['file_name'], reason=record['skipped'])
+                    )
+            progress = dict(complete=complete, next_frame=self.next_frame)
+            rest = dict(skipped=skipped, notes=list(notes or ()), progress=progress)
+            file.write(b'],\n' + _line(rest)[1:])
         self.abandon()
         if complete:
             self.partial.unlink(missing_ok=True)

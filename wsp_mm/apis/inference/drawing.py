@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from wsp_mm.apis.inference.pictures import PictureError, read_picture
 from wsp_mm.apis.inference.sources import Frame, Source
+from wsp_mm.utils.files import atomic_file
 
 #: Longest side of what is drawn, px: a photo of 20 megapixels is drawn smaller.
 DRAWN_SIDE = 1600
@@ -120,13 +120,11 @@ class Artist:
 
     def _write_picture(self, kind: str, record: Mapping, picture: np.ndarray) -> None:
         path = self.path(kind, record)
-        path.parent.mkdir(parents=True, exist_ok=True)
         ok, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
         if not ok:
             raise OSError(f'{path}: the picture could not be encoded')
-        part = path.with_name(f'{path.name}.part')
-        part.write_bytes(data.tobytes())
-        os.replace(part, path)
+        with atomic_file(path) as file:
+            file.write(data)
         self.written += 1
 
     def _write_frame(self, drawn: np.ndarray, record: dict) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from wsp_mm.apis.inference.models import Network
+from wsp_mm.models.data_preprocessor import BatchDataPreprocessor, stacked
 
 
 @dataclass
@@ -31,17 +32,13 @@ def pack(crops: Sequence[dict], device: torch.device) -> Crops:
     """Packed samples of a test pipeline as a batch for a device."""
     pictures = [crop['inputs'] for crop in crops]
     samples = [crop['data_samples'] for crop in crops]
-    return Crops(stacked(pictures, device), samples)
+    return Crops(gathered(pictures, device), samples)
 
 
-def stacked(pictures: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor | list[torch.Tensor]:
+def gathered(pictures: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor | list[torch.Tensor]:
     """Pictures of one size as one tensor, see :class:`Crops`; others as they are."""
-    if len({(picture.shape, picture.dtype) for picture in pictures}) != 1:
-        return list(pictures)
-    out = torch.empty(
-        (len(pictures), *pictures[0].shape), dtype=pictures[0].dtype, pin_memory=device.type == 'cuda'
-    )
-    return torch.stack(list(pictures), out=out)
+    alike = len({(picture.shape, picture.dtype) for picture in pictures}) == 1
+    return stacked(pictures, device) if alike else list(pictures)
 
 
 def predict(network: Network, crops: Crops, device: torch.device, dtype: torch.dtype | None) -> list:
@@ -69,8 +66,6 @@ def predict(network: Network, crops: Crops, device: torch.device, dtype: torch.d
 def _is_known(preprocessor: Any) -> bool:
     """Whether it is one that writes to the samples only what no head reads: MMPose's own, or ours."""
     from mmpose.models.data_preprocessors import PoseDataPreprocessor
-
-    from wsp_mm.models.data_preprocessor import BatchDataPreprocessor
 
     return type(preprocessor) in (PoseDataPreprocessor, BatchDataPreprocessor)
 

@@ -26,6 +26,7 @@ from wsp_mm.utils.checkpoint import (
     resolve_url,
 )
 from wsp_mm.utils.config import load_config
+from wsp_mm.utils.files import file_sha256
 
 #: Head of the network -> what it is good for.
 KINDS = {'Integral3DHead': 'pose', 'RelativeDepthHead': 'order', 'RootDepthHead': 'root'}
@@ -169,15 +170,6 @@ def load_network(config: Any, checkpoint: str | Path, device: str | torch.device
         ),
         crop_meta=_crop_meta(joint_set) if joint_set else {},
     )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _without_inits(node: Any) -> Any:

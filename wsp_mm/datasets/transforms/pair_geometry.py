@@ -124,8 +124,7 @@ class PairTopdownAffine(PictureAffine):
     """
 
     def transform(self, results: dict) -> dict:
-        results = super().transform(results)
-        warp = self.warp(results)
+        warp = self.crop(results)
         corners = results['pair_bboxes'].astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (2, 4, 2)
         corners = cv2.transform(corners, warp)
         hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)

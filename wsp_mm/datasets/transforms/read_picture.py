@@ -16,7 +16,7 @@ from mmpose.registry import TRANSFORMS
 from mmpose.structures.bbox import get_warp_matrix
 
 from wsp_mm.datasets.crop_cache import CachedPicture, CropCache, CropCacheError, how_to
-from wsp_mm.datasets.picture import REDUCTIONS, Picture
+from wsp_mm.datasets.picture import REDUCTIONS, Picture, block_grid
 
 
 @TRANSFORMS.register_module()
@@ -109,18 +109,24 @@ class PictureAffine(TopdownAffine):
         Raises:
             ValueError: the picture is broken; the message names it.
         """
+        self.crop(results)
+        return results
+
+    def crop(self, results: dict) -> np.ndarray:
+        """:meth:`transform` in place; returns :meth:`warp`."""
         picture = results.pop('picture', None)
-        results = super().transform(results)  # which has an empty list of pictures to warp where one is to come
+        super().transform(results)  # which has an empty list of pictures to warp where one is to come
+        warp = self.warp(results)
         if picture is not None:
             results['img'] = warp_picture(
                 picture,
-                self.warp(results),
+                warp,
                 self.input_size,
                 mirrored=bool(results.get('flip', False)),
                 patch=results.pop('occlusion', None),
                 reduce=results.pop('reduce', False),
             )
-        return results
+        return warp
 
     def warp(self, results: dict) -> np.ndarray:
         """The matrix (2, 3) from px of the picture, mirrored where ``flip``, to input px."""
@@ -171,8 +177,7 @@ def warp_picture(
             # Pixel i stands for those from i * factor on; mirrored, the last one may stand for fewer, so that
             # the first begins before the picture does.
             beyond = pixels.shape[1] * factor - width if mirrored else 0
-            middle = (factor - 1) / 2
-            grid = np.array([[factor, 0, middle - beyond], [0, factor, middle], [0, 0, 1]])
+            grid = block_grid((factor, factor), (-beyond, 0))
             return cv2.warpAffine(pixels, warp @ grid, input_size, flags=cv2.INTER_LINEAR)
     back = _inverse(warp)
     left, top, right, bottom = _needed(back, input_size, (width, height))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -62,12 +63,61 @@ def masked_pooling(features: Tensor, masks: Tensor, inside: Tensor, mode: str = 
         if mode == 'max':
             return _max_pooling(features.flatten(2), per_person.flatten(3), inside.flatten(2), dtype)
         masks = masks if masks.dim() == 5 else masks[:, None]  # (B, 1, J, h, w): one for all persons
-        pooled = _MaskedSums.apply(features, masks, inside, dtype)
-        if mode == 'mean':
-            pooled = pooled / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
-        elif mode == 'normalized':
-            pooled = pooled / _mass(masks.to(dtype), inside).clamp(min=MIN_MASS)[..., None]
-        return pooled
+        return _pooled(_MaskedSums.apply(features, masks, inside, dtype), masks, inside, mode)
+
+
+def heatmaps_and_pooling(
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    inside: Tensor,
+    joints: int,
+    mode: str = 'mean',
+    detach_mask: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Heatmaps by a 1x1 convolution, and the features pooled under these as masks: (B, C, h, w), (B, P, J, D).
+
+    What ``F.conv2d`` and then :func:`masked_pooling` give. There, each of the two makes a gradient of the
+    features, and autograd adds them: one feature map more at the peak of a training's memory. Here one product
+    gives the sum.
+
+    Args:
+        features: (B, D, h, w), contiguous or channels-last.
+        weight: (C, D, 1, 1), C channels: J shared by the persons, or P times J.
+        bias: (C,) or None.
+        inside: (B, P, h, w) bool.
+        joints: J.
+        mode: one of :data:`POOLINGS`.
+        detach_mask: no gradient of the pooled features reaches the heatmaps.
+
+    Raises:
+        ValueError: as :func:`masked_pooling`, or a ``weight`` of another shape.
+    """
+    channels, persons = weight.shape[0], inside.shape[1]
+    if channels not in (joints, persons * joints) or weight.shape[1:] != (features.shape[1], 1, 1):
+        raise ValueError(
+            f'weight {tuple(weight.shape)} does not make heatmaps of {joints} joints of {persons} persons '
+            f'from features {tuple(features.shape)}'
+        )
+    if mode == 'max' or mode not in POOLINGS:
+        heatmaps = F.conv2d(features, weight, bias)
+        masks = heatmaps.detach() if detach_mask else heatmaps
+        masks = masks if channels == joints else masks.unflatten(1, (persons, joints))
+        return heatmaps, masked_pooling(features, masks, inside, mode)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    heatmaps, sums = _HeatmapsAndSums.apply(features, weight, bias, inside, joints, dtype, not detach_mask)
+    with torch.autocast(features.device.type, enabled=False):
+        masks = (heatmaps.detach() if detach_mask else heatmaps).unflatten(1, (-1, joints))
+        return heatmaps, _pooled(sums, masks, inside, mode)
+
+
+def _pooled(sums: Tensor, masks: Tensor, inside: Tensor, mode: str) -> Tensor:
+    """Sums over persons' cells (B, P, J, D), of masks (B, 1 or P, J, h, w), as ``mode`` wants them."""
+    if mode == 'mean':
+        return sums / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
+    if mode == 'normalized':
+        return sums / _mass(masks.to(sums.dtype), inside).clamp(min=MIN_MASS)[..., None]
+    return sums
 
 
 class _MaskedSums(torch.autograd.Function):
@@ -84,12 +134,7 @@ class _MaskedSums(torch.autograd.Function):
     def forward(ctx, features: Tensor, masks: Tensor, inside: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(features, masks, inside)
         ctx.dtype = dtype
-        sums = features.new_empty((*inside.shape[:2], masks.shape[2], features.shape[1]), dtype=dtype)
-        for piece in _pieces(features, masks, inside):
-            rows = _weights(masks[piece], inside[piece], dtype)
-            columns = features[piece].flatten(2).transpose(1, 2).to(dtype)
-            sums[piece] = torch.bmm(rows.flatten(1, 2), columns).view(sums[piece].shape)
-        return sums
+        return _masked_sums(features, masks, inside, dtype)
 
     @staticmethod
     @once_differentiable
@@ -109,6 +154,72 @@ class _MaskedSums(torch.autograd.Function):
                 products.mul_(inside[piece][:, :, None])
                 for_masks[piece] = products if masks.shape[1] > 1 else products.sum(1, keepdim=True)
         return for_features, for_masks, None, None
+
+
+class _HeatmapsAndSums(torch.autograd.Function):
+    """A 1x1 convolution, and sums of features times its result over persons' cells.
+
+    (B, D, h, w), (C, D, 1, 1) and (B, P, h, w) to (B, C, h, w) and (B, P, J, D). In pieces as
+    :class:`_MaskedSums`; what reaches the weights is summed in ``dtype``.
+    """
+
+    @staticmethod
+    def forward(
+        ctx,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        inside: Tensor,
+        joints: int,
+        dtype: torch.dtype,
+        learn_mask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        heatmaps = F.conv2d(features, weight, bias)
+        ctx.save_for_backward(features, weight, heatmaps, inside)
+        ctx.joints, ctx.dtype, ctx.learn_mask = joints, dtype, learn_mask
+        with torch.autocast(features.device.type, enabled=False):
+            return heatmaps, _masked_sums(features, heatmaps.unflatten(1, (-1, joints)), inside, dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, for_heatmaps: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, heatmaps, inside = ctx.saved_tensors
+        wants_features, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        masks = heatmaps.unflatten(1, (-1, ctx.joints))
+        # As the convolution read it: under autocast not as it is stored.
+        kernel = weight.to(heatmaps.dtype).to(ctx.dtype).flatten(1)
+        layout = _layout(features)
+        for_features = torch.empty_like(features, memory_format=layout) if wants_features else None
+        for_kernel, for_bias = torch.zeros_like(kernel), kernel.new_zeros(len(kernel))
+        gradient = gradient.flatten(1, 2)  # (B, PJ, D)
+        with torch.autocast(features.device.type, enabled=False):
+            for piece in _pieces(features, masks, inside):
+                columns = features[piece].flatten(2).to(ctx.dtype)
+                shares = for_heatmaps[piece].flatten(2).to(ctx.dtype)
+                if ctx.learn_mask:
+                    products = torch.bmm(gradient[piece], columns).unflatten(1, (-1, ctx.joints))
+                    products.mul_(inside[piece].flatten(2)[:, :, None])
+                    shares = shares + (products.flatten(1, 2) if masks.shape[1] > 1 else products.sum(1))
+                if wants_weight:
+                    for_kernel += torch.bmm(shares, columns.transpose(1, 2)).sum(0)
+                if wants_bias:
+                    for_bias += shares.sum((0, 2))
+                if wants_features:
+                    rows = _weights(masks[piece], inside[piece], ctx.dtype).flatten(1, 2)
+                    left = torch.cat((gradient[piece], kernel.expand(len(rows), -1, -1)), 1)
+                    _products(left, torch.cat((rows, shares), 1), out=for_features[piece].flatten(2))
+        for_weight = for_kernel.view(weight.shape).to(weight.dtype) if wants_weight else None
+        return for_features, for_weight, for_bias.to(weight.dtype) if wants_bias else None, *[None] * 4
+
+
+def _masked_sums(features: Tensor, masks: Tensor, inside: Tensor, dtype: torch.dtype) -> Tensor:
+    """Of :class:`_MaskedSums`, forward."""
+    sums = features.new_empty((*inside.shape[:2], masks.shape[2], features.shape[1]), dtype=dtype)
+    for piece in _pieces(features, masks, inside):
+        rows = _weights(masks[piece], inside[piece], dtype)
+        columns = features[piece].flatten(2).transpose(1, 2).to(dtype)
+        sums[piece] = torch.bmm(rows.flatten(1, 2), columns).view(sums[piece].shape)
+    return sums
 
 
 def _pieces(features: Tensor, masks: Tensor, inside: Tensor) -> Iterator[slice]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import wsp_mm.models.losses.heatmap_l2_loss
 import wsp_mm.models.losses.relative_depth_loss  # noqa: F401  (registers the default losses)
 from wsp_mm.codecs.box_cells import box_membership
-from wsp_mm.models.heads.masked_pooling import POOLINGS, masked_pooling
+from wsp_mm.models.heads.masked_pooling import POOLINGS, heatmaps_and_pooling, masked_pooling
 
 MASKS = ('predicted', 'target')
 
@@ -217,8 +217,13 @@ class RelativeDepthHead(HeatmapHead):
             ValueError: samples with neither heatmaps nor what they are made from, or the latter and a head
                 without a decoder to make them.
         """
-        heatmaps, features = self.forward(feats)
         targets = self._target_heatmaps(batch_data_samples)
+        features = self.deconv_layers(feats[-1])
+        if self.alpha == 0:
+            heatmaps = self.final_layer(features)
+        else:
+            inside = self._cells_of_boxes(batch_data_samples, features)
+            heatmaps, pair_features = self._heatmaps_and_pair_features(features, inside, targets)
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
         heatmap_weights = torch.cat([label.heatmap_weights for label in labels])
         losses = dict(loss_heatmap=self.loss_module(heatmaps, targets, heatmap_weights))
@@ -228,16 +233,12 @@ class RelativeDepthHead(HeatmapHead):
             losses['loss_depth'] = sum(0.0 * parameter.sum() for parameter in parameters)
             return losses
 
-        inside = self._cells_of_boxes(batch_data_samples, features)
         depth_labels = torch.cat([label.depth_labels for label in labels]).float()
         depth_weights = torch.cat([label.depth_weights for label in labels]).float()
         # A person wholly outside the input has no features to judge by.
         depth_weights = depth_weights * inside.flatten(2).any(-1).all(-1, keepdim=True)
 
-        masks = targets if self.mask == 'target' else heatmaps
-        if self.detach_mask:
-            masks = masks.detach()
-        logits = self.depth_logits(self.pair_features(features, masks, inside))
+        logits = self.depth_logits(pair_features)
         drawn = depth_weights * self._draw_joints(depth_weights > 0, batch_data_samples)
         losses['loss_depth'] = self.alpha * self.depth_loss_module(logits, depth_labels, drawn)
 
@@ -247,6 +248,17 @@ class RelativeDepthHead(HeatmapHead):
             losses['acc_depth'] = right.sum() / labelled.sum().clamp(min=1)
             losses['joints_drawn'] = (drawn > 0).sum(1).float().mean()
         return losses
+
+    def _heatmaps_and_pair_features(
+        self, features: Tensor, inside: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Heatmaps (B, C, h, w), and joint features (B, 2, K, D) as training wants them."""
+        if self.mask == 'target':
+            return self.final_layer(features), self.pair_features(features, targets, inside)
+        layer = self.final_layer
+        return heatmaps_and_pooling(
+            features, layer.weight, layer.bias, inside, self.num_joints, self.pooling, self.detach_mask
+        )
 
     @torch.no_grad()
     def _target_heatmaps(self, batch_data_samples: list) -> Tensor:

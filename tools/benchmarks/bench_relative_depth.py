@@ -81,10 +81,11 @@ def make_pass(way: str, batch: int, args: argparse.Namespace):
     from wsp_mm.models.heads.relative_depth_head import RelativeDepthHead
 
     class NaiveHead(RelativeDepthHead):
-        def pair_features(self, features, masks, inside):
+        def _heatmaps_and_pair_features(self, features, inside, targets):
+            masks = self.final_layer(features)
             filtered = features.float()[:, None, None] * masks.float()[:, None, :, None]  # (B, 1, J, D, h, w)
             filtered = filtered * inside[:, :, None, None]  # (B, 2, J, D, h, w)
-            return filtered.sum((4, 5)) / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
+            return masks, filtered.sum((4, 5)) / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
 
     torch.manual_seed(0)
     common = dict(
@@ -175,11 +176,10 @@ def notes(batch: int, args: argparse.Namespace) -> list[str]:
     deconvolutions = 3 * 2 * taps * d * (c * cells / 16 + d * cells / 4 + d * cells) / 1e9
     masks = 2 * args.joints * cells * 4 / 2**20
     return [
-        f'B {batch}: the last feature map is {feature_map:.0f} MiB. The branch reads it once forward; backward '
-        'reads it once, writes a gradient of its size and adds that to the one that the heatmaps gave (two '
-        f'more reads, one write): 6 passes over it. Its products are {products:.1f} GFLOP, the deconvolutions '
-        f'{deconvolutions:.0f} (both with backward). So bytes bound it where the device does more than about '
-        f'{products * 1e9 / (6 * feature_map * 2**20):.0f} operations a byte.',
+        f'B {batch}: the last feature map is {feature_map:.0f} MiB. The branch reads it once more forward; in '
+        'backward the pass that serves the heatmaps serves it as well. Its products are '
+        f'{products:.1f} GFLOP, the deconvolutions {deconvolutions:.0f} (both with backward). So bytes bound '
+        f'it where the device does more than {products * 1e9 / (feature_map * 2**20):.0f} operations a byte.',
         f'Not kept: masks cut out person by person ({masks:.0f} MiB) and a float32 copy of the features.',
     ]
 

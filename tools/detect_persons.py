@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     require_checkpoint(parser, args.checkpoint)
     cfg = load_config(parser, args.config, args.cfg_options)
 
-    from wsp_mm.apis.detection import DetectorError, PersonDetector
+    from wsp_mm.apis.detection import PersonDetector
     from wsp_mm.utils.checkpoint import CheckpointError, trust_checkpoints
 
     if args.trust_checkpoint:
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
             detector, pictures, args.out, args.batch_size, args.resume, args.skip_bad,
             progress=not args.quiet, readers=args.workers,
         )  # fmt: skip
-    except (BadDataError, DetectorError, CheckpointError, OSError) as error:
+    except (CheckpointError, OSError, ValueError) as error:
         return _failed(error)
     except KeyboardInterrupt:
         print('\ndetect_persons: stopped; the same command with --resume goes on', file=sys.stderr)

@@ -122,10 +122,7 @@ def run(args: argparse.Namespace, config) -> None:
     boxes = truth if args.gt else read_boxes(args.boxes)
     network, how = None, {}
     if config is not None:
-        import torch
-
-        device = args.device if args.device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu'
-        network = RootDepthNetwork(config, args.checkpoint, device)
+        network = RootDepthNetwork(config, args.checkpoint, args.device)
         how = {name: network.box[name] for name in ('padding', 'aspect') if name in network.box}
     persons, skipped = gather_persons(boxes, pictures, args.images, args.focal, args.principal_point, **how)
     start = time.monotonic()

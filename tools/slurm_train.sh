@@ -2,7 +2,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 # Train under Slurm: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]
 #
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5) and SRUN_ARGS are read from the environment.
+# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5), MASTER_PORT and SRUN_ARGS are read from the environment.
 # Python: $PYTHON, else the active environment's, else this checkout's .venv.
 set -euo pipefail
 if [ $# -lt 4 ]; then
@@ -20,6 +20,8 @@ if [ "$GPUS" -lt "$GPUS_PER_NODE" ]; then
     GPUS_PER_NODE=$GPUS
 fi
 . "$(dirname "$0")/launch.sh"
+# Jobs that share a first node meet on ports of their own.
+export MASTER_PORT="${MASTER_PORT:-$((20000 + ${SLURM_JOB_ID:-$$} % 40000))}"
 # SRUN_ARGS is a list of words on purpose.
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \

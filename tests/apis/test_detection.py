@@ -72,6 +72,13 @@ def test_boxes_do_not_depend_on_the_neighbours(cfg, weights, detector):
     assert detector.detect([]) == []
 
 
+def test_nobody_is_in_a_strip(detector):
+    one, strip = fixture.picture(60, 90), np.zeros((2, 5000, 3), np.uint8)
+    found = detector.detect([strip, one, strip.transpose(1, 0, 2)])
+    assert [len(boxes) for boxes, _ in found[::2]] == [0, 0] and found[0][0].shape == (0, 4)
+    np.testing.assert_array_equal(found[1][0], detector.detect([one])[0][0])
+
+
 def test_a_threshold_below_the_models_own(cfg, weights, detector):
     """The model's is 0.2: boxes of lower scores come when asked for, and the config stays as it was."""
     before = cfg.pretty_text

@@ -29,6 +29,18 @@ def test_data_files_are_those_of_the_data_sets_named(pose_steps, calls):
         data_files(config, pose_steps.root, 'nowhere')
 
 
+def test_files_of_the_layout_that_is_read(tmp_path):
+    for name in ('human36m/annotations/a.json', 'human36m/h36m.index', 'h36m/annotation_body3d/fps10/a.npz'):
+        (tmp_path / 'data' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'data' / name).write_text('')
+    found = {}
+    for layout in (None, '3dmppe', 'index', 'mmpose'):
+        dataset = dict(type='H36MImageDataset', **({} if layout is None else dict(layout=layout)))
+        files = data_files(dict(train_dataloader=dict(dataset=dataset)), tmp_path, 'data')
+        found[layout] = [file.name for file in files]
+    assert found == {None: ['a.json'], '3dmppe': ['a.json'], 'index': ['h36m.index'], 'mmpose': ['a.npz']}
+
+
 def test_commands_are_the_tools_own(pose_steps, calls):
     (pose_steps.root / 'wsp.pth').write_text('weights')
     study = make(pose_steps, train_options=['action=Walking'], options=['k=1'], pretrained=Path('wsp.pth'))
@@ -60,6 +72,9 @@ def test_done_is_done_and_a_change_begins_anew(pose_steps, calls):
         change()
         study.train()
         assert kept.read_text() == 'weights'
+        aside = sorted((pose_steps.root).glob('run.old-*'), key=lambda p: int(p.suffix[5:]))
+        assert (aside[-1] / 'epoch_1.pth').read_text() == 'weights of before'  # may have cost days
+    assert len(aside) == 4
 
 
 def test_a_start_that_is_missing_stops_and_a_new_one_begins_anew(pose_steps, calls):

@@ -61,11 +61,9 @@ def test_round_trip(input_size, heatmap_size, seed):
     encoded = codec.encode(keypoints, has_depth=np.ones(1))
     assert encoded['keypoint_weights'].all()
     decoded = codec.decode(encoded['keypoint_labels'])
-    assert decoded.dtype == np.float32
-    # float32 itself, in which cells and results are given, resolves no finer than this
+    # float32 itself, in which cells are given, resolves no finer than this
     cell_error = np.array(heatmap_size) * 2.0**-24 * codec.cell
-    result_error = np.array([*input_size, 1000]) * 2.0**-24
-    assert (np.abs(decoded - keypoints) <= cell_error + result_error + 1e-9).all()
+    assert (np.abs(decoded - keypoints) <= cell_error + 1e-9).all()
 
 
 def test_round_trip_of_the_paper_s_size():

@@ -42,6 +42,8 @@ def nan_joint(content):
         ('data', lambda c: c['annotations'][0].update(bbox=[900, 10, 9, 50]), r'200 x 200 px', 63),
         ('data', lambda c: c['annotations'][0].update(bbox=[1, 2, 3]), r'annotation 510000: bbox must be', 63),
         ('data', lambda c: c['annotations'][0].pop('bbox'), r"annotation 510000: no 'bbox'", 63),
+        ('data', lambda c: c['annotations'][0].update(id=10**25), r'its id is no number of 64 bits', 63),
+        ('data', lambda c: c['annotations'].append(dict(c['annotations'][0], id=5)), 'has an annotation', 64),
     ],
 )  # fmt: skip
 def test_bad_records(lab, lab_root, log, kind, change, said, left):
@@ -61,6 +63,11 @@ def test_bad_records(lab, lab_root, log, kind, change, said, left):
         (lambda c: c['images'][3].update(action_idx=1), r'image 10003: action_idx is 1, and must be 2 to 16'),
         (lambda c: c['images'][3].pop('frame_idx'), r"image 3: no 'frame_idx'"),
         (lambda c: c['images'][3].update(width='wide'), r"image 10003: 'width' must be a whole number"),
+        (lambda c: c['images'][3].update(width=10**25), r"image 10003: 'width' must be a whole number"),
+        (lambda c: c['images'][3].update(frame_idx=0.5), r"image 10003: 'frame_idx' must be a whole number"),
+        (lambda c: c['images'][3].update(file_name=None), r"image 10003: 'file_name' must be text"),
+        (lambda c: c.update(images=None), r"data.json: 'images' is no list"),
+        (lambda c: c.update(annotations=None), r"data.json: 'annotations' is no list"),
         (lambda c: c.pop('images'), r"no 'images' and 'annotations'"),
         (lambda c: c.update(annotations=[]), r'no annotated frame of subject 1'),
     ],

@@ -3,11 +3,13 @@ import pytest
 
 from wsp_mm.datasets.h36m_sequences import (
     ACTIONS,
+    SUBJECTS,
     check_actions,
     check_subjects,
     frame_id,
     frame_key,
     parse_file_name,
+    take_name,
     take_number,
 )
 
@@ -59,7 +61,36 @@ def test_other_names_are_refused(name, said):
     ],
 )
 def test_takes(named, siblings, take):
-    assert take_number(named, siblings) == take
+    assert take_number(1, 'Directions', named, siblings) == take
+
+
+# Videos of the release's metadata.xml that are not called 'X 1' and 'X', in the order of their takes.
+NAMES = {
+    1: dict(Eating=(2, None), Sitting=(1, 2), SittingDown=(2, None)),
+    5: dict(
+        Directions=(1, 2),
+        Discussion=(2, 3),
+        Greeting=(1, 2),
+        SittingDown=(None, 1),
+        Photo=(None, 2),
+        Waiting=(1, 2),
+    ),
+    6: dict(Eating=(1, 2), Posing=(2, None), Sitting=(1, 2), Photo=(None, 1), Waiting=(3, None)),
+    7: dict(Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2), Walking=(1, 2)),
+    8: dict(SittingDown=(None, 1), WalkTogether=(1, 2)),
+    9: dict(Discussion=(1, 2), SittingDown=(None, 1)),
+    11: dict(Discussion=(1, 2), Greeting=(2, None), Phoning=(3, 2), SittingDown=(None, 1), Smoking=(2, None)),
+}
+
+
+def test_takes_of_the_release():
+    """Both takes of every action are told apart, and are those that the release counts."""
+    for subject in SUBJECTS:
+        for action in ACTIONS:
+            names = NAMES[subject].get(action, (1, None))
+            assert [take_number(subject, action, name, names) for name in names] == [1, 2], (subject, action)
+            written = [take_name(subject, action, take) for take in (1, 2)]
+            assert [take_number(subject, action, name, written) for name in written] == [1, 2]
 
 
 def test_subjects_and_actions():

@@ -109,6 +109,7 @@ def test_boxes_outside_the_picture_are_left_out(lab, tmp_path, people, monkeypat
         (dict(keypoints_cam=[[0, 0, -5]] * 21), 'annotation 12: keypoints_cam: a joint lies behind'),
         (dict(keypoints_img=[[0, 0]] * 20), r'annotation 12: keypoints_img must be of shape \(21, 2\)'),
         (dict(bbox=None), 'annotation 12: bbox must be of shape'),
+        (dict(id=None), 'annotation None: int'),
         (dict(image_id=77), 'annotation 12: it is of image 77, which is not there'),
     ],
 )

@@ -284,6 +284,14 @@ def test_the_hook_refuses_what_it_cannot_key(mcpc_root, pipelines, tmp_path):
     with pytest.raises(ValueError, match='no data set that is seeded'):
         ItemSeedHook().before_train(FakeRunner())
 
+    # Half and half in batches of two is not so in batches of one.
+    runner, _ = make_runner(mcpc_root, pipelines[0], tmp_path / 'b', 0, dict(by_epoch=True, max_epochs=1))
+    runner.train_loop.dataloader.sampler.batch_size = runner.train_loop.dataloader.batch_size + 2
+    with pytest.raises(
+        ValueError, match=r'DefaultSampler was made for batches of .* set batch_size of train_dataloader'
+    ):
+        runner.train()
+
 
 def test_the_hook_names_wrappers_that_draw_outside_of_items(caplog):
     import logging

@@ -55,3 +55,30 @@ def test_channels_last():
     assert not net.conv.weight.is_contiguous(memory_format=torch.channels_last)
     ChannelsLastHook().before_run(SimpleNamespace(model=net, optim_wrapper=wrapper(net)))
     assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize('before', [True, False])
+def test_moments_of_the_other_layout_go_on(before):
+    """A fused optimizer pairs weights and moments by their place in memory."""
+
+    def training(channels_last):
+        torch.manual_seed(0)
+        net = Net()
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
+        optim_wrapper = OPTIM_WRAPPERS.build(dict(type='OptimWrapper', optimizer=optimizer))
+        runner = SimpleNamespace(model=net, optim_wrapper=optim_wrapper)
+        if channels_last:
+            ChannelsLastHook(True).before_run(runner)
+        return runner
+
+    def step(runner, seed):
+        picture = torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
+        runner.optim_wrapper.update_params(runner.model(picture).square().sum())
+
+    whole, first, second = training(not before), training(before), training(not before)
+    step(whole, 1), step(first, 1)
+    second.model.load_state_dict(first.model.state_dict())
+    second.optim_wrapper.load_state_dict(first.optim_wrapper.state_dict())
+    ChannelsLastHook(not before).before_train(second)
+    step(whole, 2), step(second, 2)
+    torch.testing.assert_close(second.model.conv.weight, whole.model.conv.weight)

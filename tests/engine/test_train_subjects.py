@@ -157,6 +157,28 @@ def test_unknown_subjects_and_validation_on_training_subjects_are_warned_about(t
     assert 'S5 are trained on and validated on' in warnings[-1]
 
 
+def test_weights_that_name_nobody_make_all_that_follows_incomplete(tmp_path, warnings, load_tool):
+    """As PoseNet's snapshots, which may have seen S9."""
+    torch.save(dict(state_dict={'head.final_layer.weight': torch.ones(1)}), tmp_path / 'posenet.pth')
+    init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'posenet.pth'))))
+    make_runner(tmp_path / 'a', train=People(1), model_cfg=init).train()
+    assert 'posenet.pth does not say' in warnings[-1] and 'there may be more' in warnings[-1]
+    first = tmp_path / 'a' / 'epoch_1.pth'
+    make_runner(tmp_path / 'b', train=People(5), load_from=str(first)).train()
+    final = load_tool('misc/publish_model').publish(tmp_path / 'b' / 'epoch_1.pth', tmp_path / 'm')
+    meta = load_file(final)['meta']
+    assert (meta['train_subjects'], meta['train_subjects_incomplete']) == ([1, 5], True)
+    make_runner(tmp_path, test=People(9), name='unsure', load_from=str(final)).test()
+    assert 'S9 are new to it cannot be checked' in warnings[-1]
+
+    torch.save(dict(state_dict={'layer1.weight': torch.ones(1)}), tmp_path / 'imagenet.pth')
+    said = len(warnings)
+    init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'imagenet.pth'))))
+    make_runner(tmp_path / 'c', train=People(1), model_cfg=init).train()
+    assert len(warnings) == said
+    assert 'train_subjects_incomplete' not in load_file(tmp_path / 'c' / 'epoch_1.pth')['meta']
+
+
 def test_it_survives_publishing(tmp_path, load_tool):
     make_runner(tmp_path, train=People(5, 9)).train()
     final = load_tool('misc/publish_model').publish(tmp_path / 'epoch_1.pth', tmp_path / 'm')

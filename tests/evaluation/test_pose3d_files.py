@@ -71,6 +71,13 @@ def test_posenets_json_beside_a_truth_in_another_order(table, tmp_path):
     expected = pose3d_scores(table.pred, table.gt, actions=table.actions.tolist())
     for key in ('MPJPE', 'MPJPE_action_Photo', 'Z_action_mean', 'AxisNorm'):
         assert scores[key] == pytest.approx(expected[key])
+    # its ids are those of the pictures, which the truth may number otherwise than its samples
+    other = replace(shuffled, ids=np.char.add('9', shuffled.ids), image_ids=shuffled.ids)
+    assert poses.with_truth(other).scores() == scores
+    save_poses(other, tmp_path / 'truth.npz')
+    assert poses.with_truth(load_poses(tmp_path / 'truth.npz')).scores() == scores
+    with pytest.raises(ValueError, match='several persons in a picture'):
+        poses.with_truth(replace(other, image_ids=np.full(5, '1')))
     # the thorax is missing, so the alignment is over the joints that are there
     assert scores['PA-MPJPE'] == pytest.approx(mpjpe(relative, table.gt[:, :17], align='rigid').mean())
 
@@ -108,6 +115,8 @@ def test_truth_must_be_of_the_same_samples(table):
             pickle.dumps([dict(id=7, pred_instances={})]),
             r'sample 7 has no pred_instances\.keypoints_cam',
         ),
+        ('a.npz', b'', r'a\.npz cannot be read as an npz, it may be truncated'),
+        ('a.npz', b'PK\x03\x04 and no more', r'a\.npz cannot be read as an npz, it may be truncated'),
         ('a.json', b'{"ids": [1', r'a\.json is no json, it may be truncated'),
         ('a.json', b'{"ids": [1], "pred": [[1, 2]]}', r'pred must be \(1, K, 3\)'),
         ('a.json', b'{"ids": [1]}', 'holds no predictions'),

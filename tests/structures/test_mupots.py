@@ -122,6 +122,15 @@ def test_bad_labels(tmp_path, cell, said):
         read_occlusion_mat(tmp_path / 'occlusion.mat')
 
 
+def test_labels_of_who_is_not_valid_do_not_matter(tmp_path):
+    write_sequence(tmp_path, [[struct(1), struct(2, False)]], [[np.ones((1, 17)), np.full((1, 17), np.nan)]])
+    path = tmp_path / 'occlusion.mat'
+    assert read_occlusion_mat(path, np.array([[True, False]])).sum(axis=-1).tolist() == [[17, 0]]
+    for valid in (None, np.array([[True, True]])):
+        with pytest.raises(ValueError, match='frame 0, person 2: occlusion_labels must be 0 or 1'):
+            read_occlusion_mat(path, valid)
+
+
 def test_broken_files(tmp_path):
     path = tmp_path / 'annot.mat'
     with pytest.raises(ValueError, match=r'annot.mat: there is no such file.*docs/data.md'):

@@ -112,7 +112,13 @@ def test_an_interrupt_says_how_to_go_on(root, tmp_path):
     out = tmp_path / 'crops'
     words = [sys.executable, str(ROOT / 'tools/dataset_converters/cache_crops.py'), str(CONFIG), str(out)]
     words += ['--workers', '1', '--shard-size', '3', *options(root)]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    # What runs the tests in the background may have had SIGINT ignored, which processes inherit.
+    process = subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not list(out.glob('shard-*.npy')) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)

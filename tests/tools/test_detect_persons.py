@@ -57,11 +57,10 @@ def command(root, *more):
 
 
 def test_help_answers_at_once(repo):
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, repo / 'tools' / 'detect_persons.py', '--help'], capture_output=True, text=True
-    )
-    assert time.monotonic() - start < 2.0
+    command = [sys.executable, '-X', 'importtime', repo / 'tools' / 'detect_persons.py', '--help']
+    done = subprocess.run(command, capture_output=True, text=True)
+    loaded = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
+    assert 'argparse' in loaded and not loaded & {'torch', 'numpy', 'mmengine', 'cv2'}
     for option in ('--images', '--ann', '--img-root', '--score-thr', '--resume', '--skip-bad', '--device'):
         assert option in done.stdout
 

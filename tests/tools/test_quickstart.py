@@ -5,7 +5,6 @@ import json
 import math
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import cv2
@@ -19,15 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def quickstart(tmp_path, target='quickstart'):
     arguments = f'ARGS=--work-dir {tmp_path / "run"} --data-root {tmp_path / "world"}'
-    start = time.monotonic()
     done = subprocess.run(['make', target, 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout, time.monotonic() - start
+    return done.stdout
 
 
 @pytest.mark.slow
 def test_quickstart_tiny(tmp_path):
-    _, first = quickstart(tmp_path)
+    quickstart(tmp_path)
     run = tmp_path / 'run'
     figures = json.loads((run / 'report.json').read_text())
 
@@ -63,11 +61,11 @@ def test_quickstart_tiny(tmp_path):
     assert 'nan' not in re.sub(r'base64,[^"]*', '', page).lower().split()
 
     # The second time there is nothing to do but write the report again.
-    output, second = quickstart(tmp_path)
-    assert output.count('up to date') == 16 and second < first / 2
+    output = quickstart(tmp_path)
+    assert output.count('up to date') == 16
 
     # It goes on to MuPoTS with the same pre-training; nothing of the above is made again.
-    output, _ = quickstart(tmp_path, 'quickstart-mupots')
+    output = quickstart(tmp_path, 'quickstart-mupots')
     assert output.count('up to date') == 16
     figures = json.loads((run / 'report.json').read_text())
     assert 0 <= figures['detector/AP50'] <= 100

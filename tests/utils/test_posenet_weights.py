@@ -21,9 +21,16 @@ import wsp_mm.codecs.integral_3d
 import wsp_mm.datasets.transforms.person_crop
 import wsp_mm.models.estimators.topdown_3d
 import wsp_mm.models.heads.integral_3d_head  # noqa: F401  (register what is built)
+from wsp_mm.structures.skeletons import get_joint_set
 from wsp_mm.utils.checkpoint import TRUST_ENV, UntrustedCheckpointError
 from wsp_mm.utils.config import load_config
-from wsp_mm.utils.posenet_weights import PoseNetSnapshotError, convert_snapshot, describe, model_options
+from wsp_mm.utils.posenet_weights import (
+    CONFIGS,
+    PoseNetSnapshotError,
+    convert_snapshot,
+    describe,
+    model_options,
+)
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / 'tools' / 'model_converters' / 'posenet_to_wsp.py'
@@ -112,6 +119,36 @@ def test_same_coordinates_for_the_same_input(tmp_path, depth, joints, joint_set)
         expected, found = theirs(pictures), ours(pictures, None, mode='tensor')
     assert expected.std() > 1  # not all in the middle
     assert (found - expected).abs().max() <= 1e-3
+
+
+def test_whom_a_snapshot_has_seen(tmp_path, monkeypatch, capsys):
+    write_snapshot(tmp_path / 's.pth.tar', joints=21)
+    for words, subjects in ((['1', '9'], [1, 9]), ([], [])):
+        run_tool(monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth', '--train-subjects', *words)
+        assert torch.load(tmp_path / 'o.pth', weights_only=True)['meta']['train_subjects'] == subjects
+    assert 'Its config: configs/posenet_compat/posenet_muco_r50.py --cfg-options' in capsys.readouterr().out
+    run_tool(monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth')
+    assert 'train_subjects' not in torch.load(tmp_path / 'o.pth', weights_only=True)['meta']
+    with pytest.raises(SystemExit, match='no poses of subject 2'):
+        run_tool(monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth', '--train-subjects', 2)
+
+
+@pytest.mark.parametrize(('joint_set', 'joints'), [('h36m18', 18), ('muco21', 21)])
+def test_the_config_named_holds_the_network(joint_set, joints):
+    """It predicts with the flip test on, as the config has it."""
+    facts = dict(depth=18, in_channels=512, num_joints=joints, depth_cells=64, deconv_out_channels=[8, 8, 8])
+    config = load_config(REPO / CONFIGS[joint_set], model_options(facts))
+    assert config.model.test_cfg == dict(flip_test=True, flip_mode='posenet')
+    assert config.test_dataloader.dataset.pipeline[0].color_type == 'color_ignore_orientation'
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        model = MODELS.build(config.model).eval()
+    sample = PoseDataSample(
+        metainfo=dict(input_size=(256, 256), flip_indices=get_joint_set(joint_set).flip_indices)
+    )
+    features = (torch.rand(1, 512, 8, 8),)
+    answer = model.head.predict([features, features], [sample], config.model.test_cfg)
+    assert answer[0].keypoints.shape == (1, joints, 2)
+    assert answer[0].keypoints_depth.shape == (1, joints)
 
 
 @pytest.mark.parametrize('depth', [101, 152])

@@ -63,14 +63,16 @@ def test_what_is_a_lost_peer():
 
 
 def test_outside_torchrun_nothing_is_added(monkeypatch):
-    monkeypatch.delenv('TORCHELASTIC_ERROR_FILE', raising=False)
+    for name in rank_failure._RANKS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(rank_failure.time, 'sleep', lambda seconds: pytest.fail('waited'))
     with pytest.raises(RuntimeError):
         run_rank(fail(RuntimeError('Connection closed by peer')))
 
 
 @pytest.mark.slow
-def test_an_exit_that_waits_is_cut_short(tmp_path):
+@pytest.mark.parametrize('launcher', ['TORCHELASTIC_ERROR_FILE', 'SLURM_PROCID'])
+def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
     """A process that hangs after its error, as with a communicator that waits for the other ranks."""
     script = (
         'import atexit, time\n'
@@ -79,7 +81,9 @@ def test_an_exit_that_waits_is_cut_short(tmp_path):
         'atexit.register(time.sleep, 600)\n'
         'rank_failure.run_rank(lambda: 1 / 0)\n'
     )
-    env = {**os.environ, 'TORCHELASTIC_ERROR_FILE': str(tmp_path / 'error.json')}
+    env = {**os.environ, launcher: str(tmp_path / 'error.json')}
     done = subprocess.run([sys.executable, '-c', script], env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
-    assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()
+    assert 'ZeroDivisionError' in done.stderr
+    if launcher == 'TORCHELASTIC_ERROR_FILE':
+        assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()

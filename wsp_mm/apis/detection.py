@@ -20,11 +20,15 @@ from wsp_mm.apis.inference.models import local_checkpoint
 from wsp_mm.structures.person_box import to_sides
 from wsp_mm.utils.checkpoint import CheckpointError, load_file
 from wsp_mm.utils.config import load_config
+from wsp_mm.utils.device import pick_device
 from wsp_mm.utils.files import file_sha256
 
 PERSON = 'person'
 #: Boxes below this score are left out unless the caller says otherwise.
 SCORE_THR = 0.3
+#: Longer side over shorter side beyond which nobody is looked for in a picture: of much longer strips nothing
+#: is left in the network's input, and OpenCV refuses to make a picture without pixels.
+_NARROWEST = 100
 
 
 class DetectorError(ValueError):
@@ -79,7 +83,7 @@ class PersonDetector:
         self.scope = cfg.get('default_scope') or 'mmdet'
         if self.scope == 'mmpose':
             raise DetectorError(f'{name} is a configuration of MMPose (default_scope), not of a detector')
-        self.device = torch.device(_device(device))
+        self.device = pick_device(device)
         self.score_thr, self.batch_size = float(score_thr), int(batch_size)
         _lower_thresholds(cfg.model.get('test_cfg'), self.score_thr)
         with DefaultScope.overwrite_default_scope(self.scope):
@@ -108,7 +112,8 @@ class PersonDetector:
 
         Returns:
             For every picture the boxes (M, 4) float32 x, y, w, h px, tight, within the picture, at least one
-            pixel wide and high, and the scores (M,) float32, best first. M may be 0.
+            pixel wide and high, and the scores (M,) float32, best first. M may be 0, and is
+            in strips more than 100 times as long as wide.
 
         Raises:
             ValueError: a picture is not (H, W, 3) uint8.
@@ -118,9 +123,14 @@ class PersonDetector:
                 raise ValueError(f'picture {i} is not (H, W, 3) uint8')
         # Neither scope nor filters of the process are touched here: another thread may be using them, and a
         # model that is built needs no registry any more.
-        prepared = [self.pipeline(dict(img=picture, img_id=i)) for i, picture in enumerate(pictures)]
-        out: list = [None] * len(prepared)
-        for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
+        prepared = {}
+        for i, picture in enumerate(pictures):
+            if max(picture.shape[:2]) <= _NARROWEST * min(picture.shape[:2]):
+                prepared[i] = self.pipeline(dict(img=picture, img_id=i))
+        nobody = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        out: list = [nobody] * len(pictures)
+        for places in _batches([tuple(item['inputs'].shape) for item in prepared.values()], self.batch_size):
+            batch = [list(prepared)[place] for place in places]
             inputs = gathered([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
             samples = self.model.test_step(
                 dict(
@@ -150,12 +160,6 @@ def _spend_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.meshgrid(torch.zeros(1), torch.zeros(1))
-
-
-def _device(device: str | torch.device) -> str | torch.device:
-    if device == 'auto':
-        return 'cuda:0' if torch.cuda.is_available() else 'cpu'
-    return device
 
 
 def _batches(shapes: list[tuple], size: int) -> Iterator[list[int]]:

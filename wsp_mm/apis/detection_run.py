@@ -252,7 +252,7 @@ def _look(detector: Any, batch: Sequence[Picture], read: list, findings: Finding
         if isinstance(content, str):
             findings.report(
                 'bad picture', str(picture.path), '', content,
-                'Mend or remove it and go on with --resume, or add --skip-bad',
+                'Mend it and go on with --resume, or add --skip-bad (with --resume, too)',
             )  # fmt: skip
     found = iter(detector.detect([content for content in read if not isinstance(content, str)]))
     entries = []

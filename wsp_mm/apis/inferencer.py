@@ -97,7 +97,7 @@ class WSPInferencer:
         trust_checkpoint: bool = False,
         overlap: bool | None = None,
     ) -> None:
-        import torch
+        from wsp_mm.utils.device import pick_device
 
         if det is None and boxes is None:
             raise ValueError(
@@ -109,9 +109,7 @@ class WSPInferencer:
             raise ValueError(f'batch_size is at least 1, got {batch_size}')
         self.camera = CameraChoice.of(camera)
         self.batch_size, self.precision = int(batch_size), precision
-        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        if self.device.type == 'cuda' and not torch.cuda.is_available():
-            raise ValueError(f'device {device} was asked for, but torch sees no GPU')
+        self.device = pick_device(device or 'auto')
         self.overlap = self.device.type == 'cuda' if overlap is None else bool(overlap)
         given_boxes = None if boxes is None else GivenBoxes(boxes, score_thr)
         with trusting(True if trust_checkpoint else None):
@@ -237,7 +235,7 @@ class WSPInferencer:
             precision=self.precision,
             batch_size=self.batch_size,
             device=self.device.type,
-            source=None if source is None else dict(kind=source.kind, name=source.name, fps=source.fps),
+            source=None if source is None else source.describe(),
         )
 
     def _boxes_info(self) -> dict:

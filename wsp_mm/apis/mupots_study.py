@@ -19,7 +19,6 @@ from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.root_scores import score_roots
 from wsp_mm.apis.steps import Steps
 from wsp_mm.engine.weights_hook import weights_file
-from wsp_mm.evaluation.mupots_scores import mupots_scores, without_details
 from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.utils.files import write_text_atomic
 
@@ -153,13 +152,6 @@ def run_mupots(
         study, folder = poses[name], out / 'tests' / f'{name}-{roots}'
         weights, target = study.last_checkpoint(), folder / 'metrics.json'
         used = [files[roots]] if roots in files else []
-        if used and not json.loads((steps.root / used[0]).read_text()):
-            # Nobody was detected, so there is no sample to test on: everybody is missed.
-            truth = read_mupots(steps.root / ann, steps.root / pictures)
-            with lock:
-                scores = without_details(mupots_scores(truth.frames, {}))
-                results.scores[f'{name}/{roots}'] = {f'mupots/{key}': v for key, v in scores.items()}
-            return
         command = ['tools/test.py', study.config, weights, '--work-dir', folder, '--out', target]
         command += ['--cfg-options', f'data_root={data_root}', *(f'bbox_root={file}' for file in used)]
         steps.run(f'mupots-{name}-{roots}', command, reads=[weights, ann, *used], writes=[target])

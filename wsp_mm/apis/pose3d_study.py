@@ -11,14 +11,12 @@ from typing import Any
 
 from wsp_mm.apis.steps import StepFailed, Steps
 
-# What a training reads below the data root, by the type of its data set.
+# What a training reads below the data root, by the type of its data set and, where it has one, its layout.
 DATA_FILES = {
-    'H36MImageDataset': (
-        'human36m/annotations/*.json',
-        'human36m/*.index',
-        'h36m/annotation_body3d/*.pkl',
-        'h36m/annotation_body3d/*/*.npz',
-    ),
+    'H36MImageDataset': ('human36m/annotations/*.json',),
+    ('H36MImageDataset', '3dmppe'): ('human36m/annotations/*.json',),
+    ('H36MImageDataset', 'index'): ('human36m/*.index',),
+    ('H36MImageDataset', 'mmpose'): ('h36m/annotation_body3d/*.pkl', 'h36m/annotation_body3d/*/*.npz'),
     'MuCoDataset': ('muco/*.json',),
     'MuPoTSDataset': ('mupots/*.json', 'mupots/MultiPersonTestSet/*/*.mat'),
     'MCPCDataset': ('mcpc/*.json',),
@@ -27,11 +25,11 @@ DATA_FILES = {
 }
 
 
-def dataset_types(node: Any) -> Iterator[str]:
-    """Every ``type`` in a configuration node that names a data set, at any depth."""
+def dataset_types(node: Any) -> Iterator[str | tuple[str, str]]:
+    """Every ``type`` in a configuration node that names a data set, at any depth, and its layout if any."""
     if isinstance(node, Mapping):
         if str(node.get('type', '')).endswith('Dataset'):
-            yield node['type']
+            yield (node['type'], node['layout']) if 'layout' in node else node['type']
         for value in node.values():
             yield from dataset_types(value)
     elif isinstance(node, (list, tuple)):
@@ -105,11 +103,14 @@ class PoseStudy:
         """The whole config as text, and the files that the training reads."""
         from wsp_mm.utils.config import load_config
 
-        config = load_config(self.steps.root / self.config)
-        reads = data_files(config, self.steps.root, self.data_root)
+        path = self.steps.root / self.config
+        config = load_config(path)
+        options = [option.partition('=') for option in (*self.train_options, *self.options)]
+        # Options do not change the text: they stand beside it in the identity. But they may choose other files.
+        layouts = {name: value for name, _, value in options if name.endswith('.layout')}
+        reads = data_files(load_config(path, layouts), self.steps.root, self.data_root)
         starts = [self.pretrained] if self.pretrained is not None else []
-        options = [*self.train_options, *self.options]
-        starts += [value for name, _, value in (o.partition('=') for o in options) if name == 'pretrained']
+        starts += [value for name, _, value in options if name == 'pretrained']
         for file in starts:
             if not (self.steps.root / file).is_file():
                 raise StepFailed(f'{self.name} starts from {file}, which does not exist')

@@ -40,10 +40,10 @@ class RootDepthNetwork:
     Args:
         config: a path, or an mmengine.Config.
         checkpoint: a path or URL; every weight of the network must be in it.
-        device: as torch names it.
+        device: as :func:`wsp_mm.utils.device.pick_device` takes.
 
     Raises:
-        FileNotFoundError: no such config. ValueError: a config of another kind of network.
+        FileNotFoundError: no such config. ValueError: a config of another kind of network, no such device.
         CheckpointError: a checkpoint that is refused, broken or of another network.
     """
 
@@ -56,6 +56,7 @@ class RootDepthNetwork:
         import wsp_mm.register  # noqa: F401
         from wsp_mm.models.estimators.topdown_root import TopdownRootEstimator
         from wsp_mm.utils.config import load_config
+        from wsp_mm.utils.device import pick_device
 
         cfg = config if isinstance(config, Config) else load_config(config)
         if cfg.get('model', {}).get('head', {}).get('type') != 'RootDepthHead':
@@ -71,7 +72,7 @@ class RootDepthNetwork:
             self._load, self._crop = Compose(steps[:1]), Compose(steps[1:])
         self.box = next(dict(step) for step in steps if step['type'] == 'PersonCenterScale')
         _fill(self.model, checkpoint)
-        self.model.to(device).eval()
+        self.model.to(pick_device(device)).eval()
 
     def read(self, path: str | Path) -> np.ndarray:
         """A picture (H, W, 3) uint8 BGR, as the training reads it.

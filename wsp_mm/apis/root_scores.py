@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets.bbox_root import read_bbox_roots
-from wsp_mm.datasets.mcpc_builder.files import load_json
 from wsp_mm.evaluation.functional.root_depth import ap_root, match_boxes, mrpe
 from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.structures.skeletons import get_joint_set
@@ -36,8 +35,7 @@ def score_roots(
     Raises:
         ValueError: a missing or bad file, or roots of pictures that ``ann_file`` does not list.
     """
-    # A file without anybody is a result, if a poor one.
-    found = {} if load_json(Path(roots_file), slim=False) == [] else read_bbox_roots(roots_file)
+    found = read_bbox_roots(roots_file)
     root = get_joint_set('mupots17').index('pelvis')
     frames, pairs = [], []
     nobody = np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -157,10 +158,11 @@ class Steps:
         return seconds
 
     def fresh_or_same(self, work_dir: str | Path, identity: Sequence[str], reads: Sequence[str | Path]) -> None:
-        """Empty the work dir of a training with another identity or other data, and mark it with this one.
+        """Give a training with another identity or other data an empty work dir, and mark it with this one.
 
         Going on from the checkpoints of another training would train nothing. A work dir of the same training
-        stays, to be resumed.
+        stays, to be resumed. One that holds checkpoints of another is kept under another name: they may have
+        cost days.
 
         Args:
             identity: config and options. reads: files, of which size and date count.
@@ -171,9 +173,22 @@ class Steps:
         work_dir = self.root / work_dir
         marker = work_dir / 'training.sha256'
         if work_dir.exists() and not (marker.is_file() and marker.read_text() == key):
-            shutil.rmtree(work_dir)
+            self._put_aside(work_dir)
         work_dir.mkdir(parents=True, exist_ok=True)
         marker.write_text(key)
+
+    def _put_aside(self, work_dir: Path) -> None:
+        if not any(work_dir.glob('*.pth')):
+            shutil.rmtree(work_dir)
+            return
+        places = (work_dir.with_name(f'{work_dir.name}.old-{number}') for number in itertools.count(1))
+        place = next(place for place in places if not place.exists())
+        work_dir.rename(place)
+        print(
+            f'{work_dir}: its checkpoints are of another config, other options or other data, or not of this '
+            f'chain; they are kept in {place.name}, and the training begins anew',
+            flush=True,
+        )
 
     def _call(self, name: str, command: Sequence[str], env: Mapping[str, str] | None) -> None:
         log = self.folder / f'{name}.log'

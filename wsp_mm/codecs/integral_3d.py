@@ -106,5 +106,5 @@ class Integral3DLabel(BaseKeypointCodec):
         )
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
-        """Cells (N, K, 3) to input px, input px and mm relative to the root, (N, K, 3) float32."""
-        return (np.asarray(encoded, dtype=np.float64) * self.cell + self.origin).astype(np.float32)
+        """Cells (N, K, 3) to input px, input px and mm relative to the root, (N, K, 3) float64."""
+        return np.asarray(encoded, dtype=np.float64) * self.cell + self.origin

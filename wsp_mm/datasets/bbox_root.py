@@ -29,8 +29,8 @@ def prediction_path(data_root: str, name: str) -> str:
 def _records(path: str | Path, mend: str) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, dict]]:
     """Every record: how messages name it, picture, box (4,) px, root (3,) mm, and the record itself."""
     records = load_json(Path(path), slim=False)
-    if not isinstance(records, list) or not records:
-        raise BadDataError('wrong layout', path, '', 'it is no list of predictions, or an empty one', mend)
+    if not isinstance(records, list):
+        raise BadDataError('wrong layout', path, '', 'it is no list of predictions', mend)
     for i, record in enumerate(records):
         try:
             image_id = int(record['image_id'])
@@ -87,10 +87,11 @@ def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray,
 
     Returns:
         image id -> boxes (M, 4) x, y, w, h px, square and padded already; roots (M, 3) camera mm; scores (M,),
-        1 where the file has none. Persons in the file's order. Pictures without any are not there.
+        1 where the file has none. Persons in the file's order. Pictures without any are not there; that nobody
+        was found at all is a result, if a poor one.
 
     Raises:
-        BadDataError: no such file, no list, an empty one, or a bad record.
+        BadDataError: no such file, no list, or a bad record.
     """
     found: dict[int, list[tuple]] = {}
     for where, image_id, box, root, record in _records(path, _MEND_MULTI):

@@ -87,6 +87,9 @@ class _Subject:
             raise BadDataError(
                 'wrong layout', self.files['data'], '', "it has no 'images' and 'annotations'", _AGAIN
             ) from None
+        for key, value in (('images', images), ('annotations', annotations)):
+            if not isinstance(value, list):
+                raise BadDataError('wrong layout', self.files['data'], '', f'{key!r} is no list', _AGAIN)
         images = self._images(images, steps)
         rows = self._annotations(annotations, images)
         del data, images, annotations
@@ -112,8 +115,13 @@ class _Subject:
         """id -> (key columns, file name) of the frames that are kept."""
         path = self.files['data']
         try:
-            values = np.array([[image[key] for key in _IMAGE_KEYS] for image in images], dtype=np.int64)
+            given = [[image[key] for key in _IMAGE_KEYS] for image in images]
+            values = np.array(given, dtype=np.int64)
+            if images and not (values == np.array(given, dtype=np.float64)).all():
+                raise ValueError('not whole')
             names = [image['file_name'] for image in images]
+            if not all(isinstance(name, str) for name in names):
+                raise TypeError('no name')
             ids = [image['id'] for image in images]
         except (KeyError, TypeError, ValueError, OverflowError):
             self._name_bad_image(images)
@@ -146,11 +154,19 @@ class _Subject:
             for key in ('id', 'file_name', *_IMAGE_KEYS):
                 if not isinstance(image, dict) or key not in image:
                     raise BadDataError('wrong record', self.files['data'], f'image {i}', f'no {key!r}', _AGAIN)
-                if key in _IMAGE_KEYS and not isinstance(image[key], int):
+                if key in _IMAGE_KEYS and not (isinstance(image[key], int) and abs(image[key]) < 2**63):
                     raise BadDataError(
                         'wrong record', self.files['data'], f'image {image["id"]}',
                         f'{key!r} must be a whole number, is {str(image[key])[:40]!r}', _AGAIN,
                     )  # fmt: skip
+            if not isinstance(image['file_name'], str):
+                raise BadDataError(
+                    'wrong record',
+                    self.files['data'],
+                    f'image {image["id"]}',
+                    "'file_name' must be text",
+                    _AGAIN,
+                )
 
     def _annotations(self, annotations: list[dict], images: dict[int, tuple]) -> dict[str, np.ndarray]:
         """Columns of the annotations of the images that are kept."""
@@ -163,7 +179,12 @@ class _Subject:
                 box = np.array(annotation['bbox'], dtype=np.float64)
                 if box.shape != (4,) or not np.isfinite(box).all():
                     raise ValueError(f'bbox must be four numbers, is {str(annotation["bbox"])[:60]}')
-                kept.append((int(annotation['id']), image_id, box))
+                if image_id in seen:
+                    raise ValueError(f'image {image_id} has an annotation already, and shows one person')
+                ann_id = int(annotation['id'])
+                if not -(2**63) <= ann_id < 2**63:
+                    raise ValueError('its id is no number of 64 bits')
+                kept.append((ann_id, image_id, box))
                 seen.add(image_id)
             except (KeyError, TypeError, ValueError) as error:
                 what = f'no {error}' if isinstance(error, KeyError) else str(error)

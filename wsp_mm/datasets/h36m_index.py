@@ -146,7 +146,7 @@ def _header(file, path: str | Path) -> dict:
     try:
         header = json.loads(np.load(file, allow_pickle=False).tobytes())
         kind, version = header['format'], header['version']
-    except (ValueError, KeyError, TypeError, EOFError, OSError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError):
         raise BadDataError('broken index', path, '', 'it is no index of Human3.6M', _MEND) from None
     if (kind, version) != (FORMAT, VERSION):
         raise BadDataError('other version', path, '', f'it is of version {version}, not {VERSION}', _MEND)

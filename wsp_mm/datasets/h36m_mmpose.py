@@ -17,7 +17,7 @@ import numpy as np
 
 from wsp_mm.datasets import h36m_convention as convention
 from wsp_mm.datasets.h36m_3dmppe import SKIP_HINT
-from wsp_mm.datasets.h36m_sequences import CAMERA_IDS, frame_id, parse_file_name, take_number
+from wsp_mm.datasets.h36m_sequences import ACTIONS, CAMERA_IDS, frame_id, parse_file_name, take_number
 from wsp_mm.datasets.h36m_table import H36MRows, H36MTable, is_broken, join_rows, keep_frames, make_rows
 from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 from wsp_mm.structures.camera import PinholeCamera
@@ -162,7 +162,8 @@ class _Split:
             subject, action, take = parsed[-1][:3]
             takes[subject, action].add(take)
         return np.array(
-            [(s, a, take_number(take, takes[s, a]), c, f) for s, a, take, c, f in parsed], dtype=np.int64
+            [(s, a, take_number(s, ACTIONS[a], take, takes[s, a]), c, f) for s, a, take, c, f in parsed],
+            dtype=np.int64,
         ).reshape(-1, 5)
 
     def _to_cameras(

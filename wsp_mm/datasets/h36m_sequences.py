@@ -29,6 +29,16 @@ CAMERA_IDS = ('54138969', '55011271', '58860488', '60457274')
 #: Subject, action, take, camera of the video that is broken in the release. Everybody leaves it out.
 BROKEN = (11, ACTIONS[0], 2, 1)
 
+# Numbers in the names of takes 1 and 2 (None: no number), by subject and action, where the rule of take_number
+# does not tell them. From the table in the release's metadata.xml.
+_TAKE_NAMES = {
+    (5, 'Discussion'): (2, 3),
+    (11, 'Phoning'): (3, 2),
+    (5, 'Photo'): (None, 2),
+    **{(subject, 'Photo'): (None, 1) for subject in (6, 7)},
+    **{(subject, 'SittingDown'): (None, 1) for subject in (5, 7, 8, 9, 11)},
+}
+
 _FILE_NAME = re.compile(r'S(\d+)_([A-Za-z]+)(?:[_ ](\d+))?\.(\d+)_(\d+)\.\w+')
 
 
@@ -107,16 +117,24 @@ def parse_file_name(name: str) -> tuple[int, int, int | None, int, int]:
     )  # fmt: skip
 
 
-def take_number(named: int | None, siblings: Iterable[int | None]) -> int:
+def take_name(subject: int, action: str, take: int) -> int | None:
+    """The number in the name of take 1 or 2, which :func:`take_number` reads; None: no number."""
+    return _TAKE_NAMES.get((subject, action), (1, None))[take - 1]
+
+
+def take_number(subject: int, action: str, named: int | None, siblings: Iterable[int | None]) -> int:
     """Which of an action's two takes a video is, 1 or 2.
 
-    The videos of one action of one subject are called 'X 1' and 'X 2', or 'X 1' and 'X', or even 'X 2' and 'X';
-    the one without a number is the second.
+    The videos of one action of one subject are called 'X 1' and 'X 2', or 'X 1' and 'X', or even 'X 2' and 'X',
+    and the one without a number is the second; but for some, of which the release's table of names tells.
 
     Args:
         named: the number in its name, None where there is none.
         siblings: what the videos of that subject and action are called, itself included.
     """
+    names = _TAKE_NAMES.get((subject, action), ())
+    if named in names:
+        return names.index(named) + 1
     if named is None:
         return 2
     if None in set(siblings):

@@ -221,7 +221,7 @@ class _Persons:
         kept = []
         for i, annotation in enumerate(annotations):
             try:
-                values = [annotation['id'], images.row[annotation['image_id']]]
+                values = [int(annotation['id']), images.row[annotation['image_id']]]
                 for key, shape in _SHAPES.items():
                     value = np.asarray(annotation[key], dtype=np.float32)
                     if value.shape not in (shape, (*shape, 1)):

@@ -135,10 +135,11 @@ class MuPoTSDataset(Pose3DDataset):
         else:
             rows = self._labelled(findings, skipped)
         if not len(rows.id):
-            raise ValueError(
-                f'MuPoTSDataset: {self.bbox_root_file or self.boxes_file or self.ann_file} has no person that '
-                f'could be a sample, in {len(content.image_id):,} pictures'
-            )
+            source = self.bbox_root_file or self.boxes_file or self.ann_file
+            nobody = f'{source} has no person that could be a sample, in {len(content.image_id):,} pictures'
+            if source == self.ann_file:
+                raise ValueError(f'MuPoTSDataset: {nobody}')
+            findings.notes.append(f'{nobody}: MuPoTS3DPCK counts everybody as missed')
         self._rows = rows
         empty = len(content.image_id) - len(np.unique(rows.picture))
         if empty:
@@ -187,10 +188,9 @@ class MuPoTSDataset(Pose3DDataset):
         """Predicted boxes and roots."""
         found = read_bbox_roots(self.bbox_root_file)
         picture, persons = self._in_pictures(self.bbox_root_file, dict.fromkeys(found, ''), found)
-        boxes, roots, scores = ([p[k] for p in persons] for k in range(3))
-        return _Rows(
-            picture, np.arange(len(picture)), np.array(boxes), np.array(scores), np.array(roots)[:, 2], True
-        )
+        boxes, roots, scores = (np.array([p[k] for p in persons], dtype=np.float64) for k in range(3))
+        depth = roots.reshape(-1, 3)[:, 2]
+        return _Rows(picture, np.arange(len(picture)), boxes.reshape(-1, 4), scores, depth, True)
 
     def _with_boxes(self, findings: Findings, skipped: dict[str, int]) -> _Rows:
         """Detected boxes, roots at their k-value."""

@@ -66,7 +66,7 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
             ValueError: there are none.
         """
         super().full_init()
-        if not len(self.data_list):
+        if self._indices is not None and not len(self.data_list):
             raise ValueError(f'{type(self).__name__}: indices={self._indices} selects no sample')
 
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> np.ndarray:

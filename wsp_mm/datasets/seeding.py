@@ -169,8 +169,9 @@ class ItemSeedHook(Hook):
     In an iteration-based loop an epoch is one pass of the sampler.
 
     Raises:
-        ValueError: no training data set is seeded (the hook would do nothing), or an iteration-based loop draws
-            from an endless sampler, whose passes overlap in the workers.
+        ValueError: no training data set is seeded (the hook would do nothing), the sampler was made for batches
+            of another size than the loader's (halves would not be exact), or an iteration-based loop draws from
+            an endless sampler, whose passes overlap in the workers.
     """
 
     priority = 'VERY_HIGH'
@@ -187,8 +188,15 @@ class ItemSeedHook(Hook):
                 f'{name} runs transforms that are not seeded per item, so a resumed run will differ from an '
                 f'uninterrupted one; use SeededCombinedDataset, or move them into the inner data sets'
             )
+        loader = runner.train_loop.dataloader
+        meant = getattr(loader.sampler, 'batch_size', loader.batch_size)
+        if meant != loader.batch_size:
+            raise ValueError(
+                f'{type(loader.sampler).__name__} was made for batches of {meant}, the data loader makes some '
+                f'of {loader.batch_size}: set batch_size of train_dataloader and of its sampler alike'
+            )
         if isinstance(runner.train_loop, IterBasedTrainLoop):
-            sampler = runner.train_loop.dataloader.sampler
+            sampler = loader.sampler
             if type(sampler).__name__ == 'InfiniteSampler':
                 raise ValueError(
                     'ItemSeedHook: InfiniteSampler has no epochs that augmentation could be keyed by; use '

@@ -76,7 +76,8 @@ def computes_in_16_bit(optim_wrapper: object) -> bool:
 class ChannelsLastHook(Hook):
     """Lays the model's convolutions out channels-last, which 16-bit kernels want.
 
-    Checkpoints do not tell: a model of either layout loads what the other saved.
+    Checkpoints do not tell: a training of either layout goes on from what the other saved, the optimizer's
+    state included.
 
     Args:
         enabled: True, False, or 'auto': where the forward pass runs in 16 bit. With float32, layouts differ
@@ -101,6 +102,20 @@ class ChannelsLastHook(Hook):
             enabled = computes_in_16_bit(runner.optim_wrapper)
         if enabled:
             runner.model.to(memory_format=torch.channels_last)
+
+    def before_train(self, runner) -> None:
+        """Lay what an optimizer took from a checkpoint out as the weights are, after a resume.
+
+        Fused optimizers pair weights and moments by their place in memory, and loading keeps the layout that
+        was saved.
+        """
+        wrapper = runner.optim_wrapper
+        for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else (wrapper,):
+            for parameter, state in one.optimizer.state.items():
+                for name, value in state.items():
+                    alike = torch.is_tensor(value) and value.shape == parameter.shape
+                    if alike and value.stride() != parameter.stride():
+                        state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 @HOOKS.register_module()

@@ -16,6 +16,8 @@ from wsp_mm.utils.checkpoint import CheckpointError, load, resolve_url
 from wsp_mm.utils.pretrained import pretrained_inits
 
 META_KEY = 'train_subjects'
+#: Beside it: some weights that the training began with did not say whom they had seen.
+UNKNOWN_KEY = 'train_subjects_incomplete'
 
 
 class SubjectOverlapError(CheckpointError):
@@ -51,9 +53,11 @@ class TrainSubjectsHook(Hook):
     Checkpoints carry ``meta['train_subjects']``, a list of int: the subjects of all training data sets (which
     have the attribute ``subjects``), and those of every checkpoint that the training went on or started from
     (``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained', ...)``), as far as those name theirs. An
-    empty list says that no data set with subjects was trained on.
+    empty list says that no data set with subjects was trained on. Where some of those weights are a pose
+    network's and name nobody, ``meta['train_subjects_incomplete']`` is True, and stays so in what is trained
+    from them.
 
-    A checkpoint without this entry (converted, or from elsewhere) is tested with a warning that it cannot be
+    A checkpoint without the list, or with an incomplete one, is tested with a warning that it cannot be
     checked. Validation during a training only warns: what it measures is up to who trains.
 
     Args:
@@ -79,11 +83,10 @@ class TrainSubjectsHook(Hook):
         self._take(checkpoint)
 
     def _take(self, checkpoint: Any) -> None:
-        subjects = _meta(checkpoint).get(META_KEY)
-        if subjects is None:
-            self._unknown = True
-        else:
-            self._seen |= {int(subject) for subject in subjects}
+        meta = _meta(checkpoint)
+        subjects = meta.get(META_KEY)
+        self._unknown |= subjects is None or bool(meta.get(UNKNOWN_KEY))
+        self._seen |= {int(subject) for subject in subjects or ()}
 
     def before_train(self, runner) -> None:
         """Add the subjects of this training, and of the weights that its model started from."""
@@ -91,12 +94,16 @@ class TrainSubjectsHook(Hook):
             # Weights of a model zoo (ImageNet) have seen nobody; a file may be somebody's 3D network. One that
             # the model needed is there, or the model would not have come this far.
             if name and resolve_url(name) is None and Path(name).is_file():
-                self._seen |= {int(subject) for subject in _meta(load(name, 'meta')).get(META_KEY) or ()}
+                checkpoint = load(name, 'meta')
+                if META_KEY in _meta(checkpoint) or _is_pose_network(checkpoint):
+                    self._loaded = self._loaded or name
+                    self._take(checkpoint)
         self._seen |= set(subjects_of(runner.train_dataloader.dataset) or ())
         if self._unknown:
             _warn(
-                f'{self._loaded} does not say which subjects it was trained on (no meta[{META_KEY!r}]): '
-                f'checkpoints of this training will name those known, {_names(self._seen)}'
+                f'{self._loaded} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
+                f'incomplete one): checkpoints of this training will name those known, {_names(self._seen)}, '
+                'and say that there may be more'
             )
         if runner.val_loop is not None:
             tested = subjects_of(runner.val_dataloader.dataset)
@@ -108,8 +115,10 @@ class TrainSubjectsHook(Hook):
                 )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write ``meta['train_subjects']``."""
+        """Write ``meta['train_subjects']``, and whether it is incomplete."""
         checkpoint['meta'][META_KEY] = sorted(self._seen)
+        if self._unknown:
+            checkpoint['meta'][UNKNOWN_KEY] = True
 
     def before_test(self, runner) -> None:
         """Compare with the subjects of the test set.
@@ -136,9 +145,15 @@ class TrainSubjectsHook(Hook):
             _warn(message)
         elif self._unknown:
             _warn(
-                f'{source} does not say which subjects it was trained on (no meta[{META_KEY!r}]): that '
-                f'{_names(tested)} are new to it cannot be checked'
+                f'{source} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
+                f'incomplete one): that {_names(tested)} are new to it cannot be checked'
             )
+
+
+def _is_pose_network(checkpoint: Any) -> bool:
+    """Whether these are the weights of a network with heatmaps, not of a backbone alone."""
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    return any(str(key).removeprefix('module.').startswith('head.final_layer') for key in state)
 
 
 def _meta(checkpoint: Any) -> dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ class PoseTable:
         gt: (N, K, 3) mm, or None.
         actions: (N,) names, or None.
         joint_set: names the K joints.
+        image_ids: (N,) ids of the pictures as text, or None.
+        of_images: whether ``ids`` are those of the pictures, as PoseNet saves them.
     """
 
     ids: np.ndarray
@@ -38,11 +41,14 @@ class PoseTable:
     gt: np.ndarray | None
     actions: np.ndarray | None
     joint_set: str
+    image_ids: np.ndarray | None = None
+    of_images: bool = False
 
     def with_truth(self, truth: PoseTable) -> PoseTable:
         """This table's predictions beside another one's truth, sample by sample.
 
-        PoseNet saves 17 joints without the added thorax: a truth of 18 is cut to those.
+        PoseNet saves 17 joints without the added thorax: a truth of 18 is cut to those, and PA then aligns
+        17. It names pictures, one person each: they are found by the truth's ``image_ids``.
 
         Raises:
             ValueError: the other table has no truth, other joints, or lacks a sample of this one or has one
@@ -55,7 +61,12 @@ class PoseTable:
             gt = gt[:, :17]
         if gt.shape[1] != self.pred.shape[1]:
             raise ValueError(f'predictions have {self.pred.shape[1]} joints, the truth {gt.shape[1]}')
-        row = {name: i for i, name in enumerate(truth.ids.tolist())}
+        names = truth.image_ids if self.of_images and truth.image_ids is not None else truth.ids
+        row = {name: i for i, name in enumerate(names.tolist())}
+        if len(row) < len(names):
+            raise ValueError(
+                'the truth has several persons in a picture, and the predictions name pictures alone'
+            )
         unknown = [name for name in self.ids.tolist() if name not in row]
         missing = sorted(set(row) - set(self.ids.tolist()))
         for what, names in (('predictions have no truth', unknown), ('samples were not predicted', missing)):
@@ -82,7 +93,7 @@ def load_poses(file: str | Path, joint_set: str | None = None) -> PoseTable:
     - ``.pkl``, ``.pickle``: a dump of ``tools/test.py``, with predictions, truth and actions. A pickle can run
       any code as it is read: open your own only, and hand on npz.
     - ``.npz`` (:func:`save_poses`): ``ids (N,)``, ``pred (N, K, 3)`` mm, and optionally ``gt (N, K, 3)`` mm,
-      ``actions (N,)`` and ``joint_set``.
+      ``actions (N,)``, ``image_ids (N,)`` and ``joint_set``.
     - ``.json``: the same names as lists; or PoseNet's ``bbox_root_pose_human36m_output.json``, a list of
       ``{image_id, joint_cam (17, 3), ...}`` relative to the root. Its protocol 1 saves poses that are already
       aligned with the truth: only their PA-MPJPE means anything.
@@ -117,7 +128,15 @@ def load_poses(file: str | Path, joint_set: str | None = None) -> PoseTable:
     joint_set = joint_set or content.get('joint_set') or _SETS.get(k)
     if joint_set is None:
         raise ValueError(f'{file} has {k} joints and does not name its joint set: give --joint-set')
-    table = PoseTable(ids, **poses, actions=None if actions is None else np.array(actions), joint_set=joint_set)
+    image_ids = content.get('image_ids')
+    table = PoseTable(
+        ids,
+        **poses,
+        actions=None if actions is None else np.array(actions),
+        joint_set=joint_set,
+        image_ids=None if image_ids is None else np.array([str(name) for name in image_ids], dtype=str),
+        of_images=bool(content.get('of_images', False)),
+    )
     return _unique(file, table)
 
 
@@ -125,7 +144,7 @@ def save_poses(table: PoseTable, file: str | Path) -> None:
     """Write the npz that :func:`load_poses` reads: plain arrays, and the file appears whole or not at all."""
     arrays = dict(ids=table.ids, pred=table.pred, joint_set=np.array(table.joint_set))
     arrays |= {
-        name: value for name, value in (('gt', table.gt), ('actions', table.actions)) if value is not None
+        name: value for name in ('gt', 'actions', 'image_ids') if (value := getattr(table, name)) is not None
     }
     with atomic_file(file) as stream:
         np.savez_compressed(stream, **arrays)
@@ -157,12 +176,21 @@ def _from_dump(file: Path) -> dict:
             rows.append(np.asarray(sample[f'{side}_instances']['keypoints_cam'], dtype=np.float64)[0])
     actions = [sample.get('action') for sample in samples]
     known = all(action is not None for action in actions)
-    return dict(ids=[sample['id'] for sample in samples], **poses, actions=actions if known else None)
+    images = [sample.get('img_id') for sample in samples]
+    return dict(
+        ids=[sample['id'] for sample in samples],
+        **poses,
+        actions=actions if known else None,
+        image_ids=None if None in images else images,
+    )
 
 
 def _from_npz(file: Path) -> dict:
-    with np.load(file, allow_pickle=False) as arrays:
-        content = {name: arrays[name] for name in arrays.files}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            content = {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{file} cannot be read as an npz, it may be truncated: {error}') from error
     if 'joint_set' in content:
         content['joint_set'] = str(content['joint_set'])
     return content
@@ -175,7 +203,8 @@ def _from_json(file: Path) -> dict:
         raise ValueError(f'{file} is no json, it may be truncated: {error}') from error
     if isinstance(content, dict):
         return content
-    return dict(ids=[r['image_id'] for r in content], pred=[r['joint_cam'] for r in content])
+    ids = [r['image_id'] for r in content]
+    return dict(ids=ids, pred=[r['joint_cam'] for r in content], of_images=True)
 
 
 def _unique(file: Path, table: PoseTable) -> PoseTable:
@@ -190,6 +219,6 @@ def _unique(file: Path, table: PoseTable) -> PoseTable:
         raise ValueError(f'{file}: two different samples carry the id {table.ids[int(differs.argmax())]}')
     chosen = {
         name: None if (value := getattr(table, name)) is None else value[keep]
-        for name in ('ids', 'pred', 'gt', 'actions')
+        for name in ('ids', 'pred', 'gt', 'actions', 'image_ids')
     }
     return replace(table, **chosen)

@@ -101,7 +101,7 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
     frames, notes = [], []
     for sequence, path in zip(sequences, paths, strict=True):
         truth = read_annot_mat(path)
-        occluded = read_occlusion_mat(path.with_name('occlusion.mat'))
+        occluded = read_occlusion_mat(path.with_name('occlusion.mat'), truth.valid)
         if occluded.shape[:2] != truth.valid.shape:
             raise ValueError(
                 f'{path.with_name("occlusion.mat")}: it is of {occluded.shape[:2]} (frames, persons), '

@@ -103,8 +103,12 @@ def read_annot_mat(path: str | Path) -> SequenceTruth:
     return SequenceTruth(joints['annot2'], joints['annot3'], joints['univ_annot3'], valid, present)
 
 
-def read_occlusion_mat(path: str | Path) -> np.ndarray:
+def read_occlusion_mat(path: str | Path, valid: np.ndarray | None = None) -> np.ndarray:
     """(F, P, 17) bool, whether a joint is occluded. An empty cell says that none is.
+
+    Args:
+        valid: (F, P) bool, persons that count. Of the others, as with their joints, what is unusable is passed
+            over. None: all count.
 
     Raises:
         ValueError: a broken file, or a cell that does not hold 17 labels 0 and 1.
@@ -116,6 +120,9 @@ def read_occlusion_mat(path: str | Path) -> np.ndarray:
         if not labels.size:
             continue
         record = f'{path}: frame {where[0]}, person {where[1] + 1}: occlusion_labels'
+        usable = labels.size == NUM_JOINTS and labels.dtype.kind in 'fiub' and np.isin(labels, (0, 1)).all()
+        if not usable and valid is not None and where in np.ndindex(valid.shape) and not valid[where]:
+            continue
         if labels.size != NUM_JOINTS or labels.dtype.kind not in 'fiub':
             raise ValueError(f'{record} must be 1 x {NUM_JOINTS}, are {_shape(labels)}. {MEND}')
         if not np.isin(labels, (0, 1)).all():

@@ -107,7 +107,7 @@ def _read_mmpose(out: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 LAB = Kind(
-    name='h36m', format=1, folders=(h36m.FOLDER, h36m_mmpose.FOLDER), get_preset=get_lab_preset, plan=plan_lab,
+    name='h36m', format=2, folders=(h36m.FOLDER, h36m_mmpose.FOLDER), get_preset=get_lab_preset, plan=plan_lab,
     names=names, generate=generate_moment, read=LabRecord.from_dict,
     agree=('scene_id', 'subject', 'action', 'subaction', 'frame'), write=write, check=check,
     check_files=check_files,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ DEPTHS = {
 }
 #: Joints of the last layer -> joint set (wsp_mm.structures.skeletons).
 JOINT_SETS = {18: 'h36m18', 21: 'muco21'}
+#: Joint set -> config that tests such a network the way PoseNet does.
+CONFIGS = {
+    'h36m18': 'configs/posenet_compat/posenet_h36m_r50.py',
+    'muco21': 'configs/posenet_compat/posenet_muco_r50.py',
+}
 _PARTS = ('backbone.', 'head.deconv_layers.', 'head.final_layer.')
 
 
@@ -38,12 +43,16 @@ class PoseNetSnapshotError(ValueError):
     """A file that is no snapshot of PoseNet; the message says what is wrong."""
 
 
-def convert_snapshot(path: str | Path, depth_cells: int = 64) -> dict[str, Any]:
+def convert_snapshot(
+    path: str | Path, depth_cells: int = 64, train_subjects: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Read a snapshot (``snapshot_24.pth.tar``) and return it as a checkpoint of ours.
 
     Args:
         path: the snapshot. It is read by :func:`wsp_mm.utils.checkpoint.load_file`: nothing in it is executed.
         depth_cells: D, layers of a joint's volume; 64 in PoseNet's code.
+        train_subjects: Human3.6M's subjects that it was trained on, for
+            :class:`wsp_mm.engine.train_subjects.TrainSubjectsHook`; None: not known.
 
     Returns:
         ``dict(state_dict=..., meta=...)``; ``meta['posenet']`` is what :func:`describe` returns, with the
@@ -51,8 +60,14 @@ def convert_snapshot(path: str | Path, depth_cells: int = 64) -> dict[str, Any]:
 
     Raises:
         PoseNetSnapshotError: it is none, or not of a network that the head can hold.
+        ValueError: a subject that Human3.6M has not.
         wsp_mm.utils.checkpoint.CheckpointError: it cannot be read without executing it, or at all.
     """
+    from wsp_mm.datasets.h36m_sequences import check_subjects
+
+    trained_on = {}
+    if train_subjects is not None:
+        trained_on['train_subjects'] = list(check_subjects(train_subjects)) if train_subjects else []
     snapshot = load_file(path, map_location='cpu')
     network = snapshot.get('network') if isinstance(snapshot, Mapping) else None
     if not isinstance(network, Mapping):
@@ -70,7 +85,7 @@ def convert_snapshot(path: str | Path, depth_cells: int = 64) -> dict[str, Any]:
         raise PoseNetSnapshotError(f'{path}: {error}') from None
     epoch = snapshot.get('epoch')
     facts.update(file=Path(path).name, epoch=int(epoch) if epoch is not None else None)
-    return dict(state_dict=state, meta=dict(posenet=facts))
+    return dict(state_dict=state, meta=dict(posenet=facts, **trained_on))
 
 
 def describe(state: Mapping[str, Tensor], depth_cells: int = 64) -> dict[str, Any]:

@@ -19,6 +19,7 @@ META_KEYS = (
     'mmengine_version',
     'wsp_mm',
     'train_subjects',  # without it a test cannot tell whether it scores subjects seen in training
+    'train_subjects_incomplete',
 )
 
 

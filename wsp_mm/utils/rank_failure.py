@@ -22,6 +22,8 @@ Result = TypeVar('Result')
 PATIENCE = 10.0
 #: Seconds from an error to the end of its process, whatever the exit waits for.
 EXIT_WITHIN = 20.0
+#: What launchers set for every process of a job: torchrun, Slurm, Open MPI.
+_RANKS = ('TORCHELASTIC_ERROR_FILE', 'RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 HINT = 'Another rank ended first, perhaps on another node: the cause stands in its output.'
 # What gloo, NCCL and the store say when the other side is gone.
 _LOST = re.compile(
@@ -32,7 +34,7 @@ _LOST = re.compile(
 
 
 def run_rank(action: Callable[[], Result]) -> Result:
-    """Call ``action``; under torchrun, leave word of its failure.
+    """Call ``action``; among other processes, see that a failure ends this one, and under torchrun leave word.
 
     Args:
         action: the work of this process, from the start of its process group on.
@@ -40,12 +42,14 @@ def run_rank(action: Callable[[], Result]) -> Result:
     Returns:
         What ``action`` returns. Its errors go on as they are, after they were written to torchrun's error file.
     """
-    if 'TORCHELASTIC_ERROR_FILE' not in os.environ:
+    if not any(name in os.environ for name in _RANKS):
         return action()
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+    handler = None
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-    handler = get_error_handler()
-    handler.initialize()
+        handler = get_error_handler()
+        handler.initialize()
     try:
         return action()
     except (Exception, SystemExit) as error:
@@ -56,7 +60,8 @@ def run_rank(action: Callable[[], Result]) -> Result:
             time.sleep(PATIENCE)
             if hasattr(error, 'add_note'):  # Python 3.11
                 error.add_note(HINT)
-        handler.record_exception(error)
+        if handler is not None:
+            handler.record_exception(error)
         faulthandler.dump_traceback_later(EXIT_WITHIN, exit=True)
         raise
 

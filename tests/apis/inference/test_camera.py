@@ -46,10 +46,11 @@ def test_assumed_angle_spans_the_longer_side(width, height):
         dict(f=[1100, 1200], c=[310, 250]),
         dict(K=[[1100, 0, 310], [0, 1200, 250], [0, 0, 1]]),
         dict(intrinsic=[1100, 1200, 310, 250]),
+        dict(f=[1100, 1200], c=[310, 250], dist=None, k=[0, 0, 0]),
     ],
 )
 def test_spellings_of_a_camera_file(entry, tmp_path):
-    (tmp_path / 'c.json').write_text(json.dumps(entry))
+    (tmp_path / 'c.json').write_text(json.dumps(entry), encoding='utf-8-sig')  # as Windows writes it
     for choice in (CameraChoice.read(tmp_path / 'c.json'), CameraChoice.of(entry)):
         camera = choice.for_picture('a.jpg', 640, 480)
         assert (camera.f, camera.c, camera.source) == ((1100, 1200), (310, 250), 'file')
@@ -99,7 +100,17 @@ def test_what_is_no_camera(options):
         CameraChoice(**options)
 
 
-@pytest.mark.parametrize(('text', 'match'), [('[1]', 'a camera is'), ('{', 'no json'), (None, 'No such file')])
+@pytest.mark.parametrize(
+    ('text', 'match'),
+    [
+        ('[1]', 'a camera is'),
+        ('{', 'no json'),
+        (None, 'No such file'),
+        ('{"f": 9, "c": [1, 1], "width": 1e999}', 'a camera is'),
+        ('{"f": 9, "c": [1, 1], "dist": {}}', 'a camera is'),
+        ('{"f": 9, "c": [1, 1], "dist": "none"}', 'a camera is'),
+    ],
+)
 def test_bad_camera_files_are_named(text, match, tmp_path):
     path = tmp_path / 'c.json'
     if text is not None:

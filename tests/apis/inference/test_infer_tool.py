@@ -1,6 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """``tools/infer.py``: files in, files out, statuses."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +23,7 @@ def run(load_tool, capsys):
 
     def call(*arguments):
         capsys.readouterr()
-        status = load_tool('infer').main([str(a) for a in arguments] + ['--no-progress', '--device', 'cpu'])
+        status = load_tool('infer').main(['--device', 'cpu', '--no-progress', *map(str, arguments)])
         out = capsys.readouterr()
         return status, out.out + out.err
 
@@ -45,10 +47,55 @@ def test_folder(run, options, album, tmp_path):
     assert document['skipped'] == [
         dict(frame=3, file_name='d.jpg', reason='damaged, or no picture of a known kind')
     ]
-    assert document['info']['source'] == dict(kind='folder', name=str(album[0]), fps=None)
+    names = hashlib.sha256(b'a.png\nb.png\nc.png\nd.jpg').hexdigest()
+    assert document['info']['source'] == dict(
+        kind='folder', name=str(album[0]), fps=None, files=4, files_sha256=names
+    )
     assert document['info']['camera'] == dict(source='given', f=[500.0, 500.0], c=None)
     drawn = sorted(path.name for path in (out / 'pictures').iterdir())
     assert drawn == [f'{i:06d}_{n}_{k}.jpg' for i, n in enumerate('abc') for k in ('overlay', 'scene')]
+
+
+def test_a_folder_that_changed_is_not_resumed(run, options, album, tmp_path):
+    command = [album[0], *options, '--out', tmp_path / 'out', '--no-viewer']
+    assert run(*command)[0] == 0
+    (album[0] / '0.png').write_bytes((album[0] / 'a.png').read_bytes())
+    status, text = run(*command, '--resume')
+    assert status == 2 and 'of another run (it differs in source)' in text
+
+
+def test_real_pictures_with_boxes_of_coco(run, options, samples, tmp_path):
+    """People whom nobody rendered, boxes in COCO's list of results, which names no files."""
+    annotations = json.loads((samples / 'coco/test_coco.json').read_text())['annotations']
+    results = [dict(image_id=a['image_id'], bbox=a['bbox'], score=0.9, category_id=1) for a in annotations]
+    boxes = tmp_path / 'results.json'
+    boxes.write_text(json.dumps(results))
+    pattern, out = samples / 'coco/0*.jpg', tmp_path / 'out'
+    _, text = run(pattern, *options[:-1], boxes, '--assume-fov', 60, '--out', out)
+    document = read_document(out / 'inference.json')
+    found = {int(frame['file_name'][:-4]): len(frame['persons']) for frame in document['frames']}
+    expected = {i: sum(r['image_id'] == i for r in results) for i in found}
+    assert len(found) >= 4 and sum(found.values()) > 8 and found == expected, text
+    for frame in document['frames']:
+        assert frame['camera']['source'] == 'assumed-fov'
+        for person in frame['persons']:
+            assert person['root_depth'] > 0 and np.isfinite(person['keypoints_cam']).all()
+    assert len(list((out / 'pictures').glob('*_scene.jpg'))) == len(found) and (out / 'viewer.html').is_file()
+
+
+def test_strips_and_other_kinds_of_files_do_not_stop_a_folder(run, options, album, tmp_path):
+    folder = album[0]
+    for name, shape in (('b.png', (1, 2000, 3)), ('c.png', (3000, 1, 3))):
+        cv2.imwrite(str(folder / name), np.full(shape, 90, np.uint8))
+    (folder / 'd.heic').write_bytes(b'of a telephone')
+    status, text = run(folder, *options, '--out', tmp_path / 'out')
+    assert status == 1 and 'd.heic: damaged, or no picture of a known kind' in text
+    assert read_document(tmp_path / 'out/inference.json')['progress']['complete']
+
+
+def test_a_device_that_is_not_there(run, options, album, tmp_path):
+    status, text = run(album[0], *options, '--out', tmp_path / 'out', '--device', 'gpu')
+    assert status == 2 and "device 'gpu' is none that torch knows" in text
 
 
 def test_statuses(run, options, album, tmp_path, pose):

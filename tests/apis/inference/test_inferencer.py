@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from wsp_mm.apis.inference.order import front_to_back
+from wsp_mm.apis.inference.persons import BoxesError, GivenBoxes
 from wsp_mm.apis.inference.sources import Arrays, Frame
 from wsp_mm.apis.inferencer import WSPInferencer
 from wsp_mm.structures.camera import PinholeCamera
@@ -214,6 +215,91 @@ def test_boxes_of_a_file(pose, album, fixture):
     assert [len(record['persons']) for record in records] == [3, 1, 0, 0]
     assert 'does not list it' in records[3]['skipped']
     assert 'skipped' not in records[2]
+
+
+def frame_named(name, index=0):
+    return Frame(index, name, np.zeros((4, 4, 3), np.uint8))
+
+
+def test_boxes_are_never_those_of_another_picture(fixture, tmp_path):
+    """Names that are there decide; numbers stand for names only where the file has none."""
+    names = ['cam1/000000.jpg', 'cam1/000001.jpg', 'cam2/000001.jpg', '10.jpg', 'sub/10.jpg', 'dog.jpg']
+    boxes = {name: [[i + 1.0, 1, 5, 5]] for i, name in enumerate(names)}
+    given = GivenBoxes(fixture.write_boxes_file(tmp_path / 'b.json', names, boxes))
+    found = {
+        name: given.of(frame_named(name))[0][0, 0] - 1
+        for name in ('cam2/000001.jpg', '000000.jpg', '10.jpg', 'else/dog.jpg')
+    }
+    assert found == {'cam2/000001.jpg': 2, '000000.jpg': 0, '10.jpg': 3, 'else/dog.jpg': 5}
+    for frame in (frame_named('000001.jpg'), frame_named('5.jpg'), frame_named('clip.mp4#2', 2)):
+        with pytest.raises(BoxesError, match='does not list it'):
+            given.of(frame)
+
+    nameless = tmp_path / 'results.json'
+    nameless.write_text(
+        json.dumps([dict(image_id=i, bbox=[i, 1, 5, 5], score=1, category_id=1) for i in (2, 3)])
+    )
+    given = GivenBoxes(nameless)
+    for frame, number in ((frame_named('000002.jpg'), 2), (frame_named('clip.mp4#3', 3), 3)):
+        assert given.of(frame)[0][0, 0] == number
+    with pytest.raises(BoxesError):
+        given.of(frame_named('shot#2.jpg', 2))  # a name, not a frame of a video
+
+
+def test_answers_that_are_no_numbers_are_reported(pose, album, monkeypatch):
+    from wsp_mm.apis.inference import pipeline
+
+    plain = pipeline.predict
+
+    def broken(*arguments):
+        samples = plain(*arguments)
+        samples[1].pred_instances.keypoints_depth[:] = np.nan
+        return samples
+
+    monkeypatch.setattr(pipeline, 'predict', broken)
+    first = next(iter(WSPInferencer(pose[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0])))
+    good, bad, _ = first['persons']
+    assert good['keypoints_cam'] is not None and bad['keypoints_img'] is None is bad['keypoints_cam']
+    assert first['problems'] == ['person 1: no pose: the network answered with nan or infinity']
+
+
+def test_an_order_without_numbers_is_reported(pretrained, fixture, monkeypatch):
+    from wsp_mm.apis.inference import pipeline
+
+    plain = pipeline.predict
+
+    def broken(*arguments):
+        samples = plain(*arguments)
+        samples[0].pred_instances.pair_probs[:] = np.nan
+        return samples
+
+    monkeypatch.setattr(pipeline, 'predict', broken)
+    inferencer = WSPInferencer(pretrained[:2], det=Boxes(fixture.BOXES), device='cpu')
+    record = next(iter(inferencer.order(fixture.picture())))
+    assert record['order']['probability'][0][1] == 0.5
+    assert record['problems'] == [
+        'person 0: not compared with person 1: the network answered with nan or infinity'
+    ]
+
+
+def test_a_root_behind_the_camera_is_reported(pose, root, album, monkeypatch):
+    from wsp_mm.apis.inference import pipeline
+
+    plain = pipeline.predict
+
+    def behind(network, *rest):
+        samples = plain(network, *rest)
+        for sample in samples if network.kind == 'root' else ():
+            sample.pred_instances.root_depth[:] = -5
+        return samples
+
+    monkeypatch.setattr(pipeline, 'predict', behind)
+    record = next(
+        iter(WSPInferencer(pose[:2], root=root[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0]))
+    )
+    assert record['persons'][0]['root_depth'] is None and record['persons'][0]['keypoints_rel'] is not None
+    assert len(record['problems']) == 3
+    assert record['problems'][0].endswith('a root depth of -5 mm is not before the camera')
 
 
 def test_extended_boxes_are_cropped_as_they_are(pose, album, fixture, tmp_path):

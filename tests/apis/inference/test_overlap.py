@@ -71,6 +71,7 @@ def test_equal_records_with_a_root_network(pose, root, fixture):
 def test_a_processor_does_not_overlap_by_itself_and_a_gpu_does(pose, fixture, monkeypatch):
     assert make(pose, fixture, None).overlap is False
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     monkeypatch.setattr(torch.nn.Module, 'to', lambda self, *args, **more: self)  # there is no GPU to go to
     options = dict(det=Boxes(fixture.BOXES), device='cuda:0')
     assert WSPInferencer(pose[:2], **options).overlap is True

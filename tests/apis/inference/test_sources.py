@@ -170,9 +170,13 @@ def test_arrays():
     good = np.zeros((4, 5, 3), np.uint8)
     frames = list(open_source([good, good[..., 0], good.astype(float), 'gone.jpg']).frames())
     assert frames[0] == Frame(0, 'array 0', good)
-    assert [bool(f.error) for f in frames] == [False, True, True, True]
+    assert [bool(f.error) for f in frames] == [False, False, True, True]
     assert 'float64' in frames[2].error
-    assert len(list(open_source(good).frames())) == 1
+    for one in (good, good[..., 0], good[..., :1].astype(np.uint16)):
+        (frame,) = open_source(one).frames()
+        assert frame.image.shape == (4, 5, 3) and frame.image.dtype == np.uint8
+    assert len(list(open_source(np.stack([good, good])).frames())) == 2
+    assert 'no picture of 1, 3' in next(open_source(np.zeros(5, np.uint8)).frames()).error
     with pytest.raises(SourceError, match='empty'):
         open_source([])
 

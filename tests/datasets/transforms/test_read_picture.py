@@ -83,6 +83,21 @@ def test_a_crop_beyond_the_picture_is_black(path):
     assert not warp_picture(picture, np.array([[1.0, 0, -1000], [0, 1, 0]]), (32, 32)).any()
 
 
+def test_a_very_wide_picture():
+    """OpenCV's own limit is 32,768 px."""
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 20000, 3), dtype=np.uint8)
+    picture = Picture(cv2.imencode('.png', pixels)[1].tobytes(), 'x')
+    warp = np.array([[0.5, 0, -9900], [0, 0.5, 2]])
+    expected = cv2.warpAffine(pixels, warp, (64, 32), flags=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(warp_picture(picture, warp, (64, 32)), expected)
+
+
+def test_only_left_and_right_are_mirrored(path):
+    steps = [ReadPicture(), RandomFlip(prob=1.0, direction='vertical'), PersonTopdownAffine((64, 64))]
+    with pytest.raises(ValueError, match=r"direction 'vertical': ReadPicture .* dict\(type='LoadImage'\)"):
+        Compose(steps)(sample(path, (160, 120), 90.0))
+
+
 @pytest.mark.parametrize('mirrored', [False, True])
 @pytest.mark.parametrize('width', [320, 317])
 def test_a_reduced_picture_lies_where_the_full_one_does(mirrored, width):

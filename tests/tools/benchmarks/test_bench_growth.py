@@ -69,7 +69,7 @@ def test_startup(run_bench):
     helping, imports, start = run_bench('bench_startup', *options)['tables']
     assert list(helping['rows']) == ['python -c pass', 'train.py --help']
     rows = {name: values[0] for name, values in imports['rows'].items()}
-    assert {'torch', 'mmpose'} <= set(rows)
+    assert 'torch' in rows and len(rows) > 3  # the slowest; which others are among them differs
     assert sum(rows.values()) == pytest.approx(2 * rows['all'])
     steps = {name: values[0] for name, values in start['rows'].items()}
     later = steps.pop('(an iteration later on)')

@@ -93,7 +93,7 @@ class CameraChoice:
             CameraError: no such file, no json, or not of this layout.
         """
         try:
-            data = json.loads(Path(path).read_text())
+            data = json.loads(Path(path).read_text(encoding='utf-8-sig'))
         except OSError as error:
             raise CameraError(f'{path}: {error.strerror or error}') from None
         except ValueError as error:
@@ -208,13 +208,14 @@ def _entry(name: str, value: Any) -> dict:
             numbers += list(value['c'])
         fx, fy, cx, cy = (float(number) for number in numbers)
         size = {key: int(value[key]) for key in ('width', 'height') if value.get(key) is not None}
-    except (KeyError, TypeError, ValueError) as error:
+        distortion = [value[key] for key in ('distortion', 'k', 'dist') if value.get(key) is not None]
+        distorted = any(np.any(np.asarray(d, dtype=np.float64) != 0) for d in distortion)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, CameraError):
             raise
         raise CameraError(f'{where}{FILE_HELP}') from None
     if not all(map(math.isfinite, (fx, fy, cx, cy))) or min(fx, fy) <= 0:
         raise CameraError(f'{where}focal lengths are positive and all numbers finite; {FILE_HELP}')
-    distortion = [value[key] for key in ('distortion', 'k', 'dist') if key in value]
-    if any(np.any(np.asarray(d, dtype=np.float64) != 0) for d in distortion):
+    if distorted:
         raise CameraError(f'{where}lens distortion is not supported: undistort the pictures first')
     return dict(f=[fx, fy], c=[cx, cy], **size)

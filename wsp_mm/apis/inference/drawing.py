@@ -70,6 +70,7 @@ class Artist:
         self.thumbnails: dict[int, bytes] = {}
         self.written = 0
         self._video = None
+        self._fps = source.fps or _FPS
 
     def draw(self, frame: Frame, record: dict) -> None:
         """Draw a frame; one without an image is passed over."""
@@ -139,14 +140,20 @@ class Artist:
             drawn = cv2.copyMakeBorder(drawn, 0, 0, side // 2, side - side // 2, cv2.BORDER_CONSTANT)
             drawn = np.concatenate([drawn, scene])
         if self._video is None:
-            self._video = VideoWriter(self.out / VIDEO, self.source.fps or _FPS)
-        self._video.write(drawn)
-        self.written += 1
+            self._video = VideoWriter(self.out / VIDEO, self._fps)
+        # A camera's frames come as fast as they are answered: each is shown until the next one's time.
+        times = 1
+        if self.source.kind == 'webcam' and record['time'] is not None:
+            times = max(1, round(record['time'] * self._fps) + 1 - self.written)
+        for _ in range(times):
+            self._video.write(drawn)
+        self.written += times
 
     def _keep(self, index: int, drawn: np.ndarray) -> None:
         scale = _THUMBNAIL_SIDE / max(drawn.shape[:2])
         if scale < 1:
-            drawn = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            height, width = (max(1, round(side * scale)) for side in drawn.shape[:2])
+            drawn = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
         self.thumbnails[index] = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
         if len(self.thumbnails) > VIEWER_FRAMES:
             self.stride *= 2

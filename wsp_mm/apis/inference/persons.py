@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,9 +28,9 @@ class BoxesError(ValueError):
 class GivenBoxes:
     """Boxes of a file, found by the picture's name.
 
-    A picture is looked up by its name within the folder, then by its bare name where only one picture has it,
-    then, as COCO's result lists name no files, by the number that its name is (``000000000785.jpg``). Frames of
-    a video are looked up by ``NAME#INDEX`` and by their number.
+    A picture is looked up by its name within the folder, then by its bare name where only one picture has it.
+    Entries that name no file, as in COCO's result lists, are found by the number that a picture's name is
+    (``000000000785.jpg``), or a video's frame has. Frames of a video are named ``NAME#INDEX``.
 
     Args:
         path: as :func:`wsp_mm.datasets.box_files.read_boxes` reads.
@@ -42,15 +43,12 @@ class GivenBoxes:
         self.path, self.score_thr = Path(path), score_thr
         self.file = read_boxes(path)
         self.extended = self.file.extended
-        self._known = self.file.images.keys() | self.file.boxes.keys()
-        self._ids: dict[str, int | None] = {}
-        for image_id, name in self.file.images.items():
-            name = Path(str(name)).as_posix()
-            self._ids[name] = image_id
-        for image_id, name in self.file.images.items():
-            bare = Path(str(name)).name
-            if bare != name:
-                self._ids[bare] = None if bare in self._ids else image_id  # two of one name: neither
+        self._nameless = {image_id for image_id, name in self.file.images.items() if not name}
+        named = {i: Path(name).as_posix() for i, name in self.file.images.items() if name}
+        self._ids = {name: image_id for image_id, name in named.items()}
+        bare = {image_id: Path(name).name for image_id, name in named.items()}
+        times = Counter(bare.values())
+        self._bare_ids = {name: i for i, name in bare.items() if times[name] == 1}  # two of one name: neither
 
     def of(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (M, 4) px and scores (M,) of a frame.
@@ -67,13 +65,12 @@ class GivenBoxes:
         return boxes[keep], scores[keep]
 
     def _find(self, frame: Frame) -> int | None:
-        for name in (frame.file_name, Path(frame.file_name).name):
-            if self._ids.get(name) is not None:
-                return self._ids[name]
-        if '#' in frame.file_name:
-            return frame.index if frame.index in self._known else None
-        stem = Path(frame.file_name).stem
-        return int(stem) if stem.isdecimal() and int(stem) in self._known else None
+        image_id = self._ids.get(frame.file_name, self._bare_ids.get(Path(frame.file_name).name))
+        if image_id is not None:
+            return image_id
+        _, mark, index = frame.file_name.rpartition('#')
+        number = index if mark and index == str(frame.index) else Path(frame.file_name).stem
+        return int(number) if number.isdecimal() and int(number) in self._nameless else None
 
 
 def raw_box(box: np.ndarray, extended: bool) -> np.ndarray:

@@ -9,7 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+#: What is taken for a picture in a folder. What OpenCV cannot read of the second row is reported.
+PICTURE_SUFFIXES = (
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm',
+    '.gif', '.avif', '.heic', '.heif', '.jp2', '.jxl',
+)  # fmt: skip
 
 # EXIF's orientation (tag 274) -> what turns the stored picture upright.
 _ORIENTATION = 274
@@ -73,31 +77,46 @@ def _any_kind(stored: np.ndarray | None, data: bytes) -> np.ndarray | None:
     """The decoded file as it is stored -> BGR uint8, upright."""
     if stored is None:
         return None
+    return _UPRIGHT.get(_orientation(data), lambda p: p)(to_bgr(stored))
+
+
+def to_bgr(stored: np.ndarray) -> np.ndarray:
+    """Pixels of any usual kind to a picture.
+
+    Args:
+        stored: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, or uint16, whose upper 8 bits count.
+
+    Returns:
+        (H, W, 3) uint8 BGR; what is transparent is white.
+
+    Raises:
+        PictureError: of another shape or type.
+    """
+    if stored.ndim not in (2, 3) or not stored.size or (stored.ndim == 3 and stored.shape[2] not in (1, 3, 4)):
+        raise PictureError(f'{stored.dtype} {stored.shape} is no picture of 1, 3 (BGR) or 4 channels')
     if stored.dtype == np.uint16:
         stored = (stored >> 8).astype(np.uint8)
     elif stored.dtype != np.uint8:
         raise PictureError(f'its values are {stored.dtype}; only 8 and 16 bits have a known range')
-    if stored.ndim == 2:
-        picture = cv2.cvtColor(stored, cv2.COLOR_GRAY2BGR)
-    elif stored.shape[2] == 4:
+    if stored.ndim == 2 or stored.shape[2] == 1:
+        return cv2.cvtColor(stored, cv2.COLOR_GRAY2BGR)
+    if stored.shape[2] == 4:
         share = stored[..., 3:].astype(np.float32) / 255
-        picture = np.round(stored[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
-    else:
-        picture = stored
-    return _UPRIGHT.get(_orientation(data), lambda p: p)(picture)
+        return np.round(stored[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    return stored
 
 
 def _orientation(data: bytes) -> int:
     """EXIF's orientation, where decoding has not applied it already: OpenCV does so with TIFF alone."""
     if data[:4] in (b'II*\0', b'MM\0*'):
         return 1
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return int(picture.getexif().get(_ORIENTATION, 1))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 1  # a kind without EXIF data, or one that only OpenCV reads
+    except Exception:  # no EXIF data, a kind that only OpenCV reads, or records broken in any of many ways
+        return 1
 
 
 def is_cut_off(data: bytes) -> bool:

@@ -241,6 +241,11 @@ class FramePipeline:
         with self.timed(what):
             return predict(network, crops, self.device, self.dtype)
 
+    @property
+    def _not_finite(self) -> str:
+        hint = '' if self.dtype is None else '; fp32 may do'
+        return f'the network answered with nan or infinity{hint}'
+
     def _answer_persons(self, batch: Batch) -> None:
         """Fill the persons' records with poses, and where there is a camera with root depths."""
         depths = self._root_depths(batch)
@@ -250,6 +255,9 @@ class FramePipeline:
             pixels = np.asarray(pred.keypoints[0, :, :2], np.float64)
             relative = np.asarray(pred.keypoints_depth[0], np.float64)
             record = person.record
+            if not (np.isfinite(pixels).all() and np.isfinite(relative).all()):
+                person.report(f'no pose: {self._not_finite}')
+                continue
             record['keypoints_img'] = numbers(pixels, PX)
             record['keypoint_scores'] = numbers(pred.keypoint_scores[0], SHARE)
             record['keypoints_rel'] = numbers(relative, MM)
@@ -270,8 +278,10 @@ class FramePipeline:
             for i in known:
                 box = persons[i].box if persons[i].extended else self._crop_box(persons[i])
                 depths[i] = float(k_value(box[None], np.array(persons[i].camera.f))[0])
-        for i in known:  # a depth behind the camera is no depth
+        for i in known:
             if not (np.isfinite(depths[i]) and depths[i] > 0):
+                what = f'a root depth of {depths[i]:.0f} mm is not before the camera'
+                persons[i].report(f'no camera-space result: {what}')
                 depths[i] = None
         return depths
 
@@ -285,6 +295,11 @@ class FramePipeline:
         samples = self._ask(self.pose, batch.crops, 'order')
         for (group, a, b), sample in zip(batch.items, samples, strict=True):
             pred = sample.pred_instances
-            batch.work.answers[group[0].frame.index, a, b] = float(pred.pair_probs[0])
+            probability = float(pred.pair_probs[0])
+            if not np.isfinite([probability, pred.keypoints.sum(), pred.keypoint_scores.sum()]).all():
+                group[a].report(f'not compared with person {group[b].record["id"]}: {self._not_finite}')
+                batch.work.answers[group[0].frame.index, a, b] = 0.5
+                continue
+            batch.work.answers[group[0].frame.index, a, b] = probability
             for k, person in enumerate((group[a], group[b])):
                 keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])

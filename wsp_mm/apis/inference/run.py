@@ -44,6 +44,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     camera: str = ''
+    resumable: bool = True
 
     @property
     def status(self) -> int:
@@ -71,7 +72,8 @@ class Summary:
                     lines.append(f'  ... and {len(entries) - _SHOWN} more, all named in {self.document}')
         lines += [f'note: {note}' for note in self.notes]
         if not self.complete:
-            lines.append('interrupted: the output is valid up to here; the same command with --resume goes on')
+            more = '; the same command with --resume goes on' if self.resumable else ''
+            lines.append(f'interrupted: the output is valid up to here{more}')
         return '\n'.join(lines)
 
     def _speed(self) -> str:
@@ -154,7 +156,13 @@ def infer(
                     complete = _go_on(inferencer, source, writer, artist, stop, bar)
         video = artist.close()
         # counted before the partial file goes: it is read a line at a time
-        summary = Summary(writer.path, complete, notes=list(source.notes), camera=_camera_sentence(inferencer))
+        summary = Summary(
+            writer.path,
+            complete,
+            notes=list(source.notes),
+            camera=_camera_sentence(inferencer),
+            resumable=source.kind != 'webcam',
+        )
         shown = _count(writer, artist, summary)
         writer.close(complete, source.notes)
     except BaseException:

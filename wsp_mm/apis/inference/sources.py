@@ -7,6 +7,7 @@ A source reads one frame at a time, when it is asked for it: a video of any leng
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from wsp_mm.apis.inference.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+from wsp_mm.apis.inference.pictures import PICTURE_SUFFIXES, PictureError, read_picture, to_bgr
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv', '.flv', '.ts')
 
@@ -77,6 +78,10 @@ class Source:
         """Frames from number ``start`` on, each read when it is asked for."""
         raise NotImplementedError
 
+    def describe(self) -> dict:
+        """What tells this source from another one, for the document; a run can only go on with the same."""
+        return dict(kind=self.kind, name=self.name, fps=self.fps)
+
     @property
     def is_video(self) -> bool:
         return self.kind in ('video', 'webcam')
@@ -93,9 +98,18 @@ class PictureFiles(Source):
     def __len__(self) -> int:
         return len(self.files)
 
+    def describe(self) -> dict:
+        """Frames are counted through, so a file that came or went makes it another source."""
+        names = '\n'.join(map(self._name, self.files))
+        digest = hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()
+        return dict(super().describe(), files=len(self.files), files_sha256=digest)
+
+    def _name(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self.root)).as_posix()
+
     def frames(self, start: int = 0) -> Iterator[Frame]:
         for index, path in enumerate(self.files[start:], start):
-            name = Path(os.path.relpath(path, self.root)).as_posix()
+            name = self._name(path)
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 yield Frame(index, name, error='a video among pictures: give it as INPUT of its own')
                 continue
@@ -179,11 +193,11 @@ class Arrays(Source):
                     yield Frame(index, str(item), read_picture(item))
                 except PictureError as error:
                     yield Frame(index, str(item), error=str(error))
-            elif item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or not item.size:
-                shape = f'{item.dtype} {item.shape}'
-                yield Frame(index, f'array {index}', error=f'{shape} is no (H, W, 3) uint8 BGR picture')
-            else:
-                yield Frame(index, f'array {index}', item)
+                continue
+            try:
+                yield Frame(index, f'array {index}', to_bgr(item))
+            except PictureError as error:
+                yield Frame(index, f'array {index}', error=str(error))
 
 
 def open_source(given: Any) -> Source:
@@ -191,7 +205,8 @@ def open_source(given: Any) -> Source:
 
     Args:
         given: path of a picture, a folder or a video; a pattern with ``*``, ``?`` or ``[`` (``**`` for folders
-            in folders); the number of a camera; an array (H, W, 3) uint8 BGR; a list of arrays and paths.
+            in folders); the number of a camera; an array as :func:`to_bgr` takes, or (N, H, W, 3); a list of
+            arrays and paths.
             What exists under the very name is taken as that, whatever characters the name has.
 
     Raises:
@@ -200,7 +215,7 @@ def open_source(given: Any) -> Source:
     if isinstance(given, Source):
         return given
     if isinstance(given, np.ndarray):
-        return Arrays([given] if given.ndim == 3 else list(given))
+        return Arrays(list(given) if given.ndim == 4 else [given])
     if isinstance(given, (list, tuple)):
         if not given:
             raise SourceError('an empty list of pictures')

@@ -33,6 +33,10 @@ class Person:
     record: dict
     frame_record: dict
 
+    def report(self, problem: str) -> None:
+        """Say what is missing of this person's answer."""
+        self.frame_record.setdefault('problems', []).append(f'person {self.record["id"]}: {problem}')
+
 
 @dataclass
 class Work:

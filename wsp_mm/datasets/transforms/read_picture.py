@@ -107,7 +107,7 @@ class PictureAffine(TopdownAffine):
         """Crop.
 
         Raises:
-            ValueError: the picture is broken; the message names it.
+            ValueError: the picture is broken (the message names it), or mirrored otherwise than left to right.
         """
         self.crop(results)
         return results
@@ -118,11 +118,17 @@ class PictureAffine(TopdownAffine):
         super().transform(results)  # which has an empty list of pictures to warp where one is to come
         warp = self.warp(results)
         if picture is not None:
+            mirrored = bool(results.get('flip', False))
+            if mirrored and results.get('flip_direction', 'horizontal') != 'horizontal':
+                raise ValueError(
+                    f'RandomFlip with the direction {results["flip_direction"]!r}: ReadPicture mirrors left to '
+                    "right alone; put dict(type='LoadImage') in its place"
+                )
             results['img'] = warp_picture(
                 picture,
                 warp,
                 self.input_size,
-                mirrored=bool(results.get('flip', False)),
+                mirrored=mirrored,
                 patch=results.pop('occlusion', None),
                 reduce=results.pop('reduce', False),
             )
@@ -300,7 +306,7 @@ def _places(along: np.ndarray, across: np.ndarray, start: int) -> np.ndarray:
     along = along[:1] if (along == along[0]).all() else along
     across = across[:1] if (across == across[0]).all() else across
     # What is farther away than 16 bits say is beyond the picture all the same.
-    return np.clip((across[:, None] + along) >> 5, -(1 << 19), (1 << 19) - 1)
+    return np.clip((across[:, None] + along) >> 5, -(1 << 20), (1 << 20) - 1)
 
 
 def _needed(back: np.ndarray, input_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -220,7 +220,7 @@ class Integral3DHead(HeatmapHead):
         else:
             cells = self.forward(feats)
         cells = cells.detach().cpu().numpy()
-        positions = self.decoder.decode(cells)
+        positions = self.decoder.decode(cells).astype(np.float32)
         return [
             InstanceData(
                 keypoints=position[None, :, :2].copy(),

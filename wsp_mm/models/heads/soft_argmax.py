@@ -180,24 +180,27 @@ def _kernels_for(volumes: Tensor) -> ModuleType | None:
     interpreted = os.environ.get('TRITON_INTERPRET') == '1'  # Triton's own switch: kernels run on the host
     if volumes.dtype == torch.float64 or not (volumes.is_cuda or interpreted):
         return None
-    kernels = _working_kernels(volumes.device)
+    kernels = _working_kernels(volumes.device, volumes.dtype)
     return kernels if kernels and kernels.fits(volumes.shape) else None
 
 
 @functools.cache
-def _working_kernels(device: torch.device) -> ModuleType | None:
-    """The module of the kernels, if a trial on the device succeeds.
+def _working_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
+    """The module of the kernels, if a trial of both on the device succeeds.
 
     Triton may be missing, or lack the C compiler with which it makes its launchers, or not know the GPU. All of
     that shows at the first launch only, and none of it should end a training that can go on without kernels.
     """
     try:
         kernels = importlib.import_module('wsp_mm.models.heads.soft_argmax_triton')
-        trial = torch.zeros((1, 1, 1, 1, 2), device=device)
-        results = [trial.new_zeros((1, 1, size)) for size in (1, 1, 2, 2)]
-        kernels.forward(trial, results[:3], results[3])
-        if results[2].tolist() != [[[0.5, 0.5]]]:
-            raise RuntimeError(f'a kernel gave {results[2].tolist()} where [[[0.5, 0.5]]] is right')
+        trial = torch.zeros((1, 1, 1, 1, 2), device=device, dtype=dtype)
+        *marginals, lse = (torch.zeros((1, 1, size), device=device) for size in (1, 1, 2, 2))
+        kernels.forward(trial, marginals, lse)
+        gradient, of_inner = torch.empty_like(trial), torch.tensor([[[0.0, 1.0]]], device=device)
+        kernels.backward(trial, gradient, marginals, (*map(torch.zeros_like, marginals[:2]), of_inner), lse)
+        found = marginals[2].flatten().tolist(), gradient.flatten().tolist()
+        if found != ([0.5, 0.5], [-0.25, 0.25]):
+            raise RuntimeError(f'the kernels gave {found} where halves and quarters are right')
     except ImportError as error:
         if device.type == 'cuda':
             warnings.warn(f'no Triton, so the 3D expectation takes several launches: {error}', stacklevel=2)

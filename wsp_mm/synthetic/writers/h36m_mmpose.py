@@ -16,7 +16,8 @@ S            (N, 17, 4)  metres in the camera frame, 1
 
 ``cameras.pkl``: ('S1', '54138969') -> R (3, 3) and T (3, 1) metres with X_cam = R^T (X_world - T): T is the
 camera's centre and R its orientation; c, f (2, 1) px; k (3, 1), p (2, 1), both zero, as our lenses do not
-distort; w, h px; name; id. Of an action's two takes the first has '_1' after its name and the second nothing.
+distort; w, h px; name; id. Of an action's two takes the first has '_1' after its name and the second nothing,
+but for those subjects and actions whose real names differ (:func:`wsp_mm.datasets.h36m_sequences.take_name`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.datasets.h36m_sequences import take_name
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.synthetic.lab import LabRecord, lab_cameras
 from wsp_mm.synthetic.lab_plan import CAMERA_NAMES, FRAME_RATE, SUBJECTS, TEST_SUBJECTS, TRAIN_STEP, Moment
@@ -40,7 +42,8 @@ _SCALE_UNIT, _SCALE_MARGIN = 200.0, 1.2
 def mmpose_picture_name(moment: Moment, camera: int) -> str:
     """Path of a picture under ``h36m/images``; ``camera`` counts from 1."""
     subject = f'S{moment.subject}'
-    action = moment.action_name + ('_1' if moment.subaction == 1 else '')
+    number = take_name(moment.subject, moment.action_name, moment.subaction)
+    action = moment.action_name + ('' if number is None else f'_{number}')
     take = f'{subject}_{action}.{CAMERA_NAMES[camera - 1]}'
     return f'{subject}/{take}/{take}_{moment.frame + 1:06d}.jpg'
 

@@ -22,7 +22,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that render')
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], help='further options of every training and test'
+        '--cfg-options',
+        action='extend',
+        nargs='+',
+        default=[],
+        help='further options of every training and test',
     )
     return parser.parse_args(argv)
 

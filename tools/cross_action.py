@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--actions', nargs='+', metavar='NAME', help='actions to train on; default: all 15')
     parser.add_argument(
         '--cfg-options',
+        action='extend',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',

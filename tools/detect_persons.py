@@ -49,7 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar and no summary')
     parser.add_argument(
-        '--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the configuration'
+        '--cfg-options',
+        action='extend',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override settings of the configuration',
     )
     from wsp_mm.utils.cli import TRUST_HELP
 

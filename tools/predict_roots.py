@@ -51,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, required=True, help='the bbox_root json')
     parser.add_argument('--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)')
     parser.add_argument('--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings of the config'
+    )
     parser.add_argument(
         '--trust-checkpoint', action='store_true',
         help='load checkpoints that hold more than weights and plain values; this executes code in them',

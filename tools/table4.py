@@ -40,7 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         '--no-worlds', action='store_true', help='the data root holds data with mcpc/ in it: make none there'
     )
     parser.add_argument('--only', nargs='+', metavar='ROW', help='rows by name, e.g. wsp-h36m-mcpc')
-    parser.add_argument('--cfg-options', nargs='+', default=[], help='options of every finetuning and test')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', default=[], help='options of every finetuning and test'
+    )
     return parser
 
 

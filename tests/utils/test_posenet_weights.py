@@ -244,6 +244,26 @@ def test_the_config_feeds_a_picture_as_posenet_does(tmp_path, box):
     assert np.abs(found - expected).max() <= 4.5 and np.abs(found - expected).mean() < 0.01
     assert found.max() > 500
 
+    # So the same picture and box end in the same cells, with PoseNet's flip average (64 - 1 - x) as well.
+    theirs = write_snapshot(tmp_path / 's.pth.tar')
+    checkpoint = convert_snapshot(tmp_path / 's.pth.tar')
+    model = our_model(checkpoint['meta']['posenet'])
+    model.load_state_dict(checkpoint['state_dict'])
+    swap = list(get_joint_set('h36m18').flip_indices)
+    sample.set_metainfo(dict(flip_indices=swap))
+    own, other = (torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (found, expected))
+    with torch.no_grad():
+        cells, mirrored = theirs(other), theirs(other.flip(-1))[:, swap]
+        mirrored[..., 0] = 64 - 1 - mirrored[..., 0]
+        features = [model.extract_feat(inputs) for inputs in (own, own.flip(-1))]
+        for cfg, feats, answer in (
+            (dict(flip_test=False), features[0], cells),
+            (dict(flip_test=True, flip_mode='posenet'), features, (cells + mirrored) / 2),
+        ):
+            (ours,) = model.head.predict(feats, [sample], cfg)
+            assert np.abs(ours.keypoints_cells[0] - answer[0].numpy()).max() <= 0.05
+    assert cells.std() > 1
+
 
 def test_the_config_loads_a_converted_checkpoint_strictly(tmp_path):
     write_snapshot(tmp_path / 's.pth.tar', depth=50)

@@ -21,7 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='configuration file with 3D training and test data')
     parser.add_argument('--out', type=Path, help='also write all figures to this json, under the metric keys')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
+    )
     return parser
 
 

@@ -26,6 +26,7 @@ CONFIGS = dict(mcpc='wsp_pretrain_r50.py', h36m='posenet_h36m_r50.py', muco='pos
 RECORDS = dict(mcpc='pictures', h36m='frames', muco='persons')
 REPO = Path(__file__).resolve().parents[2]
 BATCH = 25
+LEAST_FRAMES = 16 * 481  # of 600 videos, the last subject's begin with the 481st
 MIB = 2**20
 
 
@@ -95,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.samples < 4 * BATCH or args.samples % (4 * BATCH) or args.workers < 1:
         parser.error(f'--samples must be a multiple of {4 * BATCH}, and --workers at least 1')
+    if 'h36m' in args.sets and args.records < LEAST_FRAMES:
+        parser.error(f'--records must be at least {LEAST_FRAMES:,}, so that every subject has frames at 1x')
     tables = []
     for name in args.sets:
         runs: dict[int, dict] = {}

@@ -36,7 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--shard-size', type=int, default=4096, metavar='N', help='samples of a file (default: 4096)'
     )
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
+    )
     return parser
 
 

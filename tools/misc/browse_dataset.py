@@ -21,7 +21,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--seed', type=int, default=0, help="the run's seed")
     parser.add_argument('--epoch', type=int, default=0, help='show the augmentation of this epoch')
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
+    )
     return parser
 
 

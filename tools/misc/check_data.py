@@ -41,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='N',
         help='missing pictures named a folder, 0 for all (default: 20)',
     )
-    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
+    )
     return parser
 
 

@@ -139,7 +139,7 @@ def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
         truth, pred = sample['gt_instances'], sample['pred_instances']
         tiles.append(
             draw_pair(
-                cv2.imread(sample['img_path']),
+                cv2.imread(str(study.steps.root / sample['img_path'])),
                 np.asarray(truth['pair_bboxes'])[0],
                 np.asarray(pred['keypoints'])[0],
                 np.asarray(truth['pair_visible'])[0] > 0,

@@ -20,6 +20,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait-time', type=float, default=1, help='seconds that a window stays (with --show)')
     parser.add_argument(
         '--cfg-options',
+        action='extend',
         nargs='+',
         metavar='KEY=VALUE',
         help='override settings of the configuration, e.g. model.backbone.depth=18; '

@@ -233,6 +233,22 @@ def test_dedup(tree, tmp_path):
     assert row['copies'] == 1 and row['any']['images'] == 1
 
 
+def test_pictures_that_cannot_be_read_are_left_out(tree, tmp_path):
+    root = tree.two_splits()
+    (root / 'train2017').mkdir()
+    (root / 'train2017/000000000001.jpg').write_bytes(b'')
+    tree.picture('coco/train2017/000000000002.jpg', seed=2)
+    result = build({'coco': root}, tmp_path / 'out', dedup='report', skip_bad=True)
+    assert load(result, 'mcpc_table.json')['skipped_counts'] == {'picture unreadable': 1}
+    assert [image['source_id'] for image in load(result, 'mcpc_train.json')['images']] == [2]
+
+
+def test_one_split_alone_is_said(tree, tmp_path):
+    result = build({'coco': tree.two_splits()}, tmp_path / 'out', splits=('train',))
+    notes = load(result, 'mcpc_table.json')['notes']
+    assert any('coco: train alone is built' in note for note in notes)
+
+
 def test_bad_records_stop_or_are_listed(tree, tmp_path, make):
     root = tree.two_splits()
     path = root / 'annotations/person_keypoints_train2017.json'

@@ -103,6 +103,32 @@ def test_bad_pictures_are_named_or_skipped(tree, make, strict, lenient, kind):
     assert len(read(tree, make, lenient, images, []).pictures) == 1
 
 
+def test_whose_the_annotations_of_an_id_are_nobody_can_tell(tree, make, lenient):
+    images = [make.image(1), make.image(1, 'other.jpg'), make.image(2)]
+    path = tree.write(
+        'a.json', make.coco_file(images, [make.person(1, 1), make.person(2, 1), make.person(3, 2)])
+    )
+    data = read_coco_style(path, 'coco', 'train', 'coco17', '', lenient)
+    assert data.source_ids == [3] and lenient.counts() == {'duplicate id': 1}
+
+
+@pytest.mark.parametrize('keypoints', [[[1.0]] * 51, [10**400] * 51])
+def test_numbers_of_another_kind(tree, make, lenient, keypoints):
+    people = [make.person(1, 1, keypoints=keypoints), make.person(2, 1, keypoints=keypoints)]
+    path = tree.write('a.json', make.coco_file([make.image(1)], people))
+    assert not read_coco_style(path, 'coco', 'train', 'coco17', '', lenient).source_ids
+    assert sum(lenient.counts().values()) == 2
+
+
+def test_records_that_are_no_records(tree, make, lenient):
+    path = tree.write('a.json', make.coco_file([make.image(1)], [make.person(1, 1)], categories=[1]))
+    with pytest.raises(BadDataError, match=r'categories: they are \[1\]'):
+        read_coco_style(path, 'coco', 'train', 'coco17', '', lenient)
+    path = tree.write('a.json', make.coco_file([make.image(1, width=float('inf'))], [make.person(1, 1)]))
+    read_coco_style(path, 'coco', 'train', 'coco17', '', lenient)
+    assert lenient.counts() == {'bad picture size': 1}
+
+
 def test_same_file_name_twice(tree, make, lenient):
     images = [make.image(1, 'x.jpg'), make.image(2, 'x.jpg')]
     data = read(tree, make, lenient, images, [make.person(1, 1), make.person(2, 2)])

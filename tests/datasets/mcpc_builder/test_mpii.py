@@ -184,12 +184,17 @@ def test_broken_mats(tmp_path, strict):
     (tmp_path / 'a.mat').write_bytes(b'no matlab file at all, but long enough to have a header' * 9)
     savemat(tmp_path / 'b.mat', {'other': 1})
     write_mat(tmp_path / 'c.mat', [entry('a.jpg', [])], [1, 0])
-    for name in ('a.mat', 'b.mat', 'c.mat'):
+    (tmp_path / 'd.mat').write_bytes(b'')
+    savemat(tmp_path / 'e.mat', {'RELEASE': np.arange(500)}, do_compression=True)
+    spoiled = bytearray((tmp_path / 'e.mat').read_bytes())
+    spoiled[len(spoiled) // 2] ^= 0xFF
+    (tmp_path / 'e.mat').write_bytes(spoiled)
+    for name in ('a.mat', 'b.mat', 'c.mat', 'd.mat', 'e.mat'):
         with pytest.raises(BadDataError, match=name) as error:
             read_mpii_mat(tmp_path / name, None, strict)
         assert error.value.kind == 'broken mat'
     with pytest.raises(BadDataError, match='no such file'):
-        read_mpii_mat(tmp_path / 'd.mat', None, strict)
+        read_mpii_mat(tmp_path / 'f.mat', None, strict)
 
 
 def test_val_names(tree):

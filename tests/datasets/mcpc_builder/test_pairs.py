@@ -66,7 +66,19 @@ def test_a_large_set_is_ordered_by_the_hash_alone():
 
 
 def annotation(key, y, scale=10.0):
-    return dict(id=key, source_id=key * 100, ground_y=float(y), scale=scale)
+    return dict(id=key, source_id=key * 100, ground_y=float(y), scale=scale, visible=np.ones(2))
+
+
+def test_a_pair_needs_a_joint_that_both_have():
+    """A right leg and a left leg: there would be nothing to ask the network."""
+    right, left, both = [1, 0], [0, 1], [2, 1]
+    assert valid_pairs(np.array([1.0, 2, 3]), 0, np.array([right, left, both])) == 2
+    assert choose_pairs('p', [1, 2, 3], [1.0, 2, 3], 0, 0, 0, [right, left, both]) == [(0, 2), (1, 2)]
+    people = [
+        dict(annotation(1, 100), visible=np.array(right)),
+        dict(annotation(2, 200), visible=np.array(left)),
+    ]
+    assert make_pairs([(1, 'coco/a.jpg', people)], 0, 0, seed=0) == []
 
 
 def test_records():

@@ -102,6 +102,14 @@ def test_a_single_joint_makes_no_box(tree, make, strict):
     assert found.data.dropped['joints without extent, so no box'] == 1
 
 
+@pytest.mark.parametrize('box', [[100, 479.4, 60, 80], [639.9997, 100, 50, 300]])
+def test_less_than_a_pixel_gives_no_scale(tree, make, strict, box):
+    """Of a box that its picture all but cuts off. Its person would have no scale, or a box without width."""
+    found = measured(tree, make, strict, [make.person(1, 1), make.person(2, 1, bbox=box)])
+    assert found.eligible('any').tolist() == [True, False]
+    assert found.data.dropped['less than a pixel of the box within the picture'] == 1
+
+
 def test_head_length_that_the_source_tells(tree, make, strict):
     found = measured(tree, make, strict, [make.person(1, 1)])
     assert np.isnan(found.lengths['head'][0])

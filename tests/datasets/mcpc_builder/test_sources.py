@@ -108,6 +108,14 @@ def test_mpii_json(tree, strict):
     assert parts['train'].keypoints[0, 3].tolist() == [2, 2]
 
 
+def test_a_broken_val_json_does_not_cost_the_train_json(tree, strict, lenient):
+    tree.write('mpii/annotations/mpii_train.json', [ROW | {'image': 'train.jpg'}])
+    tree.write('mpii/annotations/mpii_val.json', '[{"joints"')
+    with pytest.raises(BadDataError, match=r'mpii_val\.json'):
+        read('mpii', tree, strict)
+    assert list(read('mpii', tree, lenient)) == ['train'] and len(lenient.bad) == 1
+
+
 @pytest.fixture
 def mat(tree, monkeypatch):
     """An .mat in its place; its reader is tested on its own and stands aside here."""

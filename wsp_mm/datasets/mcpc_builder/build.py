@@ -61,6 +61,11 @@ def _read_all(options: BuildOptions, findings: Findings, bar: Callable) -> list[
                 findings.notes.append(
                     f'{source}: {shared.sum()} pictures are in both splits; taken out of train'
                 )
+        if len(options.splits) == 1:
+            findings.notes.append(
+                f'{source}: {options.splits[0]} alone is built, so nothing was compared with the other split: '
+                'a picture may be in both'
+            )
         for split in options.splits:
             if split in parts:
                 data = check_pictures(parts.pop(split), options.roots[source], findings)
@@ -85,7 +90,7 @@ def _factors(found: list[Selection]) -> tuple[ScaleFactors, str]:
 
 
 def _remove_copies(found: list[Selection], options: BuildOptions, findings: Findings, bar: Callable) -> dict:
-    """The report of ``dedup``; with 'drop' the copies are marked as gone."""
+    """The report of ``dedup``; with 'drop' the copies are marked as gone, and always what cannot be read."""
     entries, places = [], []
     for part in found:
         for i, _ in part.kept(options.ankles)[0]:
@@ -95,14 +100,13 @@ def _remove_copies(found: list[Selection], options: BuildOptions, findings: Find
     order = sorted(
         range(len(entries)), key=lambda k: (SOURCES.index(entries[k].group[0]), entries[k].file_name)
     )
-    report, gone = find_duplicates(
+    report, gone, unreadable = find_duplicates(
         [entries[k] for k in order], options.dedup_distance, options.workers, findings, bar
     )
-    if options.dedup == 'drop':
-        for k in gone:
-            part, i = places[order[k]]
-            part.gone[i] = True
-    else:
+    for k in unreadable | (gone if options.dedup == 'drop' else set()):
+        part, i = places[order[k]]
+        part.gone[i] = True
+    if options.dedup != 'drop':
         findings.notes.append(
             f'{len(gone)} training pictures are copies of others: see dedup_report.json, and --dedup drop'
         )

@@ -42,6 +42,11 @@ def _categories(path: Path, categories: list, joint_set: str) -> tuple[set, set]
     Raises:
         BadDataError: no person category, or its joints are not those of ``joint_set``.
     """
+    if not all(isinstance(category, dict) for category in categories):
+        raise BadDataError(
+            'unknown category', path, 'categories', f'they are {str(categories)[:60]}, not objects',
+            'docs/data.md names the file that belongs here',
+        )  # fmt: skip
     known = {c.get('id') for c in categories}
     persons = [c for c in categories if c.get('name') == 'person']
     if not persons:
@@ -69,7 +74,7 @@ def _size(value: object) -> int | None:
     """A side of a picture in px; None when it is not told, 0 when it makes no sense."""
     if value is None:
         return None
-    return int(value) if isinstance(value, (int, float)) and value >= 1 else 0
+    return int(value) if isinstance(value, (int, float)) and 1 <= value < 2**31 else 0
 
 
 def _pictures(path: Path, images: list, prefix: str, findings: Findings) -> tuple[list[Picture], dict]:
@@ -85,6 +90,7 @@ def _pictures(path: Path, images: list, prefix: str, findings: Findings) -> tupl
         width, height = _size(image.get('width')), _size(image.get('height'))
         if key in index:
             findings.report('duplicate id', path, record, 'two images have this id')
+            index[key] = None  # whose the annotations are, nobody can tell
         elif name in names:
             findings.report('duplicate id', path, record, f'two images have the file name {name!r}')
             index[key] = None
@@ -112,12 +118,14 @@ def to_rows(
     """
     try:
         rows = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        if rows.ndim != 2 and len(rows):
+            raise ValueError('nested')
+    except (TypeError, ValueError, OverflowError):
         rows = np.full((len(values), len(values[0])), np.nan)
         for i, value in enumerate(values):
             try:
                 rows[i] = value
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
     sound = np.isfinite(rows).all(axis=1)
     for i in np.flatnonzero(~sound):

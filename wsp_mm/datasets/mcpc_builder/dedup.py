@@ -103,7 +103,7 @@ def find_duplicates(
     workers: int,
     findings: Findings,
     bar: Callable[[Iterable, str], Iterable],
-) -> tuple[dict, set[int]]:
+) -> tuple[dict, set[int], set[int]]:
     """Compare all pictures across groups.
 
     A training picture that is near-identical to a test picture is to go. Of training pictures that are
@@ -117,7 +117,8 @@ def find_duplicates(
         bar: progress bar, called with an iterable and a label.
 
     Returns:
-        The report as plain json, and the indices of the training pictures to go.
+        The report as plain json, the indices of the training pictures to go, and those of pictures of any split
+        that cannot be read.
 
     Raises:
         BadDataError: a picture cannot be read, and bad records are not skipped.
@@ -141,6 +142,7 @@ def find_duplicates(
             findings.report('picture unreadable', entry.path, '', f'no picture can be read here ({result})')
         else:
             have.append(i)
+    unreadable = {i for i, result in enumerate(results) if isinstance(result, OSError)}
     names = sorted({entry.group for entry in entries})
     group = np.array([names.index(entries[i].group) for i in have], dtype=np.int64)
     dct = np.array([results[i][0] for i in have], dtype=np.uint64)
@@ -180,4 +182,4 @@ def find_duplicates(
         train_pictures_to_drop=[entries[have[i]].to_dict() for i in sorted(gone)],
         pairs=records,
     )
-    return report, {have[i] for i in gone}
+    return report, {have[i] for i in gone}, unreadable

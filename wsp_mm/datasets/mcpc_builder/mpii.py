@@ -6,6 +6,7 @@ N persons, 16 joints.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -155,6 +156,7 @@ def read_mpii_mat(path: Path, val_names: set[str] | None, findings: Findings) ->
         BadDataError: the file as a whole cannot be used, or a record is bad and bad records are not skipped.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     if not path.is_file():
         raise BadDataError(
@@ -163,7 +165,9 @@ def read_mpii_mat(path: Path, val_names: set[str] | None, findings: Findings) ->
     try:
         release = loadmat(path, struct_as_record=False, squeeze_me=True)['RELEASE']
         pictures, is_train = _structs(release.annolist), np.asarray(release.img_train).ravel()
-    except (ValueError, KeyError, AttributeError, OSError, NotImplementedError, TypeError) as error:
+    except (
+        ValueError, KeyError, AttributeError, OSError, NotImplementedError, TypeError, MatReadError, zlib.error,
+    ) as error:  # fmt: skip
         raise BadDataError(
             'broken mat',
             path,

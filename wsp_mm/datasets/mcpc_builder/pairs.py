@@ -15,11 +15,25 @@ from wsp_mm.structures.relative_depth import relative_depth_label, scale_gap
 BALANCE = 0.02
 
 
-def valid_pairs(ground_y: np.ndarray, min_gap_px: float = 0.0) -> int:
-    """Number of pairs of persons (N,) px whose ground heights differ, and by no less than ``min_gap_px``."""
+def valid_pairs(ground_y: np.ndarray, min_gap_px: float = 0.0, visible: np.ndarray | None = None) -> int:
+    """Number of pairs of persons that have a label, and a joint to ask about.
+
+    Args:
+        ground_y: (N,) px; those of a pair must differ, and by no less than ``min_gap_px``.
+        visible: (N, K), positive where labelled; a pair needs a joint that is labelled in both. None: all are.
+    """
+    return int(np.triu(_valid(ground_y, min_gap_px, visible), k=1).sum())
+
+
+def _valid(ground_y: Sequence[float], min_gap_px: float, visible: Sequence | None) -> np.ndarray:
+    """(N, N) bool, see :func:`valid_pairs`."""
     y = np.asarray(ground_y, dtype=np.float64)
-    gap = np.abs(y[:, None] - y)[np.triu_indices(len(y), k=1)]
-    return int(((gap > 0) & (gap >= min_gap_px)).sum())
+    gap = np.abs(y[:, None] - y)
+    valid = (gap > 0) & (gap >= min_gap_px)
+    if visible is not None:
+        labelled = (np.asarray(visible) > 0).astype(np.int64)
+        valid &= labelled @ labelled.T > 0
+    return valid
 
 
 def _hash(*parts: object) -> int:
@@ -29,7 +43,13 @@ def _hash(*parts: object) -> int:
 
 
 def choose_pairs(
-    picture: str, ids: Sequence, ground_y: Sequence[float], limit: int, min_gap_px: float, seed: int
+    picture: str,
+    ids: Sequence,
+    ground_y: Sequence[float],
+    limit: int,
+    min_gap_px: float,
+    seed: int,
+    visible: Sequence | None = None,
 ) -> list[tuple[int, int]]:
     """The pairs of one picture, chosen by a seeded hash of picture and ids.
 
@@ -38,17 +58,18 @@ def choose_pairs(
         ids: (N,) ids of its persons, in a fixed order.
         ground_y: (N,) px.
         limit: at most so many, 0 for all.
-        min_gap_px: as in :func:`valid_pairs`.
+        min_gap_px, visible: as in :func:`valid_pairs`.
         seed: another seed chooses others.
 
     Returns:
         Index pairs (i, j), i < j, in the order of ``ids``.
     """
-    found = []
-    for i, j in itertools.combinations(range(len(ids)), 2):
-        gap = abs(ground_y[i] - ground_y[j])
-        if gap > 0 and gap >= min_gap_px:
-            found.append((_hash('choose', seed, picture, ids[i], ids[j]), i, j))
+    valid = _valid(ground_y, min_gap_px, visible)
+    found = [
+        (_hash('choose', seed, picture, ids[i], ids[j]), i, j)
+        for i, j in itertools.combinations(range(len(ids)), 2)
+        if valid[i, j]
+    ]
     found.sort()
     return sorted((i, j) for _, i, j in (found[:limit] if limit else found))
 
@@ -86,7 +107,7 @@ def make_pairs(
 
     Args:
         pictures: image id, unique name and the annotations of every picture, in a fixed order. An annotation
-            needs id, source_id, ground_y and scale.
+            needs id, source_id, ground_y, scale and visible (K,), positive where a joint is labelled.
         limit, min_gap_px, seed: see :func:`choose_pairs`.
 
     Returns:
@@ -96,7 +117,8 @@ def make_pairs(
     for image_id, name, persons in pictures:
         ids = [person['source_id'] for person in persons]
         ground = [person['ground_y'] for person in persons]
-        for i, j in choose_pairs(name, ids, ground, limit, min_gap_px, seed):
+        visible = [person['visible'] for person in persons]
+        for i, j in choose_pairs(name, ids, ground, limit, min_gap_px, seed, visible):
             chosen.append((image_id, persons[i], persons[j]))
             keys.append((name, ids[i], ids[j]))
     nearer = [relative_depth_label(a['ground_y'], b['ground_y']) == 1 for _, a, b in chosen]

@@ -12,7 +12,7 @@ import numpy as np
 
 from wsp_mm.datasets.mcpc_builder.pairs import valid_pairs
 from wsp_mm.datasets.mcpc_builder.records import Findings, SourceData
-from wsp_mm.structures.person_scale import scale_lengths
+from wsp_mm.structures.person_scale import MIN_LENGTH_PX, scale_lengths
 from wsp_mm.structures.relative_depth import ground_y
 from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 
@@ -108,7 +108,7 @@ class Selection:
             persons = persons[eligible[persons]]
             if len(persons) < 2 or self.gone[i]:
                 continue
-            pairs = valid_pairs(self.ground_y[persons], self.min_gap_px)
+            pairs = valid_pairs(self.ground_y[persons], self.min_gap_px, self.visible[persons])
             if pairs == 0 and self.data.split == 'test':
                 counts['refused'] += 1
                 continue
@@ -148,7 +148,11 @@ def measure(data: SourceData, ground: str, min_gap_px: float, findings: Findings
             f'{picture.width} x {picture.height} px',
         )  # fmt: skip
     keep = ~empty
-    data, clipped, flat, size = data.keep(keep), clipped[keep], flat[keep], size[keep]
+    data, clipped, flat, size = data.keep(keep), clipped[keep].round(DECIMALS), flat[keep], size[keep]
+    # No length can be told from less than a pixel: such a person has no scale.
+    sliver = ~flat & (clipped[:, 2:] < MIN_LENGTH_PX).any(axis=1)
+    if sliver.any():
+        data.dropped['less than a pixel of the box within the picture'] += int(sliver.sum())
     unknown = int(np.isinf(size).any(axis=1).sum())
     if unknown:
         findings.unchecked[
@@ -169,8 +173,8 @@ def measure(data: SourceData, ground: str, min_gap_px: float, findings: Findings
         data=data,
         keypoints=keypoints,
         visible=visible,
-        bbox=clipped.round(DECIMALS),
-        usable=~data.crowd & ~flat,
+        bbox=clipped,
+        usable=~data.crowd & ~flat & ~sliver,
         num_ankles=num_ankles,
         ground_y=np.array(heights, dtype=np.float64).round(DECIMALS + 1),
         lengths=lengths,

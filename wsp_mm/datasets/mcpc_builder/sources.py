@@ -47,6 +47,10 @@ def _read_crowdpose(root: Path, split: str, findings: Findings) -> SourceData:
     else:
         names = [f'annotations/mmpose_crowdpose_{choice[0]}.json' for choice in choices]
         raise _missing(root, 'crowdpose', split, list(dict.fromkeys(names)))
+    if choice == ('train',):
+        findings.notes.append(
+            'crowdpose: its val file is missing, so train is less than the usual train and val'
+        )
     parts = [read_coco_style(path, 'crowdpose', split, 'crowdpose14', 'images/', findings) for path in paths]
     return _unique_ids(merge(parts), parts)
 
@@ -106,10 +110,12 @@ def _read_mpii(options: BuildOptions, findings: Findings) -> dict[str, SourceDat
         out = {}
         for split, name in json_names.items():
             path = root / name
-            if path.is_file():
+            try:
+                if not path.is_file():
+                    raise _missing(root, 'mpii', split, [name, MPII_MAT])
                 out[split] = read_mpii_json(path, split, findings, options.mpii_json_base)
-            else:
-                _or_skip(_missing(root, 'mpii', split, [name, MPII_MAT]), findings)
+            except BadDataError as error:  # of one split alone
+                _or_skip(error, findings)
         return out
     if mat is None:
         _or_skip(_missing(root, 'mpii', 'train', [str(path.relative_to(root)) for path in mats]), findings)

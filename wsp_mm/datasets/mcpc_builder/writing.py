@@ -63,6 +63,7 @@ class Record:
                 source_id=p.data.source_ids[i],
                 ground_y=float(p.ground_y[i]),
                 scale=float(p.scale[i]),
+                visible=p.visible[i],
             )
             for k, i in enumerate(self.persons)
         ]

@@ -20,8 +20,8 @@ if [ "$GPUS" -lt "$GPUS_PER_NODE" ]; then
     GPUS_PER_NODE=$GPUS
 fi
 . "$(dirname "$0")/launch.sh"
-# Jobs that share a first node meet on ports of their own.
-export MASTER_PORT="${MASTER_PORT:-$((20000 + ${SLURM_JOB_ID:-$$} % 40000))}"
+# Jobs that share a first node meet on ports of their own, below those that Linux gives away.
+export MASTER_PORT="${MASTER_PORT:-$((10000 + (${SLURM_JOB_ID:-0} + $$) % 20000))}"
 # SRUN_ARGS is a list of words on purpose.
 # shellcheck disable=SC2086
 exec srun -p "$PARTITION" --job-name="$JOB_NAME" --gres=gpu:"$GPUS_PER_NODE" --ntasks="$GPUS" \

@@ -108,8 +108,14 @@ def test_broken_and_missing_indices(tool, root):
         path.write_bytes(content[:size])
         with pytest.raises(ValueError, match=said):
             read_index(path)
-    path.write_bytes(content.replace(b'"version": 1', b'"version": 9'))
-    with pytest.raises(ValueError, match='version 9, not 1'):
+    path.write_bytes(content.replace(b'"version": 2', b'"version": 9'))
+    with pytest.raises(ValueError, match='version 9, not 2'):
+        read_header(path)
+    # The first version's takes are right in 3DMPPE's layout alone.
+    path.write_bytes(content.replace(b'"version": 2', b'"version": 1'))
+    assert read_header(path)['version'] == 1
+    path.write_bytes(path.read_bytes().replace(b'"layout": "3dmppe"', b'"layout": "mmpose"'))
+    with pytest.raises(ValueError, match='version 1, not 2'):
         read_header(path)
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import random
 import zlib
+from contextlib import nullcontext
 
 import mmengine.runner.loops
 import numpy as np
@@ -10,7 +11,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, SequentialSampler, Subset
 
 from wsp_mm.datasets.mcpc import MCPCDataset
 from wsp_mm.datasets.seeding import (
@@ -284,13 +285,13 @@ def test_the_hook_refuses_what_it_cannot_key(mcpc_root, pipelines, tmp_path):
     with pytest.raises(ValueError, match='no data set that is seeded'):
         ItemSeedHook().before_train(FakeRunner())
 
-    # Half and half in batches of two is not so in batches of one.
-    runner, _ = make_runner(mcpc_root, pipelines[0], tmp_path / 'b', 0, dict(by_epoch=True, max_epochs=1))
-    runner.train_loop.dataloader.sampler.batch_size = runner.train_loop.dataloader.batch_size + 2
-    with pytest.raises(
-        ValueError, match=r'DefaultSampler was made for batches of .* set batch_size of train_dataloader'
-    ):
-        runner.train()
+    # 3D and 2D take turns, so that batches of any even size are half and half, and no others.
+    HalfHalfSampler = type('HalfHalfSampler', (SequentialSampler,), {})
+    for size in (4, 5):
+        noise = Noise()
+        Loop.dataloader = DataLoader(noise, batch_size=size, sampler=HalfHalfSampler(noise))
+        with pytest.raises(ValueError, match=r'must be even .* got 5') if size % 2 else nullcontext():
+            ItemSeedHook().before_train(FakeRunner())
 
 
 def test_the_hook_names_wrappers_that_draw_outside_of_items(caplog):

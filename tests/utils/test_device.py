@@ -14,7 +14,7 @@ def test_names_of_devices(monkeypatch):
         pick_device('cuda')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    assert pick_device('auto') == torch.device('cuda:0')
+    assert pick_device('auto') == torch.device('cuda')
     assert pick_device('cuda:1') == torch.device('cuda:1')
     with pytest.raises(ValueError, match='cuda:2 was asked for, but torch sees 2 GPUs'):
         pick_device('cuda:2')

@@ -63,15 +63,16 @@ def test_what_is_a_lost_peer():
 
 
 def test_outside_torchrun_nothing_is_added(monkeypatch):
-    for name in rank_failure._RANKS:
+    for name in ('TORCHELASTIC_ERROR_FILE', *rank_failure._SIZES):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('SLURM_NTASKS', '1')  # as in a shell of Slurm
     monkeypatch.setattr(rank_failure.time, 'sleep', lambda seconds: pytest.fail('waited'))
     with pytest.raises(RuntimeError):
         run_rank(fail(RuntimeError('Connection closed by peer')))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('launcher', ['TORCHELASTIC_ERROR_FILE', 'SLURM_PROCID'])
+@pytest.mark.parametrize('launcher', ['torchrun', 'slurm'])
 def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
     """A process that hangs after its error, as with a communicator that waits for the other ranks."""
     script = (
@@ -81,9 +82,12 @@ def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
         'atexit.register(time.sleep, 600)\n'
         'rank_failure.run_rank(lambda: 1 / 0)\n'
     )
-    env = {**os.environ, launcher: str(tmp_path / 'error.json')}
+    said = dict(
+        torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')), slurm=dict(SLURM_NTASKS='2')
+    )
+    env = {**os.environ, **said[launcher]}
     done = subprocess.run([sys.executable, '-c', script], env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert 'ZeroDivisionError' in done.stderr
-    if launcher == 'TORCHELASTIC_ERROR_FILE':
+    if launcher == 'torchrun':
         assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()

@@ -21,8 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         nargs='*',
         metavar='S',
-        help="Human3.6M's subjects that the snapshot was trained on (none: --train-subjects alone), so that "
-        'tests on them are refused; PoseNet counts its protocols the other way round: its 1 trains on '
+        help="after the files: Human3.6M's subjects that it was trained on (--train-subjects alone: none), so "
+        'that tests on them are refused; PoseNet counts its protocols the other way round: its 1 trains on '
         '1 5 6 7 8 9, its 2 on 1 5 6 7 8. Without, tests warn that this cannot be checked',
     )
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)

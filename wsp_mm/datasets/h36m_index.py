@@ -21,7 +21,7 @@ from wsp_mm.datasets.mcpc_builder.records import BadDataError
 from wsp_mm.utils.files import atomic_file, file_sha256
 
 FORMAT = 'wsp_mm h36m index'
-VERSION = 1
+VERSION = 2
 _MEND = 'Write it again with tools/dataset_converters/index_h36m.py'
 
 
@@ -148,7 +148,8 @@ def _header(file, path: str | Path) -> dict:
         kind, version = header['format'], header['version']
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError):
         raise BadDataError('broken index', path, '', 'it is no index of Human3.6M', _MEND) from None
-    if (kind, version) != (FORMAT, VERSION):
+    # Version 1 differs in the takes of MMPose's layout alone, which it took from a simpler rule.
+    if kind != FORMAT or version not in ((VERSION, 1) if header.get('layout') == '3dmppe' else (VERSION,)):
         raise BadDataError('other version', path, '', f'it is of version {version}, not {VERSION}', _MEND)
     return header
 

@@ -169,9 +169,9 @@ class ItemSeedHook(Hook):
     In an iteration-based loop an epoch is one pass of the sampler.
 
     Raises:
-        ValueError: no training data set is seeded (the hook would do nothing), the sampler was made for batches
-            of another size than the loader's (halves would not be exact), or an iteration-based loop draws from
-            an endless sampler, whose passes overlap in the workers.
+        ValueError: no training data set is seeded (the hook would do nothing), batches of an odd size are to be
+            half 3D and half 2D, or an iteration-based loop draws from an endless sampler, whose passes overlap
+            in the workers.
     """
 
     priority = 'VERY_HIGH'
@@ -189,11 +189,10 @@ class ItemSeedHook(Hook):
                 f'uninterrupted one; use SeededCombinedDataset, or move them into the inner data sets'
             )
         loader = runner.train_loop.dataloader
-        meant = getattr(loader.sampler, 'batch_size', loader.batch_size)
-        if meant != loader.batch_size:
+        if type(loader.sampler).__name__ == 'HalfHalfSampler' and loader.batch_size % 2:
             raise ValueError(
-                f'{type(loader.sampler).__name__} was made for batches of {meant}, the data loader makes some '
-                f'of {loader.batch_size}: set batch_size of train_dataloader and of its sampler alike'
+                f'HalfHalfSampler: train_dataloader.batch_size must be even to hold half 3D and half 2D, got '
+                f'{loader.batch_size}'
             )
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             sampler = loader.sampler

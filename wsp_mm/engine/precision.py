@@ -110,8 +110,12 @@ class ChannelsLastHook(Hook):
         was saved.
         """
         wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, (OptimWrapper, OptimWrapperDict)):
+            return
         for one in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else (wrapper,):
             for parameter, state in one.optimizer.state.items():
+                if not torch.is_tensor(parameter):  # some optimizers keep more than moments there
+                    continue
                 for name, value in state.items():
                     alike = torch.is_tensor(value) and value.shape == parameter.shape
                     if alike and value.stride() != parameter.stride():

@@ -75,17 +75,18 @@ class TrainSubjectsHook(Hook):
         self.on_overlap = on_overlap
         self._loaded: str | None = None  # where the weights come from, None: from no checkpoint
         self._seen: set[int] = set()
-        self._unknown = False
+        self._unnamed: str | None = None  # the first weights among those seen that do not say it
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Take over the subjects that the loaded weights have seen."""
         self._loaded = str(getattr(runner, '_load_from', None) or 'the checkpoint resumed from')
-        self._take(checkpoint)
+        self._take(checkpoint, self._loaded)
 
-    def _take(self, checkpoint: Any) -> None:
+    def _take(self, checkpoint: Any, name: str) -> None:
         meta = _meta(checkpoint)
         subjects = meta.get(META_KEY)
-        self._unknown |= subjects is None or bool(meta.get(UNKNOWN_KEY))
+        if self._unnamed is None and (subjects is None or meta.get(UNKNOWN_KEY)):
+            self._unnamed = name
         self._seen |= {int(subject) for subject in subjects or ()}
 
     def before_train(self, runner) -> None:
@@ -96,12 +97,11 @@ class TrainSubjectsHook(Hook):
             if name and resolve_url(name) is None and Path(name).is_file():
                 checkpoint = load(name, 'meta')
                 if META_KEY in _meta(checkpoint) or _is_pose_network(checkpoint):
-                    self._loaded = self._loaded or name
-                    self._take(checkpoint)
+                    self._take(checkpoint, name)
         self._seen |= set(subjects_of(runner.train_dataloader.dataset) or ())
-        if self._unknown:
+        if self._unnamed is not None:
             _warn(
-                f'{self._loaded} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
+                f'{self._unnamed} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
                 f'incomplete one): checkpoints of this training will name those known, {_names(self._seen)}, '
                 'and say that there may be more'
             )
@@ -117,7 +117,7 @@ class TrainSubjectsHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write ``meta['train_subjects']``, and whether it is incomplete."""
         checkpoint['meta'][META_KEY] = sorted(self._seen)
-        if self._unknown:
+        if self._unnamed is not None:
             checkpoint['meta'][UNKNOWN_KEY] = True
 
     def before_test(self, runner) -> None:
@@ -143,9 +143,9 @@ class TrainSubjectsHook(Hook):
             if self.on_overlap == 'refuse':
                 raise SubjectOverlapError(message)
             _warn(message)
-        elif self._unknown:
+        elif self._unnamed is not None:
             _warn(
-                f'{source} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
+                f'{self._unnamed} does not say which subjects it was trained on (no meta[{META_KEY!r}], or an '
                 f'incomplete one): that {_names(tested)} are new to it cannot be checked'
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,6 +130,8 @@ def load_poses(file: str | Path, joint_set: str | None = None) -> PoseTable:
     if joint_set is None:
         raise ValueError(f'{file} has {k} joints and does not name its joint set: give --joint-set')
     image_ids = content.get('image_ids')
+    if image_ids is not None and len(image_ids) != len(ids):
+        raise ValueError(f'{file} holds {len(ids)} ids but {len(image_ids)} image_ids')
     table = PoseTable(
         ids,
         **poses,
@@ -143,6 +146,8 @@ def load_poses(file: str | Path, joint_set: str | None = None) -> PoseTable:
 def save_poses(table: PoseTable, file: str | Path) -> None:
     """Write the npz that :func:`load_poses` reads: plain arrays, and the file appears whole or not at all."""
     arrays = dict(ids=table.ids, pred=table.pred, joint_set=np.array(table.joint_set))
+    if table.of_images:
+        arrays['of_images'] = np.array(True)
     arrays |= {
         name: value for name in ('gt', 'actions', 'image_ids') if (value := getattr(table, name)) is not None
     }
@@ -189,7 +194,7 @@ def _from_npz(file: Path) -> dict:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             content = {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f'{file} cannot be read as an npz, it may be truncated: {error}') from error
     if 'joint_set' in content:
         content['joint_set'] = str(content['joint_set'])

@@ -10,13 +10,13 @@ def pick_device(name: str | torch.device) -> torch.device:
     """A device that is there.
 
     Args:
-        name: as torch names it, or 'auto': the first GPU, the processor where there is none.
+        name: as torch names it, or 'auto': the process's own GPU, the processor where there is none.
 
     Raises:
         ValueError: torch knows no such name, or this machine has no such GPU.
     """
     if name == 'auto':
-        return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):

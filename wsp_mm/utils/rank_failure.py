@@ -22,8 +22,8 @@ Result = TypeVar('Result')
 PATIENCE = 10.0
 #: Seconds from an error to the end of its process, whatever the exit waits for.
 EXIT_WITHIN = 20.0
-#: What launchers set for every process of a job: torchrun, Slurm, Open MPI.
-_RANKS = ('TORCHELASTIC_ERROR_FILE', 'RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+#: How many processes a job has, as launchers say it: MMEngine's among them, Slurm, Open MPI.
+_SIZES = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 HINT = 'Another rank ended first, perhaps on another node: the cause stands in its output.'
 # What gloo, NCCL and the store say when the other side is gone.
 _LOST = re.compile(
@@ -42,10 +42,12 @@ def run_rank(action: Callable[[], Result]) -> Result:
     Returns:
         What ``action`` returns. Its errors go on as they are, after they were written to torchrun's error file.
     """
-    if not any(name in os.environ for name in _RANKS):
+    torchrun = 'TORCHELASTIC_ERROR_FILE' in os.environ
+    sizes = [os.environ.get(name, '') for name in _SIZES]
+    if not torchrun and not any(size.isdecimal() and int(size) > 1 for size in sizes):
         return action()
     handler = None
-    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+    if torchrun:
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         handler = get_error_handler()

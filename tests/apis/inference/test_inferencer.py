@@ -231,7 +231,8 @@ def test_boxes_are_never_those_of_another_picture(fixture, tmp_path):
         for name in ('cam2/000001.jpg', '000000.jpg', '10.jpg', 'else/dog.jpg')
     }
     assert found == {'cam2/000001.jpg': 2, '000000.jpg': 0, '10.jpg': 3, 'else/dog.jpg': 5}
-    for frame in (frame_named('000001.jpg'), frame_named('5.jpg'), frame_named('clip.mp4#2', 2)):
+    others = [frame_named(name) for name in ('000001.jpg', '5.jpg', 'cam3/000000.jpg')]
+    for frame in (*others, frame_named('clip.mp4#2', 2)):
         with pytest.raises(BoxesError, match='does not list it'):
             given.of(frame)
 

@@ -28,7 +28,8 @@ class BoxesError(ValueError):
 class GivenBoxes:
     """Boxes of a file, found by the picture's name.
 
-    A picture is looked up by its name within the folder, then by its bare name where only one picture has it.
+    A picture is looked up by its name within the folder, then by its bare name where only one picture has it
+    and one of the two paths is the end of the other.
     Entries that name no file, as in COCO's result lists, are found by the number that a picture's name is
     (``000000000785.jpg``), or a video's frame has. Frames of a video are named ``NAME#INDEX``.
 
@@ -46,9 +47,11 @@ class GivenBoxes:
         self._nameless = {image_id for image_id, name in self.file.images.items() if not name}
         named = {i: Path(name).as_posix() for i, name in self.file.images.items() if name}
         self._ids = {name: image_id for image_id, name in named.items()}
-        bare = {image_id: Path(name).name for image_id, name in named.items()}
+        bare = {name: Path(name).name for name in named.values()}
         times = Counter(bare.values())
-        self._bare_ids = {name: i for i, name in bare.items() if times[name] == 1}  # two of one name: neither
+        self._by_bare = {
+            bare[name]: name for name in bare if times[bare[name]] == 1
+        }  # two of one name: neither
 
     def of(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (M, 4) px and scores (M,) of a frame.
@@ -65,9 +68,15 @@ class GivenBoxes:
         return boxes[keep], scores[keep]
 
     def _find(self, frame: Frame) -> int | None:
-        image_id = self._ids.get(frame.file_name, self._bare_ids.get(Path(frame.file_name).name))
-        if image_id is not None:
-            return image_id
+        if frame.file_name in self._ids:
+            return self._ids[frame.file_name]
+        # One may be told from a folder farther up than the other; other folders hold other pictures.
+        listed = self._by_bare.get(Path(frame.file_name).name)
+        if listed is not None and any(
+            f'/{long}'.endswith(f'/{short}')
+            for long, short in ((listed, frame.file_name), (frame.file_name, listed))
+        ):
+            return self._ids[listed]
         _, mark, index = frame.file_name.rpartition('#')
         number = index if mark and index == str(frame.index) else Path(frame.file_name).stem
         return int(number) if number.isdecimal() and int(number) in self._nameless else None

@@ -9,11 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-#: What is taken for a picture in a folder. What OpenCV cannot read of the second row is reported.
-PICTURE_SUFFIXES = (
-    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm',
-    '.gif', '.avif', '.heic', '.heif', '.jp2', '.jxl',
-)  # fmt: skip
+PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+#: Pictures, too, to the owner of a folder; what OpenCV cannot read of them is to be reported.
+OTHER_SUFFIXES = ('.gif', '.avif', '.heic', '.heif', '.jp2', '.jxl')
 
 # EXIF's orientation (tag 274) -> what turns the stored picture upright.
 _ORIENTATION = 274

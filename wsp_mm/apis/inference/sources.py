@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from wsp_mm.apis.inference.pictures import PICTURE_SUFFIXES, PictureError, read_picture, to_bgr
+from wsp_mm.apis.inference.pictures import OTHER_SUFFIXES, PICTURE_SUFFIXES, PictureError, read_picture, to_bgr
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv', '.flv', '.ts')
 
@@ -215,7 +215,8 @@ def open_source(given: Any) -> Source:
     if isinstance(given, Source):
         return given
     if isinstance(given, np.ndarray):
-        return Arrays(list(given) if given.ndim == 4 else [given])
+        several = given.ndim == 4 or (given.ndim == 1 and given.dtype.kind in 'OU')
+        return Arrays(list(given) if several else [given])
     if isinstance(given, (list, tuple)):
         if not given:
             raise SourceError('an empty list of pictures')
@@ -240,12 +241,13 @@ def open_source(given: Any) -> Source:
     raise SourceError(f'{text} does not exist; INPUT is a picture, a folder, a pattern, a video or a camera')
 
 
-_KNOWN = PICTURE_SUFFIXES + VIDEO_SUFFIXES
+_PICTURES = PICTURE_SUFFIXES + OTHER_SUFFIXES
+_KNOWN = _PICTURES + VIDEO_SUFFIXES
 
 
 def _file(path: Path) -> Source:
     suffix = path.suffix.lower()
-    if suffix not in PICTURE_SUFFIXES and (suffix in VIDEO_SUFFIXES or not cv2.haveImageReader(str(path))):
+    if suffix not in _PICTURES and (suffix in VIDEO_SUFFIXES or not cv2.haveImageReader(str(path))):
         return Video(path)
     return PictureFiles('image', str(path), [path], path.parent)
 

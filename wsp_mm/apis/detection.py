@@ -123,14 +123,11 @@ class PersonDetector:
                 raise ValueError(f'picture {i} is not (H, W, 3) uint8')
         # Neither scope nor filters of the process are touched here: another thread may be using them, and a
         # model that is built needs no registry any more.
-        prepared = {}
-        for i, picture in enumerate(pictures):
-            if max(picture.shape[:2]) <= _NARROWEST * min(picture.shape[:2]):
-                prepared[i] = self.pipeline(dict(img=picture, img_id=i))
+        wide = [i for i, p in enumerate(pictures) if max(p.shape[:2]) <= _NARROWEST * min(p.shape[:2])]
+        prepared = [self.pipeline(dict(img=pictures[i], img_id=i)) for i in wide]
         nobody = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
         out: list = [nobody] * len(pictures)
-        for places in _batches([tuple(item['inputs'].shape) for item in prepared.values()], self.batch_size):
-            batch = [list(prepared)[place] for place in places]
+        for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
             inputs = gathered([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
             samples = self.model.test_step(
                 dict(
@@ -138,8 +135,8 @@ class PersonDetector:
                     data_samples=[prepared[i]['data_samples'] for i in batch],
                 )
             )
-            for i, sample in zip(batch, samples, strict=True):
-                out[i] = self._persons(sample.pred_instances, pictures[i].shape[:2])
+            for k, sample in zip(batch, samples, strict=True):
+                out[wide[k]] = self._persons(sample.pred_instances, pictures[wide[k]].shape[:2])
         return out
 
     def _persons(self, found: Any, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

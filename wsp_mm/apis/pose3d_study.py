@@ -101,21 +101,21 @@ class PoseStudy:
 
     def _depends(self) -> tuple[str, list[Path]]:
         """The whole config as text, and the files that the training reads."""
-        from wsp_mm.utils.config import load_config
+        from wsp_mm.utils.config import apply_options, load_config
 
-        path = self.steps.root / self.config
-        config = load_config(path)
+        config = load_config(self.steps.root / self.config)
+        text = config.pretty_text
         options = [option.partition('=') for option in (*self.train_options, *self.options)]
         # Options do not change the text: they stand beside it in the identity. But they may choose other files.
-        layouts = {name: value for name, _, value in options if name.endswith('.layout')}
-        reads = data_files(load_config(path, layouts), self.steps.root, self.data_root)
+        apply_options(config, {name: value for name, _, value in options if name.endswith('.layout')})
+        reads = data_files(config, self.steps.root, self.data_root)
         starts = [self.pretrained] if self.pretrained is not None else []
         starts += [value for name, _, value in options if name == 'pretrained']
         for file in starts:
             if not (self.steps.root / file).is_file():
                 raise StepFailed(f'{self.name} starts from {file}, which does not exist')
             reads.append(Path(file))
-        return config.pretty_text, reads
+        return text, reads
 
     def last_checkpoint(self) -> Path:
         return Path((self.steps.root / self.work_dir / 'last_checkpoint').read_text().strip())

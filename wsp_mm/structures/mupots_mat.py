@@ -115,19 +115,22 @@ def read_occlusion_mat(path: str | Path, valid: np.ndarray | None = None) -> np.
     """
     cells = load_cells(path, 'occlusion_labels')
     occluded = np.zeros((*cells.shape, NUM_JOINTS), dtype=bool)
+    # Files that do not fit each other are the caller's to report.
+    counts = np.ones(cells.shape, dtype=bool) if valid is None or valid.shape != cells.shape else valid
     for where, cell in np.ndenumerate(cells):
         labels = np.asarray(cell)
         if not labels.size:
             continue
-        record = f'{path}: frame {where[0]}, person {where[1] + 1}: occlusion_labels'
-        usable = labels.size == NUM_JOINTS and labels.dtype.kind in 'fiub' and np.isin(labels, (0, 1)).all()
-        if not usable and valid is not None and where in np.ndindex(valid.shape) and not valid[where]:
-            continue
+        problem = ''
         if labels.size != NUM_JOINTS or labels.dtype.kind not in 'fiub':
-            raise ValueError(f'{record} must be 1 x {NUM_JOINTS}, are {_shape(labels)}. {MEND}')
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError(f'{record} must be 0 or 1, hold {np.unique(labels)[:5].tolist()}. {MEND}')
-        occluded[where] = labels.reshape(-1) > 0
+            problem = f'must be 1 x {NUM_JOINTS}, are {_shape(labels)}'
+        elif not np.isin(labels, (0, 1)).all():
+            problem = f'must be 0 or 1, hold {np.unique(labels)[:5].tolist()}'
+        if not problem:
+            occluded[where] = labels.reshape(-1) > 0
+        elif counts[where]:
+            record = f'{path}: frame {where[0]}, person {where[1] + 1}: occlusion_labels'
+            raise ValueError(f'{record} {problem}. {MEND}')
     return occluded
 
 

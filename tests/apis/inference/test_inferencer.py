@@ -247,34 +247,34 @@ def test_boxes_are_never_those_of_another_picture(fixture, tmp_path):
         given.of(frame_named('shot#2.jpg', 2))  # a name, not a frame of a video
 
 
-def test_answers_that_are_no_numbers_are_reported(pose, album, monkeypatch):
+@pytest.fixture
+def spoil(monkeypatch):
+    """``spoil(change)``: let ``change(network, samples)`` work on whatever the networks answer."""
     from wsp_mm.apis.inference import pipeline
 
     plain = pipeline.predict
 
-    def broken(*arguments):
-        samples = plain(*arguments)
-        samples[1].pred_instances.keypoints_depth[:] = np.nan
-        return samples
+    def use(change):
+        def predict(network, *rest):
+            samples = plain(network, *rest)
+            change(network, samples)
+            return samples
 
-    monkeypatch.setattr(pipeline, 'predict', broken)
+        monkeypatch.setattr(pipeline, 'predict', predict)
+
+    return use
+
+
+def test_answers_that_are_no_numbers_are_reported(pose, album, spoil):
+    spoil(lambda _, samples: samples[1].pred_instances.keypoints_depth.fill(np.nan))
     first = next(iter(WSPInferencer(pose[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0])))
     good, bad, _ = first['persons']
     assert good['keypoints_cam'] is not None and bad['keypoints_img'] is None is bad['keypoints_cam']
     assert first['problems'] == ['person 1: no pose: the network answered with nan or infinity']
 
 
-def test_an_order_without_numbers_is_reported(pretrained, fixture, monkeypatch):
-    from wsp_mm.apis.inference import pipeline
-
-    plain = pipeline.predict
-
-    def broken(*arguments):
-        samples = plain(*arguments)
-        samples[0].pred_instances.pair_probs[:] = np.nan
-        return samples
-
-    monkeypatch.setattr(pipeline, 'predict', broken)
+def test_an_order_without_numbers_is_reported(pretrained, fixture, spoil):
+    spoil(lambda _, samples: samples[0].pred_instances.pair_probs.fill(np.nan))
     inferencer = WSPInferencer(pretrained[:2], det=Boxes(fixture.BOXES), device='cpu')
     record = next(iter(inferencer.order(fixture.picture())))
     assert record['order']['probability'][0][1] == 0.5
@@ -283,18 +283,12 @@ def test_an_order_without_numbers_is_reported(pretrained, fixture, monkeypatch):
     ]
 
 
-def test_a_root_behind_the_camera_is_reported(pose, root, album, monkeypatch):
-    from wsp_mm.apis.inference import pipeline
-
-    plain = pipeline.predict
-
-    def behind(network, *rest):
-        samples = plain(network, *rest)
+def test_a_root_behind_the_camera_is_reported(pose, root, album, spoil):
+    def behind(network, samples):
         for sample in samples if network.kind == 'root' else ():
             sample.pred_instances.root_depth[:] = -5
-        return samples
 
-    monkeypatch.setattr(pipeline, 'predict', behind)
+    spoil(behind)
     record = next(
         iter(WSPInferencer(pose[:2], root=root[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0]))
     )

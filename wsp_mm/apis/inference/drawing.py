@@ -24,19 +24,27 @@ _THUMBNAIL_SIDE = 480
 _FPS = 25.0  # of the mp4 where the source does not say
 
 
-def scaled(image: np.ndarray, record: Mapping, longest: int) -> tuple[np.ndarray, dict]:
-    """Picture and record, both smaller where the picture's longer side is beyond ``longest`` px."""
+def shrunk(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    """The picture, smaller where its longer side is beyond ``longest`` px, and the scale (at most 1)."""
     scale = longest / max(image.shape[:2])
     if scale >= 1:
-        return image, dict(record)
+        return image, 1.0
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), scale
+
+
+def scaled(image: np.ndarray, record: Mapping, longest: int) -> tuple[np.ndarray, dict]:
+    """Picture and record, both smaller where the picture's longer side is beyond ``longest`` px."""
+    small, scale = shrunk(image, longest)
+    if scale == 1:
+        return image, dict(record)
     persons = []
     for person in record['persons']:
         bbox = [value * scale for value in person['bbox']]
         pixels = person['keypoints_img']
         pixels = None if pixels is None else (np.asarray(pixels, dtype=np.float64) * scale).tolist()
         persons.append(dict(person, bbox=bbox, keypoints_img=pixels))
+    height, width = small.shape[:2]
     return small, dict(record, width=width, height=height, persons=persons)
 
 
@@ -150,10 +158,7 @@ class Artist:
         self.written += times
 
     def _keep(self, index: int, drawn: np.ndarray) -> None:
-        scale = _THUMBNAIL_SIDE / max(drawn.shape[:2])
-        if scale < 1:
-            height, width = (max(1, round(side * scale)) for side in drawn.shape[:2])
-            drawn = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
+        drawn, _ = shrunk(drawn, _THUMBNAIL_SIDE)
         self.thumbnails[index] = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
         if len(self.thumbnails) > VIEWER_FRAMES:
             self.stride *= 2

@@ -49,9 +49,8 @@ class GivenBoxes:
         self._ids = {name: image_id for image_id, name in named.items()}
         bare = {name: Path(name).name for name in named.values()}
         times = Counter(bare.values())
-        self._by_bare = {
-            bare[name]: name for name in bare if times[bare[name]] == 1
-        }  # two of one name: neither
+        # Of two that are called alike neither.
+        self._by_bare = {last: name for name, last in bare.items() if times[last] == 1}
 
     def of(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (M, 4) px and scores (M,) of a frame.

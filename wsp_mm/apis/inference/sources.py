@@ -188,16 +188,12 @@ class Arrays(Source):
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         for index, item in enumerate(self.items[start:], start):
-            if not isinstance(item, np.ndarray):
-                try:
-                    yield Frame(index, str(item), read_picture(item))
-                except PictureError as error:
-                    yield Frame(index, str(item), error=str(error))
-                continue
+            is_array = isinstance(item, np.ndarray)
+            name = f'array {index}' if is_array else str(item)
             try:
-                yield Frame(index, f'array {index}', to_bgr(item))
+                yield Frame(index, name, to_bgr(item) if is_array else read_picture(item))
             except PictureError as error:
-                yield Frame(index, f'array {index}', error=str(error))
+                yield Frame(index, name, error=str(error))
 
 
 def open_source(given: Any) -> Source:

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from wsp_mm.utils.cli import add_cfg_options
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -21,13 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('docs/results.md'))
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that render')
-    parser.add_argument(
-        '--cfg-options',
-        action='extend',
-        nargs='+',
-        default=[],
-        help='further options of every training and test',
-    )
+    add_cfg_options(parser, 'further options of every training and test', default=[])
     return parser.parse_args(argv)
 
 

@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from wsp_mm.utils.cli import add_cfg_options
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -22,13 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/cross_action'))
     parser.add_argument('--data-root', default='data/synthetic', help='default: %(default)s')
     parser.add_argument('--actions', nargs='+', metavar='NAME', help='actions to train on; default: all 15')
-    parser.add_argument(
-        '--cfg-options',
-        action='extend',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='further options of every training and test, e.g. pretrained=CHECKPOINT',
+    add_cfg_options(
+        parser, 'further options of every training and test, e.g. pretrained=CHECKPOINT', default=[]
     )
     return parser
 

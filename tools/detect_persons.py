@@ -18,6 +18,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from wsp_mm.utils.cli import TRUST_HELP, add_cfg_options
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -48,15 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--skip-bad', action='store_true', help='skip, count and list pictures that cannot be read'
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar and no summary')
-    parser.add_argument(
-        '--cfg-options',
-        action='extend',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override settings of the configuration',
-    )
-    from wsp_mm.utils.cli import TRUST_HELP
-
+    add_cfg_options(parser, 'override settings of the configuration')
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from wsp_mm.utils.cli import add_cfg_options
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
@@ -51,9 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', type=Path, required=True, help='the bbox_root json')
     parser.add_argument('--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)')
     parser.add_argument('--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...')
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings of the config'
-    )
+    add_cfg_options(parser, 'override settings of the config')
     parser.add_argument(
         '--trust-checkpoint', action='store_true',
         help='load checkpoints that hold more than weights and plain values; this executes code in them',

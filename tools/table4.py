@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from wsp_mm.utils.cli import add_cfg_options
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -40,9 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--no-worlds', action='store_true', help='the data root holds data with mcpc/ in it: make none there'
     )
     parser.add_argument('--only', nargs='+', metavar='ROW', help='rows by name, e.g. wsp-h36m-mcpc')
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', default=[], help='options of every finetuning and test'
-    )
+    add_cfg_options(parser, 'options of every finetuning and test', default=[])
     return parser
 
 

@@ -12,6 +12,8 @@ import math
 import sys
 from pathlib import Path
 
+from wsp_mm.utils.cli import add_cfg_options
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
@@ -21,9 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='configuration file with 3D training and test data')
     parser.add_argument('--out', type=Path, help='also write all figures to this json, under the metric keys')
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
-    )
+    add_cfg_options(parser)
     return parser
 
 

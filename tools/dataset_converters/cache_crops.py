@@ -18,6 +18,8 @@ import shlex
 import sys
 from concurrent.futures.process import BrokenProcessPool
 
+from wsp_mm.utils.cli import add_cfg_options
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -36,9 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--shard-size', type=int, default=4096, metavar='N', help='samples of a file (default: 4096)'
     )
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
-    )
+    add_cfg_options(parser)
     return parser
 
 

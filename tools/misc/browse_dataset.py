@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.cli import add_cfg_options, load_config
 
 PANEL = 384  # px, side of a panel
 TEXT = 20  # px, height of a line of text
@@ -21,9 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--seed', type=int, default=0, help="the run's seed")
     parser.add_argument('--epoch', type=int, default=0, help='show the augmentation of this epoch')
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
-    )
+    add_cfg_options(parser)
     return parser
 
 

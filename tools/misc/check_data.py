@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import PurePath
 
 from wsp_mm.datasets.check import Problem, check_config
-from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.cli import add_cfg_options, load_config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,9 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='N',
         help='missing pictures named a folder, 0 for all (default: 20)',
     )
-    parser.add_argument(
-        '--cfg-options', action='extend', nargs='+', metavar='KEY=VALUE', help='override settings'
-    )
+    add_cfg_options(parser)
     return parser
 
 

@@ -9,6 +9,15 @@ from typing import Any
 TRUST_HELP = 'load checkpoints that hold more than weights and plain values; this executes code in them'
 
 
+def add_cfg_options(
+    parser: argparse.ArgumentParser, text: str = 'override settings', default: list[str] | None = None
+) -> None:
+    """``--cfg-options``, whose words add up however often it is given, as with MMEngine's."""
+    parser.add_argument(
+        '--cfg-options', action='extend', nargs='+', default=default, metavar='KEY=VALUE', help=text
+    )
+
+
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that mean the same in training and testing (MMPose's names)."""
     parser.add_argument('--work-dir', help='folder for logs and results; default: ./work_dirs/CONFIG_NAME')
@@ -18,12 +27,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--interval', type=int, default=1, help='draw every n-th sample (with --show or --show-dir)'
     )
     parser.add_argument('--wait-time', type=float, default=1, help='seconds that a window stays (with --show)')
-    parser.add_argument(
-        '--cfg-options',
-        action='extend',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override settings of the configuration, e.g. model.backbone.depth=18; '
+    add_cfg_options(
+        parser,
+        'override settings of the configuration, e.g. model.backbone.depth=18; '
         'lists as key="[a,b]" or key=a,b, tuples as key="(a,b)", None and numbers as themselves',
     )
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)

@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build script: the package, and with it ``configs/`` and ``tools/`` under ``wsp_mm/.mim`` (as OpenMMLab's mim
-expects).
+"""Build script: the package, and with it ``configs/`` and ``tools/`` under ``wsp_mm/.mim`` (as
+OpenMMLab's mim expects).
 
-A wheel gets copies. An editable install gets links, so that a changed configuration is seen at once. The source
-tree is never filled with copies that could go stale.
+A wheel gets copies. An editable install gets links, so that a changed configuration is seen at
+once. The source tree is never filled with copies that could go stale.
 """
 
 import os
@@ -26,7 +26,9 @@ def version() -> str:
 def pins(name: str) -> list[str]:
     """Requirements of ``requirements/NAME.txt``, without comments and options."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(('#', '-'))]
+    return [
+        line.strip() for line in lines if line.strip() and not line.lstrip().startswith(('#', '-'))
+    ]
 
 
 class BuildWithMim(build_py):
@@ -56,16 +58,24 @@ class BuildWithMim(build_py):
     def _copy(self, mim: Path) -> None:
         for folder in MIM_FOLDERS:
             shutil.rmtree(mim / folder, ignore_errors=True)
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            shutil.copytree(
+                ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc')
+            )
 
     def _mim_files(self) -> list[Path]:
         files = (path for folder in MIM_FOLDERS for path in (ROOT / folder).rglob('*'))
-        return [path.relative_to(ROOT) for path in files if path.is_file() and '__pycache__' not in path.parts]
+        return [
+            path.relative_to(ROOT)
+            for path in files
+            if path.is_file() and '__pycache__' not in path.parts
+        ]
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         outputs = super().get_outputs(include_bytecode)
         if not self.editable_mode:
-            outputs += [str(Path(self.build_lib) / 'wsp_mm' / '.mim' / file) for file in self._mim_files()]
+            outputs += [
+                str(Path(self.build_lib) / 'wsp_mm' / '.mim' / file) for file in self._mim_files()
+            ]
         return outputs
 
 
@@ -73,7 +83,9 @@ setup(
     name='wsp_mm',
     version=version(),
     description='Weakly-supervised pre-training for monocular 3D human pose, as an MMPose plugin',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8') if (ROOT / 'README.md').exists() else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
+    if (ROOT / 'README.md').exists()
+    else '',
     long_description_content_type='text/markdown',
     author='The wsp_mm authors',
     license='Apache-2.0',
@@ -89,16 +101,25 @@ setup(
     ],
     packages=find_packages(include=['wsp_mm', 'wsp_mm.*']),
     package_data={
-        'wsp_mm': ['*.json', '*.npz', '*.csv', '*/*.json', '*/*.npz', '*/*.csv', '*/*/*.json', '*/*.html']
+        'wsp_mm': [
+            '*.json',
+            '*.npz',
+            '*.csv',
+            '*/*.json',
+            '*/*.npz',
+            '*/*.csv',
+            '*/*/*.json',
+            '*/*.html',
+        ]
     },
     exclude_package_data={'wsp_mm': ['.mim/*']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10,<3.13',
-    # Lower bounds, for use in an environment of your own; requirements/*.txt has what is tested. torch,
-    # mmengine, mmcv, mmdet and mmpose are not named: mmengine, mmcv and mmdet come under two sets of
-    # distribution names (upstream, and the maintained onedl-*) that would overwrite each other's files, mmcv
-    # must be compiled against the torch already there, and mmpose only installs with --no-deps. OpenCV comes
-    # with them, as one of two distributions, too.
+    # Lower bounds, for use in an environment of your own; requirements/*.txt has what is tested.
+    # torch, mmengine, mmcv, mmdet and mmpose are not named: mmengine, mmcv and mmdet come under two
+    # sets of distribution names (upstream, and the maintained onedl-*) that would overwrite each
+    # other's files, mmcv must be compiled against the torch already there, and mmpose only installs
+    # with --no-deps. OpenCV comes with them, as one of two distributions, too.
     install_requires=[
         'numpy>=1.24',
         'scipy>=1.10',

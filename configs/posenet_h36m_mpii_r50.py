@@ -1,5 +1,5 @@
-# PoseNet, the baseline: ResNet-50 with ImageNet weights, Human3.6M mixed half and half with MPII. Table 5
-# and its family, Subject Protocol 1.
+# PoseNet, the baseline: ResNet-50 with ImageNet weights, Human3.6M mixed half and half with MPII.
+# Table 5 and its family, Subject Protocol 1.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/h36m_mpii.py',

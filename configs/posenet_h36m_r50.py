@@ -1,5 +1,5 @@
-# PoseNet, the baseline: ResNet-50 with ImageNet weights, Human3.6M alone. Table 4, rows 1 and 2, Subject
-# Protocol 1.
+# PoseNet, the baseline: ResNet-50 with ImageNet weights, Human3.6M alone. Table 4, rows 1 and 2,
+# Subject Protocol 1.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/h36m_image.py',

@@ -1,5 +1,5 @@
-# PoseNet, the baseline: ResNet-50 with ImageNet weights, MuCo-3DHP mixed half and half with COCO. Tables 6
-# and 7.
+# PoseNet, the baseline: ResNet-50 with ImageNet weights, MuCo-3DHP mixed half and half with COCO.
+# Tables 6 and 7.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/muco.py',

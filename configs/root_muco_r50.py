@@ -1,5 +1,5 @@
-# RootNet: ResNet-50 with ImageNet weights, MuCo-3DHP mixed half and half with COCO. It gives Tables 6 and 7
-# their roots.
+# RootNet: ResNet-50 with ImageNet weights, MuCo-3DHP mixed half and half with COCO. It gives Tables
+# 6 and 7 their roots.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/root_muco.py',

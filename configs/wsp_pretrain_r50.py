@@ -1,4 +1,5 @@
-# Pair pre-training on MCPC, ResNet-50 (paper, sections 3.4 and 4.3.1): Tables 2 and 3, settings A-D.
+# Pair pre-training on MCPC, ResNet-50 (paper, sections 3.4 and 4.3.1): Tables 2 and 3, settings
+# A-D.
 _base_ = [
     './_base_/default_runtime.py',
     './_base_/datasets/mcpc.py',

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# Tests run on the CPU and in one thread a process, wherever they run: results are the same on every machine,
-# and parallel workers do not fight. `CUDA_VISIBLE_DEVICES=0 pytest ...` lets them see a GPU.
+# Tests run on the CPU and in one thread a process, wherever they run: results are the same on every
+# machine, and parallel workers do not fight. `CUDA_VISIBLE_DEVICES=0 pytest ...` lets them see a
+# GPU.
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
@@ -21,10 +22,14 @@ SAMPLES = REPO.parent / 'shared' / 'data' / 'mmpose_samples'
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hypothesis: no deadline (shared machines are slow), and the same examples in every run of the CI."""
+    """Hypothesis: no deadline (shared machines are slow), and the same examples in every run of the
+    CI.
+    """
     from hypothesis import settings
 
-    settings.register_profile('wsp', deadline=None, derandomize=bool(os.environ.get('CI')), max_examples=50)
+    settings.register_profile(
+        'wsp', deadline=None, derandomize=bool(os.environ.get('CI')), max_examples=50
+    )
     settings.load_profile('wsp')
 
 
@@ -56,7 +61,9 @@ def load_tool():
     def load(name: str):
         module_name = f'wsp_tool_{name.replace("/", "_")}'
         if module_name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(module_name, REPO / 'tools' / f'{name}.py')
+            spec = importlib.util.spec_from_file_location(
+                module_name, REPO / 'tools' / f'{name}.py'
+            )
             module = importlib.util.module_from_spec(spec)
             sys.modules[module_name] = module
             spec.loader.exec_module(module)
@@ -67,7 +74,9 @@ def load_tool():
 
 @pytest.fixture
 def two_ranks(tmp_path):
-    """``two_ranks(script, *arguments)`` runs a script on two ranks in ``tmp_path``; it must end well."""
+    """``two_ranks(script, *arguments)`` runs a script on two ranks in ``tmp_path``; it must end
+    well.
+    """
 
     def run(text: str, *arguments) -> None:
         import subprocess
@@ -75,7 +84,14 @@ def two_ranks(tmp_path):
         script = tmp_path / 'two_ranks.py'
         script.write_text(text)
         path = os.pathsep.join([str(REPO), os.environ.get('PYTHONPATH', '')])
-        command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', script]
+        command = [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--nproc_per_node=2',
+            script,
+        ]
         done = subprocess.run(
             [str(part) for part in (*command, *arguments)],
             env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=path),
@@ -91,7 +107,9 @@ def two_ranks(tmp_path):
 
 @pytest.fixture
 def pose_dump(tmp_path):
-    """``pose_dump(**changes)`` writes five 3D predictions, 0 to 40 mm off, as ``tools/test.py --dump`` does."""
+    """``pose_dump(**changes)`` writes five 3D predictions, 0 to 40 mm off, as ``tools/test.py
+    --dump`` does.
+    """
 
     def write(count: int = 5, **changes) -> Path:
         import pickle
@@ -158,10 +176,16 @@ out.write_text(json.dumps({f'h36m/{k}': 100.0 for k in (
 
 @pytest.fixture
 def pose_steps(tmp_path):
-    """A chain whose tools are stand-ins: they note their arguments and leave the files of the real ones."""
+    """A chain whose tools are stand-ins: they note their arguments and leave the files of the real
+    ones.
+    """
     from wsp_mm.apis.steps import Steps
 
-    for name, text in (('train', _TRAIN), ('test', _TEST), ('analysis_tools/mean_pose', _MEAN_POSE)):
+    for name, text in (
+        ('train', _TRAIN),
+        ('test', _TEST),
+        ('analysis_tools/mean_pose', _MEAN_POSE),
+    ):
         file = tmp_path / 'tools' / f'{name}.py'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""An RTMDet of two classes with drawn weights: quick to make, and it finds something in every picture."""
+"""An RTMDet of two classes with drawn weights: quick to make, and it finds something in every
+picture.
+"""
 
 import numpy as np
 import torch
@@ -15,7 +17,9 @@ def small_config(classes=CLASSES, **changes):
 
     from wsp_mm.utils.config import load_config
 
-    cfg = load_config(Path(__file__).resolve().parents[1] / 'configs' / 'quickstart' / 'rtmdet_tiny_person.py')
+    cfg = load_config(
+        Path(__file__).resolve().parents[1] / 'configs' / 'quickstart' / 'rtmdet_tiny_person.py'
+    )
     pipeline = cfg.test_dataloader.dataset.pipeline
     for step in pipeline:
         step.update({key: SIZE for key in ('scale', 'size') if key in step})
@@ -38,7 +42,9 @@ def draw_weights(cfg, seed=0):
     state = model.state_dict()
     for key, value in state.items():
         if key.endswith('weight') and value.ndim == 4:
-            value.copy_(torch.randn(value.shape, generator=generator) * (2 / value[0].numel()) ** 0.5)
+            value.copy_(
+                torch.randn(value.shape, generator=generator) * (2 / value[0].numel()) ** 0.5
+            )
         if 'rtm_cls' in key:
             value.zero_() if key.endswith('bias') else value.mul_(SPREAD)
         if 'rtm_reg' in key and key.endswith('bias'):

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Networks with drawn weights that load in a moment, published as real ones are, and pictures with boxes."""
+"""Networks with drawn weights that load in a moment, published as real ones are, and pictures with
+boxes.
+"""
 
 import json
 from pathlib import Path
@@ -21,7 +23,9 @@ BOXES = [[12.0, 10.0, 40.0, 90.0], [70.0, 20.0, 35.0, 70.0], [110.0, 5.0, 45.0, 
 
 
 def make_network(folder, base, seed=0):
-    """(config, published checkpoint, training checkpoint) of quickstart's ``base``, shrunk, weights drawn."""
+    """(config, published checkpoint, training checkpoint) of quickstart's ``base``, shrunk, weights
+    drawn.
+    """
     import torch
     from mmpose.registry import MODELS
 
@@ -55,7 +59,9 @@ def save_training_file(state, path):
 
     hub = dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1])))
     torch.save(dict(state_dict=state, meta=dict(epoch=1), message_hub=hub), path)
-    spec = importlib.util.spec_from_file_location('publish_model', REPO / 'tools/misc/publish_model.py')
+    spec = importlib.util.spec_from_file_location(
+        'publish_model', REPO / 'tools/misc/publish_model.py'
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.publish(path, path.with_name(f'published_{path.stem}.pth')), path

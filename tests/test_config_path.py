@@ -9,7 +9,9 @@ import pytest
 from wsp_mm.config_path import available_configs, config_root, find_config
 
 
-@pytest.mark.parametrize('name', ['wsp_pretrain_r50', 'wsp_pretrain_r50.py', 'configs/wsp_pretrain_r50.py'])
+@pytest.mark.parametrize(
+    'name', ['wsp_pretrain_r50', 'wsp_pretrain_r50.py', 'configs/wsp_pretrain_r50.py']
+)
 def test_names_with_and_without_suffix(name, repo):
     assert find_config(name).resolve() == repo / 'configs' / 'wsp_pretrain_r50.py'
 
@@ -46,7 +48,10 @@ def test_mim_folder_wins_over_the_checkout(tmp_path, monkeypatch):
 
 def run_module(cwd, *arguments):
     return subprocess.run(
-        [sys.executable, '-m', 'wsp_mm.config_path', *arguments], capture_output=True, text=True, cwd=cwd
+        [sys.executable, '-m', 'wsp_mm.config_path', *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
     )
 
 
@@ -62,7 +67,9 @@ def test_command_line(tmp_path, repo):
 
 
 def test_the_example_of_the_documentation(tmp_path, repo):
-    """docs/extend.md: a configuration elsewhere inherits ours, swaps the backbone, and the model runs."""
+    """docs/extend.md: a configuration elsewhere inherits ours, swaps the backbone, and the model
+    runs.
+    """
     text = (repo / 'docs' / 'extend.md').read_text(encoding='utf-8')
     example = re.search(r'```python\n(_base_ = .*?)```', text, re.DOTALL).group(1)
     (tmp_path / 'my_pretrain.py').write_text(example)

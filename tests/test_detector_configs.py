@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The detectors' configs: thin over mmdet's own, of one class, built as the tools would build them."""
+"""The detectors' configs: thin over mmdet's own, of one class, built as the tools would build
+them.
+"""
 
 from pathlib import Path
 
@@ -10,14 +12,17 @@ from mmengine.registry import DefaultScope
 from wsp_mm.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*_person.py'))
+CONFIGS = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('*_person.py')
+)
 QUICKSTART = 'configs/quickstart/rtmdet_tiny_person.py'
 
 
 def test_there_are_detectors():
-    assert {'configs/detectors/rtmdet_m_person.py', 'configs/detectors/faster-rcnn_r50_person.py'} < set(
-        CONFIGS
-    )
+    assert {
+        'configs/detectors/rtmdet_m_person.py',
+        'configs/detectors/faster-rcnn_r50_person.py',
+    } < set(CONFIGS)
     assert QUICKSTART in CONFIGS
 
 
@@ -46,7 +51,9 @@ def test_are_thin(name):
     text = (ROOT / name).read_text()
     assert len(text.splitlines()) <= limit
     if 'quickstart' not in name:
-        assert "_base_ = 'mmdet::" in text and 'https://' in text, 'over mmdet, and where the weights are'
+        assert "_base_ = 'mmdet::" in text and 'https://' in text, (
+            'over mmdet, and where the weights are'
+        )
 
 
 def test_quickstart_needs_nothing_but_the_world():
@@ -61,7 +68,9 @@ def test_quickstart_needs_nothing_but_the_world():
 
 
 def test_80_classes_are_named_by_mmdet():
-    """The config says nothing about classes: they are those of mmdet's CocoDataset, person among them."""
+    """The config says nothing about classes: they are those of mmdet's CocoDataset, person among
+    them.
+    """
     from wsp_mm.apis.detection import _build, _classes, _label
 
     config = load_config(ROOT / 'configs/detectors/rtmdet_m_coco80_person.py')

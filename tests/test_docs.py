@@ -30,7 +30,11 @@ def commands(page):
     text = re.sub(r'^```.*?^```', '', text, flags=re.S | re.M)
     lines += re.findall(r'`([^`\n]+)`', text)
     starts = ('python tools/', '.venv/bin/python tools/', 'tools/', 'make ')
-    return [line.split(' #')[0].strip().removeprefix('$ ') for line in lines if line.strip().startswith(starts)]
+    return [
+        line.split(' #')[0].strip().removeprefix('$ ')
+        for line in lines
+        if line.strip().startswith(starts)
+    ]
 
 
 CASES = [(page, command) for page in PAGES for command in commands(page)]
@@ -46,7 +50,9 @@ def parser_of(tool):
     finally:
         sys.path.pop(0)
         del sys.modules[spec.name]
-    return module.build_parser().parse_args if hasattr(module, 'build_parser') else module.parse_args
+    return (
+        module.build_parser().parse_args if hasattr(module, 'build_parser') else module.parse_args
+    )
 
 
 def parse(tool, arguments):
@@ -88,5 +94,9 @@ def test_there_is_something_to_check():
 @pytest.mark.parametrize('page', PAGES)
 def test_links_lead_somewhere(page):
     links = re.findall(r'\]\(([^)#\s]+)\)', (ROOT / page).read_text())
-    missing = [link for link in links if '://' not in link and not (ROOT / page).parent.joinpath(link).exists()]
+    missing = [
+        link
+        for link in links
+        if '://' not in link and not (ROOT / page).parent.joinpath(link).exists()
+    ]
     assert not missing

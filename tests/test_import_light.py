@@ -6,7 +6,17 @@ import sys
 
 import pytest
 
-HEAVY = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpose', 'anny', 'warp', 'xtcocotools')
+HEAVY = (
+    'torch',
+    'torchvision',
+    'mmengine',
+    'mmcv',
+    'mmdet',
+    'mmpose',
+    'anny',
+    'warp',
+    'xtcocotools',
+)
 
 
 def heavy_modules(statement: str) -> list[str]:

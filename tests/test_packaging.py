@@ -41,20 +41,27 @@ def test_wheel(source, repo, tmp_path):
         metadata = archive.read(next(n for n in names if n.endswith('METADATA'))).decode()
     for folder in ('configs', 'tools'):
         files = [path.relative_to(repo) for path in (repo / folder).rglob('*') if path.is_file()]
-        expected = {f'wsp_mm/.mim/{path.as_posix()}' for path in files if '__pycache__' not in path.parts}
+        expected = {
+            f'wsp_mm/.mim/{path.as_posix()}' for path in files if '__pycache__' not in path.parts
+        }
         assert expected, folder
         assert expected <= names
     assert {
-        p.relative_to(repo).as_posix() for p in (repo / 'wsp_mm').rglob('*.py') if '.mim' not in p.parts
+        p.relative_to(repo).as_posix()
+        for p in (repo / 'wsp_mm').rglob('*.py')
+        if '.mim' not in p.parts
     } <= names
     assert 'wsp_mm/visualization/viewer.html' in names  # the viewer's template
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests/')]
     assert f'Version: {wsp_mm.__version__}\n' in metadata
     assert re.search(r'^Requires-Python: .*>=3\.10', metadata, re.MULTILINE)
-    # torch and OpenMMLab come under several names and must not be forced on an environment that has them.
+    # torch and OpenMMLab come under several names and must not be forced on an environment that has
+    # them.
     required = re.findall(r'^Requires-Dist: ([\w-]+)(?!.*extra ==)', metadata, re.MULTILINE)
     assert 'numpy' in required
-    assert not {'torch', 'mmcv', 'mmengine', 'mmpose', 'onedl-mmcv'} & {name.lower() for name in required}
+    assert not {'torch', 'mmcv', 'mmengine', 'mmpose', 'onedl-mmcv'} & {
+        name.lower() for name in required
+    }
 
 
 def test_wheel_works_on_its_own(source, repo, tmp_path):
@@ -63,13 +70,19 @@ def test_wheel_works_on_its_own(source, repo, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / 'site')
     done = subprocess.run(
-        [sys.executable, '-c', 'import wsp_mm.config_path as c; print(c.find_config("wsp_pretrain_r50"))'],
+        [
+            sys.executable,
+            '-c',
+            'import wsp_mm.config_path as c; print(c.find_config("wsp_pretrain_r50"))',
+        ],
         cwd=tmp_path / 'site',
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == str(tmp_path / 'site' / 'wsp_mm' / '.mim' / 'configs' / 'wsp_pretrain_r50.py')
+    assert done.stdout.strip() == str(
+        tmp_path / 'site' / 'wsp_mm' / '.mim' / 'configs' / 'wsp_pretrain_r50.py'
+    )
 
 
 def test_editable_install_sees_changes(source, tmp_path):
@@ -100,15 +113,21 @@ def test_requirements_are_exact(repo):
 
 
 def test_pre_commit_and_requirements_have_the_same_ruff(repo):
-    pinned = re.search(r'^ruff==([\d.]+)', (repo / 'requirements' / 'dev.txt').read_text(), re.MULTILINE).group(
-        1
-    )
+    pinned = re.search(
+        r'^ruff==([\d.]+)', (repo / 'requirements' / 'dev.txt').read_text(), re.MULTILINE
+    ).group(1)
     assert f'rev: v{pinned}\n' in (repo / '.pre-commit-config.yaml').read_text()
 
 
 def test_every_source_file_has_the_licence_line(repo):
     line = '# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.'
-    files = [*(repo / 'wsp_mm').rglob('*.py'), *(repo / 'tools').rglob('*.py'), *(repo / 'tests').rglob('*.py')]
+    files = [
+        *(repo / 'wsp_mm').rglob('*.py'),
+        *(repo / 'tools').rglob('*.py'),
+        *(repo / 'tests').rglob('*.py'),
+    ]
     files = [file for file in files if '.mim' not in file.parts]
     assert len(files) > 20
-    assert not [file for file in files if line not in file.read_text(encoding='utf-8').split('\n', 2)[:2]]
+    assert not [
+        file for file in files if line not in file.read_text(encoding='utf-8').split('\n', 2)[:2]
+    ]

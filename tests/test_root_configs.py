@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The configurations of root networks say what RootNet says, and quickstart's is the same network, smaller."""
+"""The configurations of root networks say what RootNet says, and quickstart's is the same network,
+smaller.
+"""
 
 from pathlib import Path
 
@@ -45,7 +47,10 @@ def test_rootnets_values():
     assert (config.model.backbone.depth, config.model.head.loss.depth_unit) == (50, 1.0)
     assert muco(config).use_visibility and tuple(muco(config).root_range_mm) == (1500.0, 7500.0)
     assert config.codec.joint_set == 'muco21' and load('root_h36m_r50').codec.joint_set == 'h36m18'
-    assert [part.type for part in config.train_dataloader.dataset.datasets] == ['MuCoDataset', 'CocoDataset']
+    assert [part.type for part in config.train_dataloader.dataset.datasets] == [
+        'MuCoDataset',
+        'CocoDataset',
+    ]
     posenet = load('posenet_muco_r50')
     for key in ('train_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr'):
         assert config[key] == posenet[key]
@@ -56,7 +61,9 @@ def test_what_is_tested():
     assert config.test_dataloader.dataset.type == 'MuPoTSDataset'
     assert config.test_dataloader.dataset.boxes_file == 'boxes.json'
     assert config.test_evaluator.ann_file == config.test_dataloader.dataset.ann_file
-    assert config.test_evaluator.data_root == config.test_dataloader.dataset.data_root == '/somewhere/'
+    assert (
+        config.test_evaluator.data_root == config.test_dataloader.dataset.data_root == '/somewhere/'
+    )
     assert load('root_h36m_r50').test_evaluator == dict(type='RootDepthMetric', joint_set='h36m18')
 
 

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train the quickstart's network under every switch that matters and write docs/results.md. Resumable."""
+"""Train the quickstart's network under every switch that matters and write docs/results.md.
+Resumable.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train and test one model for each action of Human3.6M and print Table 8 (MPJPE and PA-MPJPE). Resumable.
+"""Train and test one model for each action of Human3.6M and print Table 8 (MPJPE and PA-MPJPE).
+Resumable.
 
-Each model sees one action of the config's training subjects and is tested on all actions of its test subjects.
+Each model sees one action of the config's training subjects and is tested on all actions of its
+test subjects.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ sys.path.insert(0, str(ROOT))
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('--config', default='configs/wsp_h36m_r50.py', help='default: %(default)s')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/cross_action'))
     parser.add_argument('--data-root', default='data/synthetic', help='default: %(default)s')
-    parser.add_argument('--actions', nargs='+', metavar='NAME', help='actions to train on; default: all 15')
+    parser.add_argument(
+        '--actions', nargs='+', metavar='NAME', help='actions to train on; default: all 15'
+    )
     add_cfg_options(
         parser, 'further options of every training and test, e.g. pretrained=CHECKPOINT', default=[]
     )
@@ -40,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     actions = args.actions or list(H36M_ACTIONS)
     steps = Steps(ROOT / args.work_dir / 'steps', ROOT)
     try:
-        metrics = run_cross_action(steps, args.config, args.data_root, args.work_dir, actions, args.cfg_options)
+        metrics = run_cross_action(
+            steps, args.config, args.data_root, args.work_dir, actions, args.cfg_options
+        )
     except (ValueError, FileNotFoundError) as error:
         print(f'cross_action: {error}', file=sys.stderr)
         return 2

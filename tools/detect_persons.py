@@ -1,15 +1,17 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Detect the persons in pictures with any mmdet model, into the json that top-down data sets and tools read.
+"""Detect the persons in pictures with any mmdet model, into the json that top-down data sets and
+tools read.
 
-Example:
-    python tools/detect_persons.py configs/detectors/rtmdet_m_person.py rtmdet_m.pth --images photos \
+Example: python tools/detect_persons.py configs/detectors/rtmdet_m_person.py rtmdet_m.pth --images
+    photos \
         --out boxes.json
-    python tools/detect_persons.py configs/detectors/rtmdet_m_person.py rtmdet_m.pth --out boxes.json \
-        --ann data/mupots/MuPoTS-3D.json --img-root data/mupots/MultiPersonTestSet
+    python tools/detect_persons.py configs/detectors/rtmdet_m_person.py rtmdet_m.pth --out
+        boxes.json \\ --ann data/mupots/MuPoTS-3D.json --img-root data/mupots/MultiPersonTestSet
 
-The configuration may be one of mmdet's own: the class is picked by its name from those of the model. Boxes are
-tight (`box_convention: raw`), x, y, w, h px. A run that was stopped goes on with --resume.
+The configuration may be one of mmdet's own: the class is picked by its name from those of the
+model. Boxes are tight (`box_convention: raw`), x, y, w, h px. A run that was stopped goes on with
+--resume.
 """
 
 from __future__ import annotations
@@ -23,14 +25,22 @@ from wsp_mm.utils.cli import TRUST_HELP, add_cfg_options
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('config', metavar='DET_CONFIG', help="a detector's configuration file")
     parser.add_argument('checkpoint', metavar='DET_CKPT', help='its weights: a path or a URL')
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', metavar='DIR', help='all pictures in this folder and the folders in it')
-    source.add_argument('--ann', metavar='JSON', help='the pictures that this file lists (COCO style)')
-    parser.add_argument('--img-root', metavar='DIR', help='folder that the file names in --ann start from')
+    source.add_argument(
+        '--images', metavar='DIR', help='all pictures in this folder and the folders in it'
+    )
+    source.add_argument(
+        '--ann', metavar='JSON', help='the pictures that this file lists (COCO style)'
+    )
+    parser.add_argument(
+        '--img-root', metavar='DIR', help='folder that the file names in --ann start from'
+    )
     parser.add_argument('--out', required=True, metavar='JSON', help='file for the boxes')
     parser.add_argument(
         '--score-thr',
@@ -40,11 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
         help='leave out boxes below this score (default: 0.3)',
     )
     parser.add_argument(
-        '--class-name', default='person', metavar='NAME', help="the model's class to keep (default: person)"
+        '--class-name',
+        default='person',
+        metavar='NAME',
+        help="the model's class to keep (default: person)",
     )
     parser.add_argument('--batch-size', type=int, default=8, help='pictures at once (default: 8)')
-    parser.add_argument('--device', default='auto', help='cpu, cuda:0, ... (default: a GPU where there is one)')
-    parser.add_argument('--workers', type=int, default=2, help='threads that read pictures (default: 2)')
+    parser.add_argument(
+        '--device', default='auto', help='cpu, cuda:0, ... (default: a GPU where there is one)'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=2, help='threads that read pictures (default: 2)'
+    )
     parser.add_argument('--resume', action='store_true', help='go on from what a stopped run left')
     parser.add_argument(
         '--skip-bad', action='store_true', help='skip, count and list pictures that cannot be read'
@@ -71,16 +88,21 @@ def main(argv: list[str] | None = None) -> int:
         pictures_of_annotations,
         pictures_of_folder,
     )
-    from wsp_mm.datasets.mcpc_builder.records import BadDataError
+    from wsp_mm.datasets.converters.mcpc.records import BadDataError
 
     try:  # what is quickly seen to be wrong comes first
         pictures = (
-            pictures_of_folder(args.images) if args.images else pictures_of_annotations(args.ann, args.img_root)
+            pictures_of_folder(args.images)
+            if args.images
+            else pictures_of_annotations(args.ann, args.img_root)
         )
     except BadDataError as error:
         return _failed(error)
     if not args.resume and Path(args.out + PARTIAL).exists():
-        print(f'detect_persons: starts anew; --resume would go on from {args.out}{PARTIAL}', file=sys.stderr)
+        print(
+            f'detect_persons: starts anew; --resume would go on from {args.out}{PARTIAL}',
+            file=sys.stderr,
+        )
 
     from wsp_mm.utils.cli import load_config, require_checkpoint
 

@@ -3,8 +3,8 @@
 
 INPUT is a picture, a folder, a pattern ('pictures/**/*.jpg'), a video, or the number of a camera.
 
-Exit status: 0 all well; 1 something was skipped or is incomplete (the summary says what); 2 wrong usage, or
-nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes on).
+Exit status: 0 all well; 1 something was skipped or is incomplete (the summary says what); 2 wrong
+usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes on).
 """
 
 from __future__ import annotations
@@ -20,37 +20,62 @@ from wsp_mm.utils.cli import TRUST_HELP
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument('input', metavar='INPUT', help='picture, folder, pattern, video or camera number')
+    parser.add_argument(
+        'input', metavar='INPUT', help='picture, folder, pattern, video or camera number'
+    )
     models = parser.add_argument_group('networks (a configuration and a published checkpoint each)')
-    models.add_argument('--pose-config', required=True, metavar='CONFIG', help='3D pose, or pre-training')
+    models.add_argument(
+        '--pose-config', required=True, metavar='CONFIG', help='3D pose, or pre-training'
+    )
     models.add_argument('--pose-checkpoint', required=True, metavar='CKPT')
-    models.add_argument('--root-config', metavar='CONFIG', help='root depth; without: by the size of the box')
+    models.add_argument(
+        '--root-config', metavar='CONFIG', help='root depth; without: by the size of the box'
+    )
     models.add_argument('--root-checkpoint', metavar='CKPT')
     models.add_argument('--det-config', metavar='CONFIG', help='detector of mmdet')
     models.add_argument('--det-checkpoint', metavar='CKPT')
     models.add_argument(
         '--score-thr', type=float, metavar='S', help='least score (default: 0.3; of --boxes: all)'
     )
-    models.add_argument('--boxes', metavar='FILE', help='boxes of tools/detect_persons.py, or COCO results')
+    models.add_argument(
+        '--boxes', metavar='FILE', help='boxes of tools/detect_persons.py, or COCO results'
+    )
     models.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     camera = parser.add_argument_group(
         'camera (none is ever guessed: without one of these, pixels and depth relative to the root)'
     )
     one = camera.add_mutually_exclusive_group()
     one.add_argument('--focal', type=float, nargs='+', metavar='PX', help='focal length, or fx fy')
-    one.add_argument('--camera', metavar='FILE.json', help='{"f": [fx, fy], "c": [cx, cy]}, or one an image')
     one.add_argument(
-        '--assume-fov', type=float, metavar='DEG', help="assumed angle across the picture's longer side"
+        '--camera', metavar='FILE.json', help='{"f": [fx, fy], "c": [cx, cy]}, or one an image'
+    )
+    one.add_argument(
+        '--assume-fov',
+        type=float,
+        metavar='DEG',
+        help="assumed angle across the picture's longer side",
     )
     camera.add_argument(
-        '--principal', type=float, nargs=2, metavar=('CX', 'CY'), help='with --focal; default: the middle'
+        '--principal',
+        type=float,
+        nargs=2,
+        metavar=('CX', 'CY'),
+        help='with --focal; default: the middle',
     )
     output = parser.add_argument_group('output')
-    output.add_argument('--out', required=True, metavar='DIR', help='inference.json, pictures, viewer.html')
-    output.add_argument('--resume', action='store_true', help='go on with an unfinished run in --out')
-    output.add_argument('--overwrite', action='store_true', help='start anew where --out holds a run')
+    output.add_argument(
+        '--out', required=True, metavar='DIR', help='inference.json, pictures, viewer.html'
+    )
+    output.add_argument(
+        '--resume', action='store_true', help='go on with an unfinished run in --out'
+    )
+    output.add_argument(
+        '--overwrite', action='store_true', help='start anew where --out holds a run'
+    )
     output.add_argument('--no-pictures', action='store_true', help='neither pictures nor mp4')
     output.add_argument('--no-scene', action='store_true', help='no 3D scene in pictures and mp4')
     output.add_argument('--no-viewer', action='store_true', help='no viewer.html')
@@ -59,7 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     computing.add_argument('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
     computing.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], default='fp32')
     computing.add_argument(
-        '--batch-size', type=int, default=16, help='persons at once, and most pictures in memory (default: 16)'
+        '--batch-size',
+        type=int,
+        default=16,
+        help='persons at once, and most pictures in memory (default: 16)',
     )
     computing.add_argument(
         '--overlap', choices=['auto', 'on', 'off'], default='auto',
@@ -71,10 +99,14 @@ def build_parser() -> argparse.ArgumentParser:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Options that do not fit each other end the program with status 2."""
     for name in ('root', 'det'):
-        if (getattr(args, f'{name}_config') is None) != (getattr(args, f'{name}_checkpoint') is None):
+        if (getattr(args, f'{name}_config') is None) != (
+            getattr(args, f'{name}_checkpoint') is None
+        ):
             parser.error(f'--{name}-config and --{name}-checkpoint belong together')
     if (args.det_config is None) == (args.boxes is None):
-        parser.error('who finds the persons? Give --det-config and --det-checkpoint, or --boxes (one of them)')
+        parser.error(
+            'who finds the persons? Give --det-config and --det-checkpoint, or --boxes (one of them)'
+        )
     if args.focal is not None and len(args.focal) > 2:
         parser.error('--focal takes one or two numbers')
     if args.principal is not None and args.focal is None:

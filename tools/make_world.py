@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Make the embedded worlds: pictures and annotations in the layouts of COCO, MPII, PoseTrack18 and CrowdPose
-(wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots).
+"""Make the embedded worlds: pictures and annotations in the layouts of COCO, MPII, PoseTrack18 and
+CrowdPose (wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots).
 
-python tools/make_world.py --preset tiny|small|full --out data/synthetic --seed 0 --workers N [--verify]
-python tools/make_world.py --worlds muco mupots --preset small --out data/synthetic
-python tools/make_world.py --annotations-only --out data/annotations_only [--pictures N --persons-per-picture M]
+python tools/make_world.py --preset tiny|small|full --out data/synthetic --seed 0 --workers N
+[--verify] python tools/make_world.py --worlds muco mupots --preset small --out data/synthetic
+python tools/make_world.py --annotations-only --out data/annotations_only [--pictures N
+--persons-per-picture M]
 """
 
 from __future__ import annotations
@@ -36,12 +37,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='which to make; others that are in the folder already stay as they are',
     )
     parser.add_argument('--preset', default='small', help='tiny, small or full')
-    parser.add_argument('--out', type=Path, default=Path('data/synthetic'), help='folder of the world')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that make pictures')
-    parser.add_argument('--mpii-mat', action='store_true', help="also write MPII's official MATLAB file")
     parser.add_argument(
-        '--verify', type=int, nargs='?', const=-1, metavar='N', help='check all pictures, or N of them'
+        '--out', type=Path, default=Path('data/synthetic'), help='folder of the world'
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count(), help='processes that make pictures'
+    )
+    parser.add_argument(
+        '--mpii-mat', action='store_true', help="also write MPII's official MATLAB file"
+    )
+    parser.add_argument(
+        '--verify',
+        type=int,
+        nargs='?',
+        const=-1,
+        metavar='N',
+        help='check all pictures, or N of them',
     )
     parser.add_argument(
         '--annotations-only',
@@ -73,7 +85,9 @@ def show(reports: dict, out: Path, seconds: float) -> None:
     table = Table(title=f'World in {out}')
     columns = ('pictures', 'persons', 'annotated', 'with_ankle')
     for column in ('source', 'split', *columns):
-        table.add_column(column.replace('_', ' '), justify='left' if column in ('source', 'split') else 'right')
+        table.add_column(
+            column.replace('_', ' '), justify='left' if column in ('source', 'split') else 'right'
+        )
     counts = [item for report in reports.values() for item in report.counts.items()]
     for (source, split), count in counts:
         table.add_row(source, split, *(str(count[column]) for column in columns))
@@ -110,7 +124,9 @@ def make(args: argparse.Namespace) -> int:
     show(reports, args.out, time.perf_counter() - start)
     found = []
     for world in args.worlds if args.verify is not None else ():
-        problems, checked = verify_named(world, args.out, args.preset, args.seed, args.workers, args.verify)
+        problems, checked = verify_named(
+            world, args.out, args.preset, args.seed, args.workers, args.verify
+        )
         print(f'{world}: verified {checked} pictures: {len(problems)} problems')
         for problem in problems:
             print(f'  {problem}')
@@ -120,7 +136,7 @@ def make(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    from wsp_mm.synthetic.writers.files import WorldError
+    from wsp_mm.synthetic.layouts.files import WorldError
 
     try:
         if not args.annotations_only:

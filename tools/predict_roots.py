@@ -1,11 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where everybody's root joint is: boxes and cameras to a bbox_root json, as MuPoTSDataset reads it.
+"""Where everybody's root joint is: boxes and cameras to a bbox_root json, as MuPoTSDataset reads
+it.
 
-    python tools/predict_roots.py CONFIG CHECKPOINT --boxes BOXES --ann MuPoTS-3D.json --images DIR --out OUT
-    python tools/predict_roots.py --k-value --gt --ann MuPoTS-3D.json --out OUT
+    python tools/predict_roots.py CONFIG CHECKPOINT --boxes BOXES --ann MuPoTS-3D.json --images DIR
+    --out OUT python tools/predict_roots.py --k-value --gt --ann MuPoTS-3D.json --out OUT
 
-With --k-value no network is asked: the root is the box's centre, as far away as the box's size says (gamma =
-1).
+With --k-value no network is asked: the root is the box's centre, as far away as the box's size says
+(gamma = 1).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         'config', nargs='?', help='configuration of a root network, e.g. configs/root_muco_r50.py'
@@ -30,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('checkpoint', nargs='?', help='its checkpoint')
     parser.add_argument('--k-value', action='store_true', help='no network: gamma = 1')
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument('--boxes', type=Path, help='boxes of tools/detect_persons.py, or a COCO list of results')
+    which.add_argument(
+        '--boxes', type=Path, help='boxes of tools/detect_persons.py, or a COCO list of results'
+    )
     which.add_argument('--gt', action='store_true', help='boxes of the valid persons of --ann')
     parser.add_argument(
         '--ann',
@@ -48,11 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
         help='focal length (one or fx fy) of pictures without a camera',
     )
     parser.add_argument(
-        '--principal-point', nargs='+', metavar='PX', help="cx cy of the same pictures, or the word 'centre'"
+        '--principal-point',
+        nargs='+',
+        metavar='PX',
+        help="cx cy of the same pictures, or the word 'centre'",
     )
     parser.add_argument('--out', type=Path, required=True, help='the bbox_root json')
-    parser.add_argument('--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)')
-    parser.add_argument('--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...')
+    parser.add_argument(
+        '--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...'
+    )
     add_cfg_options(parser, 'override settings of the config')
     parser.add_argument(
         '--trust-checkpoint', action='store_true',
@@ -88,7 +100,9 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             try:
                 cx, cy = map(float, words)
             except ValueError:
-                parser.error(f"--principal-point takes cx cy (px) or 'centre', got {' '.join(words)}")
+                parser.error(
+                    f"--principal-point takes cx cy (px) or 'centre', got {' '.join(words)}"
+                )
             args.principal_point = (cx, cy)
 
 
@@ -126,9 +140,13 @@ def run(args: argparse.Namespace, config) -> None:
     if config is not None:
         network = RootDepthNetwork(config, args.checkpoint, args.device)
         how = {name: network.box[name] for name in ('padding', 'aspect') if name in network.box}
-    persons, skipped = gather_persons(boxes, pictures, args.images, args.focal, args.principal_point, **how)
+    persons, skipped = gather_persons(
+        boxes, pictures, args.images, args.focal, args.principal_point, **how
+    )
     start = time.monotonic()
-    done = predict_roots(persons, args.out, network, args.images, args.batch_size, sys.stderr.isatty())
+    done = predict_roots(
+        persons, args.out, network, args.images, args.batch_size, sys.stderr.isatty()
+    )
     seconds = time.monotonic() - start
     print(
         f'{args.out}: roots of {done.persons:,} persons in {done.pictures:,} pictures '
@@ -137,7 +155,10 @@ def run(args: argparse.Namespace, config) -> None:
     )
     for count, what in (
         (skipped, 'boxes of which nothing lies within the picture were left out'),
-        (done.behind, 'persons were put behind the camera by the network and got the k-value instead'),
+        (
+            done.behind,
+            'persons were put behind the camera by the network and got the k-value instead',
+        ),
     ):
         if count:
             print(f'{count:,} {what}', file=sys.stderr)

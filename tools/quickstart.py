@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test, report.
+"""The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test,
+report.
 
-With --mupots the chain goes on: MuCo and MuPoTS worlds, a person detector, a root network, pose networks on
-MuCo and COCO, and the whole top-down path in camera space."""
+With --mupots the chain goes on: MuCo and MuPoTS worlds, a person detector, a root network, pose
+networks on MuCo and COCO, and the whole top-down path in camera space."""
 
 from __future__ import annotations
 
@@ -22,10 +23,15 @@ PRESETS = {
     'small': dict(data_root='data/synthetic', options=(), pose_options=(), mupots_options={}),
     'tiny': dict(
         data_root='data/synthetic_tiny',
-        options=('train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8'),
+        options=(
+            'train_cfg.max_epochs=2',
+            'train_cfg.val_interval=1',
+            'train_dataloader.batch_size=8',
+        ),
         pose_options=('train_dataloader.batch_size=8', 'train_cfg.max_iters=8'),
         mupots_options={
-            # Enough to find somebody here and there, so that the rest of the path has persons to work on.
+            # Enough to find somebody here and there, so that the rest of the path has persons to
+            # work on.
             'detector': (
                 'train_cfg.max_epochs=12',
                 'train_cfg.val_interval=12',
@@ -45,10 +51,18 @@ PRESETS = {
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--preset', choices=sorted(PRESETS), default='small', help='size of the world')
-    parser.add_argument('--mupots', action='store_true', help='go on to poses of many in camera space')
-    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/quickstart (or quickstart_PRESET)')
-    parser.add_argument('--data-root', help='where the world is (made if absent); default: one a preset')
+    parser.add_argument(
+        '--preset', choices=sorted(PRESETS), default='small', help='size of the world'
+    )
+    parser.add_argument(
+        '--mupots', action='store_true', help='go on to poses of many in camera space'
+    )
+    parser.add_argument(
+        '--work-dir', type=Path, help='default: work_dirs/quickstart (or quickstart_PRESET)'
+    )
+    parser.add_argument(
+        '--data-root', help='where the world is (made if absent); default: one a preset'
+    )
     parser.add_argument('--seed', type=int, default=0, help='seed of the world and of the training')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that render')
     return parser.parse_args(argv)

@@ -1,12 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Make ``.venv`` with everything that wsp_mm needs; ``make setup`` calls it through ``setup_env.sh``.
+"""Make ``.venv`` with everything that wsp_mm needs; ``make setup`` calls it through
+``setup_env.sh``.
 
-Standard library only. Repeating it costs a second: a stamp in ``.venv`` remembers a hash of the requirements. A
-set-up that failed half-way can simply be started again; pip keeps what it has compiled.
+Standard library only. Repeating it costs a second: a stamp in ``.venv`` remembers a hash of the
+requirements. A set-up that failed half-way can simply be started again; pip keeps what it has
+compiled.
 
-Environment: ``MAX_JOBS`` (compiler processes for mmcv), ``MMCV_CUDA=1`` (build mmcv's CUDA operators, which
-none of our models needs; wants nvcc of torch's CUDA version), ``SKIP_WARM_UP=1`` (leave the embedded world's
-caches cold).
+Environment: ``MAX_JOBS`` (compiler processes for mmcv), ``MMCV_CUDA=1`` (build mmcv's CUDA
+operators, which none of our models needs; wants nvcc of torch's CUDA version), ``SKIP_WARM_UP=1``
+(leave the embedded world's caches cold).
 """
 
 import argparse
@@ -58,12 +60,16 @@ def python_problems() -> list[tuple[str, str, str]]:
 
 
 def compiler() -> str | None:
-    """The C++ compiler that a build would use: ``$CXX``, g++, c++ or clang++; None when none runs."""
+    """The C++ compiler that a build would use: ``$CXX``, g++, c++ or clang++; None when none
+    runs.
+    """
     for name in (os.environ.get('CXX'), 'g++', 'c++', 'clang++'):
         if name and shutil.which(name.split()[0]):
             with tempfile.TemporaryDirectory() as folder:
                 source = Path(folder) / 'probe.cpp'
-                source.write_text('#include <vector>\nint main() { return std::vector<int>(1)[0]; }\n')
+                source.write_text(
+                    '#include <vector>\nint main() { return std::vector<int>(1)[0]; }\n'
+                )
                 done = subprocess.run(
                     [*name.split(), '-c', str(source), '-o', f'{source}.o'], capture_output=True
                 )
@@ -123,7 +129,9 @@ def check_system() -> None:
 # ------------------------------------------------------------------------------------------------------ how it
 # runs
 def fingerprint() -> str:
-    """Changes with the requirements, the package's metadata, this script and the place of the checkout."""
+    """Changes with the requirements, the package's metadata, this script and the place of the
+    checkout.
+    """
     digest = hashlib.sha256(str(ROOT).encode())
     files = [ROOT / 'requirements' / f'{name}.txt' for name in (*REQUIREMENTS, 'constraints')] + [
         ROOT / 'setup.py',
@@ -137,7 +145,10 @@ def fingerprint() -> str:
 def is_ready() -> bool:
     if not STAMP.is_file() or STAMP.read_text().strip() != fingerprint():
         return False
-    return subprocess.run([python(), '-c', 'import wsp_mm'], capture_output=True, cwd='/').returncode == 0
+    return (
+        subprocess.run([python(), '-c', 'import wsp_mm'], capture_output=True, cwd='/').returncode
+        == 0
+    )
 
 
 def python() -> str:
@@ -145,7 +156,9 @@ def python() -> str:
 
 
 class Progress:
-    """One living line on a terminal, a line every half minute elsewhere; it beats while a step is silent."""
+    """One living line on a terminal, a line every half minute elsewhere; it beats while a step is
+    silent.
+    """
 
     def __init__(self, what: str) -> None:
         self.what, self.start, self.detail = what, time.monotonic(), ''
@@ -170,7 +183,9 @@ class Progress:
         """Take one line of pip's output: ninja's counter, or what pip is doing."""
         if counter := re.match(r'\s*\[(\d+)/(\d+)\]', line):
             self.detail = f'[{counter.group(1)}/{counter.group(2)} files compiled]'
-        elif found := re.match(r'\s*(Collecting|Downloading|Building|Installing|Preparing)\b.{0,60}', line):
+        elif found := re.match(
+            r'\s*(Collecting|Downloading|Building|Installing|Preparing)\b.{0,60}', line
+        ):
             self.detail = ' '.join(found.group(0).split())
 
     def done(self, result: str = 'done') -> None:
@@ -184,7 +199,9 @@ class Progress:
 
 
 def run(what: str, command: list[str], **extra_env: str) -> None:
-    """Run a step with its output in the log and its progress on the screen; stop everything when it fails."""
+    """Run a step with its output in the log and its progress on the screen; stop everything when it
+    fails.
+    """
     progress = Progress(what)
     env = {**os.environ, 'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PYTHONUNBUFFERED': '1', **extra_env}
     # The user's own site and path must not leak into the environment that is being built.
@@ -211,7 +228,9 @@ def run(what: str, command: list[str], **extra_env: str) -> None:
     progress.done('FAILED' if code else 'done')
     if code:
         print(f'\n{"".join(tail)}')
-        say(f'{what} failed (exit {code}); the whole log is {LOG}. Mend what it says and start again.')
+        say(
+            f'{what} failed (exit {code}); the whole log is {LOG}. Mend what it says and start again.'
+        )
         sys.exit(1)
 
 
@@ -254,8 +273,11 @@ def install() -> None:
     pip('libraries', *requirement_args('runtime', 'fast', 'synthetic', 'tests', 'dev'))
 
     jobs = os.environ.get('MAX_JOBS') or str(compiler_jobs())
-    say(f'mmcv and xtcocotools are compiled now unless pip has them cached: about 20 core-minutes, {jobs} jobs')
-    # With a GPU in sight mmcv would compile CUDA operators, for which most machines have no compiler.
+    say(
+        f'mmcv and xtcocotools are compiled now unless pip has them cached: about 20 core-minutes, {jobs} jobs'
+    )
+    # With a GPU in sight mmcv would compile CUDA operators, for which most machines have no
+    # compiler.
     cuda = os.environ.get('MMCV_CUDA') == '1'
     env = {
         'MAX_JOBS': jobs,
@@ -267,12 +289,22 @@ def install() -> None:
         # pip's cache held one that was built for another torch or numpy, or without operators.
         pins = (ROOT / 'requirements' / 'openmmlab.txt').read_text().splitlines()
         again = [pin for pin in pins if pin.startswith(('onedl-mmcv', 'xtcocotools'))]
-        again = ['-v', '--no-build-isolation', '--no-deps', '--force-reinstall', '--no-cache-dir', *again]
+        again = [
+            '-v',
+            '--no-build-isolation',
+            '--no-deps',
+            '--force-reinstall',
+            '--no-cache-dir',
+            *again,
+        ]
         pip('mmcv and xtcocotools, compiled here', *again, '--no-binary', 'xtcocotools', **env)
     pip('mmpose', '--no-deps', *requirement_args('mmpose'))
     pip('wsp_mm (editable)', '--no-deps', '--no-build-isolation', '-e', str(ROOT))
     run('imports of cv2, mmcv.ops, xtcocotools, mmpose.models', [python(), '-c', PROOF])
-    if os.environ.get('SKIP_WARM_UP') != '1' and (ROOT / 'wsp_mm' / 'synthetic' / 'scene.py').is_file():
+    if (
+        os.environ.get('SKIP_WARM_UP') != '1'
+        and (ROOT / 'wsp_mm' / 'synthetic' / 'scene.py').is_file()
+    ):
         run("the embedded world's caches (bodies, ray-casting kernels)", [python(), '-c', WARM_UP])
     STAMP.write_text(fingerprint() + '\n')
 
@@ -284,7 +316,9 @@ def main() -> None:
     )
     parser.add_argument('--check', action='store_true', help='only check the machine')
     parser.add_argument(
-        '--check-python', action='store_true', help='only check this Python; exit 1 when it lacks parts'
+        '--check-python',
+        action='store_true',
+        help='only check this Python; exit 1 when it lacks parts',
     )
     args = parser.parse_args()
     if args.check_python:

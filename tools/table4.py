@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Table 4 with seeds: finetune from scratch, from 2D-only and from WSP pre-training, with and without MCPC.
+"""Table 4 with seeds: finetune from scratch, from 2D-only and from WSP pre-training, with and
+without MCPC.
 
-Makes the embedded worlds that are absent, and pre-trains unless the checkpoints are given. Resumable: every
-training runs once.
+Makes the embedded worlds that are absent, and pre-trains unless the checkpoints are given.
+Resumable: every training runs once.
 """
 
 from __future__ import annotations
@@ -25,21 +26,34 @@ PRETRAININGS = {
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument('--seeds', type=int, default=1, metavar='N', help='seeds 0 to N-1 (default: 1)')
+    parser.add_argument(
+        '--seeds', type=int, default=1, metavar='N', help='seeds 0 to N-1 (default: 1)'
+    )
     parser.add_argument('--data-root', default='data/synthetic', help='default: %(default)s')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/table4'))
     parser.add_argument(
-        '--wsp', type=Path, metavar='CHECKPOINT', help='WSP pre-training; default: it is trained here'
+        '--wsp',
+        type=Path,
+        metavar='CHECKPOINT',
+        help='WSP pre-training; default: it is trained here',
     )
     parser.add_argument(
-        '--2d', type=Path, dest='flat', metavar='CHECKPOINT', help='2D-only pre-training; default: trained here'
+        '--2d',
+        type=Path,
+        dest='flat',
+        metavar='CHECKPOINT',
+        help='2D-only pre-training; default: trained here',
     )
     parser.add_argument('--preset', default='small', help='size of the worlds that are made')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that render')
     parser.add_argument(
-        '--no-worlds', action='store_true', help='the data root holds data with mcpc/ in it: make none there'
+        '--no-worlds',
+        action='store_true',
+        help='the data root holds data with mcpc/ in it: make none there',
     )
     parser.add_argument('--only', nargs='+', metavar='ROW', help='rows by name, e.g. wsp-h36m-mcpc')
     add_cfg_options(parser, 'options of every finetuning and test', default=[])
@@ -68,8 +82,12 @@ def main(argv: list[str] | None = None) -> int:
         if not args.no_worlds:
             make_data(steps, args.preset, args.data_root, 0, args.workers)
             make_lab(steps, args.preset, args.data_root, 0, args.workers)
-        configs = {key: config for key, config in PRETRAININGS.items() if key in needed - set(given)}
-        checkpoints = given | pretrain(steps, configs, args.data_root, args.work_dir, ['randomness.seed=0'])
+        configs = {
+            key: config for key, config in PRETRAININGS.items() if key in needed - set(given)
+        }
+        checkpoints = given | pretrain(
+            steps, configs, args.data_root, args.work_dir, ['randomness.seed=0']
+        )
         table = run_table4(
             steps,
             rows,

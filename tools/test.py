@@ -16,13 +16,20 @@ METRIC_FILES = ('.json', '.yaml', '.yml', '.pkl')
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description='Evaluate a checkpoint under a configuration file.')
-    parser.add_argument(
-        'config', help='configuration file; `python -m wsp_mm.config_path NAME` finds installed ones'
+    parser = argparse.ArgumentParser(
+        description='Evaluate a checkpoint under a configuration file.'
     )
-    parser.add_argument('checkpoint', help='checkpoint: a path, a URL or e.g. torchvision://resnet50')
+    parser.add_argument(
+        'config',
+        help='configuration file; `python -m wsp_mm.config_path NAME` finds installed ones',
+    )
+    parser.add_argument(
+        'checkpoint', help='checkpoint: a path, a URL or e.g. torchvision://resnet50'
+    )
     parser.add_argument('--out', help=f'write the metrics to this file ({", ".join(METRIC_FILES)})')
-    parser.add_argument('--dump', help='write all predictions to this pickle file, for offline evaluation')
+    parser.add_argument(
+        '--dump', help='write all predictions to this pickle file, for offline evaluation'
+    )
     add_common_arguments(parser)
     return parser
 
@@ -39,7 +46,9 @@ def merge_args(cfg, args: argparse.Namespace, parser: argparse.ArgumentParser) -
         if Path(args.dump).suffix not in ('.pkl', '.pickle'):
             parser.error(f'--dump {args.dump}: the name must end in .pkl or .pickle')
         evaluators = (
-            cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
+            cfg.test_evaluator
+            if isinstance(cfg.test_evaluator, (list, tuple))
+            else [cfg.test_evaluator]
         )
         cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
 

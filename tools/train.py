@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train a model: MMPose's ``tools/train.py`` plus safe checkpoints, CPU processes, checked first weights."""
+"""Train a model: MMPose's ``tools/train.py`` plus safe checkpoints, CPU processes, checked first
+weights.
+"""
 
 import argparse
 
@@ -17,7 +19,8 @@ _AMP_REPLACES = ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper')
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Train a model from a configuration file.')
     parser.add_argument(
-        'config', help='configuration file; `python -m wsp_mm.config_path NAME` finds installed ones'
+        'config',
+        help='configuration file; `python -m wsp_mm.config_path NAME` finds installed ones',
     )
     parser.add_argument(
         '--resume',
@@ -26,10 +29,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='CHECKPOINT',
         help='go on from this checkpoint, or without a value from the latest one in the work dir',
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
-    parser.add_argument('--no-validate', action='store_true', help='do not evaluate during training')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate by actual / original batch size'
+        '--amp', action='store_true', help='automatic mixed precision (needs a GPU)'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not evaluate during training'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by actual / original batch size',
     )
     add_common_arguments(parser)
     return parser

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Where the configuration files of an installed wsp_mm lie.
 
-``python -m wsp_mm.config_path wsp_pretrain_r50`` prints a path, for ``tools/train.py`` or for the ``_base_`` of
-a configuration of your own. Works for wheels, editable installs and a plain checkout; imports nothing heavy.
+``python -m wsp_mm.config_path wsp_pretrain_r50`` prints a path, for ``tools/train.py`` or for the
+``_base_`` of a configuration of your own. Works for wheels, editable installs and a plain checkout;
+imports nothing heavy.
 """
 
 import argparse
@@ -27,7 +28,9 @@ def config_root() -> Path:
 
 
 def available_configs() -> list[str]:
-    """Names of all configurations, relative to :func:`config_root`, without ``.py``; ``_base_`` last."""
+    """Names of all configurations, relative to :func:`config_root`, without ``.py``; ``_base_``
+    last.
+    """
     root = config_root()
     names = [path.relative_to(root).with_suffix('').as_posix() for path in root.rglob('*.py')]
     return sorted(names, key=lambda name: (name.startswith('_base_'), name))
@@ -37,8 +40,8 @@ def find_config(name: str) -> Path:
     """Find a configuration by its name.
 
     Args:
-        name: As in ``configs/``: ``wsp_pretrain_r50``, ``wsp_pretrain_r50.py``, ``configs/wsp_pretrain_r50.py``
-            or ``_base_/default_runtime``.
+        name: As in ``configs/``: ``wsp_pretrain_r50``, ``wsp_pretrain_r50.py``,
+            ``configs/wsp_pretrain_r50.py`` or ``_base_/default_runtime``.
 
     Returns:
         Absolute path of the file.
@@ -59,7 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog='python -m wsp_mm.config_path', description='Print the path of a configuration.'
     )
-    parser.add_argument('name', nargs='?', help='name, with or without .py; without it, all names are listed')
+    parser.add_argument(
+        'name', nargs='?', help='name, with or without .py; without it, all names are listed'
+    )
     args = parser.parse_args()
     try:
         print(find_config(args.name) if args.name else '\n'.join(available_configs()))

@@ -9,8 +9,9 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # MMEngine deletes the oldest checkpoint before it writes the new one, and writes it in place: a run that is
-    # killed right there still has a whole one to resume from only if more than one is kept.
+    # MMEngine deletes the oldest checkpoint before it writes the new one, and writes it in place: a
+    # run that is killed right there still has a whole one to resume from only if more than one is
+    # kept.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),
@@ -32,7 +33,8 @@ custom_hooks = [
     dict(type='ItemSeedHook'),
     # git revision and seed in the log and in every checkpoint
     dict(type='RunInfoHook'),
-    # NAME_weights.pth beside every NAME.pth: weights and plain values, which load anywhere without trust
+    # NAME_weights.pth beside every NAME.pth: weights and plain values, which load anywhere without
+    # trust
     dict(type='PublishedWeightsHook'),
 ]
 

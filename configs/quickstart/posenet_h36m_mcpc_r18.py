@@ -1,8 +1,12 @@
-# Mixed half and half with MCPC (MTS): the same iterations as posenet_h36m_r18.py, so half as many 3D samples.
+# Mixed half and half with MCPC (MTS): the same iterations as posenet_h36m_r18.py, so half as many
+# 3D samples.
 _base_ = './posenet_h36m_r18.py'
 train_dataloader = dict(
     sampler=dict(
-        _delete_=True, type='HalfHalfSampler', batch_size=_base_.train_dataloader.batch_size, num_3d=1
+        _delete_=True,
+        type='HalfHalfSampler',
+        batch_size=_base_.train_dataloader.batch_size,
+        num_3d=1,
     ),
     dataset=dict(
         _delete_=True,

@@ -1,4 +1,5 @@
-# PoseNet, shrunk to two minutes on two processor cores: smaller pictures, volumes, network and schedule.
+# PoseNet, shrunk to two minutes on two processor cores: smaller pictures, volumes, network and
+# schedule.
 _base_ = '../posenet_h36m_r50.py'
 
 codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24, 24))
@@ -18,8 +19,8 @@ model = dict(
         in_channels=512,
         heatmap_size=codec['heatmap_size'],
         deconv_out_channels=(128, 128, 128),
-        # A softmax over a whole volume starts uniform, and its gradients are tiny: sharper logits and a loss of
-        # the marginals get it going.
+        # A softmax over a whole volume starts uniform, and its gradients are tiny: sharper logits
+        # and a loss of the marginals get it going.
         logit_scale=10.0,
         marginal_loss=dict(type='MarginalLoss'),
         decoder=codec,

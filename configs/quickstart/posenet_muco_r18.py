@@ -1,5 +1,5 @@
-# PoseNet on MuCo and COCO, half and half, shrunk to three minutes on one processor core; tested on MuPoTS.
-# What is changed, and why, is that of posenet_h36m_r18.py.
+# PoseNet on MuCo and COCO, half and half, shrunk to three minutes on one processor core; tested on
+# MuPoTS. What is changed, and why, is that of posenet_h36m_r18.py.
 _base_ = '../posenet_muco_r18.py'
 
 codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24, 24))

@@ -1,4 +1,5 @@
-# RootNet, shrunk to two minutes on two processor cores: smaller pictures, maps, network and schedule.
+# RootNet, shrunk to two minutes on two processor cores: smaller pictures, maps, network and
+# schedule.
 _base_ = '../root_muco_r50.py'
 
 codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24))

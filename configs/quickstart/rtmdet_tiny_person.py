@@ -1,4 +1,5 @@
-# A person detector for the embedded world, from scratch in minutes on two processor cores: RTMDet at 256 px.
+# A person detector for the embedded world, from scratch in minutes on two processor cores: RTMDet
+# at 256 px.
 _base_ = '../detectors/rtmdet_tiny_person.py'
 
 data_root = 'data/synthetic/'
@@ -6,7 +7,8 @@ _size = (256, 256)
 _pad = dict(type='Pad', size=_size, pad_val=dict(img=(114, 114, 114)))
 _bn = dict(type='BN')
 model = dict(
-    # Persons are tall in these pictures: no level of stride 8, which would be three quarters of the cost.
+    # Persons are tall in these pictures: no level of stride 8, which would be three quarters of the
+    # cost.
     backbone=dict(widen_factor=0.25, out_indices=(3, 4), norm_cfg=_bn, init_cfg=None),
     neck=dict(in_channels=[128, 256], out_channels=64, norm_cfg=_bn),
     bbox_head=dict(
@@ -63,7 +65,9 @@ val_evaluator = dict(ann_file=None)
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=24, val_interval=8, dynamic_intervals=None)
-optim_wrapper = dict(type='mmpose.BFloat16OptimWrapper', optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=35.0))
+optim_wrapper = dict(
+    type='mmpose.BFloat16OptimWrapper', optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=35.0)
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=80),
     dict(
@@ -79,7 +83,14 @@ param_scheduler = [
 default_hooks = dict(checkpoint=dict(interval=4, max_keep_ckpts=2), logger=dict(interval=20))
 custom_hooks = [
     # The mean over about the last hundred iterations.
-    dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.01, gamma=50, update_buffers=True, priority=49),
+    dict(
+        type='EMAHook',
+        ema_type='ExpMomentumEMA',
+        momentum=0.01,
+        gamma=50,
+        update_buffers=True,
+        priority=49,
+    ),
     dict(type='mmpose.ChannelsLastHook'),
     *[hook for hook in _base_.custom_hooks if hook['type'].startswith('mmpose.')],
 ]

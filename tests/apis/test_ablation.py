@@ -15,11 +15,15 @@ CONFIG = 'configs/quickstart/wsp_pretrain_r18.py'
 def test_switches_change_what_they_name_and_nothing_is_misspelt(name):
     base = load_config(ROOT / CONFIG)
     _, switches, rotated = VARIANTS[name]
-    options = dict(option.split('=') for option in switches + (rotation_options(base) if rotated else []))
+    options = dict(
+        option.split('=') for option in switches + (rotation_options(base) if rotated else [])
+    )
     for key in options:
         node = base
         for part in key.split('.'):
-            assert part.isdigit() or part in node or key.endswith('rotate_prob'), f'{key} is no setting'
+            assert part.isdigit() or part in node or key.endswith('rotate_prob'), (
+                f'{key} is no setting'
+            )
             node = node[int(part)] if part.isdigit() else node.get(part)
     changed = load_config(ROOT / CONFIG, options)
     assert (changed.pretty_text != base.pretty_text) == bool(options)
@@ -34,7 +38,9 @@ def test_rotation_needs_its_transform():
 def test_page():
     row = dict(auc_gap1=90.0, truth_pairs=80.0)
     row['auc_gap0.1'] = 70.0
-    tables = {'alpha50': {'network, protocol 1': row, 'network, grey picture': row | {'auc_gap1': 60.0}}}
+    tables = {
+        'alpha50': {'network, protocol 1': row, 'network, grey picture': row | {'auc_gap1': 60.0}}
+    }
     steps = type('Steps', (), {'seconds': {'alpha50-train': 61.0}})
     page = results_page(tables, {'alpha50': {'pck/PCK': 33.3}}, steps, 'config.py', [])
     assert '| alpha 50 | 33.3 | 90.0 | 70.0 | 60.0 | 70.0 | 80.0 | 61 s |' in page

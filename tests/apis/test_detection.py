@@ -57,7 +57,9 @@ def test_equals_mmdets_own_inference(cfg, weights, detector):
         keep = (other.labels == 1) & (other.scores >= 0.25) & (sides >= 1).all(axis=1)
         assert 0 < keep.sum() < len(keep), 'the picture must show that something is left out'
         np.testing.assert_allclose(scores, other.scores[keep], atol=1e-5)
-        np.testing.assert_allclose(boxes, np.concatenate([corners[:, :2], sides], axis=1)[keep], atol=2e-3)
+        np.testing.assert_allclose(
+            boxes, np.concatenate([corners[:, :2], sides], axis=1)[keep], atol=2e-3
+        )
         assert (np.diff(scores) <= 0).all() and boxes.dtype == scores.dtype == np.float32
 
 
@@ -80,7 +82,9 @@ def test_nobody_is_in_a_strip(detector):
 
 
 def test_a_threshold_below_the_models_own(cfg, weights, detector):
-    """The model's is 0.2: boxes of lower scores come when asked for, and the config stays as it was."""
+    """The model's is 0.2: boxes of lower scores come when asked for, and the config stays as it
+    was.
+    """
     before = cfg.pretty_text
     low = PersonDetector(cfg, weights, 'cpu', score_thr=0.01)
     assert cfg.pretty_text == before
@@ -91,7 +95,10 @@ def test_a_threshold_below_the_models_own(cfg, weights, detector):
 
 def test_the_class_is_chosen_by_name(cfg, weights, detector):
     assert (detector.label, detector.classes) == (1, ('dog', 'Person'))
-    assert detector.identity['class_name'] == 'Person' and len(detector.identity['checkpoint_sha256']) == 64
+    assert (
+        detector.identity['class_name'] == 'Person'
+        and len(detector.identity['checkpoint_sha256']) == 64
+    )
     one = fixture.picture(60, 90)
     dog = PersonDetector(cfg, weights, 'cpu', score_thr=0.25, class_name='dog')
     assert dog.label == 0
@@ -105,7 +112,11 @@ def test_the_class_is_chosen_by_name(cfg, weights, detector):
     [
         (dict(CLASSES=('person', 'dog')), None, 0),  # mmdet 2
         (dict(), ('dog', 'person'), 1),  # weights alone
-        (dict(dataset_meta=dict(classes=('person',))), ('dog', 'person'), 1),  # a checkpoint of another head
+        (
+            dict(dataset_meta=dict(classes=('person',))),
+            ('dog', 'person'),
+            1,
+        ),  # a checkpoint of another head
         (dict(), None, None),  # CocoDataset's own 80 do not fit
     ],
 )
@@ -136,7 +147,9 @@ def test_checkpoints_that_do_not_fit(cfg, weights, tmp_path):
         CheckpointError, match=r'w\.pth is not of .*: \d+ weights are missing, such as bbox_head'
     ):
         PersonDetector(cfg, path, 'cpu')
-    torch.save(dict(state_dict=fixture.draw_weights(fixture.small_config(('a', 'b', 'person')))), path)
+    torch.save(
+        dict(state_dict=fixture.draw_weights(fixture.small_config(('a', 'b', 'person')))), path
+    )
     with pytest.raises(CheckpointError, match='size mismatch'):
         PersonDetector(cfg, path, 'cpu')
     torch.save(dict(nothing=1), path)
@@ -158,11 +171,16 @@ def test_a_hostile_checkpoint_is_not_executed(cfg, tmp_path):
 
 
 def test_wrong_configurations_and_pictures(repo, weights, detector):
-    for name, message in [('posenet_muco_r18', 'of MMPose'), ('_base_/default_runtime', "no detector's")]:
+    for name, message in [
+        ('posenet_muco_r18', 'of MMPose'),
+        ('_base_/default_runtime', "no detector's"),
+    ]:
         with pytest.raises(DetectorError, match=message):
             PersonDetector(repo / 'configs' / f'{name}.py', weights, 'cpu')
     with pytest.raises(ValueError, match='score_thr'):
-        PersonDetector(repo / 'configs' / 'quickstart' / 'rtmdet_tiny_person.py', weights, 'cpu', score_thr=1.0)
+        PersonDetector(
+            repo / 'configs' / 'quickstart' / 'rtmdet_tiny_person.py', weights, 'cpu', score_thr=1.0
+        )
     for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
         with pytest.raises(ValueError, match='picture 1'):
             detector.detect([fixture.picture(9, 9), bad])
@@ -185,10 +203,14 @@ def test_two_stages(repo, tmp_path):
     torch.save(dict(state_dict=state), tmp_path / 'w.pth')
     detector = PersonDetector(cfg, tmp_path / 'w.pth', 'cpu', score_thr=0.01)
     assert detector.classes == ('person',) and detector.model.roi_head.test_cfg.score_thr == 0.01
-    pictures = [fixture.picture(*size, seed=i) for i, size in enumerate([(60, 90), (90, 60), (60, 90)])]
+    pictures = [
+        fixture.picture(*size, seed=i) for i, size in enumerate([(60, 90), (90, 60), (60, 90)])
+    ]
     found = detector.detect(pictures)
     assert [len(boxes) > 0 for boxes, _ in found] == [True] * 3
     for (boxes, scores), (height, width) in zip(found, [(60, 90), (90, 60), (60, 90)], strict=True):
         assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= [width, height]).all()
-        other = detector.detect([pictures[1]])[0] if (height, width) == (90, 60) else (boxes, scores)
+        other = (
+            detector.detect([pictures[1]])[0] if (height, width) == (90, 60) else (boxes, scores)
+        )
         np.testing.assert_allclose(other[0], boxes, atol=1e-3)

@@ -7,9 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.apis.detection_run import PARTIAL, detect_persons, pictures_of_annotations, pictures_of_folder
+from wsp_mm.apis.detection_run import (
+    PARTIAL,
+    detect_persons,
+    pictures_of_annotations,
+    pictures_of_folder,
+)
 from wsp_mm.datasets.box_files import read_boxes
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 
 
 class Brightness:
@@ -44,7 +49,10 @@ def folder(tmp_path):
 def run(folder, out, detector=None, **settings):
     detector = detector or Brightness()
     return detect_persons(
-        detector, pictures_of_folder(folder), out, **{'batch_size': 3, 'progress': False, **settings}
+        detector,
+        pictures_of_folder(folder),
+        out,
+        **{'batch_size': 3, 'progress': False, **settings},
     )
 
 
@@ -69,7 +77,10 @@ def test_listing_annotations(folder, tmp_path):
     record = dict(id=5, file_name='3.png', width=40, height=30)
     file.write_text(json.dumps(dict(images=[record, dict(id=2, file_name='1.png')])))
     found = pictures_of_annotations(file, folder)
-    assert [(p.id, p.file_name, p.size) for p in found] == [(5, '3.png', (40, 30)), (2, '1.png', None)]
+    assert [(p.id, p.file_name, p.size) for p in found] == [
+        (5, '3.png', (40, 30)),
+        (2, '1.png', None),
+    ]
     for images, message in [
         ([record, record], 'the id 5 stands twice'), ([dict(id=1)], 'KeyError'), ([], 'no list'),
     ]:  # fmt: skip
@@ -88,7 +99,13 @@ def test_every_picture_is_in_the_file(folder, tmp_path):
     assert list(found.images.values()) == [f'{i}.png' for i in range(10)]
     assert [len(found.scores[i + 1]) for i in range(10)] == [i % 3 for i in range(10)]
     assert found.boxes[6].tolist() == [[5.333, 0, 10.123, 20], [5.333, 1, 10.123, 20]]
-    assert (done.pictures, done.persons, done.without_persons, done.resumed, done.bad) == (10, 9, 4, 0, [])
+    assert (done.pictures, done.persons, done.without_persons, done.resumed, done.bad) == (
+        10,
+        9,
+        4,
+        0,
+        [],
+    )
     assert found.info['detector']['config'] == 'fake.py' and not found.extended
     assert [p.name for p in (tmp_path / 'deep').iterdir()] == ['b.json']
 
@@ -169,4 +186,6 @@ def test_a_picture_of_another_size_than_listed(folder, tmp_path):
     file = tmp_path / 'a.json'
     file.write_text(json.dumps(dict(images=[dict(id=1, file_name='3.png', width=30, height=40)])))
     with pytest.raises(BadDataError, match='40 x 30 px, the list says 30 x 40'):
-        detect_persons(Brightness(), pictures_of_annotations(file, folder), tmp_path / 'b.json', progress=False)
+        detect_persons(
+            Brightness(), pictures_of_annotations(file, folder), tmp_path / 'b.json', progress=False
+        )

@@ -8,7 +8,7 @@ from mmpose.registry import DATASETS
 from wsp_mm.apis.mean_pose import load_truth, mean_pose_reference
 from wsp_mm.datasets.pose3d import Pose3DDataset
 from wsp_mm.evaluation.functional import pose3d_scores
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,9 @@ def tiny_poses():
 
 
 def make_config(train, test):
-    """Mixed with a 2D data set, which counts for nothing, in a wrapper with a pipeline that is never built."""
+    """Mixed with a 2D data set, which counts for nothing, in a wrapper with a pipeline that is
+    never built.
+    """
     mixed = dict(type='Mixed', datasets=[train, dict(type='MpiiDataset', ann_file='none.json')])
     mixed['pipeline'] = [dict(type='LoadImage')]
     return Config(dict(train_dataloader=dict(dataset=mixed), test_dataloader=dict(dataset=test)))
@@ -57,12 +59,17 @@ def test_the_mean_is_over_the_training_samples_in_the_camera_frame(tiny_poses):
     mean = np.mean([pose - pose[0] for pose in seen], axis=0)
     expected = pose3d_scores(mean + gt[:, :1], gt, actions=['Photo'] * 5)
     assert scores.pop('h36m/n_train') == 7
-    assert scores == pytest.approx({f'h36m/{k}': v for k, v in expected.items()}, rel=1e-5, nan_ok=True)
+    assert scores == pytest.approx(
+        {f'h36m/{k}': v for k, v in expected.items()}, rel=1e-5, nan_ok=True
+    )
     assert scores['h36m/MPJPE_action_Photo'] > 100
 
 
 def test_several_data_sets_count_together():
-    config = [dict(type='TinyPoses', seed=1, count=3), dict(type='TinyPoses', seed=2, count=4, action=None)]
+    config = [
+        dict(type='TinyPoses', seed=1, count=3),
+        dict(type='TinyPoses', seed=2, count=4, action=None),
+    ]
     poses, actions, joint_set = load_truth(config)
     assert poses.shape == (7, 18, 3) and joint_set == 'h36m18'
     assert actions == ['Walking'] * 3 + [None] * 4

@@ -10,7 +10,17 @@ from wsp_mm.apis.mupots_study import POSES, ROOTS, MuPoTSResults, identity
 from wsp_mm.evaluation.functional.mupots import THRESHOLDS_MM
 from wsp_mm.visualization.report import Report
 
-ROOT_NAMES = ('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'AP_root', 'recall', 'n_matched', 'n_roots', 'prior_z')
+ROOT_NAMES = (
+    'MRPE',
+    'MRPE_x',
+    'MRPE_y',
+    'MRPE_z',
+    'AP_root',
+    'recall',
+    'n_matched',
+    'n_roots',
+    'prior_z',
+)
 
 
 @pytest.fixture
@@ -46,7 +56,10 @@ def test_sections_and_figures(results, tmp_path):
         and figures['roots/net/MRPE'] == 8.0
         and figures['roots/gt/recall'] == 9.0
     )
-    assert figures['mupots/scratch/k/PCK_All'] == 40.0 and figures['mupots/wsp/net/abs_PCK_Matched'] == 41.0
+    assert (
+        figures['mupots/scratch/k/PCK_All'] == 40.0
+        and figures['mupots/wsp/net/abs_PCK_Matched'] == 41.0
+    )
     assert figures['mupots/wsp/k/PCK_Matched'] is None  # not averaged away
     text = report.write()[1].read_text()
     assert 'TS1: no person whom a prediction matches' in text

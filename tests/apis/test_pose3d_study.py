@@ -10,7 +10,8 @@ from wsp_mm.apis.steps import StepFailed
 
 def make(pose_steps, **changes):
     return PoseStudy(
-        pose_steps, **{**dict(name='a', config='config.py', data_root='data', work_dir=Path('run')), **changes}
+        pose_steps,
+        **{**dict(name='a', config='config.py', data_root='data', work_dir=Path('run')), **changes},
     )
 
 
@@ -24,13 +25,20 @@ def test_data_files_are_those_of_the_data_sets_named(pose_steps, calls):
         'MCPCDataset',
     }
     names = [str(file) for file in data_files(config, pose_steps.root, 'data')]
-    assert names == ['data/human36m/annotations/Human36M_subject1_data.json', 'data/mcpc/mcpc_train.json']
+    assert names == [
+        'data/human36m/annotations/Human36M_subject1_data.json',
+        'data/mcpc/mcpc_train.json',
+    ]
     with pytest.raises(StepFailed, match='nowhere holds none of'):
         data_files(config, pose_steps.root, 'nowhere')
 
 
 def test_files_of_the_layout_that_is_read(tmp_path):
-    for name in ('human36m/annotations/a.json', 'human36m/h36m.index', 'h36m/annotation_body3d/fps10/a.npz'):
+    for name in (
+        'human36m/annotations/a.json',
+        'human36m/h36m.index',
+        'h36m/annotation_body3d/fps10/a.npz',
+    ):
         (tmp_path / 'data' / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / 'data' / name).write_text('')
     found = {}
@@ -38,18 +46,27 @@ def test_files_of_the_layout_that_is_read(tmp_path):
         dataset = dict(type='H36MImageDataset', **({} if layout is None else dict(layout=layout)))
         files = data_files(dict(train_dataloader=dict(dataset=dataset)), tmp_path, 'data')
         found[layout] = [file.name for file in files]
-    assert found == {None: ['a.json'], '3dmppe': ['a.json'], 'index': ['h36m.index'], 'mmpose': ['a.npz']}
+    assert found == {
+        None: ['a.json'],
+        '3dmppe': ['a.json'],
+        'index': ['h36m.index'],
+        'mmpose': ['a.npz'],
+    }
 
 
 def test_commands_are_the_tools_own(pose_steps, calls):
     (pose_steps.root / 'wsp.pth').write_text('weights')
-    study = make(pose_steps, train_options=['action=Walking'], options=['k=1'], pretrained=Path('wsp.pth'))
+    study = make(
+        pose_steps, train_options=['action=Walking'], options=['k=1'], pretrained=Path('wsp.pth')
+    )
     study.train()
     assert study.test()['h36m/MPJPE'] == 50.0
     train, test = calls()
     options = 'data_root=data pretrained=wsp.pth action=Walking k=1'
     assert train == f'config.py --work-dir run --resume --cfg-options {options}'
-    assert test.startswith('config.py run/epoch_1.pth --work-dir run/test --dump run/test/predictions.pkl')
+    assert test.startswith(
+        'config.py run/epoch_1.pth --work-dir run/test --dump run/test/predictions.pkl'
+    )
     assert test.endswith('--cfg-options data_root=data k=1')  # tested on all actions
     assert study.seconds >= 0
 
@@ -113,7 +130,10 @@ def test_cross_action(pose_steps, calls):
     text = (pose_steps.root / 'cross' / 'cross_action.md').read_text()
     assert '2 of 15 models' in text and '| PA-MPJPE (rigid) | - | - | 53.0 |' in text
     plain = json.loads((pose_steps.root / 'cross' / 'cross_action.json').read_text())
-    assert plain['Walking']['h36m/MPJPE_action_Posing'] is None and plain['Eating']['h36m/MPJPE'] == 50.0
+    assert (
+        plain['Walking']['h36m/MPJPE_action_Posing'] is None
+        and plain['Eating']['h36m/MPJPE'] == 50.0
+    )
 
 
 def test_the_average_of_table_8_is_over_all_models():

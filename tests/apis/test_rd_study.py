@@ -22,7 +22,9 @@ def test_rd_table_puts_ours_beside_the_papers():
 
 
 def test_control_rows_leave_out_what_nobody_has():
-    header, rows = control_rows({'a': {'auc_gap1': 90.0}, 'b': {'auc_gap1': 80.0, 'truth_pairs': 70.0}})
+    header, rows = control_rows(
+        {'a': {'auc_gap1': 90.0}, 'b': {'auc_gap1': 80.0, 'truth_pairs': 70.0}}
+    )
     assert header == ['', 'AUC, gap <= 1.0', 'truth, pairs']
     assert rows[0][:2] == ['a', 90.0] and math.isnan(rows[0][2]) and rows[1] == ['b', 80.0, 70.0]
 
@@ -39,19 +41,34 @@ def test_commands_are_the_tools_own(tmp_path, monkeypatch):
     mcpc = tmp_path / 'data' / 'w' / 'mcpc' / 'mcpc_train.json'
     mcpc.parent.mkdir(parents=True)
     mcpc.write_text('{}')
-    study = RelativeDepthStudy(steps, 'x', 'configs/a.py', 'data/w', tmp_path / 'run', options=['k=1'])
+    study = RelativeDepthStudy(
+        steps, 'x', 'configs/a.py', 'data/w', tmp_path / 'run', options=['k=1']
+    )
     study.train()
     (study.work_dir / 'last_checkpoint').write_text('run/epoch_2.pth')
     study.test('grey picture')
     (train_name, train), (test_name, test) = calls
-    assert train_name == 'x-train' and train[:2] == ['tools/train.py', 'configs/a.py'] and '--resume' in train
+    assert (
+        train_name == 'x-train'
+        and train[:2] == ['tools/train.py', 'configs/a.py']
+        and '--resume' in train
+    )
     assert train[-3:] == ['--cfg-options', 'data_root=data/w', 'k=1']
-    assert test_name == 'x-test-grey' and test[1] == 'configs/a_grey.py' and str(test[2]) == 'run/epoch_2.pth'
+    assert (
+        test_name == 'x-test-grey'
+        and test[1] == 'configs/a_grey.py'
+        and str(test[2]) == 'run/epoch_2.pth'
+    )
 
 
 def test_noise_rows_leave_out_empty_bins():
     noise = {'person/all/all': 8.0, 'joint/all/all': 9.0, 'n/all/all': 50, 'ties': 3}
-    noise |= {'person/roll/4_8': 17.0, 'joint/roll/4_8': 18.0, 'n/roll/4_8': 7, 'n_joint/roll/4_8': 70}
+    noise |= {
+        'person/roll/4_8': 17.0,
+        'joint/roll/4_8': 18.0,
+        'n/roll/4_8': 7,
+        'n_joint/roll/4_8': 70,
+    }
     noise |= {'person/roll/from_8': None, 'joint/roll/from_8': None, 'n/roll/from_8': 0}
     _, rows = noise_rows(noise)
     assert rows == [['all', 8.0, 9.0, 50], ['roll 4 8', 17.0, 18.0, 7]]

@@ -14,9 +14,8 @@ import wsp_mm.models.heads.root_depth_head  # noqa: F401  (register what is buil
 from wsp_mm.apis.root_depth import RootDepthNetwork, k_roots, predict_roots, root_depths
 from wsp_mm.apis.root_inputs import gather_persons, read_pictures
 from wsp_mm.datasets.box_files import read_boxes, write_boxes
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
-from wsp_mm.structures.person_box import crop_boxes
-from wsp_mm.structures.root_depth import k_value
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
+from wsp_mm.structures.bbox import crop_boxes, k_value
 from wsp_mm.utils.checkpoint import CheckpointError
 from wsp_mm.utils.config import load_config
 
@@ -59,7 +58,9 @@ def checkpoint(config, tmp_path):
 
 
 def extended():
-    return np.concatenate([crop_boxes(np.array(boxes), np.array([W, H])) for boxes in BOXES.values() if boxes])
+    return np.concatenate(
+        [crop_boxes(np.array(boxes), np.array([W, H])) for boxes in BOXES.values() if boxes]
+    )
 
 
 def predict(world, out, network=None, boxes=None, **kwargs):
@@ -111,7 +112,9 @@ def test_a_person_behind_the_camera_gets_the_prior(world, config, checkpoint, tm
     records, summary = predict(world, tmp_path / 'a.json', network)
     assert summary.behind == 3
     np.testing.assert_allclose(
-        [record['root_cam'] for record in records], k_roots(extended(), CAMERA[:2], CAMERA[2:]), atol=1e-3
+        [record['root_cam'] for record in records],
+        k_roots(extended(), CAMERA[:2], CAMERA[2:]),
+        atol=1e-3,
     )
 
 
@@ -124,7 +127,9 @@ def test_box_files_raw_and_extended(world, tmp_path):
     write_boxes(tmp_path / 'big.json', names, big, scores, extended=True)
     one, _ = predict(world, tmp_path / 'one.json', boxes=read_boxes(tmp_path / 'raw.json'))
     two, _ = predict(world, tmp_path / 'two.json', boxes=read_boxes(tmp_path / 'big.json'))
-    np.testing.assert_allclose(*([r['root_cam'] for r in records] for records in (one, two)), rtol=1e-4)
+    np.testing.assert_allclose(
+        *([r['root_cam'] for r in records] for records in (one, two)), rtol=1e-4
+    )
     assert [record['score'] for record in one] == [0.9, 0.5, 0.9]
 
 
@@ -161,7 +166,9 @@ def test_a_camera_that_nobody_needs_is_an_error(world):
 
 
 def test_pictures_that_only_the_boxes_name(world, tmp_path):
-    write_boxes(tmp_path / 'raw.json', [(2, 'TS1/img_000002.jpg')], {2: np.array(BOXES[2])}, {2: np.ones(1)})
+    write_boxes(
+        tmp_path / 'raw.json', [(2, 'TS1/img_000002.jpg')], {2: np.array(BOXES[2])}, {2: np.ones(1)}
+    )
     boxes = read_boxes(tmp_path / 'raw.json')
     persons, _ = gather_persons(boxes, None, world.parent, CAMERA[:2], 'centre')
     assert persons[0].picture.size == (W, H)

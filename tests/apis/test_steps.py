@@ -19,7 +19,9 @@ def steps(tmp_path):
 
 
 def run(steps, **kwargs):
-    steps.run('one', ['script.py', 'a'], **{'reads': ['input.txt'], 'writes': ['out.txt'], **kwargs})
+    steps.run(
+        'one', ['script.py', 'a'], **{'reads': ['input.txt'], 'writes': ['out.txt'], **kwargs}
+    )
     return (steps.root / 'out.txt').read_text()
 
 
@@ -54,7 +56,9 @@ def test_a_missing_output_or_input_is_named(steps):
 
 
 def test_environment_reaches_the_command(steps):
-    (steps.root / 'script.py').write_text("import os; open('out.txt', 'w').write(os.environ['WSP_TEST'])")
+    (steps.root / 'script.py').write_text(
+        "import os; open('out.txt', 'w').write(os.environ['WSP_TEST'])"
+    )
     assert run(steps, env={'WSP_TEST': 'seen'}) == 'seen'
 
 
@@ -79,14 +83,21 @@ print('met')
         steps.run(mine, ['meet.py', mine, other], writes=[mine])
         return (steps.root / mine).read_text()
 
-    assert steps.together([lambda: job('a', 'b'), lambda: job('b', 'a')], cores=range(4)) == ['2', '2']
+    assert steps.together([lambda: job('a', 'b'), lambda: job('b', 'a')], cores=range(4)) == [
+        '2',
+        '2',
+    ]
     assert sorted(capfd.readouterr().out.split()) == ['[a]', '[b]', 'met', 'met']
     assert set(steps.seconds) == {'a', 'b'}
 
 
 def test_one_core_runs_jobs_in_order(steps):
     seen = []
-    assert steps.together([lambda i=i: seen.append(i) or i for i in range(3)], cores=[0]) == [0, 1, 2]
+    assert steps.together([lambda i=i: seen.append(i) or i for i in range(3)], cores=[0]) == [
+        0,
+        1,
+        2,
+    ]
     assert seen == [0, 1, 2]
 
 

@@ -14,7 +14,9 @@ ROWS = [Row('from scratch', 'H36M', 'config.py'), Row('WSP', 'H36M+MCPC', 'confi
 def run(steps, **changes):
     if not (steps.root / 'wsp.pth').exists():
         (steps.root / 'wsp.pth').write_text('weights')
-    arguments = dict(rows=ROWS, checkpoints=dict(wsp=Path('wsp.pth')), data_root='data', work_dir=Path('t4'))
+    arguments = dict(
+        rows=ROWS, checkpoints=dict(wsp=Path('wsp.pth')), data_root='data', work_dir=Path('t4')
+    )
     return run_table4(steps, **{**arguments, **changes})
 
 
@@ -30,7 +32,9 @@ def test_rows_and_seeds_run_once_each(pose_steps, calls):
     assert sorted(starts[2:]) == [(True, False), (True, True)]
     assert len({call.split()[2] for call in trainings}) == 4  # each has its own folder
     plain = json.loads((pose_steps.root / 't4' / 'table4.json').read_text())
-    assert plain['rows'][1]['pretraining'] == 'wsp' and plain['rows'][1]['mean']['Action Avg'] == 51.0
+    assert (
+        plain['rows'][1]['pretraining'] == 'wsp' and plain['rows'][1]['mean']['Action Avg'] == 51.0
+    )
     assert plain['rows'][0]['spread']['Z'] == 0.0 and plain['reference']['h36m/MPJPE'] == 100.0
     assert (pose_steps.root / 't4' / 'table4.md').read_text().count('51.0 ± 0.0') == 2
 

@@ -14,7 +14,10 @@ def test_membership_by_hand():
     cases = {
         (4, 4, 12, 8): ([1, 2, 3], [1, 2]),  # edges belong to the box
         (4.1, 0, 11.9, 3): ([2], [0]),
-        (5, 5, 7, 7): ([2], [2]),  # between centres: the middle, 6, is a tie and rounds to the even cell
+        (5, 5, 7, 7): (
+            [2],
+            [2],
+        ),  # between centres: the middle, 6, is a tie and rounds to the even cell
         (5, 5, 6, 25): ([1], [2, 3, 4, 5, 6]),  # thin in x only
         (9, 0, 9, 0): ([2], [0]),  # no extent at all
         (-50, 20, 3, 99): ([0], [5, 6, 7]),  # clipped

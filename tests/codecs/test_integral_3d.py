@@ -15,7 +15,8 @@ def encode(keypoints, visible=None, has_depth=1.0, **kwargs):
 
 
 def test_posenet_s_numbers_by_hand():
-    # 256 px -> 64 cells: a quarter. z: -1000 mm is layer 0, the root 32, 500 mm (0.5 + 1) / 2 * 64 = 48.
+    # 256 px -> 64 cells: a quarter. z: -1000 mm is layer 0, the root 32, 500 mm (0.5 + 1) / 2 * 64
+    # = 48.
     encoded = encode([[0, 0, -1000], [128, 64, 0], [255, 10, 500]])
     np.testing.assert_allclose(
         encoded['keypoint_labels'], [[[0, 0, 0], [32, 16, 32], [63.75, 2.5, 48]]], atol=1e-6
@@ -44,7 +45,9 @@ def test_depth_follows_from_the_keypoints_where_it_is_not_told():
     codec = Integral3DLabel()
     assert codec.encode(np.ones((1, 2, 3)))['depth_weights'].tolist() == [[1, 1]]
     flat = codec.encode(np.ones((1, 2, 2)))
-    assert flat['depth_weights'].tolist() == [[0, 0]] and flat['keypoint_weights'].tolist() == [[1, 1]]
+    assert flat['depth_weights'].tolist() == [[0, 0]] and flat['keypoint_weights'].tolist() == [
+        [1, 1]
+    ]
     assert flat['keypoint_labels'].shape == (1, 2, 3)
 
 

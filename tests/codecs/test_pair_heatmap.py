@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 FLIP = list(get_joint_set('mcpc16').flip_indices)
 LEFT, RIGHT = [0.0, 0.0, 127.0, 256.0], [129.0, 0.0, 256.0, 256.0]
@@ -31,7 +31,8 @@ def two_persons(rng):
 
 def test_by_hand():
     codec = PairHeatmapLabel(input_size=(16, 16), heatmap_size=(4, 4), sigma=1.0)
-    # Joint 0: A on cell (1, 2), B not labelled. Joint 1: A on (0, 0), B on (3, 3). Joint 2: B outside.
+    # Joint 0: A on cell (1, 2), B not labelled. Joint 1: A on (0, 0), B on (3, 3). Joint 2: B
+    # outside.
     keypoints = np.array([[(4, 8), (0, 0), (8, 8)], [(4, 4), (12, 12), (16, 4)]], float)
     visible = np.array([[1, 1, 1], [0, 1, 1]], np.float32)
     encoded = encode(codec, keypoints, visible, label=0.0)
@@ -42,7 +43,9 @@ def test_by_hand():
         and np.isclose(maps[0, 2, 2], np.exp(-0.5))
         and np.isclose(maps[0, 0, 0], np.exp(-2.5))
     )
-    assert maps[1, 0, 0] == maps[1, 3, 3] == 1 and np.isclose(maps[1, 1, 1], np.exp(-1))  # the maximum, no sum
+    assert maps[1, 0, 0] == maps[1, 3, 3] == 1 and np.isclose(
+        maps[1, 1, 1], np.exp(-1)
+    )  # the maximum, no sum
     assert encoded['heatmap_weights'].tolist() == [[1, 1, 1]]
     assert encoded['depth_weights'].tolist() == [[0, 1, 0]]
     assert encoded['depth_labels'].tolist() == [[0, 0, 0]]
@@ -68,7 +71,12 @@ def test_ties_and_unseen_joints_have_no_weight():
     keypoints = two_persons(np.random.default_rng(1))
     assert encode(PairHeatmapLabel(), keypoints, weight=0.0)['depth_weights'].sum() == 0
     encoded = encode(PairHeatmapLabel(), keypoints, np.zeros((2, 16), np.float32))
-    assert encoded['heatmaps'].max() == encoded['heatmap_weights'].sum() == encoded['depth_weights'].sum() == 0
+    assert (
+        encoded['heatmaps'].max()
+        == encoded['heatmap_weights'].sum()
+        == encoded['depth_weights'].sum()
+        == 0
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -76,7 +84,12 @@ def test_ties_and_unseen_joints_have_no_weight():
     seed=st.integers(0, 2**32 - 1),
     sigma=st.floats(0.8, 3),
     size=st.sampled_from(
-        [((256, 256), (64, 64)), ((128, 128), (32, 32)), ((192, 256), (48, 64)), ((96, 96), (96, 96))]
+        [
+            ((256, 256), (64, 64)),
+            ((128, 128), (32, 32)),
+            ((192, 256), (48, 64)),
+            ((96, 96), (96, 96)),
+        ]
     ),
     person_channels=st.booleans(),
 )
@@ -90,7 +103,8 @@ def test_round_trip(seed, sigma, size, person_channels):
     decoded, scores = codec.decode(encode(codec, keypoints)['heatmaps'], boxes)
     assert decoded.shape == (1, 2, 16, 2) and scores.shape == (1, 2, 16)
     error = np.abs(decoded[0] - keypoints) / codec.stride
-    # Half a cell is demanded; on clean maps only two Gaussians that meet leave more than a rounding error.
+    # Half a cell is demanded; on clean maps only two Gaussians that meet leave more than a rounding
+    # error.
     assert error.max() < 0.5 and np.median(error) < 1e-3
 
 
@@ -126,7 +140,9 @@ def test_tiny_and_clipped_boxes(box, cell):
 
 
 def test_decoding_against_a_loop():
-    """Batch, channel layout and box bookkeeping against the obvious loops (peaks only, no refinement)."""
+    """Batch, channel layout and box bookkeeping against the obvious loops (peaks only, no
+    refinement).
+    """
     rng = np.random.default_rng(3)
     for person_channels in (False, True):
         codec = PairHeatmapLabel((48, 64), (12, 16), person_channels=person_channels)
@@ -134,14 +150,19 @@ def test_decoding_against_a_loop():
         corners = rng.uniform(0, 60, (5, 2, 2, 2)).astype(np.float32)
         corners.sort(axis=2)
         boxes = corners.reshape(5, 2, 4)
-        keypoints, scores = codec.batch_decode_pairs(torch.from_numpy(maps), torch.from_numpy(boxes))
+        keypoints, scores = codec.batch_decode_pairs(
+            torch.from_numpy(maps), torch.from_numpy(boxes)
+        )
         num_joints = 4 if person_channels else 8
         assert keypoints.shape == (5, 2, num_joints, 2)
         for b in range(5):
             for p in range(2):
                 x1, y1, x2, y2 = boxes[b, p]
                 cells = [
-                    (i, j) for j in range(16) for i in range(12) if x1 <= 4 * i <= x2 and y1 <= 4 * j <= y2
+                    (i, j)
+                    for j in range(16)
+                    for i in range(12)
+                    if x1 <= 4 * i <= x2 and y1 <= 4 * j <= y2
                 ]
                 if not cells:
                     continue
@@ -155,15 +176,25 @@ def test_decoding_against_a_loop():
 def test_decoding_flat_negative_and_half_precision_maps():
     codec = PairHeatmapLabel((64, 64), (16, 16))
     boxes = torch.tensor([[[0.0, 0, 30, 60], [32, 0, 60, 60]]])
-    for maps in (torch.zeros(1, 2, 16, 16), torch.full((1, 2, 16, 16), -3.0), torch.rand(1, 2, 16, 16).half()):
+    for maps in (
+        torch.zeros(1, 2, 16, 16),
+        torch.full((1, 2, 16, 16), -3.0),
+        torch.rand(1, 2, 16, 16).half(),
+    ):
         keypoints, scores = codec.batch_decode_pairs(maps, boxes)
-        assert keypoints.dtype == torch.float32 and keypoints.isfinite().all() and scores.isfinite().all()
+        assert (
+            keypoints.dtype == torch.float32
+            and keypoints.isfinite().all()
+            and scores.isfinite().all()
+        )
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), label=st.sampled_from([0.0, 1.0]))
 def test_swapping_the_persons(seed, label):
-    """Shared maps and weights stay; the label flips with the order, and so do person-wise channels."""
+    """Shared maps and weights stay; the label flips with the order, and so do person-wise
+    channels.
+    """
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(-20, 276, (2, 16, 2))
     visible = (rng.random((2, 16)) < 0.7).astype(np.float32)
@@ -242,7 +273,10 @@ def test_a_head_can_make_the_maps(person_channels):
         encode(PairHeatmapLabel(person_channels=person_channels, on_device=on), keypoints, visible)
         for on in (False, True)
     )
-    assert 'heatmaps' not in device and set(device) - set(host) == {'heatmap_cells', 'heatmap_labelled'}
+    assert 'heatmaps' not in device and set(device) - set(host) == {
+        'heatmap_cells',
+        'heatmap_labelled',
+    }
     cells, labelled = device['heatmap_cells'], device['heatmap_labelled']
     assert cells.shape == (1, 2, 16, 2) and labelled.shape == (1, 2, 16)
     maps = PairHeatmapLabel(person_channels=person_channels).batch_heatmaps(

@@ -4,7 +4,7 @@ import pytest
 from mmpose.registry import KEYPOINT_CODECS
 
 import wsp_mm.codecs.root_depth  # noqa: F401  (register)
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 ROOT = 14  # the pelvis of muco21
 
@@ -27,7 +27,11 @@ KNOWN = dict(has_depth=np.ones(1), root_depth=np.array([4000.0]), root_k=np.arra
 def test_by_hand():
     encoded = build().encode(person(), np.ones((1, 21)), **KNOWN)
     assert {key: value.tolist() for key, value in encoded.items()} == dict(
-        root_cells=[[12.5, 10.0]], root_weights=[1], root_depths=[4000], root_priors=[5000], depth_weights=[1]
+        root_cells=[[12.5, 10.0]],
+        root_weights=[1],
+        root_depths=[4000],
+        root_priors=[5000],
+        depth_weights=[1],
     )
     assert all(len(value) == 1 and value.dtype == np.float32 for value in encoded.values())
     assert set(encoded) == set(build().label_mapping_table)
@@ -45,7 +49,9 @@ def test_the_joint_set_says_which_is_the_root():
 def test_round_trip():
     places = np.random.default_rng(0).uniform((0, 0), (95.9, 47.9), (20, 2))
     codec = build()
-    cells = np.concatenate([codec.encode(person(*place), None, **KNOWN)['root_cells'] for place in places])
+    cells = np.concatenate(
+        [codec.encode(person(*place), None, **KNOWN)['root_cells'] for place in places]
+    )
     np.testing.assert_allclose(codec.decode(cells), places, rtol=1e-5)
 
 

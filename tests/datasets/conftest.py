@@ -68,7 +68,12 @@ def pose3d_pipelines():
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPose3DInputs'),
     ]
-    test = [dict(type='LoadImage'), dict(type='PersonCenterScale'), *crop, dict(type='PackPose3DInputs')]
+    test = [
+        dict(type='LoadImage'),
+        dict(type='PersonCenterScale'),
+        *crop,
+        dict(type='PackPose3DInputs'),
+    ]
     return train, test
 
 
@@ -91,18 +96,30 @@ def pipelines():
         dict(type='LoadImage'),
         dict(type='SamplePersonPair'),
         dict(type='PairRandomFlip', prob=0.5),
-        dict(type='PairRandomBBoxTransform', shift_factor=0.1, scale_factor=(0.8, 1.2), rotate_factor=180.0),
+        dict(
+            type='PairRandomBBoxTransform',
+            shift_factor=0.1,
+            scale_factor=(0.8, 1.2),
+            rotate_factor=180.0,
+        ),
         *crop,
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPairInputs'),
     ]
-    test = [dict(type='LoadImage'), dict(type='SamplePersonPair'), *crop, dict(type='PackPairInputs')]
+    test = [
+        dict(type='LoadImage'),
+        dict(type='SamplePersonPair'),
+        *crop,
+        dict(type='PackPairInputs'),
+    ]
     return train, test
 
 
 @pytest.fixture
 def log(monkeypatch):
-    """What the 3D data sets say in the log (MMEngine's own swallows a warning that it has given before)."""
+    """What the 3D data sets say in the log (MMEngine's own swallows a warning that it has given
+    before).
+    """
     said = []
     monkeypatch.setattr('wsp_mm.datasets.pose3d.print_log', lambda text, **_: said.append(text))
     return said

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A small Human3.6M in both layouts, written by hand from the layouts' descriptions, and a small MuCo."""
+"""A small Human3.6M in both layouts, written by hand from the layouts' descriptions, and a small
+MuCo.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ BODY = np.array(
 
 
 def camera(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """World-to-camera rotation and the camera's centre (mm): 4 m away, 1.5 m high, looking level."""
+    """World-to-camera rotation and the camera's centre (mm): 4 m away, 1.5 m high, looking
+    level.
+    """
     turn = np.deg2rad(90 * number + 17)
     centre = np.array([4000 * np.cos(turn), 4000 * np.sin(turn), 1500.0])
     forward = -np.array([np.cos(turn), np.sin(turn), 0.0])
@@ -63,7 +67,9 @@ def frames(subject: int) -> tuple[int, ...]:
 def write_3dmppe(
     root: Path, subjects=(1, 5, 6, 7, 8, 9, 11), centre: bool = False, pictures: bool = True
 ) -> None:
-    """3DMPPE's layout; ``centre``: the camera files hold the camera's centre under the name of t."""
+    """3DMPPE's layout; ``centre``: the camera files hold the camera's centre under the name of
+    t.
+    """
     folder = root / 'human36m' / 'annotations'
     folder.mkdir(parents=True, exist_ok=True)
     for subject in subjects:
@@ -71,12 +77,16 @@ def write_3dmppe(
         for number in range(1, 5):
             rotation, at = camera(number)
             shift = at if centre else -rotation @ at
-            cameras[str(number)] = dict(R=rotation.tolist(), t=shift.tolist(), f=F.tolist(), c=C.tolist())
+            cameras[str(number)] = dict(
+                R=rotation.tolist(), t=shift.tolist(), f=F.tolist(), c=C.tolist()
+            )
         for action in ACTION_NAMES:
             for take in (1, 2):
                 for frame in frames(subject):
                     world = pose(subject, action, take, frame)
-                    joints.setdefault(str(action), {}).setdefault(str(take), {})[str(frame)] = world.tolist()
+                    joints.setdefault(str(action), {}).setdefault(str(take), {})[str(frame)] = (
+                        world.tolist()
+                    )
                     for number in range(1, 5):
                         key = f's_{subject:02d}_act_{action:02d}_subact_{take:02d}_ca_{number:02d}'
                         name = f'{key}/{key}_{frame + 1:06d}.jpg'
@@ -108,7 +118,9 @@ def write_picture(path: Path, size: tuple[int, int] = (SIZE, SIZE)) -> None:
     Image.fromarray(np.stack([np.tile(ramp, (size[1], 1))] * 3, axis=-1)).save(path, quality=95)
 
 
-def write_mmpose(root: Path, world: bool = False, rate: str = 'fps50', pictures: bool = False) -> None:
+def write_mmpose(
+    root: Path, world: bool = False, rate: str = 'fps50', pictures: bool = False
+) -> None:
     """MMPose's layout; ``world``: S holds joints in the world's frame."""
     folder = root / 'h36m' / 'annotation_body3d'
     (folder / rate).mkdir(parents=True, exist_ok=True)
@@ -133,7 +145,9 @@ def write_mmpose(root: Path, world: bool = False, rate: str = 'fps50', pictures:
                             cam, pixels = project(position, number)
                             names.append(f'S{subject}/{stem}/{stem}_{frame + 1:06d}.jpg')
                             part.append(np.column_stack([pixels, np.ones(17)]))
-                            joints.append(np.column_stack([(position if world else cam) / 1000, np.ones(17)]))
+                            joints.append(
+                                np.column_stack([(position if world else cam) / 1000, np.ones(17)])
+                            )
                             if pictures:
                                 write_picture(root / 'h36m' / 'images' / names[-1])
         np.savez(
@@ -162,7 +176,9 @@ def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
     for i in range(images):
         name = f'{("augmented_set", "unaugmented_set")[i % 2]}/1/{i}.jpg'
         write_picture(root / 'muco' / name, (200, 160))
-        records.append(dict(id=i, file_name=name, width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0]))
+        records.append(
+            dict(id=i, file_name=name, width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
+        )
     path = root / 'muco' / 'MuCo-3DHP.json'
     path.write_text(json.dumps(dict(images=records, annotations=annotations)))
     return path
@@ -172,7 +188,9 @@ def load(root: Path, *args, **kwargs):
     """The data set over S1 and S5 without looking for pictures, unless told otherwise."""
     from wsp_mm.datasets.h36m_image import H36MImageDataset
 
-    return H36MImageDataset(str(root), *args, **(dict(subjects=[1, 5], check_pictures=False) | kwargs))
+    return H36MImageDataset(
+        str(root), *args, **(dict(subjects=[1, 5], check_pictures=False) | kwargs)
+    )
 
 
 def by_frame(dataset) -> dict[str, dict]:

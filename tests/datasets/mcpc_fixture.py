@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINTS = get_joint_set('mcpc16')
 SIZE = (200, 150)  # w, h px
@@ -48,7 +48,8 @@ def person(
 def build_tree(root: Path) -> Path:
     """Write pictures and both jsons under ``root``; returns ``root``.
 
-    Training pictures: 1 has three persons, 2 has two, 3 has two who tie. Test: pictures 11 and 12, three pairs.
+    Training pictures: 1 has three persons, 2 has two, 3 has two who tie. Test: pictures 11 and 12,
+    three pairs.
     """
     rng = np.random.default_rng(0)
     images, annotations = {'train': [], 'test': []}, {'train': [], 'test': []}
@@ -60,7 +61,11 @@ def build_tree(root: Path) -> Path:
         ],
         2: [person(4, 2, 60, 100, 60, ('head_top', 'upper_neck')), person(5, 2, 120, 140, 110)],
         3: [person(6, 3, 60, 120, 80), person(7, 3, 120, 120, 80)],
-        11: [person(21, 11, 50, 120, 90), person(22, 11, 110, 135, 100), person(23, 11, 160, 100, 60)],
+        11: [
+            person(21, 11, 50, 120, 90),
+            person(22, 11, 110, 135, 100),
+            person(23, 11, 160, 100, 60),
+        ],
         12: [person(24, 12, 70, 140, 120), person(25, 12, 130, 110, 60)],
     }
     folders = {
@@ -90,7 +95,9 @@ def build_tree(root: Path) -> Path:
         dict(id=3, image_id=12, ann_a=24, ann_b=25, label=1, scale_gap=0.5),
     ]
     info = pose_metainfo('mcpc16')
-    categories = [dict(id=1, name='person', keypoints=[k['name'] for k in info['keypoint_info'].values()])]
+    categories = [
+        dict(id=1, name='person', keypoints=[k['name'] for k in info['keypoint_info'].values()])
+    ]
     (root / 'mcpc').mkdir()
     for split in ('train', 'test'):
         content = dict(

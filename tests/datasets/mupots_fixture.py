@@ -47,9 +47,17 @@ def write(root: Path, annotations: list[dict] | None = None, images: dict | None
         name = f'TS{sequence}/img_{frame:06d}.jpg'
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         ramp = np.linspace(0, 255, SIZE[0], dtype=np.uint8)
-        Image.fromarray(np.stack([np.tile(ramp, (SIZE[1], 1))] * 3, axis=-1)).save(folder / name, quality=95)
+        Image.fromarray(np.stack([np.tile(ramp, (SIZE[1], 1))] * 3, axis=-1)).save(
+            folder / name, quality=95
+        )
         records.append(
-            dict(id=image_id, file_name=name, width=SIZE[0], height=SIZE[1], intrinsic=list(INTRINSIC))
+            dict(
+                id=image_id,
+                file_name=name,
+                width=SIZE[0],
+                height=SIZE[1],
+                intrinsic=list(INTRINSIC),
+            )
         )
     for sequence in (1, 2):
         cells, labels = np.empty((2, 2), dtype=object), np.empty((2, 2), dtype=object)

@@ -19,7 +19,11 @@ def write(tmp_path):
 
 
 def test_any_number_of_persons(write):
-    rows = [GOOD, GOOD | dict(image_id=1, score=1), GOOD | dict(bbox=[5, 6, 7, 8], root_cam=[1, 2, 900])]
+    rows = [
+        GOOD,
+        GOOD | dict(image_id=1, score=1),
+        GOOD | dict(bbox=[5, 6, 7, 8], root_cam=[1, 2, 900]),
+    ]
     del rows[2]['score']
     found = read_bbox_roots(write(rows))
     assert sorted(found) == [1, 3]

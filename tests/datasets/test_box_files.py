@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsp_mm.datasets.box_files import read_boxes, write_boxes
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 
 BOX = st.tuples(*[st.integers(-2000, 900000)] * 2, *[st.integers(1, 900000)] * 2).map(
     lambda b: [v / 1000 for v in b]
@@ -23,13 +23,17 @@ def test_round_trip(tmp_path_factory, persons, extended):
     images = [(i, f'TS1/img {i}.jpg') for i in persons]
     boxes = {i: np.array([b for b, _ in found]).reshape(-1, 4) for i, found in persons.items()}
     scores = {i: np.array([s / 1e5 for _, s in found]) for i, found in persons.items()}
-    write_boxes(path, images, boxes, scores, extended, dict(detector=dict(config='a.py'), format='ignored'))
+    write_boxes(
+        path, images, boxes, scores, extended, dict(detector=dict(config='a.py'), format='ignored')
+    )
     found = read_boxes(path)
     assert found.images == dict(images) and found.extended is extended
     assert found.info['detector'] == dict(config='a.py')
     assert len(found) == sum(map(len, persons.values()))
     for i in persons:
-        order = sorted(range(len(scores[i])), key=lambda k: -scores[i][k])  # Python's sort is stable, too
+        order = sorted(
+            range(len(scores[i])), key=lambda k: -scores[i][k]
+        )  # Python's sort is stable, too
         np.testing.assert_allclose(found.boxes[i], boxes[i][order], atol=1e-9)
         np.testing.assert_allclose(found.scores[i], scores[i][order], atol=1e-9)
         assert found.boxes[i].shape == (len(persons[i]), 4)
@@ -42,7 +46,13 @@ def test_layout_of_the_file(tmp_path):
     assert content['info'] == {'format': 'wsp_mm.boxes', 'version': 1, 'box_convention': 'raw'}
     assert content['images'] == [{'id': 7, 'file_name': 'a.jpg'}, {'id': 3, 'file_name': 'b.jpg'}]
     assert content['detections'] == [
-        {'image_id': 3, 'file_name': 'b.jpg', 'bbox': [1.0, 2.0, 3.0, 4.0], 'score': 0.5, 'category_id': 1}
+        {
+            'image_id': 3,
+            'file_name': 'b.jpg',
+            'bbox': [1.0, 2.0, 3.0, 4.0],
+            'score': 0.5,
+            'category_id': 1,
+        }
     ]
     assert [p.name for p in path.parent.iterdir()] == ['boxes.json']
 
@@ -76,7 +86,10 @@ def test_plain_results_of_coco(tmp_path):
     )
     found = read_boxes(path)
     assert found.images == {5: ''} and not found.extended and found.info == {}
-    assert found.boxes[5].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]] and found.scores[5].tolist() == [0.75, 0.25]
+    assert found.boxes[5].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]] and found.scores[5].tolist() == [
+        0.75,
+        0.25,
+    ]
     path.write_text('[]')
     assert len(read_boxes(path)) == 0
 
@@ -108,7 +121,10 @@ GOOD = dict(
             'picture 1: the id 1 stands twice',
         ),
         (dict(images=[dict(id=1)]), 'picture 0: KeyError'),
-        (dict(detections=[dict(image_id=2, bbox=[0, 0, 5, 5], score=1)]), 'its picture 2 is not in the list'),
+        (
+            dict(detections=[dict(image_id=2, bbox=[0, 0, 5, 5], score=1)]),
+            'its picture 2 is not in the list',
+        ),
         (dict(detections=[dict(image_id=1, bbox=[0, 0, 5], score=1)]), 'detection 0: bbox'),
         (dict(detections=[dict(image_id=1, bbox=[0, 0, 5, -5], score=1)]), 'detection 0: bbox'),
         (dict(detections=[dict(image_id=1, bbox=[0, 0, 5, 5])]), 'detection 0: KeyError'),
@@ -127,7 +143,9 @@ def test_wrong_files_are_named(tmp_path, change, message):
 
 def test_root_depths_are_not_taken_for_raw_boxes(tmp_path):
     path = tmp_path / 'bbox_root.json'
-    path.write_text(json.dumps([dict(image_id=1, bbox=[0, 0, 5, 5], root_cam=[0, 0, 4000], score=1)]))
+    path.write_text(
+        json.dumps([dict(image_id=1, bbox=[0, 0, 5, 5], root_cam=[0, 0, 4000], score=1)])
+    )
     with pytest.raises(BadDataError, match='bbox_root_file'):
         read_boxes(path)
 

@@ -45,10 +45,16 @@ def test_all_there(root):
 
 def test_prefixes_are_joined_as_mmengine_does(root):
     (root / 'coco').rename(root / 'elsewhere')
-    assert texts(check_config(config(mcpc(root, data_prefix=dict(coco=str(root / 'elsewhere')))))) == []
+    assert (
+        texts(check_config(config(mcpc(root, data_prefix=dict(coco=str(root / 'elsewhere'))))))
+        == []
+    )
     assert texts(check_config(config(mcpc(root, data_prefix=dict(coco='elsewhere'))))) == []
     (problem,) = texts(check_config(config(mcpc(root))))
-    assert 'coco/train2017: no such folder, it should hold 6' in problem and 'train_dataloader' in problem
+    assert (
+        'coco/train2017: no such folder, it should hold 6' in problem
+        and 'train_dataloader' in problem
+    )
 
 
 def test_missing_pictures_are_named_each(root):
@@ -69,7 +75,10 @@ def test_samples_look_at_some_only(root):
 
 def test_missing_and_broken_files(root):
     (problem,) = texts(check_config(config(mcpc(root, ann_file='mcpc/none.json'))))
-    assert 'mcpc/none.json: no such file; build it with tools/dataset_converters/build_mcpc.py' in problem
+    assert (
+        'mcpc/none.json: no such file; build it with tools/dataset_converters/build_mcpc.py'
+        in problem
+    )
     (root / 'broken.json').write_text('{')
     (problem,) = texts(check_config(config(mcpc(root, ann_file='broken.json'))))
     assert 'broken.json' in problem and 'no json' in problem
@@ -89,7 +98,10 @@ def test_other_files_of_a_data_set(root):
     (problem,) = texts(check_config(config(dataset)))
     assert 'boxes.json: no such file' in problem
     mpii = dict(
-        type='mmpose.MpiiDataset', data_root=str(root), ann_file='mpii.json', data_prefix=dict(img='mpii')
+        type='mmpose.MpiiDataset',
+        data_root=str(root),
+        ann_file='mpii.json',
+        data_prefix=dict(img='mpii'),
     )
     (problem,) = texts(check_config(config(mpii)))
     assert problem.startswith(f'picture {root}/mpii/9.jpg')
@@ -98,7 +110,8 @@ def test_other_files_of_a_data_set(root):
 def test_nested_data_sets_are_found_and_named_once(root):
     gone = mcpc(root, ann_file='gone.json')
     nested = dict(
-        type='CombinedDataset', datasets=[mcpc(root), dict(type='RepeatDataset', times=2, dataset=gone)]
+        type='CombinedDataset',
+        datasets=[mcpc(root), dict(type='RepeatDataset', times=2, dataset=gone)],
     )
     cfg = config(nested, val_dataloader=[dict(dataset=gone)], test_dataloader=None)
     names = [where for where, _ in datasets_of(cfg)]
@@ -112,18 +125,26 @@ def test_nested_data_sets_are_found_and_named_once(root):
 
 def test_evaluators_read_files_too(root):
     cfg = config(
-        mcpc(root), val_evaluator=[dict(type='X'), dict(type='CocoMetric', ann_file=str(root / 'no.json'))]
+        mcpc(root),
+        val_evaluator=[dict(type='X'), dict(type='CocoMetric', ann_file=str(root / 'no.json'))],
     )
     (problem,) = texts(check_config(cfg))
     assert 'no.json' in problem and 'val_evaluator.1.ann_file' in problem
-    cfg = config(mcpc(root), test_evaluator=dict(type='CocoMetric', ann_file=str(root / 'coco.json')))
+    cfg = config(
+        mcpc(root), test_evaluator=dict(type='CocoMetric', ann_file=str(root / 'coco.json'))
+    )
     assert texts(check_config(cfg)) == []
 
 
 def test_unknown_types(root, monkeypatch):
-    """COCO-style files are understood whoever reads them; the rest is said, and an entry mends it."""
+    """COCO-style files are understood whoever reads them; the rest is said, and an entry mends
+    it.
+    """
     known = dict(
-        type='MyDataset', data_root=str(root), ann_file='coco.json', data_prefix=dict(img='coco/train2017')
+        type='MyDataset',
+        data_root=str(root),
+        ann_file='coco.json',
+        data_prefix=dict(img='coco/train2017'),
     )
     assert texts(check_config(config(known))) == []
     other = dict(type='MyDataset', data_root=str(root), data_prefix=dict(seq='seq'))
@@ -132,7 +153,9 @@ def test_unknown_types(root, monkeypatch):
     odd = check_config(config(dict(type='MyDataset', data_root=str(root), ann_file='mpii.json')))
     assert not odd.problems and odd.unchecked
     monkeypatch.setitem(
-        NEEDS, 'MyDataset', lambda files: [files.folder('seq') / f'TS{n}' / 'annot.mat' for n in (1, 2)]
+        NEEDS,
+        'MyDataset',
+        lambda files: [files.folder('seq') / f'TS{n}' / 'annot.mat' for n in (1, 2)],
     )
     (root / 'seq' / 'TS1').mkdir(parents=True)
     assert {p.kind: p.path for p in check_config(config(other)).problems} == {
@@ -156,8 +179,12 @@ def test_human36m_in_every_layout(lab, tmp_path, load_tool):
     for layout in ('3dmppe', 'mmpose', 'index'):
         report = check_config(lab_config(tmp_path, layout=layout), samples=0)
         assert texts(report) == [] and report.looked_at == 5 * 32, layout
-        test = check_config(lab_config(tmp_path, layout=layout, test_mode=True, protocol=2), samples=0)
-        assert texts(test) == [] and test.looked_at in (45, 48), layout  # the index has no broken video
+        test = check_config(
+            lab_config(tmp_path, layout=layout, test_mode=True, protocol=2), samples=0
+        )
+        assert texts(test) == [] and test.looked_at in (45, 48), (
+            layout
+        )  # the index has no broken video
 
     folder = tmp_path / 'human36m' / 'images' / 's_01_act_02_subact_01_ca_01'
     folder.rename(folder.with_name('moved'))
@@ -169,12 +196,21 @@ def test_human36m_in_every_layout(lab, tmp_path, load_tool):
 def test_human36m_names_every_missing_file(lab, tmp_path):
     lab.write_3dmppe(tmp_path, (1, 5), pictures=False)
     problems = texts(check_config(lab_config(tmp_path)))
-    assert len(problems) == 9 and any('Human36M_subject6_camera.json: no such file' in p for p in problems)
+    assert len(problems) == 9 and any(
+        'Human36M_subject6_camera.json: no such file' in p for p in problems
+    )
     (problem,) = texts(check_config(lab_config(tmp_path, layout='index')))
-    assert 'h36m.index: no such file; write it with tools/dataset_converters/index_h36m.py' in problem
+    assert (
+        'h36m.index: no such file; write it with tools/dataset_converters/index_h36m.py' in problem
+    )
     problems = texts(check_config(lab_config(tmp_path, layout='mmpose')))
     assert ['cameras.pkl' in p or 'h36m_train.npz' in p for p in problems] == [True, True]
-    for bad in (dict(layout='coco'), dict(subjects=[2]), dict(protocol=1, subjects=[1]), dict(frame_step=0)):
+    for bad in (
+        dict(layout='coco'),
+        dict(subjects=[2]),
+        dict(protocol=1, subjects=[1]),
+        dict(frame_step=0),
+    ):
         (problem,) = texts(check_config(lab_config(tmp_path, **bad)))
         assert problem.startswith('config H36MImageDataset')
 
@@ -184,7 +220,10 @@ def test_training_and_test_are_both_looked_at(lab, tmp_path):
     both = lab_config(tmp_path) | dict(
         test_dataloader=dict(
             dataset=dict(
-                type='H36MImageDataset', data_root=str(tmp_path), test_mode=True, bbox_root_file='x.json'
+                type='H36MImageDataset',
+                data_root=str(tmp_path),
+                test_mode=True,
+                bbox_root_file='x.json',
             )
         )
     )
@@ -218,7 +257,9 @@ def mupots_config(root, **changes):
 
 def test_mupots(mupots, tmp_path, monkeypatch):
     problems = texts(check_config(mupots_config(tmp_path)))
-    assert len(problems) == 2 and all('mupots/MuPoTS-3D.json: no such file' in problem for problem in problems)
+    assert len(problems) == 2 and all(
+        'mupots/MuPoTS-3D.json: no such file' in problem for problem in problems
+    )
     mupots.write(tmp_path)
     report = check_config(mupots_config(tmp_path))
     assert texts(report) == [] and report.looked_at == 4 + 1 + 4  # pictures, json, .mat
@@ -226,7 +267,9 @@ def test_mupots(mupots, tmp_path, monkeypatch):
     for name in ('TS1/img_000001.jpg', 'TS2/annot.mat', 'TS2/occlusion.mat'):
         (place / name).unlink()
     problems = texts(check_config(mupots_config(tmp_path)))
-    for name, problem in zip(('TS1/img_000001', 'TS2/annot', 'TS2/occlusion'), problems, strict=True):
+    for name, problem in zip(
+        ('TS1/img_000001', 'TS2/annot', 'TS2/occlusion'), problems, strict=True
+    ):
         assert name in problem and ('not there' in problem or 'no such file' in problem)
     assert 'val_evaluator.0.sequences_dir' in problems[1]
     # Files of boxes are written by tools, into the working folder or below the data root.

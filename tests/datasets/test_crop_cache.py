@@ -39,7 +39,9 @@ def pipeline(cache=None, jitter=None, pad=1.25, side=64):
 
 
 def data(root, cache=None, **more):
-    steps = pipeline(cache, **{key: more.pop(key) for key in ('jitter', 'pad', 'side') if key in more})
+    steps = pipeline(
+        cache, **{key: more.pop(key) for key in ('jitter', 'pad', 'side') if key in more}
+    )
     return H36MImageDataset(str(root), **(dict(subjects=[1, 5], pipeline=steps) | more))
 
 
@@ -84,7 +86,9 @@ def test_what_a_cache_says_of_itself(h36m_root, cache):
     assert manifest['reach'] == dict(
         padding=1.25, aspect=1.0, input_size=[64, 64], scale=[0.75, 1.25], turn=60.0
     )
-    assert len(manifest['annotations']) == 6 and all(len(f['sha256']) == 64 for f in manifest['annotations'])
+    assert len(manifest['annotations']) == 6 and all(
+        len(f['sha256']) == 64 for f in manifest['annotations']
+    )
     frames = {sample['img_path'] for sample in map(data(h36m_root).get_data_info, range(64))}
     assert manifest['frame_bytes'] == sum(os.path.getsize(path) for path in frames)
 
@@ -101,16 +105,25 @@ def test_whole_shards_are_kept(h36m_root, cache, tmp_path):
     folder = tmp_path / 'crops'
     write(folder, data(h36m_root))
     (folder / 'shard-00001.bin').write_bytes((folder / 'shard-00001.bin').read_bytes()[:-7])
-    assert [is_whole(folder, n, count) for n, count in enumerate((24, 24, 16))] == [True, False, True]
+    assert [is_whole(folder, n, count) for n, count in enumerate((24, 24, 16))] == [
+        True,
+        False,
+        True,
+    ]
     with pytest.raises(CropCacheError, match='shard 1 has'):
         CropCache(folder)
     kept = (folder / 'shard-00000.bin').stat().st_mtime_ns
     assert write(folder, data(h36m_root)).cut == 24
-    assert contents(folder) == contents(cache) and (folder / 'shard-00000.bin').stat().st_mtime_ns == kept
+    assert (
+        contents(folder) == contents(cache)
+        and (folder / 'shard-00000.bin').stat().st_mtime_ns == kept
+    )
     # Bytes that moved within a file of the right length.
     moved = bytearray((folder / 'shard-00002.bin').read_bytes())
     (folder / 'shard-00002.bin').write_bytes(moved[1:] + moved[:1])
-    assert not is_whole(folder, 2, 16) and not is_whole(folder, 0, 23) and not is_whole(folder, 9, 1)
+    assert (
+        not is_whole(folder, 2, 16) and not is_whole(folder, 0, 23) and not is_whole(folder, 9, 1)
+    )
 
 
 _ENDLESS = """
@@ -152,7 +165,9 @@ def test_after_a_kill_it_goes_on(h36m_root, cache, tmp_path, workers):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    with pytest.raises(CropCacheError, match='is not finished: give the command that began it once more'):
+    with pytest.raises(
+        CropCacheError, match='is not finished: give the command that began it once more'
+    ):
         CropCache(folder)
     assert write(folder, data(h36m_root)).cut == 40, 'the first shard is kept'
     assert contents(folder) == contents(cache)
@@ -160,12 +175,16 @@ def test_after_a_kill_it_goes_on(h36m_root, cache, tmp_path, workers):
 
 def test_for_something_else_a_folder_is_refused(h36m_root, cache):
     before = contents(cache)
-    with pytest.raises(CropCacheError, match='made for something else: quality is 95 there, 90 here'):
+    with pytest.raises(
+        CropCacheError, match='made for something else: quality is 95 there, 90 here'
+    ):
         write(cache, data(h36m_root), quality=90)
     with pytest.raises(CropCacheError, match='something else: reach is'):
         write(cache, data(h36m_root, jitter=dict(scale=0.1)))
     assert contents(cache) == before
-    with pytest.raises(ValueError, match='with ReadPicture, PersonCenterScale and PersonTopdownAffine'):
+    with pytest.raises(
+        ValueError, match='with ReadPicture, PersonCenterScale and PersonTopdownAffine'
+    ):
         Cutter(data(h36m_root).pipeline.transforms[:3], 95)
 
 
@@ -228,9 +247,9 @@ def test_changed_annotations_and_frames(copy):
 
 
 def test_the_index_stands_for_its_files(copy, lab):
+    from wsp_mm.datasets.converters.mcpc.records import Findings
     from wsp_mm.datasets.h36m_3dmppe import read_3dmppe
     from wsp_mm.datasets.h36m_index import write_index
-    from wsp_mm.datasets.mcpc_builder.records import Findings
 
     table = read_3dmppe(copy / 'human36m' / 'annotations', (1, 5), (5,), Findings())
     write_index(copy / 'human36m' / 'h36m.index', table, copy)
@@ -238,7 +257,9 @@ def test_the_index_stands_for_its_files(copy, lab):
 
 
 def test_not_a_cache(h36m_root, cache, tmp_path):
-    with pytest.raises(CropCacheError, match=r'holds no crop cache\. Make one for this training: python'):
+    with pytest.raises(
+        CropCacheError, match=r'holds no crop cache\. Make one for this training: python'
+    ):
         data(h36m_root, tmp_path)
     manifest = read_manifest(cache)
     for change, said in ((dict(version=9), 'of version 9'), (dict(complete=False), 'not finished')):
@@ -252,7 +273,9 @@ def test_not_a_cache(h36m_root, cache, tmp_path):
 
 def test_in_a_mixture_each_data_set_has_its_own(h36m_root, cache):
     def mixture(inner, outer, **more):
-        part = dict(type='H36MImageDataset', data_root=str(h36m_root), subjects=[1, 5], pipeline=inner)
+        part = dict(
+            type='H36MImageDataset', data_root=str(h36m_root), subjects=[1, 5], pipeline=inner
+        )
         frames = dict(part, subjects=[6, 7], pipeline=[])
         return SeededCombinedDataset(
             joint_set='h36m18', datasets=[part, frames], pipeline=pipeline(outer, **more)
@@ -276,10 +299,15 @@ def test_workers_share_what_is_mapped(h36m_root, cache):
     here = [dataset[i]['inputs'] for i in range(len(dataset))]
     reader = dataset.pipeline.transforms[0].cache
     assert all(
-        isinstance(array, np.memmap) for array in (reader._keys, reader._records, *reader._shards.values())
+        isinstance(array, np.memmap)
+        for array in (reader._keys, reader._records, *reader._shards.values())
     )
     loader = DataLoader(
-        dataset, 8, num_workers=2, multiprocessing_context='fork', collate_fn=lambda b: [s['inputs'] for s in b]
+        dataset,
+        8,
+        num_workers=2,
+        multiprocessing_context='fork',
+        collate_fn=lambda b: [s['inputs'] for s in b],
     )
     there = [picture for batch in loader for picture in batch]
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True)) and len(there) == 64
@@ -312,7 +340,9 @@ def test_unknown_jitter_is_no_guess():
 
 
 def test_persons_without_a_usable_box(h36m_root, tmp_path):
-    """skip_bad: they have a record and no picture, and training leaves them out as it does with frames."""
+    """skip_bad: they have a record and no picture, and training leaves them out as it does with
+    frames.
+    """
 
     def build(cache=None):
         steps = pipeline(cache)
@@ -328,11 +358,22 @@ def test_persons_without_a_usable_box(h36m_root, tmp_path):
 
         def get_data_info(self, i):
             info = self.dataset.get_data_info(i)
-            return dict(info, bbox=np.array([[10.0, 10, 10, 10]], dtype=np.float32)) if i == 2 else info
+            return (
+                dict(info, bbox=np.array([[10.0, 10, 10, 10]], dtype=np.float32))
+                if i == 2
+                else info
+            )
 
     bad = OneBad(build())
     cutter = Cutter(bad.dataset.pipeline.transforms, 90)
-    write_cache(tmp_path, bad, cutter, dict(type='H36MImageDataset'), annotation_files(bad.dataset), workers=0)
+    write_cache(
+        tmp_path,
+        bad,
+        cutter,
+        dict(type='H36MImageDataset'),
+        annotation_files(bad.dataset),
+        workers=0,
+    )
     reader = CropCache(tmp_path)
     assert [int(reader.record(bad.get_data_info(i))['length']) > 0 for i in range(4)] == [
         True,

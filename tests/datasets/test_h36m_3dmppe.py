@@ -59,12 +59,27 @@ def test_bad_records(lab, lab_root, log, kind, change, said, left):
 @pytest.mark.parametrize(
     'change, said',
     [
-        (lambda c: c['images'][3].update(subject=5), r'data.json: image 10003: subject is 5, and must be 1'),
-        (lambda c: c['images'][3].update(action_idx=1), r'image 10003: action_idx is 1, and must be 2 to 16'),
+        (
+            lambda c: c['images'][3].update(subject=5),
+            r'data.json: image 10003: subject is 5, and must be 1',
+        ),
+        (
+            lambda c: c['images'][3].update(action_idx=1),
+            r'image 10003: action_idx is 1, and must be 2 to 16',
+        ),
         (lambda c: c['images'][3].pop('frame_idx'), r"image 3: no 'frame_idx'"),
-        (lambda c: c['images'][3].update(width='wide'), r"image 10003: 'width' must be a whole number"),
-        (lambda c: c['images'][3].update(width=10**25), r"image 10003: 'width' must be a whole number"),
-        (lambda c: c['images'][3].update(frame_idx=0.5), r"image 10003: 'frame_idx' must be a whole number"),
+        (
+            lambda c: c['images'][3].update(width='wide'),
+            r"image 10003: 'width' must be a whole number",
+        ),
+        (
+            lambda c: c['images'][3].update(width=10**25),
+            r"image 10003: 'width' must be a whole number",
+        ),
+        (
+            lambda c: c['images'][3].update(frame_idx=0.5),
+            r"image 10003: 'frame_idx' must be a whole number",
+        ),
         (lambda c: c['images'][3].update(file_name=None), r"image 10003: 'file_name' must be text"),
         (lambda c: c.update(images=None), r"data.json: 'images' is no list"),
         (lambda c: c.update(annotations=None), r"data.json: 'annotations' is no list"),
@@ -82,7 +97,9 @@ def test_files_of_another_layout(lab, lab_root, change, said):
 def test_truncated_and_missing_files(lab, lab_root, kind):
     path = lab_root / 'human36m' / 'annotations' / f'Human36M_subject5_{kind}.json'
     path.write_text(path.read_text()[:-40])
-    with pytest.raises(ValueError, match=f'Human36M_subject5_{kind}.json: this is no json .*cut off'):
+    with pytest.raises(
+        ValueError, match=f'Human36M_subject5_{kind}.json: this is no json .*cut off'
+    ):
         lab.load(lab_root)
     path.unlink()
     with pytest.raises(ValueError, match=f'Human36M_subject5_{kind}.json: there is no such file'):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wsp_mm.datasets.h36m_image import H36MImageDataset
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 def test_a_sample_against_the_fixture(h36m_root, lab):
@@ -24,11 +24,16 @@ def test_a_sample_against_the_fixture(h36m_root, lab):
     np.testing.assert_allclose(sample['keypoints'][0, :17, 2], cam[:, 2] - cam[0, 2], atol=1e-2)
     x, y, w, h = lab.box(pixels)
     np.testing.assert_allclose(sample['bbox'], [[x, y, x + w, y + h]], atol=1e-3)
-    assert sample['root_depth'] == pytest.approx([cam[0, 2]], abs=1e-2) and sample['has_depth'] == [1.0]
+    assert sample['root_depth'] == pytest.approx([cam[0, 2]], abs=1e-2) and sample['has_depth'] == [
+        1.0
+    ]
     assert sample['keypoints_visible'].tolist() == [[1.0] * 18] and sample['bbox_extended'] is False
     assert (sample['subject'], sample['action'], sample['subaction']) == (6, 'Walking', 2)
     assert (sample['camera_id'], sample['frame'], sample['dataset_name']) == (3, 5, 'h36m')
-    assert sample['camera_f'].tolist() == lab.F.tolist() and sample['camera_c'].tolist() == lab.C.tolist()
+    assert (
+        sample['camera_f'].tolist() == lab.F.tolist()
+        and sample['camera_c'].tolist() == lab.C.tolist()
+    )
     assert sample['img_path'].endswith('s_06_act_14_subact_02_ca_03_000006.jpg')
     assert sample['flip_indices'] == list(get_joint_set('h36m18').flip_indices)
 
@@ -47,7 +52,9 @@ def test_both_layouts_give_the_same_sample(lab, h36m_root, test_mode, joint_set)
             if name in ('id', 'img_id', 'img_path', 'sample_idx', 'picture_size_slack'):
                 continue
             if isinstance(value, np.ndarray) and value.dtype.kind == 'f':
-                np.testing.assert_allclose(value, other[key][name], atol=2e-3, err_msg=f'{key} {name}')
+                np.testing.assert_allclose(
+                    value, other[key][name], atol=2e-3, err_msg=f'{key} {name}'
+                )
             else:
                 assert np.all(value == other[key][name]), (key, name)
 
@@ -55,14 +62,19 @@ def test_both_layouts_give_the_same_sample(lab, h36m_root, test_mode, joint_set)
 def test_protocols_and_steps(lab, h36m_root):
     def subjects(**kwargs):
         dataset = H36MImageDataset(str(h36m_root), check_pictures=False, **kwargs)
-        assert set(np.unique(dataset.table.rows.subject[dataset.data_list])) == set(dataset.subjects)
+        assert set(np.unique(dataset.table.rows.subject[dataset.data_list])) == set(
+            dataset.subjects
+        )
         return dataset.subjects
 
     assert subjects() == subjects(protocol=1) == (1, 5, 6, 7, 8)
     assert subjects(protocol=2) == (1, 5, 6, 7, 8, 9)
     assert subjects(protocol=2, test_mode=True) == (11,) and subjects(test_mode=True) == (9, 11)
     assert subjects(subjects=[7, 5], test_mode=True, frame_step=3) == (5, 7)
-    assert len(lab.load(h36m_root, frame_step=1)) == 2 * 48 and len(lab.load(h36m_root, frame_step=3)) == 2 * 32
+    assert (
+        len(lab.load(h36m_root, frame_step=1)) == 2 * 48
+        and len(lab.load(h36m_root, frame_step=3)) == 2 * 32
+    )
 
 
 def test_actions(lab, h36m_root):
@@ -78,9 +90,17 @@ def test_actions(lab, h36m_root):
 
 
 def test_the_action_is_the_annotations_not_the_paths(lab, lab_root):
-    lab.edit(lab_root, 1, 'data', lambda c: [image.update(file_name='act_16/x.jpg') for image in c['images']])
+    lab.edit(
+        lab_root,
+        1,
+        'data',
+        lambda c: [image.update(file_name='act_16/x.jpg') for image in c['images']],
+    )
     dataset = lab.load(lab_root, subjects=[1])
-    assert {dataset.get_data_info(i)['action'] for i in range(len(dataset))} == {'Directions', 'Walking'}
+    assert {dataset.get_data_info(i)['action'] for i in range(len(dataset))} == {
+        'Directions',
+        'Walking',
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,15 +126,18 @@ def test_bad_arguments(lab, h36m_root, kwargs, said):
 def test_the_broken_video_and_what_is_absent_are_reported(lab, h36m_root, log):
     dataset = H36MImageDataset(str(h36m_root), test_mode=True, protocol=2)
     keys = lab.by_frame(dataset)
-    assert not [key for key in keys if key.startswith('s_11_act_02_subact_02_ca_01')] and len(keys) == 45
+    assert (
+        not [key for key in keys if key.startswith('s_11_act_02_subact_02_ca_01')]
+        and len(keys) == 45
+    )
     assert [key for key in keys if key.startswith('s_11_act_02_subact_02_ca_02')]
     assert dict(dataset.table.skipped) == {
         'of the video that is broken in the release (S11 Directions, take 2, camera 1)': 3
     }
     # 13 actions x 2 takes x 4 cameras are not in the fixture.
-    assert '104 videos of (11,) are not in' in '\n'.join(log) and 's_11_act_03_subact_01_ca_01' in '\n'.join(
+    assert '104 videos of (11,) are not in' in '\n'.join(
         log
-    )
+    ) and 's_11_act_03_subact_01_ca_01' in '\n'.join(log)
     assert 'left out 3 frames of the video that is broken' in '\n'.join(log)
 
 
@@ -125,16 +148,23 @@ def test_folders_of_pictures(lab, lab_root, log):
     assert len(lab.load(lab_root, check_pictures=True)) == 64
     folder = lab_root / 'human36m' / 'images' / 's_05_act_02_subact_01_ca_02'
     folder.rename(folder.with_name('moved'))
-    with pytest.raises(FileNotFoundError, match=r's_05_act_02_subact_01_ca_02 is not there, nor .* 0 other'):
+    with pytest.raises(
+        FileNotFoundError, match=r's_05_act_02_subact_01_ca_02 is not there, nor .* 0 other'
+    ):
         lab.load(lab_root, check_pictures=True)
     assert len(lab.load(lab_root, check_pictures=True, skip_bad=True)) == 62
-    assert 'skipped 2 frames of 1 videos without pictures: s_05_act_02_subact_01_ca_02' in '\n'.join(log)
+    assert (
+        'skipped 2 frames of 1 videos without pictures: s_05_act_02_subact_01_ca_02'
+        in '\n'.join(log)
+    )
 
 
 def test_predicted_boxes(lab, h36m_root, tmp_path, pose3d_pipelines):
     truth = H36MImageDataset(str(h36m_root), test_mode=True)
     records = [
-        dict(image_id=info['img_id'], bbox=[10.0, 20.0, 80.0, 80.0], root_cam=[1.0, 2.0, 3000.0 + i])
+        dict(
+            image_id=info['img_id'], bbox=[10.0, 20.0, 80.0, 80.0], root_cam=[1.0, 2.0, 3000.0 + i]
+        )
         for i, info in enumerate(lab.by_frame(truth).values())
     ]
     path = tmp_path / 'bbox_root.json'
@@ -152,7 +182,9 @@ def test_predicted_boxes(lab, h36m_root, tmp_path, pose3d_pipelines):
     assert sample.root_depth == 3007.0
 
     path.write_text(json.dumps(records[2:]))
-    with pytest.raises(ValueError, match='2 of 93 pictures have no prediction here: image 90000, 90001'):
+    with pytest.raises(
+        ValueError, match='2 of 93 pictures have no prediction here: image 90000, 90001'
+    ):
         H36MImageDataset(str(h36m_root), test_mode=True, bbox_root_file=str(path))
 
 
@@ -179,7 +211,9 @@ def test_bad_predictions(lab, h36m_root, tmp_path, record, said):
 def test_a_picture_of_another_size(lab, lab_root, pose3d_pipelines):
     lab.write_3dmppe(lab_root, (1,))
     dataset = lab.load(lab_root, subjects=[1], pipeline=pose3d_pipelines[0])
-    lab.write_picture(lab_root / 'human36m' / 'images' / dataset.table.rows.file_name[0].decode(), (201, 200))
+    lab.write_picture(
+        lab_root / 'human36m' / 'images' / dataset.table.rows.file_name[0].decode(), (201, 200)
+    )
     with pytest.raises(
         ValueError, match=r'000001.jpg is of 201 x 200 px, but its annotation .* says 200 x 200'
     ):
@@ -196,7 +230,9 @@ def test_through_the_pipelines(lab, h36m_root, pose3d_pipelines, layout):
     dataset.set_item_seed(3, 2)
     assert not torch.equal(dataset[5]['inputs'], first['inputs'])
     labels = first['data_samples'].gt_instance_labels
-    assert labels.keypoint_labels.shape == (1, 18, 3) and labels.depth_weights.tolist() == [[1.0] * 18]
+    assert labels.keypoint_labels.shape == (1, 18, 3) and labels.depth_weights.tolist() == [
+        [1.0] * 18
+    ]
     assert labels.keypoint_labels[0, 0, 2] == 8  # the root lies in the middle of the range
     first['data_samples'].cpu()  # fields of different lengths would not survive this
 

@@ -33,7 +33,9 @@ def load(root, **kwargs):
 
 
 @pytest.mark.parametrize('layout, folder', [('3dmppe', 'human36m'), ('mmpose', 'h36m')])
-@pytest.mark.parametrize('options', [dict(), dict(subjects=[11], test_mode=True), dict(actions='Walking')])
+@pytest.mark.parametrize(
+    'options', [dict(), dict(subjects=[11], test_mode=True), dict(actions='Walking')]
+)
 def test_the_index_gives_what_the_files_give(tool, root, layout, folder, options):
     assert write(tool, root, '--layout', layout, '--out', f'{folder}/h36m.index') == 0
     index = load(root, layout='index', ann_path=f'{folder}/h36m.index', **options)
@@ -43,7 +45,11 @@ def test_the_index_gives_what_the_files_give(tool, root, layout, folder, options
         a, b = files.get_data_info(i), index.get_data_info(i)
         assert a.keys() == b.keys()
         for key in a:
-            assert np.array_equal(a[key], b[key]) if isinstance(a[key], np.ndarray) else a[key] == b[key], key
+            assert (
+                np.array_equal(a[key], b[key])
+                if isinstance(a[key], np.ndarray)
+                else a[key] == b[key]
+            ), key
     assert index.table.skipped == files.table.skipped or not options.get('test_mode')
 
 
@@ -60,7 +66,9 @@ def test_rows_are_mapped_and_shared(tool, root):
 
 def test_what_the_index_does_not_hold(tool, root):
     write(tool, root, '--subjects', '1', '11')
-    with pytest.raises(ValueError, match=r'h36m.index: it holds subjects \(1, 11\).*Write it again'):
+    with pytest.raises(
+        ValueError, match=r'h36m.index: it holds subjects \(1, 11\).*Write it again'
+    ):
         load(root, layout='index')
     assert len(load(root, layout='index', subjects=[1], frame_step=10)) == 16
     with pytest.raises(ValueError, match=r'multiples of \(5, 64\), but .* multiples of 3 are'):
@@ -69,7 +77,10 @@ def test_what_the_index_does_not_hold(tool, root):
 
 def test_a_stale_index_is_noticed(tool, root):
     write(tool, root)
-    path, source = root / 'human36m' / 'h36m.index', root / 'human36m/annotations/Human36M_subject5_camera.json'
+    path, source = (
+        root / 'human36m' / 'h36m.index',
+        root / 'human36m/annotations/Human36M_subject5_camera.json',
+    )
     assert check_fresh(path, root) == []
     old = source.read_text()
     os.utime(source, ns=(1, 1))
@@ -95,7 +106,10 @@ def test_a_moved_tree(tool, root):
     write(tool, root)
     moved = root.with_name('moved')
     root.rename(moved)
-    assert len(load(moved, layout='index')) == 64 and check_fresh(moved / 'human36m/h36m.index', moved) == []
+    assert (
+        len(load(moved, layout='index')) == 64
+        and check_fresh(moved / 'human36m/h36m.index', moved) == []
+    )
 
 
 def test_broken_and_missing_indices(tool, root):
@@ -104,7 +118,11 @@ def test_broken_and_missing_indices(tool, root):
     write(tool, root)
     path = root / 'human36m' / 'h36m.index'
     content = path.read_bytes()
-    for size, said in ((len(content) - 100, 'cut off'), (len(content) // 2, 'cut off'), (50, 'no index of')):
+    for size, said in (
+        (len(content) - 100, 'cut off'),
+        (len(content) // 2, 'cut off'),
+        (50, 'no index of'),
+    ):
         path.write_bytes(content[:size])
         with pytest.raises(ValueError, match=said):
             read_index(path)
@@ -144,5 +162,9 @@ def test_bad_arguments(tool, root):
 def test_summary(tool, root, capsys):
     assert tool.main(['--data-root', str(root), '--subjects', '11']) == 0
     said = capsys.readouterr().out
-    assert 'left out 3 frames of the video that is broken' in said and 'wrote' in said and '45 frames' in said
+    assert (
+        'left out 3 frames of the video that is broken' in said
+        and 'wrote' in said
+        and '45 frames' in said
+    )
     assert '104 videos are not there: s_11_act_03_subact_01_ca_01' in said

@@ -31,7 +31,9 @@ def test_mmpose_cameras_that_fit_no_convention(lab, tmp_path):
 
 def test_mmpose_at_ten_frames_a_second_is_said(lab, tmp_path, log):
     lab.write_mmpose(tmp_path, rate='fps10')
-    assert len(lab.load(tmp_path, layout='mmpose')) == 64 and 'every fifth frame' not in '\n'.join(log)
+    assert len(lab.load(tmp_path, layout='mmpose')) == 64 and 'every fifth frame' not in '\n'.join(
+        log
+    )
     lab.load(tmp_path, layout='mmpose', subjects=None, test_mode=True)
     assert 'holds every fifth frame' in '\n'.join(log)
 
@@ -114,6 +116,9 @@ def test_the_real_sample(lab, samples, tmp_path):
         )
         assert error.mean() < 2 and error.max() < 3.5  # what leaving out the lens' distortion costs
         assert 3000 < info['root_depth'][0] < 7000
-        low, high = info['bbox_center'] - info['bbox_scale'] / 2, info['bbox_center'] + info['bbox_scale'] / 2
+        low, high = (
+            info['bbox_center'] - info['bbox_scale'] / 2,
+            info['bbox_center'] + info['bbox_scale'] / 2,
+        )
         inside = (info['keypoints'][0, :, :2] > low) & (info['keypoints'][0, :, :2] < high)
         assert inside.all()

@@ -23,9 +23,15 @@ def test_names_of_frames():
 @pytest.mark.parametrize(
     'name, expected',
     [
-        ('S1/S1_Directions_1.54138969/S1_Directions_1.54138969_000001.jpg', (1, 'Directions', 1, 1, 0)),
+        (
+            'S1/S1_Directions_1.54138969/S1_Directions_1.54138969_000001.jpg',
+            (1, 'Directions', 1, 1, 0),
+        ),
         ('S8_WalkDog 1.55011271_000026.jpg', (8, 'WalkDog', 1, 2, 25)),
-        ('/data/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg', (7, 'Greeting', None, 3, 395)),
+        (
+            '/data/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg',
+            (7, 'Greeting', None, 3, 395),
+        ),
         ('S5_TakingPhoto.60457274_000001.jpg', (5, 'Photo', None, 4, 0)),
         ('S11_WalkingDog_2.60457274_000011.jpg', (11, 'WalkDog', 2, 4, 10)),
     ],
@@ -64,7 +70,8 @@ def test_takes(named, siblings, take):
     assert take_number(1, 'Directions', named, siblings) == take
 
 
-# Videos of the release's metadata.xml that are not called 'X 1' and 'X', in the order of their takes.
+# Videos of the release's metadata.xml that are not called 'X 1' and 'X', in the order of their
+# takes.
 NAMES = {
     1: dict(Eating=(2, None), Sitting=(1, 2), SittingDown=(2, None)),
     5: dict(
@@ -76,10 +83,18 @@ NAMES = {
         Waiting=(1, 2),
     ),
     6: dict(Eating=(1, 2), Posing=(2, None), Sitting=(1, 2), Photo=(None, 1), Waiting=(3, None)),
-    7: dict(Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2), Walking=(1, 2)),
+    7: dict(
+        Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2), Walking=(1, 2)
+    ),
     8: dict(SittingDown=(None, 1), WalkTogether=(1, 2)),
     9: dict(Discussion=(1, 2), SittingDown=(None, 1)),
-    11: dict(Discussion=(1, 2), Greeting=(2, None), Phoning=(3, 2), SittingDown=(None, 1), Smoking=(2, None)),
+    11: dict(
+        Discussion=(1, 2),
+        Greeting=(2, None),
+        Phoning=(3, 2),
+        SittingDown=(None, 1),
+        Smoking=(2, None),
+    ),
 }
 
 
@@ -88,7 +103,10 @@ def test_takes_of_the_release():
     for subject in SUBJECTS:
         for action in ACTIONS:
             names = NAMES[subject].get(action, (1, None))
-            assert [take_number(subject, action, name, names) for name in names] == [1, 2], (subject, action)
+            assert [take_number(subject, action, name, names) for name in names] == [1, 2], (
+                subject,
+                action,
+            )
             written = [take_name(subject, action, take) for take in (1, 2)]
             assert [take_number(subject, action, name, written) for name in written] == [1, 2]
 

@@ -22,8 +22,8 @@ def test_train_items_are_pictures_with_all_their_persons(mcpc_root):
     assert item['img_id'] == 1 and item['source'] == 'coco' and item['dataset_name'] == 'mcpc'
     assert item['img_path'] == str(mcpc_root / 'coco' / 'train2017/1.png')
     assert item['bbox'].shape == (3, 4) and item['keypoints'].shape == (3, 16, 2)
-    # Person 1: 100 px high at x = 40, on y = 130; right ankle at (-0.06, -0.04) of its height; box 2 px wider
-    # than the joints, of which the ankles are the lowest.
+    # Person 1: 100 px high at x = 40, on y = 130; right ankle at (-0.06, -0.04) of its height; box
+    # 2 px wider than the joints, of which the ankles are the lowest.
     np.testing.assert_allclose(item['keypoints'][0, 0], (34, 126), atol=1e-4)
     np.testing.assert_allclose(item['bbox'][0], (22, 28, 58, 128), atol=1e-4)
     np.testing.assert_allclose(item['ground_y'], [126, 107.2, 135.2])
@@ -120,8 +120,16 @@ def _delete(part, key):
         (lambda c: c.update(images=[]), ValueError, "'images' is empty"),
         (_delete('annotations', 'keypoints'), KeyError, "annotation 1 has no 'keypoints'"),
         (_delete('annotations', 'ground_y'), KeyError, "annotation 1 has no 'ground_y'"),
-        (_set(1, 'keypoints', [0.0] * 51), ValueError, "annotation 2: 'keypoints' must be 48 numbers"),
-        (_set(1, 'keypoints', [float('nan')] * 48), ValueError, "annotation 2: 'keypoints' holds nan"),
+        (
+            _set(1, 'keypoints', [0.0] * 51),
+            ValueError,
+            "annotation 2: 'keypoints' must be 48 numbers",
+        ),
+        (
+            _set(1, 'keypoints', [float('nan')] * 48),
+            ValueError,
+            "annotation 2: 'keypoints' holds nan",
+        ),
         (_set(1, 'ground_y', None), ValueError, "annotation 2: 'ground_y' holds nan, null"),
         (_set(1, 'ground_y', 'low'), ValueError, "annotation 2: 'ground_y' must be a number"),
         (_set(1, 'scale', 0), ValueError, "annotation 2: 'scale' is not positive"),
@@ -131,7 +139,11 @@ def _delete(part, key):
         (_set(1, 'image_id', 99), ValueError, 'annotation 2 is of image 99'),
         (_delete('images', 'file_name'), KeyError, 'image 1 lacks'),
         (lambda c: c['images'][0].update(source='lsp'), KeyError, 'lsp'),
-        (lambda c: c.update(annotations=c['annotations'][:1]), ValueError, 'no image has two persons'),
+        (
+            lambda c: c.update(annotations=c['annotations'][:1]),
+            ValueError,
+            'no image has two persons',
+        ),
     ],
 )
 def test_broken_records_are_named(mcpc_root, tree, change, error, message):
@@ -176,14 +188,18 @@ def test_a_missing_or_broken_picture_is_named(mcpc_root, pipelines, broken):
     data = dataset(mcpc_root, pipeline=pipelines[0])
     path = mcpc_root / 'mpii/images/2.png'
     path.write_bytes(b'no picture') if broken else path.unlink()
-    with pytest.raises(AssertionError if broken else FileNotFoundError, match=r'mpii/images/2\.png'):
+    with pytest.raises(
+        AssertionError if broken else FileNotFoundError, match=r'mpii/images/2\.png'
+    ):
         data[1]
 
 
 def test_pairs_from_json_to_packed_batch(mcpc_root, pipelines):
     data = dataset(mcpc_root, pipeline=pipelines[0])
     data.set_item_seed(0, 0)
-    loader = DataLoader(data, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context='fork')
+    loader = DataLoader(
+        data, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context='fork'
+    )
     (batch,) = list(loader)
     for item in batch:
         assert item['inputs'].shape == (3, 64, 64) and item['inputs'].dtype == torch.uint8
@@ -206,12 +222,16 @@ def test_fixed_pairs_from_json_to_packed_sample(mcpc_root, pipelines):
     sample = data[1]['data_samples']
     assert sample.id == 2 and sample.input_size == (64, 64)
     assert sample.gt_instances.pair_ann_ids.tolist() == [[23, 22]]
-    assert sample.gt_instances.depth_label.tolist() == [0.0] and sample.gt_instances.depth_weight.tolist() == [
-        1.0
-    ]
+    assert sample.gt_instances.depth_label.tolist() == [
+        0.0
+    ] and sample.gt_instances.depth_weight.tolist() == [1.0]
     assert sample.gt_instances.pair_gap.tolist() == [0.4]
     assert 'gt_fields' not in sample
     # Input px -> picture px as TopdownPoseEstimator maps predictions.
     boxes = sample.gt_instance_labels.pair_bboxes_input.numpy().reshape(1, 2, 2, 2)
-    mapped = boxes / sample.input_size * sample.input_scale + sample.input_center - 0.5 * sample.input_scale
+    mapped = (
+        boxes / sample.input_size * sample.input_scale
+        + sample.input_center
+        - 0.5 * sample.input_scale
+    )
     np.testing.assert_allclose(mapped.reshape(1, 2, 4), sample.gt_instances.pair_bboxes, atol=1e-3)

@@ -3,7 +3,7 @@ import numpy as np
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from wsp_mm.datasets.meta_keys import META_KEYS, SampleMeta
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 
 
 def test_every_sample_has_its_own():

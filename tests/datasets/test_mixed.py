@@ -15,7 +15,7 @@ import wsp_mm.datasets.mcpc
 import wsp_mm.datasets.muco  # noqa: F401
 from wsp_mm.datasets.samplers import HalfHalfSampler
 from wsp_mm.datasets.seeding import SeededCombinedDataset, seeded_datasets
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 @pytest.fixture
@@ -34,7 +34,11 @@ def flat(lab, tmp_path):
     )  # fmt: skip
     (tmp_path / 'coco.json').write_text(json.dumps(coco))
     mpii = dict(
-        image='000000007.jpg', center=[100.0, 90.0], scale=0.6, joints=points[:16].tolist(), joints_vis=[1] * 16
+        image='000000007.jpg',
+        center=[100.0, 90.0],
+        scale=0.6,
+        joints=points[:16].tolist(),
+        joints_vis=[1] * 16,
     )
     (tmp_path / 'mpii.json').write_text(json.dumps([mpii]))
     return tmp_path
@@ -51,13 +55,18 @@ def two_d(kind, root, joints, target, ann_file):
 @pytest.mark.parametrize(
     'kind, joints, file', [('CocoDataset', 'coco17', 'coco'), ('MpiiDataset', 'mpii16', 'mpii')]
 )
-def test_half_and_half(lab, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints, file):
+def test_half_and_half(
+    lab, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints, file
+):
     root = flat
     if target == 'h36m18':
-        three_d = dict(type='H36MImageDataset', data_root=str(h36m_root), actions='Walking', subjects=[1])
+        three_d = dict(
+            type='H36MImageDataset', data_root=str(h36m_root), actions='Walking', subjects=[1]
+        )
     else:
         lab.write_muco(
-            tmp_path, [lab.muco_person(1, 0, (0.0, 0.0, 3000.0)), lab.muco_person(2, 1, (0.0, 0.0, 3000.0))]
+            tmp_path,
+            [lab.muco_person(1, 0, (0.0, 0.0, 3000.0)), lab.muco_person(2, 1, (0.0, 0.0, 3000.0))],
         )
         three_d = dict(type='MuCoDataset', data_root=str(tmp_path))
     data = SeededCombinedDataset(
@@ -68,10 +77,17 @@ def test_half_and_half(lab, h36m_root, flat, tmp_path, pose3d_pipelines, target,
     for part in seeded_datasets(data):
         part.set_item_seed(1, 2)
     loader = DataLoader(
-        data, batch_size=4, sampler=HalfHalfSampler(data, 4, seed=0), collate_fn=pseudo_collate, num_workers=0
+        data,
+        batch_size=4,
+        sampler=HalfHalfSampler(data, 4, seed=0),
+        collate_fn=pseudo_collate,
+        num_workers=0,
     )
     for batch in loader:
-        depths = [float(sample.gt_instance_labels.depth_weights.sum()) > 0 for sample in batch['data_samples']]
+        depths = [
+            float(sample.gt_instance_labels.depth_weights.sum()) > 0
+            for sample in batch['data_samples']
+        ]
         assert depths == [True, False] * 2
         names = [sample.dataset_name for sample in batch['data_samples']]
         assert names == [{'h36m18': 'h36m', 'muco21': 'muco'}[target], kind[:4].lower()] * 2
@@ -103,7 +119,9 @@ def test_the_same_key_gives_the_same_sample(h36m_root, flat, pose3d_pipelines):
         first['data_samples'].gt_instance_labels.keypoint_labels,
         again['data_samples'].gt_instance_labels.keypoint_labels,
     )
-    assert not torch.equal(first['inputs'], data[last + len(data)]['inputs'])  # the second time in one epoch
+    assert not torch.equal(
+        first['inputs'], data[last + len(data)]['inputs']
+    )  # the second time in one epoch
 
 
 def test_a_forgotten_conversion_is_said(h36m_root, flat, pose3d_pipelines):
@@ -128,7 +146,8 @@ def test_mcpc_as_persons(mcpc_root, pose3d_pipelines):
     sample = data[0]['data_samples']
     assert sample.gt_instances.keypoints.shape == (1, 18, 3) and sample.dataset_name == 'mcpc'
     assert (
-        not sample.gt_instance_labels.depth_weights.any() and sample.gt_instance_labels.keypoint_weights.any()
+        not sample.gt_instance_labels.depth_weights.any()
+        and sample.gt_instance_labels.keypoint_weights.any()
     )
 
 
@@ -148,17 +167,22 @@ def test_nothing_loads_empty(flat, kind, file, content, said):
     root = flat
     path = root / file
     path.write_text(
-        json.dumps((json.loads(path.read_text()) | content) if isinstance(content, dict) else content)
+        json.dumps(
+            (json.loads(path.read_text()) | content) if isinstance(content, dict) else content
+        )
     )
     with pytest.raises(ValueError, match=said):
-        SeededCombinedDataset(joint_set='h36m18', datasets=[two_d(kind, root, 'coco17', 'h36m18', file)])
+        SeededCombinedDataset(
+            joint_set='h36m18', datasets=[two_d(kind, root, 'coco17', 'h36m18', file)]
+        )
 
 
 def test_other_errors_are_left_alone(flat):
     root = flat
     with pytest.raises((FileNotFoundError, AssertionError)):
         SeededCombinedDataset(
-            joint_set='h36m18', datasets=[two_d('CocoDataset', root, 'coco17', 'h36m18', 'gone.json')]
+            joint_set='h36m18',
+            datasets=[two_d('CocoDataset', root, 'coco17', 'h36m18', 'gone.json')],
         )
     with pytest.raises(ValueError, match='either a metainfo or a joint_set'):
         SeededCombinedDataset(datasets=[dict(type='CocoDataset')])

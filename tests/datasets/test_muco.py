@@ -52,8 +52,12 @@ def test_samples(lab, tmp_path, people):
     joints, pixels = np.array(person['keypoints_cam']), np.array(person['keypoints_img'])
     np.testing.assert_allclose(sample['keypoints_cam'][0], joints, atol=1e-3)
     np.testing.assert_allclose(sample['keypoints'][0, :, :2], pixels, atol=1e-4)
-    np.testing.assert_allclose(sample['keypoints'][0, :, 2], joints[:, 2] - joints[14, 2], atol=1e-3)
-    assert sample['root_depth'].tolist() == [3200] and sample['keypoints_visible'].tolist() == [[1.0] * 21]
+    np.testing.assert_allclose(
+        sample['keypoints'][0, :, 2], joints[:, 2] - joints[14, 2], atol=1e-3
+    )
+    assert sample['root_depth'].tolist() == [3200] and sample['keypoints_visible'].tolist() == [
+        [1.0] * 21
+    ]
     x, y, w, h = person['bbox']
     np.testing.assert_allclose(sample['bbox'], [[x, y, x + w, y + h]], atol=1e-4)
     assert sample['img_path'] == str(tmp_path / 'muco/unaugmented_set/1/1.jpg')
@@ -74,9 +78,13 @@ def test_another_joint_set(lab, tmp_path, people):
     sample = load(tmp_path, joint_set='h36m18').get_data_info(0)
     joints = np.array(people[0]['keypoints_cam'])
     np.testing.assert_allclose(sample['keypoints_cam'][0, 0], joints[14], atol=1e-3)
-    np.testing.assert_allclose(sample['keypoints'][0, 1, :2], people[0]['keypoints_img'][8], atol=1e-4)
+    np.testing.assert_allclose(
+        sample['keypoints'][0, 1, :2], people[0]['keypoints_img'][8], atol=1e-4
+    )
     missing = [i for i, shown in enumerate(sample['keypoints_visible'][0]) if not shown]
-    assert missing == [8, 9] and not sample['keypoints'][0, missing].any()  # no neck marker, no nose
+    assert (
+        missing == [8, 9] and not sample['keypoints'][0, missing].any()
+    )  # no neck marker, no nose
 
 
 def test_through_the_pipeline(lab, tmp_path, people, pose3d_pipelines):
@@ -106,8 +114,14 @@ def test_boxes_outside_the_picture_are_left_out(lab, tmp_path, people, monkeypat
     'change, said',
     [
         (dict(keypoints_cam=[[0, 0, float('nan')]] * 21), 'annotation 12: keypoints_cam holds nan'),
-        (dict(keypoints_cam=[[0, 0, -5]] * 21), 'annotation 12: keypoints_cam: a joint lies behind'),
-        (dict(keypoints_img=[[0, 0]] * 20), r'annotation 12: keypoints_img must be of shape \(21, 2\)'),
+        (
+            dict(keypoints_cam=[[0, 0, -5]] * 21),
+            'annotation 12: keypoints_cam: a joint lies behind',
+        ),
+        (
+            dict(keypoints_img=[[0, 0]] * 20),
+            r'annotation 12: keypoints_img must be of shape \(21, 2\)',
+        ),
         (dict(bbox=None), 'annotation 12: bbox must be of shape'),
         (dict(id=None), 'annotation None: int'),
         (dict(image_id=77), 'annotation 12: it is of image 77, which is not there'),
@@ -134,8 +148,15 @@ def test_bad_files(lab, tmp_path, people):
     images = content['images']
     said("image 0: no 'f'", images=[{k: v for k, v in images[0].items() if k != 'f'}])
     said('width, height, f', images=[images[0] | dict(f=[-1, 1]), images[1]])
-    said(r'keypoints_cam land [\d.]+ px from keypoints_img', images=[i | dict(c=[300.0, 80.0]) for i in images])
-    said('nowhere.jpg', FileNotFoundError, images=[images[0], images[1] | dict(file_name='nowhere.jpg')])
+    said(
+        r'keypoints_cam land [\d.]+ px from keypoints_img',
+        images=[i | dict(c=[300.0, 80.0]) for i in images],
+    )
+    said(
+        'nowhere.jpg',
+        FileNotFoundError,
+        images=[images[0], images[1] | dict(file_name='nowhere.jpg')],
+    )
     path.write_text('{"images": [')
     with pytest.raises(ValueError, match='no json'):
         load(tmp_path)
@@ -151,7 +172,9 @@ def test_root_range(lab, tmp_path, people, log):
         assert load(tmp_path, root_range_mm=bounds).get_data_info(0)['id'] == kept
     assert len(load(tmp_path, root_range_mm=(3000, 3200))) == 2
     assert len(load(tmp_path, root_range_mm=(3001, 7500))) == 1
-    assert any('left out 1 persons whose root is not within 3001 to 7500 mm' in text for text in log)
+    assert any(
+        'left out 1 persons whose root is not within 3001 to 7500 mm' in text for text in log
+    )
     with pytest.raises(ValueError, match='no person of 4 is left'):
         load(tmp_path, root_range_mm=(4000, 7500))
     with pytest.raises(ValueError, match=r'must be \(near, far\)'):

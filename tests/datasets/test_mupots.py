@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from wsp_mm.datasets.mupots import MuPoTSDataset
-from wsp_mm.structures.person_box import crop_box
+from wsp_mm.structures.bbox import crop_box
 
 
 def load(root, **kwargs):
@@ -58,7 +58,9 @@ def test_valid_persons_are_samples(root, mupots):
     assert sample['keypoints'].shape == (1, 21, 3) and len(sample['flip_indices']) == 21
     np.testing.assert_allclose(sample['keypoints_cam'][0, :17], joints, atol=1e-3)
     np.testing.assert_allclose(sample['keypoints'][0, :17, :2], pixels, atol=1e-4)
-    np.testing.assert_allclose(sample['keypoints'][0, :17, 2], joints[:, 2] - joints[14, 2], atol=1e-3)
+    np.testing.assert_allclose(
+        sample['keypoints'][0, :17, 2], joints[:, 2] - joints[14, 2], atol=1e-3
+    )
     # MuPoTS has no hands and no toes.
     assert sample['keypoints_visible'].tolist() == [[1.0] * 17 + [0.0] * 4]
     assert sample['root_depth'].tolist() == [4000] and sample['bbox_extended'] is False
@@ -98,7 +100,9 @@ def test_cameras_that_do_not_fit_are_said(mupots, tmp_path, log):
 
 def test_never_empty(mupots, tmp_path):
     mupots.write(tmp_path, [mupots.person(1, 10, (0.0, 0.0, 3000.0), is_valid=0)])
-    with pytest.raises(ValueError, match=r'MuPoTS-3D.json has no person that could be a sample, in 4 pictures'):
+    with pytest.raises(
+        ValueError, match=r'MuPoTS-3D.json has no person that could be a sample, in 4 pictures'
+    ):
         load(tmp_path)
 
 
@@ -107,7 +111,10 @@ def test_nobody_detected_is_a_result(root, log):
     (root / 'roots.json').write_text('[]')
     for file in (dict(boxes_file='boxes.json'), dict(bbox_root_file='roots.json')):
         assert len(load(root, **file)) == 0
-        assert 'no person that could be a sample, in 4 pictures: MuPoTS3DPCK counts everybody' in log[-2]
+        assert (
+            'no person that could be a sample, in 4 pictures: MuPoTS3DPCK counts everybody'
+            in log[-2]
+        )
 
 
 def test_bad_files(root, mupots):
@@ -121,7 +128,9 @@ def test_bad_files(root, mupots):
     path = root / 'mupots/MuPoTS-3D.json'
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | dict(annotations=people)))
-    with pytest.raises(ValueError, match=r'MuPoTS-3D.json: annotation 3: keypoints_cam must be finite numbers'):
+    with pytest.raises(
+        ValueError, match=r'MuPoTS-3D.json: annotation 3: keypoints_cam must be finite numbers'
+    ):
         load(root)
     path.unlink()
     with pytest.raises(ValueError, match=r'MuPoTS-3D.json: there is no such file'):
@@ -141,14 +150,21 @@ def test_predicted_roots(root, pose3d_pipelines, log):
     dataset = load(root, bbox_root_file='roots.json', pipeline=pose3d_pipelines[1], test_mode=True)
     assert names(dataset) == [('TS1_img_000001', 0), ('TS1_img_000001', 1), ('TS2_img_000001', 0)]
     first, second, third = samples(dataset)
-    assert first['bbox'].tolist() == [[20, 30, 80, 90]] and third['bbox'].tolist() == [[-5, 30, 45, 80]]
+    assert first['bbox'].tolist() == [[20, 30, 80, 90]] and third['bbox'].tolist() == [
+        [-5, 30, 45, 80]
+    ]
     assert [s['root_depth'].tolist() for s in (first, second, third)] == [[3300], [4100], [2800]]
     assert [round(float(s['bbox_score'][0]), 3) for s in (first, second, third)] == [0.5, 1.0, 0.7]
     assert len({s['id'] for s in (first, second, third)}) == 3 and first['img_id'] == 11
-    assert all(s['bbox_extended'] and 'keypoints' not in s and 'keypoints_cam' not in s for s in (first, third))
+    assert all(
+        s['bbox_extended'] and 'keypoints' not in s and 'keypoints_cam' not in s
+        for s in (first, third)
+    )
     # The crop is the box itself: extended once, by who wrote the file.
     packed = dataset[2]['data_samples']
-    assert packed.gt_instances.bbox_scales.tolist() == [[50, 50]] and packed.input_center.tolist() == [20, 55]
+    assert packed.gt_instances.bbox_scales.tolist() == [
+        [50, 50]
+    ] and packed.input_center.tolist() == [20, 55]
     assert set(packed.gt_instances.keys()) == {'bboxes', 'bbox_scores', 'bbox_scales', 'root_depth'}
     assert (packed.frame_key, packed.det_idx, packed.root_depth) == ('TS2_img_000001', 0, 2800)
     assert any('left out 2 pictures without a detected person' in text for text in log)
@@ -175,7 +191,9 @@ def test_detected_boxes(root, pose3d_pipelines, convention):
 
 def test_a_plain_list_of_results(root, log):
     rows = [dict(image_id=10, bbox=[4, 5, 30, 40], score=0.5, category_id=1)]
-    rows += [dict(image_id=11, bbox=[400, 5, 30, 40], score=0.5, category_id=1)]  # out of the picture
+    rows += [
+        dict(image_id=11, bbox=[400, 5, 30, 40], score=0.5, category_id=1)
+    ]  # out of the picture
     (root / 'results.json').write_text(json.dumps(rows))
     assert names(load(root, boxes_file='results.json')) == [('TS1_img_000000', 0)]
     assert any('left out 1 boxes of 2 without area' in text for text in log)
@@ -196,17 +214,23 @@ def test_files_of_boxes_are_looked_for_where_the_tools_write(root, tmp_path, mon
 
 def test_files_for_other_pictures_are_refused(root):
     write_roots(root / 'roots.json', [*ROOTS, (77, [1, 1, 9, 9], [0, 0, 900], {})])
-    with pytest.raises(ValueError, match=r'roots.json: image 77: .*has no such picture, nor 0 others of 3'):
+    with pytest.raises(
+        ValueError, match=r'roots.json: image 77: .*has no such picture, nor 0 others of 3'
+    ):
         load(root, bbox_root_file='roots.json')
     found = {10: [[4, 5, 30, 40]]}
     boxes = write_boxes(root / 'boxes.json', found, images=[10, 11, 30, 31, 99])
     with pytest.raises(ValueError, match=r'boxes.json: image 99: .*has no such picture'):
         load(root, boxes_file='boxes.json')
     write_boxes(boxes, found, images=[10, 11])
-    with pytest.raises(ValueError, match=r'boxes.json: 2 of 4 pictures of .* were not looked at: image 30, 31'):
+    with pytest.raises(
+        ValueError, match=r'boxes.json: 2 of 4 pictures of .* were not looked at: image 30, 31'
+    ):
         load(root, boxes_file='boxes.json')
     write_boxes(boxes, found, names={11: 'TS4/img_000001.jpg'})
-    with pytest.raises(ValueError, match=r'image 11: it is TS4/img_000001.jpg here, TS1/img_000001.jpg in'):
+    with pytest.raises(
+        ValueError, match=r'image 11: it is TS4/img_000001.jpg here, TS1/img_000001.jpg in'
+    ):
         load(root, boxes_file='boxes.json')
     with pytest.raises(ValueError, match='not both'):
         load(root, boxes_file='boxes.json', bbox_root_file='roots.json')

@@ -12,13 +12,17 @@ from PIL import Image
 from wsp_mm.datasets import picture as module
 from wsp_mm.datasets.picture import Picture, part_decoder
 
-needs_parts = pytest.mark.skipif(part_decoder() is None, reason='nvImageCodec (extra `fast`) is not installed')
+needs_parts = pytest.mark.skipif(
+    part_decoder() is None, reason='nvImageCodec (extra `fast`) is not installed'
+)
 
 
 def photo(size, grain=20):
     """RGB pixels with both large shapes and grain."""
     rng = np.random.default_rng(0)
-    coarse = cv2.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    coarse = cv2.resize(
+        rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), size, interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(coarse + rng.normal(0, grain, coarse.shape), 0, 255).astype(np.uint8)
 
 
@@ -58,7 +62,9 @@ def test_a_part_is_decoded_without_the_rest(monkeypatch):
 
 def test_without_parts_all_is_decoded_once(monkeypatch):
     decoded = []
-    monkeypatch.setattr(module.mmcv, 'imfrombytes', lambda data, flag: decoded.append(1) or by_opencv(data))
+    monkeypatch.setattr(
+        module.mmcv, 'imfrombytes', lambda data, flag: decoded.append(1) or by_opencv(data)
+    )
     picture = Picture(encoded(), 'x.jpg', partial=False)
     assert not decoded  # the header has the size
     picture.region(0, 0, 5, 5), picture.region(5, 5, 9, 9)
@@ -89,7 +95,9 @@ def test_a_picture_is_turned_as_exif_says_unless_asked_not_to(orientation, color
     exif[0x0112] = orientation
     content = encoded(exif=exif)
     ignore = color_type == 'color_ignore_orientation'
-    expected = by_opencv(content, cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore else 0))
+    expected = by_opencv(
+        content, cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore else 0)
+    )
     picture = Picture(content, 'x.jpg', color_type)
     assert picture.size == expected.shape[1::-1]
     np.testing.assert_array_equal(picture.region(3, 5, 40, 60), expected[5:60, 3:40])

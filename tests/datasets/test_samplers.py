@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from wsp_mm.datasets.samplers import HalfHalfSampler
 from wsp_mm.datasets.seeding import SeededCombinedDataset, SeededItemsMixin
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 
 
 @DATASETS.register_module()
@@ -56,7 +56,9 @@ def test_exact_halves_on_every_rank(a, b, batch_size, world, round_up, epoch):
         return
     seen, lengths = Counter(), set()
     for rank in range(world):
-        sampler = HalfHalfSampler(data, batch_size, seed=7, round_up=round_up, rank=rank, world_size=world)
+        sampler = HalfHalfSampler(
+            data, batch_size, seed=7, round_up=round_up, rank=rank, world_size=world
+        )
         sampler.set_epoch(epoch)
         found = batches(sampler, batch_size)
         lengths.add(len(found))
@@ -77,7 +79,13 @@ def test_exact_halves_on_every_rank(a, b, batch_size, world, round_up, epoch):
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([2, 4]), st.integers(2, 3), st.booleans())
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.sampled_from([2, 4]),
+    st.integers(2, 3),
+    st.booleans(),
+)
 def test_ranks_together_take_the_batches_of_one_process(a, b, batch_size, world, round_up):
     data = combined(a, b)
     if not round_up and max(a, b) < batch_size // 2 * world:

@@ -21,11 +21,13 @@ from wsp_mm.datasets.seeding import (
     item_randomness,
     seeded_datasets,
 )
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 
 
 class Noise(SeededItemsMixin, BaseDataset):
-    """Every item is its index and three draws, one from each generator; odd items are refused sometimes."""
+    """Every item is its index and three draws, one from each generator; odd items are refused
+    sometimes.
+    """
 
     def __init__(self, length=8, **kwargs):
         self.length = length
@@ -107,7 +109,9 @@ def test_epochs_and_seeds_differ():
         assert data.item_seed == key
         runs.setdefault(key, []).append(items(data))
     assert runs[0, 0][0] == runs[0, 0][1]
-    assert not set(runs[0, 0][0]) & set(runs[0, 1][0]) and not set(runs[0, 0][0]) & set(runs[1, 0][0])
+    assert not set(runs[0, 0][0]) & set(runs[0, 1][0]) and not set(runs[0, 0][0]) & set(
+        runs[1, 0][0]
+    )
 
 
 def test_without_a_seed_nothing_is_seeded():
@@ -122,7 +126,12 @@ def test_workers_that_stay_alive_see_the_epoch():
     data = Noise()
     data.set_item_seed(0, 0)
     loader = DataLoader(
-        data, 2, num_workers=2, persistent_workers=True, collate_fn=list, multiprocessing_context='fork'
+        data,
+        2,
+        num_workers=2,
+        persistent_workers=True,
+        collate_fn=list,
+        multiprocessing_context='fork',
     )
     epochs = []
     for epoch in (0, 1, 0):
@@ -159,7 +168,9 @@ def test_combined_pipelines_are_seeded_too(mcpc_root, pipelines):
         data_root=str(mcpc_root),
         pipeline=pipelines[0][:2],
     )
-    data = SeededCombinedDataset(pose_metainfo('mcpc16'), [source, source], pipeline=pipelines[0][2:])
+    data = SeededCombinedDataset(
+        pose_metainfo('mcpc16'), [source, source], pipeline=pipelines[0][2:]
+    )
     assert len(data) == 6 and len(seeded_datasets(data)) == 3
     for part in seeded_datasets(data):
         part.set_item_seed(0, 0)
@@ -199,7 +210,9 @@ def assert_all_differ(passes):
     assert [len(one) for one in passes] == [3, 3, 3, 3] and len(set().union(*passes)) == 12
 
 
-def make_runner(root, pipeline, work_dir, num_workers=2, train_cfg=None, sampler='DefaultSampler', **kwargs):
+def make_runner(
+    root, pipeline, work_dir, num_workers=2, train_cfg=None, sampler='DefaultSampler', **kwargs
+):
     by_epoch = train_cfg is None
     record = Record()
     runner = Runner(
@@ -220,7 +233,9 @@ def make_runner(root, pipeline, work_dir, num_workers=2, train_cfg=None, sampler
         ),
         train_cfg=train_cfg or dict(type='EpochBasedTrainLoop', max_epochs=4),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=by_epoch), logger=None),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=1, by_epoch=by_epoch), logger=None
+        ),
         custom_hooks=[dict(type='ItemSeedHook'), record],
         randomness=dict(seed=11),
         env_cfg=dict(mp_cfg=dict(mp_start_method='fork')),
@@ -251,7 +266,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(mcpc_root, pipelines, tmp_pat
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_iteration_loops_count_passes(mcpc_root, pipelines, tmp_path, monkeypatch, num_workers):
     monkeypatch.setattr(mmengine.runner.loops.time, 'sleep', lambda seconds: None)
-    loop = dict(type='IterBasedTrainLoop', max_iters=8, val_interval=100)  # a pass has two iterations
+    loop = dict(
+        type='IterBasedTrainLoop', max_iters=8, val_interval=100
+    )  # a pass has two iterations
     whole, seen = make_runner(mcpc_root, pipelines[0], tmp_path / 'whole', num_workers, dict(loop))
     whole.train()
     assert_all_differ(seen.passes())
@@ -272,7 +289,9 @@ def test_iteration_loops_count_passes(mcpc_root, pipelines, tmp_path, monkeypatc
 
 def test_the_hook_refuses_what_it_cannot_key(mcpc_root, pipelines, tmp_path):
     loop = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=100)
-    runner, _ = make_runner(mcpc_root, pipelines[0], tmp_path / 'a', 0, loop, sampler='InfiniteSampler')
+    runner, _ = make_runner(
+        mcpc_root, pipelines[0], tmp_path / 'a', 0, loop, sampler='InfiniteSampler'
+    )
     with pytest.raises(ValueError, match=r'InfiniteSampler has no epochs.*DefaultSampler'):
         runner.train()
 
@@ -290,7 +309,9 @@ def test_the_hook_refuses_what_it_cannot_key(mcpc_root, pipelines, tmp_path):
     for size in (4, 5):
         noise = Noise()
         Loop.dataloader = DataLoader(noise, batch_size=size, sampler=HalfHalfSampler(noise))
-        with pytest.raises(ValueError, match=r'must be even .* got 5') if size % 2 else nullcontext():
+        with (
+            pytest.raises(ValueError, match=r'must be even .* got 5') if size % 2 else nullcontext()
+        ):
             ItemSeedHook().before_train(FakeRunner())
 
 

@@ -17,9 +17,10 @@ pytestmark = pytest.mark.skipif(
     reason="reads the kernel's count of a process's memory, and trims glibc's",
 )
 EARLY, LATE, BATCH = 200, 2000, 20
-# An epoch has 50,000 samples and more. A worker that keeps 6 kB of each (a record unpacked, two pages touched)
-# fails here; one that keeps a crop (192 kB) fails thirty times over. What remains under the bound, 1 to 2 MiB
-# as measured, are pages of the parent that the worker is the first to touch.
+# An epoch has 50,000 samples and more. A worker that keeps 6 kB of each (a record unpacked, two
+# pages touched) fails here; one that keeps a crop (192 kB) fails thirty times over. What remains
+# under the bound, 1 to 2 MiB as measured, are pages of the parent that the worker is the first to
+# touch.
 BOUND_BYTES = (LATE - EARLY) * 6144
 ROWS = 6000
 
@@ -47,15 +48,20 @@ def private_growth(dataset: Dataset) -> int:
         drawn += len(items)
         if drawn not in (EARLY, LATE):
             return None
-        # What is kept counts, not what the allocator has in reserve: its pools grow in steps of the largest
-        # sample so far, and a collection touches the header of every object that was inherited.
+        # What is kept counts, not what the allocator has in reserve: its pools grow in steps of the
+        # largest sample so far, and a collection touches the header of every object that was
+        # inherited.
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         lines = Path('/proc/self/smaps_rollup').read_text().splitlines()
-        return drawn, sum(int(line.split()[1]) * 1024 for line in lines if line.startswith('Private_Dirty'))
+        return drawn, sum(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith('Private_Dirty')
+        )
 
     order = [i * 997 % len(dataset) for i in range(LATE)]
-    found = dict(filter(None, DataLoader(dataset, BATCH, sampler=order, num_workers=1, collate_fn=used)))
+    found = dict(
+        filter(None, DataLoader(dataset, BATCH, sampler=order, num_workers=1, collate_fn=used))
+    )
     return found[LATE] - found[EARLY]
 
 
@@ -66,7 +72,8 @@ def test_a_worker_that_keeps_something_is_noticed():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'name, config', [('mcpc', 'wsp_pretrain_r50'), ('h36m', 'posenet_h36m_r50'), ('muco', 'posenet_muco_r50')]
+    'name, config',
+    [('mcpc', 'wsp_pretrain_r50'), ('h36m', 'posenet_h36m_r50'), ('muco', 'posenet_muco_r50')],
 )
 def test_memory_does_not_grow(name, config, tmp_path, repo, monkeypatch):
     pytest.importorskip('mmpose')

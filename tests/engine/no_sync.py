@@ -34,11 +34,13 @@ class Waits(TorchDispatchMode):
         self.seen.add(str(packet))
         if packet in WAITS:
             self.found.append(str(packet))
-        # A tensor from Python numbers, an index from a list among them: on its way to a GPU it is waited for.
-        # One that shares numpy's memory (which cannot be resized) is not: its copy is asked for, and can be
-        # asked for without waiting.
+        # A tensor from Python numbers, an index from a list among them: on its way to a GPU it is
+        # waited for. One that shares numpy's memory (which cannot be resized) is not: its copy is
+        # asked for, and can be asked for without waiting.
         if packet is aten.lift_fresh and args[0].untyped_storage().resizable():
             self.found.append('from Python numbers')
-        if packet in INDEXING and any(index is not None and index.dtype == torch.bool for index in args[1]):
+        if packet in INDEXING and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        ):
             self.found.append('index by bool')
         return func(*args, **(kwargs or {}))

@@ -81,9 +81,14 @@ def train(work_dir, hook, epochs=2, resume=False, clip=True):
 
 
 def records(runner):
-    lines = (Path(runner.log_dir) / 'vis_data' / f'{runner.timestamp}.json').read_text().splitlines()
+    lines = (
+        (Path(runner.log_dir) / 'vis_data' / f'{runner.timestamp}.json').read_text().splitlines()
+    )
     timed = ('time', 'data_time', 'memory')
-    return [{key: value for key, value in json.loads(line).items() if key not in timed} for line in lines]
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in timed}
+        for line in lines
+    ]
 
 
 def histories(source):
@@ -98,12 +103,22 @@ def test_log_lines_histories_and_checkpoints_are_mmengines(tmp_path):
     own = train(tmp_path / 'own', 'DeferredRuntimeInfoHook')
     stock = train(tmp_path / 'stock', 'RuntimeInfoHook')
     assert records(own) == records(stock) and len(records(own)) == 4
-    assert {'loss', 'loss_a', 'loss_b', 'loss_b_most', 'acc', 'seen', 'lr', 'grad_norm', 'iter'} <= set(
-        records(own)[0]
-    )
+    assert {
+        'loss',
+        'loss_a',
+        'loss_b',
+        'loss_b_most',
+        'acc',
+        'seen',
+        'lr',
+        'grad_norm',
+        'iter',
+    } <= set(records(own)[0])
     assert histories(own.message_hub.log_scalars) == histories(stock.message_hub.log_scalars)
     saved = [
-        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['message_hub']['log_scalars']
+        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)['message_hub'][
+            'log_scalars'
+        ]
         for name in ('own', 'stock')
     ]
     assert histories(saved[0]) == histories(saved[1]) and list(saved[0]) == list(saved[1])
@@ -125,7 +140,9 @@ def hub():
 def test_nothing_is_fetched_before_somebody_reads_and_then_all_at_once(hub, monkeypatch):
     fetched = []
     stack = torch.stack
-    monkeypatch.setattr(torch, 'stack', lambda tensors: fetched.append(len(tensors)) or stack(tensors))
+    monkeypatch.setattr(
+        torch, 'stack', lambda tensors: fetched.append(len(tensors)) or stack(tensors)
+    )
     queue = DeferredQueue()
     for value in range(5):
         defer_scalar(hub, queue, 'train/a', torch.tensor(float(value)))
@@ -143,7 +160,9 @@ def test_order_and_types_are_kept(hub):
     hub.update_scalar('train/n', 3)
     defer_scalar(hub, queue, 'train/n', torch.tensor([4]))
     values, counts = hub.get_scalar('train/n').data
-    assert values.tolist() == [1, 2, 3, 4] and values.dtype.kind == 'i' and counts.tolist() == [1] * 4
+    assert (
+        values.tolist() == [1, 2, 3, 4] and values.dtype.kind == 'i' and counts.tolist() == [1] * 4
+    )
     defer_scalar(hub, queue, 'train/whole', torch.tensor(7))
     assert hub.get_scalar('train/whole').data[0].dtype.kind == 'i'
     defer_scalar(hub, queue, 'train/half', torch.tensor(0.1, dtype=torch.bfloat16))

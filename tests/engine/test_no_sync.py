@@ -72,11 +72,15 @@ class NoSyncSamples(Dataset):
         torch.manual_seed(index)
         sample = PoseDataSample(metainfo=dict(input_size=(SIDE, SIDE), sample_idx=index))
         sample.gt_instance_labels = InstanceData(**self.labels())
-        return dict(inputs=torch.randint(256, (3, SIDE, SIDE), dtype=torch.uint8), data_samples=sample)
+        return dict(
+            inputs=torch.randint(256, (3, SIDE, SIDE), dtype=torch.uint8), data_samples=sample
+        )
 
 
 def small_runner(name, tmp_path, **options):
-    """A config's runner with a small network and made-up samples; hooks and optimizer are the config's."""
+    """A config's runner with a small network and made-up samples; hooks and optimizer are the
+    config's.
+    """
     init_default_scope('mmpose')
     cfg = load_config(ROOT / name, options)
     size = CASES[name][1]
@@ -87,7 +91,14 @@ def small_runner(name, tmp_path, **options):
     cfg.model.head.decoder.update(input_size=(SIDE, SIDE), heatmap_size=size)
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = f'{Path(name).stem}_{tmp_path.name}'
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator'):
+    for key in (
+        'val_cfg',
+        'val_dataloader',
+        'val_evaluator',
+        'test_cfg',
+        'test_dataloader',
+        'test_evaluator',
+    ):
         cfg[key] = None
     cfg.train_dataloader = dict(
         batch_size=4,
@@ -135,8 +146,13 @@ def test_no_operation_of_a_training_iteration_waits(name, bfloat16, tmp_path, mo
     waiting = []
     first, second, _ = watch(runner, monkeypatch, lambda: waiting.append(len(hook.queue._waiting)))
     assert first.found == second.found == []
-    assert {'aten.convolution_backward', 'aten._fused_adam_'} <= second.seen  # it looked at the whole step
-    assert waiting[1] == 2 * waiting[0] > 0 == waiting[2]  # the last iteration writes a line of the log
+    assert {
+        'aten.convolution_backward',
+        'aten._fused_adam_',
+    } <= second.seen  # it looked at the whole step
+    assert (
+        waiting[1] == 2 * waiting[0] > 0 == waiting[2]
+    )  # the last iteration writes a line of the log
     assert runner.message_hub.get_scalar('train/loss').data[0].shape == (3,)
 
 

@@ -20,7 +20,9 @@ class Net(BaseModel):
 
 
 def wrapper(net, **kwargs):
-    config = dict(type='BFloat16OptimWrapper', optimizer=torch.optim.SGD(net.parameters(), lr=0.1), **kwargs)
+    config = dict(
+        type='BFloat16OptimWrapper', optimizer=torch.optim.SGD(net.parameters(), lr=0.1), **kwargs
+    )
     built = OPTIM_WRAPPERS.build(config)
     assert isinstance(built, BFloat16OptimWrapper)
     return built
@@ -40,7 +42,9 @@ def test_forward_is_bfloat16_only_where_enabled_and_weights_stay_float32(enabled
 
 def test_auto_asks_the_device(monkeypatch):
     for fast in (True, False):
-        monkeypatch.setattr('wsp_mm.engine.precision.bfloat16_is_fast', lambda device, fast=fast: fast)
+        monkeypatch.setattr(
+            'wsp_mm.engine.precision.bfloat16_is_fast', lambda device, fast=fast: fast
+        )
         assert wrapper(Net(), enabled='auto').enabled is fast
 
 
@@ -51,7 +55,9 @@ def test_a_word_that_means_nothing_is_refused():
 
 def test_channels_last():
     net = Net()
-    ChannelsLastHook().before_run(SimpleNamespace(model=net, optim_wrapper=dict(type='OptimWrapper')))  # a test
+    ChannelsLastHook().before_run(
+        SimpleNamespace(model=net, optim_wrapper=dict(type='OptimWrapper'))
+    )  # a test
     assert not net.conv.weight.is_contiguous(memory_format=torch.channels_last)
     ChannelsLastHook().before_run(SimpleNamespace(model=net, optim_wrapper=wrapper(net)))
     assert net.conv.weight.is_contiguous(memory_format=torch.channels_last)

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The configs' switch: what it turns on, that it learns as float32 does, that checkpoints do not tell."""
+"""The configs' switch: what it turns on, that it learns as float32 does, that checkpoints do not
+tell.
+"""
 
 import sys
 from pathlib import Path
@@ -13,7 +15,12 @@ from mmpose.registry import MODELS
 from torch import nn
 
 import wsp_mm.register  # noqa: F401
-from wsp_mm.engine.precision import BFloat16OptimWrapper, ChannelsLastHook, CompileHook, bfloat16_is_fast
+from wsp_mm.engine.precision import (
+    BFloat16OptimWrapper,
+    ChannelsLastHook,
+    CompileHook,
+    bfloat16_is_fast,
+)
 from wsp_mm.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +75,9 @@ def test_a_config_without_the_switch_refuses_it():
 )
 def test_channels_last_auto_goes_with_16_bit(kind, kwargs, expected):
     net = Net()
-    ChannelsLastHook('auto').before_run(SimpleNamespace(model=net, optim_wrapper=wrapper(net, kind, **kwargs)))
+    ChannelsLastHook('auto').before_run(
+        SimpleNamespace(model=net, optim_wrapper=wrapper(net, kind, **kwargs))
+    )
     assert net.backbone[0].weight.is_contiguous(memory_format=torch.channels_last) is expected
 
 
@@ -107,8 +116,9 @@ SMALL = dict(depth=18, side=32, deconv=32)
 @pytest.mark.slow
 @pytest.mark.parametrize('task', ['pairs', 'h36m'])
 def test_losses_of_bfloat16_are_within_the_noise_of_float32(task):
-    """Two float32 runs whose weights at the start differ show what 20 iterations leave to chance; bfloat16
-    from the same weights must stay nearer to its float32 run, on average, than such runs do to each other."""
+    """Two float32 runs whose weights at the start differ show what 20 iterations leave to chance;
+    bfloat16 from the same weights must stay nearer to its float32 run, on average, than such runs
+    do to each other."""
     batches = make_batches(task, 4, 4, SMALL['side'], pinned=False)
     curves = {}
     for name, way, seed in (
@@ -116,7 +126,9 @@ def test_losses_of_bfloat16_are_within_the_noise_of_float32(task):
         ('bfloat16', 'bfloat16 + channels_last', 0),
         *((seed, 'float32', seed) for seed in (1, 2)),
     ):
-        curves[name] = torch.tensor(losses(make_step(config(task, way, **SMALL), 'cpu', seed), batches, 20))
+        curves[name] = torch.tensor(
+            losses(make_step(config(task, way, **SMALL), 'cpu', seed), batches, 20)
+        )
     own = (curves['bfloat16'] - curves['float32']).abs().mean()
     spread = torch.stack(
         [(curves[a] - curves[b]).abs().mean() for a, b in (('float32', 1), ('float32', 2), (1, 2))]
@@ -126,7 +138,9 @@ def test_losses_of_bfloat16_are_within_the_noise_of_float32(task):
 
 
 def test_gradients_are_finite_and_checkpoints_interchangeable(monkeypatch):
-    """One step each way; float32's weights load into the other network and give the same first loss."""
+    """One step each way; float32's weights load into the other network and give the same first
+    loss.
+    """
     built, build = {}, MODELS.build
 
     def keep(cfg, *args, **kwargs):

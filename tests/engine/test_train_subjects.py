@@ -53,7 +53,10 @@ class Count(BaseMetric):
 
 def loader(dataset):
     return dict(
-        dataset=dataset, batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False)
+        dataset=dataset,
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
     )
 
 
@@ -97,7 +100,9 @@ def warnings(monkeypatch):
 
 
 def test_subjects_are_found_at_any_depth():
-    wrapped = SimpleNamespace(dataset=ConcatDataset([Pictures(), Subset(People(7, 1), [0]), People(1, 5)]))
+    wrapped = SimpleNamespace(
+        dataset=ConcatDataset([Pictures(), Subset(People(7, 1), [0]), People(1, 5)])
+    )
     assert subjects_of(wrapped) == (1, 5, 7)
     assert subjects_of(People()) == ()
     assert subjects_of(ConcatDataset([Pictures(), Pictures()])) is None
@@ -109,19 +114,29 @@ def test_subjects_travel_and_an_overlap_is_refused(tmp_path, warnings):
     file = tmp_path / 'epoch_1.pth'
     assert load_file(file)['meta']['train_subjects'] == [1, 5, 6, 7, 8, 9]
 
-    assert make_runner(tmp_path, test=People(11), name='p2', load_from=str(file)).test() == {'count/n': 2}
+    assert make_runner(tmp_path, test=People(11), name='p2', load_from=str(file)).test() == {
+        'count/n': 2
+    }
     with pytest.raises(SubjectOverlapError) as caught:
         make_runner(tmp_path, test=People(9, 11), name='p1', load_from=str(file)).test()
     message = str(caught.value)
-    assert str(file) in message and 'would be scored on S9, S11' in message and 'has seen S9' in message
+    assert (
+        str(file) in message
+        and 'would be scored on S9, S11' in message
+        and 'has seen S9' in message
+    )
     assert 'Score it on S11 alone' in message
-    assert issubclass(SubjectOverlapError, CheckpointError)  # the tools print these without a traceback
+    assert issubclass(
+        SubjectOverlapError, CheckpointError
+    )  # the tools print these without a traceback
     assert warnings == []
 
     hook = TrainSubjectsHook(on_overlap='warn')
     make_runner(tmp_path, test=People(9, 11), name='warned', load_from=str(file), hook=hook).test()
     assert 'has seen S9' in warnings[0]
-    make_runner(tmp_path, test=Pictures(), name='none', load_from=str(file)).test()  # nothing to compare
+    make_runner(
+        tmp_path, test=Pictures(), name='none', load_from=str(file)
+    ).test()  # nothing to compare
 
 
 def test_a_chain_of_trainings_sums_up(tmp_path, warnings):
@@ -132,7 +147,9 @@ def test_a_chain_of_trainings_sums_up(tmp_path, warnings):
     init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=first, prefix='layer.')))
     make_runner(tmp_path / 'c', train=Pictures(), model_cfg=init).train()
     assert load_file(tmp_path / 'c' / 'epoch_1.pth')['meta']['train_subjects'] == [9]
-    init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')))
+    init = dict(
+        backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18'))
+    )
     make_runner(tmp_path / 'd', train=Pictures(), model_cfg=init).train()
     assert load_file(tmp_path / 'd' / 'epoch_1.pth')['meta']['train_subjects'] == []
 
@@ -159,8 +176,12 @@ def test_unknown_subjects_and_validation_on_training_subjects_are_warned_about(t
 
 def test_weights_that_name_nobody_make_all_that_follows_incomplete(tmp_path, warnings, load_tool):
     """As PoseNet's snapshots, which may have seen S9."""
-    torch.save(dict(state_dict={'head.final_layer.weight': torch.ones(1)}), tmp_path / 'posenet.pth')
-    init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'posenet.pth'))))
+    torch.save(
+        dict(state_dict={'head.final_layer.weight': torch.ones(1)}), tmp_path / 'posenet.pth'
+    )
+    init = dict(
+        backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'posenet.pth')))
+    )
     make_runner(tmp_path / 'a', train=People(1), model_cfg=init).train()
     assert 'posenet.pth does not say' in warnings[-1] and 'there may be more' in warnings[-1]
     first = tmp_path / 'a' / 'epoch_1.pth'
@@ -173,7 +194,9 @@ def test_weights_that_name_nobody_make_all_that_follows_incomplete(tmp_path, war
 
     torch.save(dict(state_dict={'layer1.weight': torch.ones(1)}), tmp_path / 'imagenet.pth')
     said = len(warnings)
-    init = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'imagenet.pth'))))
+    init = dict(
+        backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'imagenet.pth')))
+    )
     make_runner(tmp_path / 'c', train=People(1), model_cfg=init).train()
     assert len(warnings) == said
     assert 'train_subjects_incomplete' not in load_file(tmp_path / 'c' / 'epoch_1.pth')['meta']

@@ -58,12 +58,17 @@ def test_it_comes_after_the_hook_that_saves():
 @pytest.fixture
 def folder(tmp_path):
     for name in ('epoch_1', 'mine'):
-        torch.save(dict(state_dict=torch.nn.Linear(1, 1).state_dict(), meta={}), tmp_path / f'{name}.pth')
+        torch.save(
+            dict(state_dict=torch.nn.Linear(1, 1).state_dict(), meta={}), tmp_path / f'{name}.pth'
+        )
     return tmp_path
 
 
 def test_folder_is_brought_up_to_date(folder):
-    assert sorted(p.name for p in update_folder(folder)) == ['epoch_1_weights.pth', 'mine_weights.pth']
+    assert sorted(p.name for p in update_folder(folder)) == [
+        'epoch_1_weights.pth',
+        'mine_weights.pth',
+    ]
     assert update_folder(folder) == []
     newer = weights_file(folder / 'epoch_1.pth').stat().st_mtime + 5
     os.utime(folder / 'epoch_1.pth', (newer, newer))

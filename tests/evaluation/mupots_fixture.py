@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A MuPoTS-3D of a few frames on disk: the json, annot.mat and occlusion.mat with the official field names."""
+"""A MuPoTS-3D of a few frames on disk: the json, annot.mat and occlusion.mat with the official
+field names.
+"""
 
 import json
 
@@ -34,7 +36,9 @@ def write_mupots(root, persons=2, seed=0):
             valid, poses = [], []
             for person in range(persons):
                 # a metre apart, some 130 px: no prediction of one is near another's joints
-                pose = rng.normal(0, (90, 250, 90), (17, 3)) + np.array([1200 * person - 600, 0, 5000])
+                pose = rng.normal(0, (90, 250, 90), (17, 3)) + np.array(
+                    [1200 * person - 600, 0, 5000]
+                )
                 ok = frame != 1
                 annotations.append(
                     dict(
@@ -44,7 +48,10 @@ def write_mupots(root, persons=2, seed=0):
                     )
                 )  # fmt: skip
                 cells[frame, person] = dict(
-                    annot2=pixels(pose).T, annot3=pose.T, univ_annot3=SCALE * pose.T, isValidFrame=float(ok)
+                    annot2=pixels(pose).T,
+                    annot3=pose.T,
+                    univ_annot3=SCALE * pose.T,
+                    isValidFrame=float(ok),
                 )
                 labels[frame, person] = (rng.random((1, 17)) < 0.3).astype(float)
                 valid.append(ok)
@@ -54,7 +61,9 @@ def write_mupots(root, persons=2, seed=0):
         folder.mkdir(parents=True)
         savemat(folder / 'annot.mat', dict(annotations=cells))
         savemat(folder / 'occlusion.mat', dict(occlusion_labels=labels))
-    (root / 'mupots' / 'MuPoTS-3D.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
+    (root / 'mupots' / 'MuPoTS-3D.json').write_text(
+        json.dumps(dict(images=images, annotations=annotations))
+    )
     return truth
 
 

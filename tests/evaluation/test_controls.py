@@ -6,8 +6,14 @@ import pickle
 import numpy as np
 import pytest
 
-from wsp_mm.evaluation.controls import control_row, control_table, load_pairs, load_predictions, sign_test
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.evaluation.controls import (
+    control_row,
+    control_table,
+    load_pairs,
+    load_predictions,
+    sign_test,
+)
+from wsp_mm.structures.keypoints import get_joint_set
 
 K = 16
 WORLD = get_joint_set('world')
@@ -28,7 +34,9 @@ def person(ann_id, box, labelled=range(K), source='coco'):
 
 @pytest.fixture
 def world(tmp_path):
-    """Three persons: 1 is nearest, 2 in the middle (stands on a step, so its feet look farther than 3's)."""
+    """Three persons: 1 is nearest, 2 in the middle (stands on a step, so its feet look farther than
+    3's).
+    """
     persons = [
         person(1, [0, 0, 10, 100]),
         person(2, [20, 10, 10, 40], labelled=range(10)),
@@ -46,9 +54,15 @@ def world(tmp_path):
     truth.mkdir()
     points = np.zeros((3, len(WORLD), 3))
     points[..., 2] = np.array([2000.0, 3000.0, 4000.0])[:, None]
-    np.savez(truth / 'truth_coco_val.npz', source_ids=np.array([101, 102, 103]), keypoints_cam=points)
+    np.savez(
+        truth / 'truth_coco_val.npz', source_ids=np.array([101, 102, 103]), keypoints_cam=points
+    )
     # The same ids in the training split are other people and must not be taken.
-    np.savez(truth / 'truth_coco_train.npz', source_ids=np.array([101, 102, 103]), keypoints_cam=points[::-1])
+    np.savez(
+        truth / 'truth_coco_train.npz',
+        source_ids=np.array([101, 102, 103]),
+        keypoints_cam=points[::-1],
+    )
     return tmp_path
 
 
@@ -74,7 +88,8 @@ def test_rules_by_hand(world):
 
 def test_row_by_hand(world):
     table = load_pairs(world / 'mcpc_test.json', world / 'truth')
-    # Says "A nearer" for all: right on pair 0 by the label; pair 1 contradicts the truth-blind label.
+    # Says "A nearer" for all: right on pair 0 by the label; pair 1 contradicts the truth-blind
+    # label.
     row = control_row(table, np.full((3, K), 0.9), np.full(3, 0.9))
     assert row['acc_gap1'] == pytest.approx(100 * 10 / 36)
     assert row['truth_pairs'] == pytest.approx(200 / 3)
@@ -99,7 +114,10 @@ def test_without_truth_no_truth_columns(world):
 def test_predictions_are_put_in_order(world, tmp_path):
     table = load_pairs(world / 'mcpc_test.json')
     samples = [
-        dict(id=i, pred_instances=dict(depth_probs=np.full((1, K), i / 10), pair_probs=np.array([i / 10])))
+        dict(
+            id=i,
+            pred_instances=dict(depth_probs=np.full((1, K), i / 10), pair_probs=np.array([i / 10])),
+        )
         for i in (2, 0, 1)
     ]
     dump = tmp_path / 'dump.pkl'

@@ -74,7 +74,10 @@ def test_other_peoples_files(tmp_path):
     one, two = tmp_path / 'a.mat', tmp_path / 'b.mat'
     pose = np.arange(34, dtype=np.float32).reshape(1, 17, 2)
     savemat(one, {'TS1_img_000000': pose, 'TS1_img_000001': np.zeros((0, 0))}, do_compression=True)
-    savemat(two, {'TS1_img_000000': np.ones((1, 17, 3), np.int16), 'TS1_img_000001': np.zeros((0, 17, 3))})
+    savemat(
+        two,
+        {'TS1_img_000000': np.ones((1, 17, 3), np.int16), 'TS1_img_000001': np.zeros((0, 17, 3))},
+    )
     found = load_predictions(one, two)
     np.testing.assert_array_equal(found['TS1_img_000000'][0], pose)
     assert [side.shape for side in found['TS1_img_000001']] == [(0, 17, 2), (0, 17, 3)]
@@ -85,7 +88,11 @@ def test_bad_files_are_named(tmp_path, predictions):
     with pytest.raises(FileNotFoundError, match=r'nothing\.mat does not exist'):
         load_predictions(tmp_path / 'nothing.mat', good_3d)
     bad = tmp_path / 'bad.mat'
-    for content in (b'', b'no mat file at all' * 20, *(good_2d.read_bytes()[:n] for n in (130, 180, 400))):
+    for content in (
+        b'',
+        b'no mat file at all' * 20,
+        *(good_2d.read_bytes()[:n] for n in (130, 180, 400)),
+    ):
         bad.write_bytes(content)
         with pytest.raises(ValueError, match=r'bad\.mat cannot be read as a mat file'):
             load_predictions(bad, good_3d)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from wsp_mm.evaluation.functional import mupots_3dpck, mupots_errors
-from wsp_mm.evaluation.mupots_scores import mupots_scores, parse_key, undefined_sequences, without_details
+from wsp_mm.evaluation.mupots_scores import (
+    mupots_scores,
+    parse_key,
+    undefined_sequences,
+    without_details,
+)
 from wsp_mm.structures.mupots import read_mupots
 
 
@@ -45,12 +50,17 @@ def test_perfect_predictions_on_disk(mupots_world, mupots):
         for mode in ('All', 'Matched'):
             assert scores[f'{start}PCK_{mode}'] == scores[f'{start}PCK_{mode}_100'] == 100
             assert scores[f'{start}AUC_{mode}'] == pytest.approx(96.774, abs=1e-3)
-            assert scores[f'{start}PCK_{mode}_visible'] == scores[f'{start}PCK_{mode}_occluded'] == 100
+            assert (
+                scores[f'{start}PCK_{mode}_visible'] == scores[f'{start}PCK_{mode}_occluded'] == 100
+            )
             assert scores[f'{start}PCK_{mode}_TS10_Knee'] == 100
     # 10 frames of 2 persons, one frame of each of the three sequences without a valid one
     assert scores['n_frames'] == 10 and scores['n_predictions'] == 20
     assert scores['n_persons'] == scores['n_matched'] == 14
-    assert scores['n_sequences'] == 3 and scores['n_undefined_All'] == scores['n_undefined_Matched'] == 0
+    assert (
+        scores['n_sequences'] == 3
+        and scores['n_undefined_All'] == scores['n_undefined_Matched'] == 0
+    )
     assert scores['n_frames_without_predictions'] == 0
 
 
@@ -83,7 +93,11 @@ def test_frames_without_predictions_count_in_all_alone():
     one, two = frame(4, 0, people(0, 1)), frame(4, 1, people(1, 1))
     scores = mupots_scores([one, two], {one.key: predicted(one)})
     assert scores['PCK_All'] == 50 and scores['PCK_Matched'] == 100
-    assert scores['n_persons'] == 2 and scores['n_matched'] == 1 and scores['n_frames_without_predictions'] == 1
+    assert (
+        scores['n_persons'] == 2
+        and scores['n_matched'] == 1
+        and scores['n_frames_without_predictions'] == 1
+    )
 
 
 def test_persons_who_are_not_valid_neither_count_nor_take_a_prediction():
@@ -96,7 +110,9 @@ def test_persons_who_are_not_valid_neither_count_nor_take_a_prediction():
 
 
 def test_seen_and_hidden_follow_their_persons():
-    """The first person is missed, the second found: its occlusion labels, not the first one's, count."""
+    """The first person is missed, the second found: its occlusion labels, not the first one's,
+    count.
+    """
     occluded = np.zeros((2, 17), bool)
     occluded[0, 0:14], occluded[1, 3] = True, True
     both = frame(1, 0, people(0, 2), occluded=occluded)
@@ -105,14 +121,20 @@ def test_seen_and_hidden_follow_their_persons():
     pred_3d[0, 4] += (0, 0, 9000)  # a visible wrist of the second person
     scores = mupots_scores([both], {both.key: (pred_2d, pred_3d)})
     assert scores['PCK_All_occluded'] == pytest.approx(100 * 1 / 15)
-    assert scores['PCK_All_visible'] == scores['PCK_Matched_visible'] == pytest.approx(100 * 12 / 13)
+    assert (
+        scores['PCK_All_visible'] == scores['PCK_Matched_visible'] == pytest.approx(100 * 12 / 13)
+    )
     assert scores['PCK_Matched_occluded'] == 100
 
 
 def test_absolute_or_not():
     one = frame(1, 0, people(0, 2))
     scores = mupots_scores([one], {one.key: predicted(one, shift=(0, 0, 120.0))})
-    assert scores['PCK_All'] == 100 and scores['abs_PCK_All_120'] == 0 and scores['abs_PCK_All_130'] == 100
+    assert (
+        scores['PCK_All'] == 100
+        and scores['abs_PCK_All_120'] == 0
+        and scores['abs_PCK_All_130'] == 100
+    )
     assert scores['abs_PCK_All_TS1_Hip'] == 100
     without = mupots_scores([one], {one.key: predicted(one)}, absolute=False)
     assert not any(key.startswith('abs_') for key in without) and without['PCK_All'] == 100
@@ -175,17 +197,28 @@ def test_wrong_input_is_named():
     with pytest.raises(ValueError, match=r"1 frames have predictions.*'TS1_img_000001'"):
         mupots_scores([one], {'TS1_img_000001': predicted(one)})
     with pytest.raises(
-        ValueError, match=r'predictions of TS1_img_000000 must be .* got \(1, 17, 2\) and \(1, 21, 3\)'
+        ValueError,
+        match=r'predictions of TS1_img_000000 must be .* got \(1, 17, 2\) and \(1, 21, 3\)',
     ):
         mupots_scores([one], {one.key: (np.zeros((1, 17, 2)), np.zeros((1, 21, 3)))})
     with pytest.raises(ValueError, match=r'got \(2, 17, 2\) and \(1, 17, 3\)'):
         mupots_scores([one], {one.key: (np.zeros((2, 17, 2)), np.zeros((1, 17, 3)))})
-    with pytest.raises(ValueError, match='valid person of TS1_img_000000 has joints that are not finite'):
+    with pytest.raises(
+        ValueError, match='valid person of TS1_img_000000 has joints that are not finite'
+    ):
         mupots_scores([frame(1, 0, people(0, 1), univ=np.full((1, 17, 3), np.nan))], {})
 
 
 def test_keys():
     assert parse_key('TS20_img_000345') == (20, 345)
-    for bad in ('TS1/img_000000', 'TS0_img_000000', 'TS1_img_1', 'xTS1_img_000000', 'TS1_img_0000001', None, 3):
+    for bad in (
+        'TS1/img_000000',
+        'TS0_img_000000',
+        'TS1_img_1',
+        'xTS1_img_000000',
+        'TS1_img_0000001',
+        None,
+        3,
+    ):
         with pytest.raises(ValueError, match='does not name a frame'):
             parse_key(bad)

@@ -43,11 +43,15 @@ def test_paper():
     for row in TABLE_7.values():
         assert len(row) == 6 and list(row) == sorted(row)
     for method in ('PoseNet', 'WSP'):
-        assert all(a < b for a, b in zip(TABLE_7[method, 'All'], TABLE_7[method, 'Matched'], strict=True))
+        assert all(
+            a < b for a, b in zip(TABLE_7[method, 'All'], TABLE_7[method, 'Matched'], strict=True)
+        )
     # the relative gains that the paper prints, percent
     printed = {'All': (3.3, 3.2, 2.6, 2.1, 1.5, 1.4), 'Matched': (2.7, 2.6, 1.8, 1.2, 1.0, 0.9)}
     for mode, gains in printed.items():
-        for ours, base, gain in zip(TABLE_7['WSP', mode], TABLE_7['PoseNet', mode], gains, strict=True):
+        for ours, base, gain in zip(
+            TABLE_7['WSP', mode], TABLE_7['PoseNet', mode], gains, strict=True
+        ):
             assert 100 * (ours / base - 1) == pytest.approx(gain, abs=0.15)
     assert TABLE_6['WSP'][2:] == (82.4, 83.2) and TABLE_6['PoseNet'][2:] == (81.8, 82.5)
 
@@ -57,7 +61,9 @@ def test_tables_hold_our_figures_beside_the_papers(scores):
     assert len(rows) == len(TABLE_6) + 1
     ours, paper = (dict(zip(header, row, strict=True)) for row in (rows[-1], rows[-2]))
     assert ours['3DPCK, 150 mm'] == 'mine' and ours['All'] == scores['mupots/PCK_All']
-    assert math.isnan(ours['Matched']) and paper['Matched'] == 83.2 and paper['backbone'] == 'ResNet50'
+    assert (
+        math.isnan(ours['Matched']) and paper['Matched'] == 83.2 and paper['backbone'] == 'ResNet50'
+    )
     header, rows = table_7(scores, 'mupots/')
     assert [row[1] for row in rows] == ['All'] * 3 + ['Matched'] * 3
     assert all(len(row) == len(header) for row in rows)
@@ -90,8 +96,19 @@ def test_seen_and_hidden(scores):
 def test_text(scores):
     text = summary_text(scores, 'mupots/')
     assert '3 sequences, 10 frames (2 with persons and without predictions), 14 persons' in text
-    assert 'LCR-Net' in text and 'WSP R18' in text and 'mean of 2' in text and 'absolute positions' in text
-    for key in ('PCK_All', 'PCK_Matched_TS1_Knee', 'abs_AUC_All', 'AUC_Matched_TS10', 'PCK_Matched_visible'):
+    assert (
+        'LCR-Net' in text
+        and 'WSP R18' in text
+        and 'mean of 2' in text
+        and 'absolute positions' in text
+    )
+    for key in (
+        'PCK_All',
+        'PCK_Matched_TS1_Knee',
+        'abs_AUC_All',
+        'AUC_Matched_TS10',
+        'PCK_Matched_visible',
+    ):
         assert f'{scores[f"mupots/{key}"]:.1f}' in text
     assert '\x1b' not in text and '…' not in text and '100000' not in text
     short = summary_text(scores, 'mupots/', sequences=False)

@@ -15,7 +15,9 @@ def table():
     rng = np.random.default_rng(0)
     gt = rng.normal(0, 300, (5, 18, 3)) + np.array([0, 0, 5000])
     actions = np.array(['Walking', 'Photo', 'Walking', 'Eating', 'Photo'])
-    return PoseTable(np.array(list('abcde')), gt + rng.normal(0, 50, gt.shape), gt, actions, 'h36m18')
+    return PoseTable(
+        np.array(list('abcde')), gt + rng.normal(0, 50, gt.shape), gt, actions, 'h36m18'
+    )
 
 
 def write_dump(table, file, **changes):
@@ -27,7 +29,9 @@ def write_dump(table, file, **changes):
             gt_instances=dict(keypoints_cam=gt[None]),
             **changes,
         )
-        for name, action, pred, gt in zip(table.ids, table.actions, table.pred, table.gt, strict=True)
+        for name, action, pred, gt in zip(
+            table.ids, table.actions, table.pred, table.gt, strict=True
+        )
     ]
     file.write_bytes(pickle.dumps(samples))
     return samples
@@ -79,7 +83,9 @@ def test_posenets_json_beside_a_truth_in_another_order(table, tmp_path):
     with pytest.raises(ValueError, match='several persons in a picture'):
         poses.with_truth(replace(other, image_ids=np.full(5, '1')))
     # the thorax is missing, so the alignment is over the joints that are there
-    assert scores['PA-MPJPE'] == pytest.approx(mpjpe(relative, table.gt[:, :17], align='rigid').mean())
+    assert scores['PA-MPJPE'] == pytest.approx(
+        mpjpe(relative, table.gt[:, :17], align='rigid').mean()
+    )
 
 
 def test_samples_that_filled_a_batch_count_once(table, tmp_path):
@@ -116,12 +122,20 @@ def test_truth_must_be_of_the_same_samples(table):
             r'sample 7 has no pred_instances\.keypoints_cam',
         ),
         ('a.npz', b'', r'a\.npz cannot be read as an npz, it may be truncated'),
-        ('a.npz', b'PK\x03\x04 and no more', r'a\.npz cannot be read as an npz, it may be truncated'),
+        (
+            'a.npz',
+            b'PK\x03\x04 and no more',
+            r'a\.npz cannot be read as an npz, it may be truncated',
+        ),
         ('a.json', b'{"ids": [1', r'a\.json is no json, it may be truncated'),
         ('a.json', b'{"ids": [1], "pred": [[1, 2]]}', r'pred must be \(1, K, 3\)'),
         ('a.json', b'{"ids": [1]}', 'holds no predictions'),
         ('a.json', b'{"pred": []}', r"KeyError 'ids'"),
-        ('a.json', b'{"ids": [1], "pred": [[[1, 2, 3]]]}', 'has 1 joints and does not name its joint set'),
+        (
+            'a.json',
+            b'{"ids": [1], "pred": [[[1, 2, 3]]]}',
+            'has 1 joints and does not name its joint set',
+        ),
         ('a.json', b'{"ids": [1], "pred": [[[1, 2, 3]]], "actions": []}', '1 ids but 0 actions'),
     ],
 )

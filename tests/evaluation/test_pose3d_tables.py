@@ -14,13 +14,22 @@ def test_tables_pick_the_scores_that_their_heads_name():
         for i, action in enumerate(H36M_ACTIONS)
         for error in ('MPJPE', 'PA-MPJPE')
     }
-    scores |= {'h36m/MPJPE_action_mean': 70.0, 'h36m/MPJPE': 71.0, 'h36m/X': 1.0, 'h36m/Y': 2.0, 'h36m/Z': 3.0}
+    scores |= {
+        'h36m/MPJPE_action_mean': 70.0,
+        'h36m/MPJPE': 71.0,
+        'h36m/X': 1.0,
+        'h36m/Y': 2.0,
+        'h36m/Z': 3.0,
+    }
     scores |= {'h36m/AxisNorm': 3.7, 'h36m/MPJPE_no_root': 75.0}
     header, rows = table_5(scores, 'h36m/')
     assert header == ['mm', *ACTION_HEADS.values(), 'Avg', 'pooled']
     first = dict(zip(header, rows[0], strict=True))
     assert (
-        first['WaD.'] == 120.0 and first['Wal.'] == 130.0 and first['Avg'] == 70.0 and first['pooled'] == 71.0
+        first['WaD.'] == 120.0
+        and first['Wal.'] == 130.0
+        and first['Avg'] == 70.0
+        and first['pooled'] == 71.0
     )
     assert math.isnan(rows[2][1])
     header, rows = table_4(scores, 'h36m/')
@@ -35,7 +44,9 @@ def test_joints():
 
 
 def test_text_is_not_cut_and_unknown_is_a_dash():
-    text = text_table(['mm', *(f'column {i}' for i in range(15))], [['row', *[123.4] * 14, math.nan]])
+    text = text_table(
+        ['mm', *(f'column {i}' for i in range(15))], [['row', *[123.4] * 14, math.nan]]
+    )
     assert 'column 14' in text and text.count('123.4') == 14 and '-|' in text and '…' not in text
 
 

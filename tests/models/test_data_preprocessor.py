@@ -25,7 +25,9 @@ def make_data(sizes=((8, 6), (8, 6), (8, 6))):
         if number:  # the first has one label less
             sample.gt_instance_labels.more = torch.full((1,), number)
         sample.gt_fields = PixelData(heatmaps=torch.rand(2, 4, 4, generator=generator))
-        inputs.append(torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8))
+        inputs.append(
+            torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8)
+        )
         samples.append(sample)
     return dict(inputs=inputs, data_samples=samples)
 
@@ -41,7 +43,13 @@ def assert_same(own, stock):
 
 
 @pytest.mark.parametrize(
-    'kwargs', [KWARGS, dict(KWARGS, bgr_to_rgb=False, rgb_to_bgr=True), {}, dict(KWARGS, pad_size_divisor=16)]
+    'kwargs',
+    [
+        KWARGS,
+        dict(KWARGS, bgr_to_rgb=False, rgb_to_bgr=True),
+        {},
+        dict(KWARGS, pad_size_divisor=16),
+    ],
 )
 def test_equals_mmposes(kwargs):
     data = make_data()
@@ -75,7 +83,11 @@ def test_a_fields_tensors_go_in_one_copy(monkeypatch):
     move_together(data['data_samples'], torch.device('meta'))
     assert sorted(moved) == [(2, 1), (3, 1, 3), (3, 2, 4, 4)]  # more, labels, heatmaps
     for sample in data['data_samples']:
-        assert sample.gt_instance_labels.labels.device.type == 'meta' == sample.gt_fields.heatmaps.device.type
+        assert (
+            sample.gt_instance_labels.labels.device.type
+            == 'meta'
+            == sample.gt_fields.heatmaps.device.type
+        )
         assert sample.gt_instance_labels.labels.shape == (1, 3)
 
 

@@ -36,7 +36,9 @@ def test_behind_the_camera_has_no_pixel(z):
 
 def test_extrinsics_by_hand():
     # A camera 2 m up (world z up) that looks along world y: its y points down, its z along world y.
-    camera = PinholeCamera([1000, 1000], [0, 0], R=[[1, 0, 0], [0, 0, -1], [0, 1, 0]], t=[0, 2000, 0])
+    camera = PinholeCamera(
+        [1000, 1000], [0, 0], R=[[1, 0, 0], [0, 0, -1], [0, 1, 0]], t=[0, 2000, 0]
+    )
     np.testing.assert_allclose(camera.position, [0, 0, 2000], atol=1e-9)
     # A point on the ground 5 m ahead is 2 m below the axis.
     np.testing.assert_allclose(camera.to_camera([0, 5000, 0]), [0, 2000, 5000])

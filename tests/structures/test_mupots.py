@@ -16,7 +16,9 @@ def struct(number: int, valid: bool = True, **changes) -> dict:
     k = np.arange(17.0)
     cam = np.stack([number + k, number - k, np.full(17, 3000.0 + number)])
     pixels = cam[:2] / cam[2:] * 300 + 50
-    record = dict(annot2=pixels, annot3=cam, univ_annot3=1.1 * cam, isValidFrame=np.array([[valid]]))
+    record = dict(
+        annot2=pixels, annot3=cam, univ_annot3=1.1 * cam, isValidFrame=np.array([[valid]])
+    )
     return {key: value for key, value in (record | changes).items() if value is not None}
 
 
@@ -50,7 +52,8 @@ def person(ann_id, image_id, number, valid=1, **changes):
 
 def write_json(root, names=('TS1/img_000000.jpg', 'TS1/img_000001.jpg'), annotations=(), **changes):
     images = [
-        dict(id=100 + i, file_name=name, width=100, height=90, intrinsic=[300.0, 301.0, 50.0, 45.0]) | changes
+        dict(id=100 + i, file_name=name, width=100, height=90, intrinsic=[300.0, 301.0, 50.0, 45.0])
+        | changes
         for i, name in enumerate(names)
     ]
     path = root / 'MuPoTS-3D.json'
@@ -70,10 +73,17 @@ def test_an_official_sequence(tmp_path):
     truth = read_annot_mat(tmp_path / 'annot.mat')
     assert truth.valid.tolist() == [[True, False], [False, True], [True, False]]
     assert truth.present.tolist() == [[True, True], [False, True], [True, False]]
-    assert truth.keypoints_img.shape == (3, 2, 17, 2) and truth.keypoints_univ.shape == (3, 2, 17, 3)
+    assert truth.keypoints_img.shape == (3, 2, 17, 2) and truth.keypoints_univ.shape == (
+        3,
+        2,
+        17,
+        3,
+    )
     assert truth.keypoints_cam[1, 1, 2].tolist() == [32, 28, 3030]  # joint 2 of person 30
     np.testing.assert_allclose(truth.keypoints_univ[0, 0], 1.1 * truth.keypoints_cam[0, 0])
-    np.testing.assert_allclose(truth.keypoints_img[2, 0, 1], [41 / 3040 * 300 + 50, 39 / 3040 * 300 + 50])
+    np.testing.assert_allclose(
+        truth.keypoints_img[2, 0, 1], [41 / 3040 * 300 + 50, 39 / 3040 * 300 + 50]
+    )
     assert np.isnan(truth.keypoints_cam[1, 0]).all()
     occluded = read_occlusion_mat(tmp_path / 'occlusion.mat')
     assert occluded[[0, 0, 1, 2], [0, 1, 1, 0], 3].all() and occluded.sum() == 4
@@ -96,9 +106,15 @@ def test_who_is_not_valid_may_be_a_stub(tmp_path):
 @pytest.mark.parametrize(
     'changes, said',
     [
-        (dict(univ_annot3=None), r"frame 1, person 2: the field univ_annot3 is missing; there are \['annot2'"),
+        (
+            dict(univ_annot3=None),
+            r"frame 1, person 2: the field univ_annot3 is missing; there are \['annot2'",
+        ),
         (dict(annot2=np.zeros((17, 2))), 'frame 1, person 2: annot2 must be 2 x 17, is 17 x 2'),
-        (dict(annot3=np.full((3, 17), np.nan)), 'frame 1, person 2: annot3 of a valid person holds nan'),
+        (
+            dict(annot3=np.full((3, 17), np.nan)),
+            'frame 1, person 2: annot3 of a valid person holds nan',
+        ),
         (dict(isValidFrame=EMPTY), 'frame 1, person 2: isValidFrame must be one number, is 0 x 0'),
         (dict(annot2='left'), r'annot2 must be 2 x 17, is \S+ of <U'),
     ],
@@ -118,12 +134,16 @@ def test_bad_cells(tmp_path, changes, said):
 )
 def test_bad_labels(tmp_path, cell, said):
     write_sequence(tmp_path, [[struct(1)]], [[cell]])
-    with pytest.raises(ValueError, match=rf'occlusion.mat: frame 0, person 1: occlusion_labels {said}'):
+    with pytest.raises(
+        ValueError, match=rf'occlusion.mat: frame 0, person 1: occlusion_labels {said}'
+    ):
         read_occlusion_mat(tmp_path / 'occlusion.mat')
 
 
 def test_labels_of_who_is_not_valid_do_not_matter(tmp_path):
-    write_sequence(tmp_path, [[struct(1), struct(2, False)]], [[np.ones((1, 17)), np.full((1, 17), np.nan)]])
+    write_sequence(
+        tmp_path, [[struct(1), struct(2, False)]], [[np.ones((1, 17)), np.full((1, 17), np.nan)]]
+    )
     path = tmp_path / 'occlusion.mat'
     assert read_occlusion_mat(path, np.array([[True, False]])).sum(axis=-1).tolist() == [[17, 0]]
     for valid in (None, np.array([[True, True]])):
@@ -148,7 +168,9 @@ def test_broken_files(tmp_path):
     with pytest.raises(ValueError, match=r"holds no 'annotations', but \['annotation'\]"):
         read_annot_mat(path)
     savemat(path, dict(annotations=np.zeros((3, 2))))
-    with pytest.raises(ValueError, match=r"'annotations' is no cell array .* float64 and shape \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"'annotations' is no cell array .* float64 and shape \(3, 2\)"
+    ):
         read_annot_mat(path)
     savemat(path, dict(annotations=cells([[np.ones((2, 17))]])))
     with pytest.raises(ValueError, match='frame 0, person 1: the cell holds no struct'):
@@ -172,7 +194,10 @@ def test_names(name, place):
     'changes, said',
     [
         (dict(image_id=7), 'it is of image 7, which is not there'),
-        (dict(keypoints_cam=[[0, 0, float('nan')]] * 17), 'keypoints_cam must be finite .* with nan'),
+        (
+            dict(keypoints_cam=[[0, 0, float('nan')]] * 17),
+            'keypoints_cam must be finite .* with nan',
+        ),
         (dict(keypoints_cam=[[0, 0, -1]] * 17), '.*behind the camera'),
         (dict(keypoints_img=[[0, 0]] * 21), r'keypoints_img must be finite .* of shape \(21, 2\)'),
         (dict(bbox=None), 'bbox must be finite numbers'),
@@ -183,7 +208,9 @@ def test_bad_annotations(tmp_path, changes, said):
     path = write_json(tmp_path, annotations=[person(1, 100, 5), person(2, 100, 6) | changes])
     with pytest.raises(ValueError, match=f'MuPoTS-3D.json: annotation 2: {said}'):
         read_mupots_json(path)
-    if 'image_id' not in changes and 'keypoints_vis' not in changes:  # who is not valid is not looked at
+    if (
+        'image_id' not in changes and 'keypoints_vis' not in changes
+    ):  # who is not valid is not looked at
         path = write_json(tmp_path, annotations=[person(1, 100, 5), person(2, 100, 6, 0) | changes])
         assert read_mupots_json(path).valid.tolist() == [True, False]
 
@@ -214,7 +241,9 @@ def test_bad_files(tmp_path):
 
 # ------------------------------------------------------------------ both
 def test_frames_of_the_official_files(tmp_path):
-    """Numbering by the json, persons by the columns; a box in the json finds its column by the joints."""
+    """Numbering by the json, persons by the columns; a box in the json finds its column by the
+    joints.
+    """
     rows = [[struct(10), struct(20)], [struct(30), EMPTY]]
     hidden = np.zeros((1, 17))
     hidden[0, 4] = 1
@@ -227,10 +256,19 @@ def test_frames_of_the_official_files(tmp_path):
     )
     truth = read_mupots(path, tmp_path / 'seq')
     assert truth.source == 'annot.mat' and truth.notes == ()
-    assert [frame.key for frame in truth.frames] == ['TS1_img_000000', 'TS2_img_000000', 'TS2_img_000001']
+    assert [frame.key for frame in truth.frames] == [
+        'TS1_img_000000',
+        'TS2_img_000000',
+        'TS2_img_000001',
+    ]
     empty, two, one = truth.frames
     assert (empty.image_id, empty.valid.tolist(), empty.ann_ids.tolist()) == (102, [False], [5])
-    assert (two.image_id, two.file_name, two.width, two.height) == (101, 'TS2/img_000000.jpg', 100, 90)
+    assert (two.image_id, two.file_name, two.width, two.height) == (
+        101,
+        'TS2/img_000000.jpg',
+        100,
+        90,
+    )
     assert two.intrinsic.tolist() == [300, 301, 50, 45] and two.valid.tolist() == [True, True]
     assert two.ann_ids.tolist() == [8, 7] and two.keypoints_cam[:, 14, 2].tolist() == [3010, 3020]
     assert two.occluded[1, 4] and two.occluded.sum() == 1
@@ -253,18 +291,24 @@ def test_files_that_do_not_fit(tmp_path):
     names = ('TS1/img_000000.jpg', 'TS1/img_000003.jpg', 'TS2/img_000000.jpg')
     path = write_json(tmp_path, names)
     write_sequence(tmp_path / 'TS1', [[struct(1)], [struct(2)]])
-    with pytest.raises(ValueError, match=r'TS2/annot.mat: there is no such file, nor 0 others of 2 sequences'):
+    with pytest.raises(
+        ValueError, match=r'TS2/annot.mat: there is no such file, nor 0 others of 2 sequences'
+    ):
         read_mupots(path, tmp_path)
     write_sequence(tmp_path / 'TS2', [[struct(1)]])
     truth = read_mupots(path, tmp_path)
     (note,) = truth.notes
     assert note.startswith('TS1: ') and '2 frames and MuPoTS-3D.json 2 pictures' in note
     frames = {frame.key: frame for frame in truth.frames}
-    assert frames['TS1_img_000001'].image_id == -1 and frames['TS1_img_000001'].valid.tolist() == [True]
+    assert frames['TS1_img_000001'].image_id == -1 and frames['TS1_img_000001'].valid.tolist() == [
+        True
+    ]
     assert np.isnan(frames['TS1_img_000001'].intrinsic).all()
     assert frames['TS1_img_000003'].image_id == 101 and not len(frames['TS1_img_000003'].valid)
     write_sequence(tmp_path / 'TS2', [[struct(1)]], [[np.zeros((1, 17))] * 2])
-    with pytest.raises(ValueError, match=r'TS2/occlusion.mat: it is of \(1, 2\) .* beside it of \(1, 1\)'):
+    with pytest.raises(
+        ValueError, match=r'TS2/occlusion.mat: it is of \(1, 2\) .* beside it of \(1, 1\)'
+    ):
         read_mupots(path, tmp_path)
     (tmp_path / 'TS2/occlusion.mat').unlink()
     with pytest.raises(ValueError, match=r'TS2/occlusion\.mat: there is no such file'):

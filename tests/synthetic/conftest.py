@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.annotations_only import Bank, scenes
 from wsp_mm.synthetic.plan import Preset, plan_world
 from wsp_mm.synthetic.record import Person, Scene
@@ -67,11 +67,12 @@ def world_scenes(bank: Bank) -> list[Scene]:
 
 @pytest.fixture(scope='session')
 def make_scene() -> Callable[..., Scene]:
-    """Makes a scene by hand: ``make_scene(xys, source=..., ...)`` with one (29, 2) px array a person.
+    """Makes a scene by hand: ``make_scene(xys, source=..., ...)`` with one (29, 2) px array a
+    person.
 
-    The camera sits at the origin of the world and looks along z; everybody is 4 m away, one person behind
-    another by 100 mm. All joints inside the picture are in sight unless ``hidden`` [(person, concept), ...]
-    names them.
+    The camera sits at the origin of the world and looks along z; everybody is 4 m away, one person
+    behind another by 100 mm. All joints inside the picture are in sight unless ``hidden`` [(person,
+    concept), ...] names them.
     """
 
     def make(
@@ -151,7 +152,9 @@ def figure(upright: np.ndarray) -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope='session')
 def annotated(world_scenes: list[Scene], tmp_path_factory) -> Path:
-    """A world's folder with the annotation files and truth tables of ``world_scenes``, without pictures."""
+    """A world's folder with the annotation files and truth tables of ``world_scenes``, without
+    pictures.
+    """
     out = tmp_path_factory.mktemp('annotated')
     write_annotations(out, world_scenes, len(world_scenes), Report(), mpii_mat=True)
     return out

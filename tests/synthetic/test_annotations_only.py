@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.annotations_only import make_annotations, scenes
 from wsp_mm.synthetic.label_noise import find_pairs
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.plan import Preset, plan_world
 from wsp_mm.synthetic.truth import TruthTable
-from wsp_mm.synthetic.writers.files import WorldError
 
 WORLD = get_joint_set('world')
 
@@ -25,7 +25,13 @@ def test_numbers_and_files(made):
     assert sum(count['pictures'] for count in report.counts.values()) == 400
     persons = sum(count['persons'] for count in report.counts.values())
     assert persons / 400 == pytest.approx(5.0, abs=0.5)
-    assert {path.name for path in out.iterdir()} == {'world.json', 'coco', 'mpii', 'posetrack18', 'crowdpose'}
+    assert {path.name for path in out.iterdir()} == {
+        'world.json',
+        'coco',
+        'mpii',
+        'posetrack18',
+        'crowdpose',
+    }
     assert not list(out.rglob('*.jpg')), 'no pictures are made'
     content = json.loads((out / 'coco/annotations/person_keypoints_train2017.json').read_text())
     assert len(content['images']) == report.counts['coco', 'train']['pictures']
@@ -36,10 +42,17 @@ def test_recorded_geometry_is_consistent(bank):
     for scene in scenes(requests, bank, 0):
         for person in scene.persons:
             projected = scene.camera.project(scene.camera.to_camera(person.joints_world))
-            np.testing.assert_allclose(projected[person.in_picture, :2], person.joints_px[person.in_picture])
+            np.testing.assert_allclose(
+                projected[person.in_picture, :2], person.joints_px[person.in_picture]
+            )
             assert not (person.visible & ~person.in_picture).any() and person.in_picture.any()
             x, y, w, h = person.bbox
-            assert x >= 0 and y >= 0 and x + w <= scene.width - 1 + 1e-3 and y + h <= scene.height - 1 + 1e-3
+            assert (
+                x >= 0
+                and y >= 0
+                and x + w <= scene.width - 1 + 1e-3
+                and y + h <= scene.height - 1 + 1e-3
+            )
             assert (person.area > 0) == bool(person.polygons)
             assert 0 <= person.visible_share <= 1
             lowest = person.joints_world[:, 2].min()
@@ -64,7 +77,9 @@ def test_positive_pitch_looks_down_and_roll_turns(bank):
 def test_nearer_people_hide_farther_ones(bank):
     hidden = 0
     for scene in scenes(plan_world(Preset('x', 80, 320, 4, 0.2, mean_persons=7.0), 0), bank, 0):
-        depths = [scene.camera.to_camera(p.joints_world)[WORLD.index('pelvis'), 2] for p in scene.persons]
+        depths = [
+            scene.camera.to_camera(p.joints_world)[WORLD.index('pelvis'), 2] for p in scene.persons
+        ]
         if not depths:
             continue
         nearest = scene.persons[int(np.argmin(depths))]
@@ -92,8 +107,10 @@ def test_deterministic(bank, made, tmp_path):
 
 
 def test_the_rule_mostly_holds_there_too(bank):
-    """Placed people obey the perspective that the label rule reads: it is wrong for a minority only."""
-    from wsp_mm.synthetic.writers.coco import CocoWriter
+    """Placed people obey the perspective that the label rule reads: it is wrong for a minority
+    only.
+    """
+    from wsp_mm.synthetic.layouts.coco import CocoWriter
 
     writer = CocoWriter()
     for scene in scenes(plan_world(Preset('x', 400, 640, 4, 0.2), 0), bank, 0):

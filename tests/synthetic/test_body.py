@@ -20,7 +20,9 @@ def test_reduced_body_keeps_annys_keypoints_and_bones():
     full = anny.Anny().to(torch.float32)
     out = full(phenotype_kwargs=torch.tensor(phenotypes, dtype=torch.float32))
     wanted = KeypointsRegressor.coco(full)(out).numpy()
-    np.testing.assert_allclose(np.einsum('kv,bvd->bkd', body.regressor, vertices), wanted, atol=1e-4)
+    np.testing.assert_allclose(
+        np.einsum('kv,bvd->bkd', body.regressor, vertices), wanted, atol=1e-4
+    )
     np.testing.assert_allclose(heads, out['bone_poses'][:, :, :3, 3].numpy(), atol=1e-5)
 
 
@@ -31,7 +33,8 @@ def test_reduced_surface_stays_close_to_the_full_one():
     body = body_model()
     full = anny.Anny().to(torch.float32)
     vertices, _ = body.skin(
-        body.shapes(np.full((1, len(body.phenotypes)), 0.5)), np.tile(np.eye(3), (1, len(body.bones), 1, 1))
+        body.shapes(np.full((1, len(body.phenotypes)), 0.5)),
+        np.tile(np.eye(3), (1, len(body.bones), 1, 1)),
     )
     corners = vertices[0][body.faces]
     weights = np.random.default_rng(0).dirichlet((1, 1, 1), (8, len(corners)))
@@ -53,7 +56,8 @@ def test_every_bone_has_a_part():
 def test_faces_point_outwards():
     body = body_model()
     vertices, _ = body.skin(
-        body.shapes(np.full((1, len(body.phenotypes)), 0.5)), np.tile(np.eye(3), (1, len(body.bones), 1, 1))
+        body.shapes(np.full((1, len(body.phenotypes)), 0.5)),
+        np.tile(np.eye(3), (1, len(body.bones), 1, 1)),
     )
     a, b, c = (vertices[0][body.faces[:, k]] for k in range(3))
     volume = (cross(a, b) * c).sum() / 6
@@ -76,7 +80,9 @@ def test_cross_is_numpys():
 def _sphere(n=24):
     lat = np.linspace(0, np.pi, n)
     lon = np.linspace(0, 2 * np.pi, 2 * n, endpoint=False)
-    grid = np.array([[np.sin(a) * np.cos(o), np.sin(a) * np.sin(o), np.cos(a)] for a in lat[1:-1] for o in lon])
+    grid = np.array(
+        [[np.sin(a) * np.cos(o), np.sin(a) * np.sin(o), np.cos(a)] for a in lat[1:-1] for o in lon]
+    )
     vertices = np.concatenate([grid, [[0, 0, 1.0], [0, 0, -1.0]]])
     faces, m = [], 2 * n
     for i in range(n - 3):

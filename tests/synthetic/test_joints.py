@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.body import PARTS, body_model
 from wsp_mm.synthetic.joints import ALLOWED_PARTS, DEFINITIONS, DEPTHS, WORLD, regress_joints
 from wsp_mm.synthetic.kinematics import PoseSolver

@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from wsp_mm.synthetic import lab
-from wsp_mm.synthetic.lab import LabRecord, generate_moment, lab_cameras, make_lab_setting, subject_identity
+from wsp_mm.synthetic.lab import (
+    LabRecord,
+    generate_moment,
+    lab_cameras,
+    make_lab_setting,
+    subject_identity,
+)
 from wsp_mm.synthetic.lab_plan import SUBJECTS, Moment
 from wsp_mm.synthetic.render import project_m
 
@@ -91,7 +97,9 @@ def test_pictures_show_the_person_where_the_record_says(monkeypatch):
     images, record = generate_moment(asked)
     assert len(images) == 4 and all(image.shape == (128, 128, 3) for image in images)
     assert record.subject == 5 and record.joints_world.shape == (29, 3)
-    for image, empty, camera in zip(images, lab._empty_room(2, 5, 128), lab_cameras(2, 5, 128), strict=True):
+    for image, empty, camera in zip(
+        images, lab._empty_room(2, 5, 128), lab_cameras(2, 5, 128), strict=True
+    ):
         u, v = np.rint(project_m(camera, record.joints_world / 1000).mean(axis=0)[:2]).astype(int)
         differs = np.abs(image.astype(int) - empty).max(axis=2) > 15
         assert differs[v - 3 : v + 4, u - 3 : u + 4].mean() > 0.5
@@ -112,7 +120,13 @@ def test_pictures_show_the_person_where_the_record_says(monkeypatch):
 def test_pictures_are_a_function_of_the_moment():
     asked = moment(subject=11, frame=192)
     first = generate_moment(asked)
-    for cache in (lab._empty_room, lab.lab_cameras, lab.subject_identity, lab._lens, lab.lab_scenery):
+    for cache in (
+        lab._empty_room,
+        lab.lab_cameras,
+        lab.subject_identity,
+        lab._lens,
+        lab.lab_scenery,
+    ):
         cache.cache_clear()
     generate_moment(moment(subject=6, frame=5))
     second = generate_moment(asked)

@@ -12,11 +12,11 @@ from wsp_mm.synthetic.lab_plan import (
     get_lab_preset,
     plan_lab,
 )
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.plan import fingerprint
-from wsp_mm.synthetic.writers.files import WorldError
 
-# Pictures in all; picked by frame % 5 of the training subjects of Protocol 1, of 2; by frame % 64 of the test
-# subjects of Protocol 1, of 2.
+# Pictures in all; picked by frame % 5 of the training subjects of Protocol 1, of 2; by frame % 64
+# of the test subjects of Protocol 1, of 2.
 COUNTS = {
     'tiny': (240, 168, 120, 48, 96),
     'small': (3840, 3360, 3000, 360, 720),
@@ -65,13 +65,19 @@ def test_every_take_is_there_once():
     assert len({(m.subject, m.action, m.subaction, m.frame) for m in moments}) == len(moments)
     assert {m.seed for m in moments} == {3} and {m.side for m in moments} == {320}
     assert (
-        moments[0].action_name == 'Directions' and plan_lab(LAB_PRESETS['tiny'], 0)[-1].action_name == 'Walking'
+        moments[0].action_name == 'Directions'
+        and plan_lab(LAB_PRESETS['tiny'], 0)[-1].action_name == 'Walking'
     )
 
 
 def test_plans_differ_by_seed_and_size():
     tiny = LAB_PRESETS['tiny']
-    plans = [plan_lab(tiny, 0), plan_lab(tiny, 0), plan_lab(tiny, 1), plan_lab(replace(tiny, side=128), 0)]
+    plans = [
+        plan_lab(tiny, 0),
+        plan_lab(tiny, 0),
+        plan_lab(tiny, 1),
+        plan_lab(replace(tiny, side=128), 0),
+    ]
     assert len({fingerprint(plan) for plan in plans}) == 3
 
 

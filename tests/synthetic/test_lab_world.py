@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The lab's files in both layouts, read as their users read them, without the package's own readers."""
+"""The lab's files in both layouts, read as their users read them, without the package's own
+readers.
+"""
 
 import json
 import os
@@ -15,8 +17,8 @@ import pytest
 from wsp_mm.synthetic.lab import LabRecord, lab_cameras
 from wsp_mm.synthetic.lab_plan import CAMERA_NAMES, LabPreset, plan_lab
 from wsp_mm.synthetic.lab_world import LAB
+from wsp_mm.synthetic.layouts.h36m_mmpose import pickled_cameras
 from wsp_mm.synthetic.parcels import make_parcels, verify_parcels
-from wsp_mm.synthetic.writers.h36m_mmpose import pickled_cameras
 
 PRESET = LabPreset('test', 64, (2, 14), train_frames=1, test_frames=2, extra_frames=1)
 SEED = 4
@@ -51,24 +53,32 @@ def folder(painted, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('lab')
     report = make_parcels(out, painted, PRESET, SEED, workers=0)
     assert report.rendered == 4 * len(plan_lab(PRESET, SEED)) == 160
-    assert report.counts['human36m', 'S9'] == dict(pictures=48, persons=48, annotated=48, with_ankle=48)
+    assert report.counts['human36m', 'S9'] == dict(
+        pictures=48, persons=48, annotated=48, with_ankle=48
+    )
     assert all(path.is_file() for path in report.paths)
     return out
 
 
 def read(folder, subject, name):
-    return json.loads((folder / f'human36m/annotations/Human36M_subject{subject}_{name}.json').read_text())
+    return json.loads(
+        (folder / f'human36m/annotations/Human36M_subject{subject}_{name}.json').read_text()
+    )
 
 
 def table(folder, rate, split):
-    with np.load(folder / f'h36m/annotation_body3d/fps{rate}/h36m_{split}.npz', allow_pickle=False) as data:
+    with np.load(
+        folder / f'h36m/annotation_body3d/fps{rate}/h36m_{split}.npz', allow_pickle=False
+    ) as data:
         return dict(data)
 
 
 def test_3dmppe_files(folder):
     ids = []
     for subject in (1, 5, 6, 7, 8, 9, 11):
-        data, camera, joints = (read(folder, subject, name) for name in ('data', 'camera', 'joint_3d'))
+        data, camera, joints = (
+            read(folder, subject, name) for name in ('data', 'camera', 'joint_3d')
+        )
         assert set(camera) == {'1', '2', '3', '4'}
         assert {k: np.shape(v) for k, v in camera['1'].items()} == {
             'R': (3, 3),
@@ -89,7 +99,9 @@ def test_3dmppe_files(folder):
             picture = cv2.imread(str(folder / 'human36m/images' / image['file_name']))
             assert picture.shape == (image['height'], image['width'], 3) == (64, 64, 3)
             world = np.array(joints[str(a)][str(sub)][str(frame)])
-            assert world.shape == (17, 3) and world[:, 2].min() > -200 and world[10, 2] > 1400  # mm, z up
+            assert (
+                world.shape == (17, 3) and world[:, 2].min() > -200 and world[10, 2] > 1400
+            )  # mm, z up
             K = {k: np.array(v) for k, v in camera[str(cam)].items()}
             local = world @ K['R'].T + K['t']
             px = local[:, :2] / local[:, 2:] * K['f'] + K['c']
@@ -104,7 +116,9 @@ def test_3dmppe_files(folder):
 
 
 def test_mmpose_files_say_the_same(folder):
-    cameras = pickle.loads((folder / 'h36m/annotation_body3d/cameras.pkl').read_bytes(), encoding='latin1')
+    cameras = pickle.loads(
+        (folder / 'h36m/annotation_body3d/cameras.pkl').read_bytes(), encoding='latin1'
+    )
     assert set(cameras) == {(f'S{s}', c) for s in (1, 5, 6, 7, 8, 9, 11) for c in CAMERA_NAMES}
     listed = {}
     for split, subjects in (('train', {1, 5, 6, 7, 8}), ('test', {9, 11})):
@@ -119,7 +133,9 @@ def test_mmpose_files_say_the_same(folder):
             subaction = 1 if action.endswith('_1') else 2
             frame = int(file.removesuffix('.jpg').rpartition('_')[2]) - 1
             index = {'Directions': 2, 'Walking': 14}[action.removesuffix('_1')]
-            world = read(folder, int(subject[1:]), 'joint_3d')[str(index)][str(subaction)][str(frame)]
+            world = read(folder, int(subject[1:]), 'joint_3d')[str(index)][str(subaction)][
+                str(frame)
+            ]
             # MMPose's convention: T is the centre, in metres.
             local = (np.array(world) / 1000 - camera['T'].ravel()) @ camera['R']
             assert data['S'][row, :, :3] == pytest.approx(local, abs=1e-6)
@@ -130,7 +146,9 @@ def test_mmpose_files_say_the_same(folder):
             assert data['center'][row] == pytest.approx((low + high) / 2, abs=1e-3)
             assert data['scale'][row] == pytest.approx(1.2 * (high - low).max() / 200, abs=1e-5)
             # The same picture under both names.
-            folder_name = f's_{int(subject[1:]):02d}_act_{index:02d}_subact_{subaction:02d}_ca_{number:02d}'
+            folder_name = (
+                f's_{int(subject[1:]):02d}_act_{index:02d}_subact_{subaction:02d}_ca_{number:02d}'
+            )
             first = folder / 'human36m/images' / folder_name / f'{folder_name}_{frame + 1:06d}.jpg'
             assert os.path.samefile(first, folder / 'h36m/images' / name)
     assert len(listed) == 160
@@ -147,8 +165,12 @@ def test_ten_frames_a_second_are_those_of_fifty(folder):
 
 
 def test_types_are_those_of_the_real_files(folder, sample_data):
-    real = pickle.loads((sample_data / 'h36m/cameras.pkl').read_bytes(), encoding='latin1')['S1', '54138969']
-    ours = pickle.loads((folder / 'h36m/annotation_body3d/cameras.pkl').read_bytes(), encoding='latin1')
+    real = pickle.loads((sample_data / 'h36m/cameras.pkl').read_bytes(), encoding='latin1')[
+        'S1', '54138969'
+    ]
+    ours = pickle.loads(
+        (folder / 'h36m/annotation_body3d/cameras.pkl').read_bytes(), encoding='latin1'
+    )
     ours = ours['S1', '54138969']
     assert set(ours) == set(real)
     for key, value in real.items():
@@ -156,7 +178,9 @@ def test_types_are_those_of_the_real_files(folder, sample_data):
     assert ours['id'] == real['id'] and ours['name'] == real['name']
     with np.load(sample_data / 'h36m/test_h36m_body3d.npz') as data:
         for key, value in table(folder, 10, 'train').items():
-            assert value.dtype.kind == data[key].dtype.kind and value.shape[1:] == data[key].shape[1:], key
+            assert (
+                value.dtype.kind == data[key].dtype.kind and value.shape[1:] == data[key].shape[1:]
+            ), key
 
 
 def test_cameras_are_pickled_by_the_names_that_every_numpy_knows():
@@ -178,8 +202,16 @@ def test_nothing_is_wrong_with_it(folder, painted):
 @pytest.mark.parametrize(
     ('name', 'change', 'words'),
     [
-        ('camera', lambda c: c['2']['t'].__setitem__(0, c['2']['t'][0] + 90), 'layouts are .* px apart'),
-        ('joint_3d', lambda j: j['2']['1']['5'][3].__setitem__(1, 0.0), 'joints are not those of record 0'),
+        (
+            'camera',
+            lambda c: c['2']['t'].__setitem__(0, c['2']['t'][0] + 90),
+            'layouts are .* px apart',
+        ),
+        (
+            'joint_3d',
+            lambda j: j['2']['1']['5'][3].__setitem__(1, 0.0),
+            'joints are not those of record 0',
+        ),
         ('data', lambda d: d['images'].pop(), 'is not listed in both layouts'),
         (
             'data',

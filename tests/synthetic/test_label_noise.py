@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.label_noise import (
     BINS,
     bin_name,
@@ -19,7 +19,7 @@ from wsp_mm.synthetic.label_noise import (
     rows_of,
     tabulate,
 )
-from wsp_mm.synthetic.writers.files import WorldError
+from wsp_mm.synthetic.layouts.files import WorldError
 
 MCPC, WORLD = get_joint_set('mcpc16'), get_joint_set('world')
 LEFT, RIGHT = MCPC.ankles
@@ -28,8 +28,8 @@ LEFT, RIGHT = MCPC.ankles
 def table_of(people: list[dict]) -> dict[str, np.ndarray]:
     """A truth table of persons given as scene, ankle (y px or None), depth (m), and more.
 
-    All joints of a person lie at its depth but those in ``joints`` {concept: m}; everything is labelled but the
-    ankles without a y and what ``unlabelled`` names.
+    All joints of a person lie at its depth but those in ``joints`` {concept: m}; everything is
+    labelled but the ankles without a y and what ``unlabelled`` names.
     """
     n = len(people)
     table = {
@@ -65,7 +65,9 @@ def test_a_pair_by_hand():
     assert pairs.gap[0] == pytest.approx(0.6) and pairs.roll.tolist() == [3.0]
     assert pairs.postures.tolist() == ['airborne + standing']
     counted = pairs.joint_weight[0]
-    assert counted.sum() == 15 and not counted[LEFT], 'an ankle that only one has labelled does not count'
+    assert counted.sum() == 15 and not counted[LEFT], (
+        'an ankle that only one has labelled does not count'
+    )
     wrong = contradiction(pairs, np.array([True]))
     # of the 15 joints only the wrist lies where the rule says
     assert wrong == {'person': 100.0, 'joint': pytest.approx(100 * 14 / 15), 'n': 1, 'n_joint': 15}
@@ -112,7 +114,10 @@ def test_bins_are_half_open_and_hold_every_pair():
         people.append(dict(ankles=(20, 20), depth=3.0, **more))
         people.append(dict(ankles=(10, 10), depth=3.0 + gap, **more))
     table = tabulate(find_pairs(table_of(people)))
-    count = {axis: {name: row['n'] for name, row in bins.items() if row['n']} for axis, bins in table.items()}
+    count = {
+        axis: {name: row['n'] for name, row in bins.items() if row['n']}
+        for axis, bins in table.items()
+    }
     assert count == {
         'all': {'all': 5},
         'pitch': {'below_-5': 1, '-5_0': 1, '0_5': 2, 'from_20': 1},
@@ -150,7 +155,9 @@ def test_names_of_bins():
 
 
 def test_a_level_camera_on_upright_people_is_never_contradicted(annotated):
-    """An independent check on whole tables: for a level camera and feet on one plane the rule is exact."""
+    """An independent check on whole tables: for a level camera and feet on one plane the rule is
+    exact.
+    """
     from wsp_mm.synthetic.truth import available, load_truth
 
     checked = 0
@@ -178,7 +185,11 @@ def test_keys_are_stable_and_add_up(result):
         for low, high in itertools.pairwise(edges)
     }
     for what in ('person', 'joint', 'n', 'n_joint'):
-        keys = {key.split('/', 1)[1] for key in result if key.startswith(what + '/') and '/posture/' not in key}
+        keys = {
+            key.split('/', 1)[1]
+            for key in result
+            if key.startswith(what + '/') and '/posture/' not in key
+        }
         assert keys == expected
     for axis in ('pitch', 'roll', 'gap', 'posture'):
         rows = rows_of(result, axis)

@@ -10,14 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic import muco_scene
+from wsp_mm.synthetic.layouts.files import WorldError
+from wsp_mm.synthetic.layouts.muco import muco_joints
 from wsp_mm.synthetic.muco_plan import MUCO_PRESETS, MucoPreset, get_muco_preset, plan_muco
-from wsp_mm.synthetic.muco_scene import MucoRecord, generate_muco, make_muco_setting, studio_identity
+from wsp_mm.synthetic.muco_scene import (
+    MucoRecord,
+    generate_muco,
+    make_muco_setting,
+    studio_identity,
+)
 from wsp_mm.synthetic.muco_world import MUCO
 from wsp_mm.synthetic.parcels import make_parcels, verify_parcels
-from wsp_mm.synthetic.writers.files import WorldError
-from wsp_mm.synthetic.writers.muco import muco_joints
 
 PRESET = MucoPreset('test', 8, 96)
 COUNTS = {'tiny': 60, 'small': 1500, 'full': 20_000}
@@ -76,10 +81,17 @@ def test_the_json_reprojects(folder, content):
         image = images[annotation['image_id']]
         local, px = np.array(annotation['keypoints_cam']), np.array(annotation['keypoints_img'])
         vis = np.array(annotation['keypoints_vis'])
-        assert local.shape == (21, 3) and px.shape == (21, 2) and vis.shape == (21,) and vis.dtype == bool
+        assert (
+            local.shape == (21, 3)
+            and px.shape == (21, 2)
+            and vis.shape == (21,)
+            and vis.dtype == bool
+        )
         assert local[:, :2] / local[:, 2:] * image['f'] + image['c'] == pytest.approx(px, abs=1e-3)
         assert 1500 < local[14, 2] < 7500
-        assert local[14] == pytest.approx((local[8] + local[11]) / 2, abs=0.01)  # the pelvis between the hips
+        assert local[14] == pytest.approx(
+            (local[8] + local[11]) / 2, abs=0.01
+        )  # the pelvis between the hips
         x, y, w, h = annotation['bbox']
         middle = (px.min(axis=0) + px.max(axis=0)) / 2
         assert (x + w / 2, y + h / 2) == pytest.approx(middle, abs=1e-3) and w > 3 and h > 3
@@ -125,7 +137,9 @@ def test_pictures_are_a_function_of_the_request():
 
 
 def test_nearer_layers_cover_farther_ones(monkeypatch):
-    """Two persons in line with the camera: the nearer is all there, the farther loses the joints behind it."""
+    """Two persons in line with the camera: the nearer is all there, the farther loses the joints
+    behind it.
+    """
     request = replace(plan_muco(PRESET, 1)[7], num_persons=2, augmented=False)
 
     def in_line(rng, bodies):
@@ -172,8 +186,12 @@ def test_subjects_have_two_sets_of_clothes():
 
 def test_joints_that_are_not_shown_keep_their_place():
     joints = np.random.default_rng(0).normal((0, 0, 3000), 300, (1, 29, 3))
-    record = MucoRecord(0, 'x', 64, 64, np.full(2, 50.0), np.full(2, 32.0), joints, np.zeros((1, 29), bool))
+    record = MucoRecord(
+        0, 'x', 64, 64, np.full(2, 50.0), np.full(2, 32.0), joints, np.zeros((1, 29), bool)
+    )
     converted, shown = muco_joints(record)
     assert not shown.any() and (np.linalg.norm(converted, axis=2) > 100).all()
     world = get_joint_set('world')
-    assert converted[0, SET.index('right_toe')] == pytest.approx(joints[0, world.index('right_toe')], abs=1e-3)
+    assert converted[0, SET.index('right_toe')] == pytest.approx(
+        joints[0, world.index('right_toe')], abs=1e-3
+    )

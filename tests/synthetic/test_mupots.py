@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The MuPoTS world: plan, pictures, json and MATLAB files, the latter read as their users read them."""
+"""The MuPoTS world: plan, pictures, json and MATLAB files, the latter read as their users read
+them.
+"""
 
 import itertools
 import json
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.mupots import read_mupots
-from wsp_mm.structures.skeletons import get_joint_set
 from wsp_mm.synthetic import mupots_scene
+from wsp_mm.synthetic.layouts.files import WorldError
+from wsp_mm.synthetic.layouts.mupots import UNIVERSAL_MM, knee_to_neck
 from wsp_mm.synthetic.muco_scene import studio_identity
 from wsp_mm.synthetic.mupots_plan import (
     MUPOTS_PRESETS,
@@ -31,8 +35,6 @@ from wsp_mm.synthetic.mupots_scene import (
 )
 from wsp_mm.synthetic.mupots_world import MUPOTS
 from wsp_mm.synthetic.parcels import make_parcels, verify_parcels
-from wsp_mm.synthetic.writers.files import WorldError
-from wsp_mm.synthetic.writers.mupots import UNIVERSAL_MM, knee_to_neck
 
 PRESET = MupotsPreset('test', frames=2, side=64, interval=1.5)
 SEED = 3
@@ -101,7 +103,11 @@ def painted(upright):
 def folder(painted, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp('mupots')
     report = make_parcels(out, painted, PRESET, SEED, workers=0)
-    assert report.rendered == 40 and len(report.paths) == 41 and all(path.is_file() for path in report.paths)
+    assert (
+        report.rendered == 40
+        and len(report.paths) == 41
+        and all(path.is_file() for path in report.paths)
+    )
     assert report.counts['mupots', 'TS1'] == dict(pictures=2, persons=6, annotated=5, with_ankle=5)
     return out
 
@@ -125,9 +131,12 @@ def test_matlab_files_have_the_official_fields(folder, as_record, squeeze):
     values = {name: np.asarray(get(name)) for name in names}
     if as_record and squeeze:
         values = {
-            name: np.asarray(value.item() if value.ndim == 0 else value) for name, value in values.items()
+            name: np.asarray(value.item() if value.ndim == 0 else value)
+            for name, value in values.items()
         }
-    assert values['annot2'].shape == (2, 17) and values['annot3'].shape == values['univ_annot3'].shape == (
+    assert values['annot2'].shape == (2, 17) and values['annot3'].shape == values[
+        'univ_annot3'
+    ].shape == (
         3,
         17,
     )
@@ -145,7 +154,10 @@ def test_json_and_matlab_files_say_the_same(folder):
     frames = {frame.key: frame for frame in truth.frames}
     assert frames['TS1_img_000001'].valid.tolist() == [True, False, True]
     assert not frames['TS5_img_000001'].valid.any() and frames['TS5_img_000000'].valid.all()
-    assert not frames['TS10_img_000000'].valid.any() and (frames['TS10_img_000000'].ann_ids == -1).all()
+    assert (
+        not frames['TS10_img_000000'].valid.any()
+        and (frames['TS10_img_000000'].ann_ids == -1).all()
+    )
     checked = 0
     for frame in truth.frames:
         for i in np.flatnonzero(frame.valid):
@@ -153,19 +165,26 @@ def test_json_and_matlab_files_say_the_same(folder):
             assert listed['image_id'] == frame.image_id and listed['is_valid'] == 1
             cam, f, c = frame.keypoints_cam[i], frame.intrinsic[:2], frame.intrinsic[2:]
             np.testing.assert_allclose(listed['keypoints_cam'], cam, atol=1e-3)
-            np.testing.assert_allclose(cam[:, :2] / cam[:, 2:] * f + c, frame.keypoints_img[i], atol=1e-3)
+            np.testing.assert_allclose(
+                cam[:, :2] / cam[:, 2:] * f + c, frame.keypoints_img[i], atol=1e-3
+            )
             # Universal: seen by the same camera in the same pixels, and as large as everybody else.
             univ = frame.keypoints_univ[i]
-            np.testing.assert_allclose(univ[:, :2] / univ[:, 2:] * f + c, frame.keypoints_img[i], atol=1e-3)
+            np.testing.assert_allclose(
+                univ[:, :2] / univ[:, 2:] * f + c, frame.keypoints_img[i], atol=1e-3
+            )
             assert knee_to_neck(univ[None])[0] == pytest.approx(UNIVERSAL_MM)
             assert (frame.occluded[i] == ~np.array(listed['keypoints_vis'], bool)).all()
             checked += 1
-    # 2 frames of 2 or 3 columns, less the missed one, the empty frames and those without annotations
+    # 2 frames of 2 or 3 columns, less the missed one, the empty frames and those without
+    # annotations
     assert checked == sum(2 * num_columns(s) for s in range(1, 21)) - 1 - (3 + 2) - (3 + 2)
 
 
 def test_knee_to_neck_does_not_depend_on_the_posture():
-    """Hand-made: thighs 400 and 420, pelvis to spine 200, spine to neck 300 mm; lying, bent, anywhere."""
+    """Hand-made: thighs 400 and 420, pelvis to spine 200, spine to neck 300 mm; lying, bent,
+    anywhere.
+    """
     pose = np.zeros((1, 17, 3))
     at = {'pelvis': (0, 0, 0), 'spine': (0, -200, 0), 'thorax': (300, -200, 0)}
     at |= {'left_hip': (100, 0, 0), 'left_knee': (100, 0, 400), 'right_hip': (-100, 0, 0)}
@@ -205,7 +224,9 @@ def test_nothing_is_wrong_with_it_until_something_is_changed(painted, folder):
 
 # ------------------------------------------------------------------ bodies
 def test_people_are_none_of_mucos():
-    """Other bodies and other clothes, in the same world; the same body in all sequences, dressed anew."""
+    """Other bodies and other clothes, in the same world; the same body in all sequences, dressed
+    anew.
+    """
     ours = [mupots_identity(SEED, 1, k) for k in range(8)]
     theirs = [studio_identity(SEED, k, outfit) for k in range(8) for outfit in range(2)]
     for a in ours:
@@ -217,7 +238,9 @@ def test_people_are_none_of_mucos():
 
 
 def test_a_sequence_has_one_camera_and_the_same_people_who_move():
-    requests = [r for r in plan_mupots(replace(PRESET, frames=5, interval=0.5), SEED) if r.sequence == 7]
+    requests = [
+        r for r in plan_mupots(replace(PRESET, frames=5, interval=0.5), SEED) if r.sequence == 7
+    ]
     settings = [make_mupots_setting(request) for request in requests]
     first = settings[0]
     for setting in settings[1:]:
@@ -248,7 +271,11 @@ def test_a_picture_and_its_record():
     back.joints_cam[0, :, 0] += 30
     assert '30.0 mm off the body' in MUPOTS.check(back, request)[0]
     nobody = generate_mupots(replace(request, num_persons=0))[1]
-    assert MupotsRecord.from_dict(json.loads(json.dumps(nobody.to_dict()))).joints_cam.shape == (0, 29, 3)
+    assert MupotsRecord.from_dict(json.loads(json.dumps(nobody.to_dict()))).joints_cam.shape == (
+        0,
+        29,
+        3,
+    )
     assert not generate_mupots(replace(request, annotated=False))[1].valid.any()
     with pytest.raises(ValueError, match='have 2'):
         MupotsRecord.from_dict(record.to_dict() | dict(shown=record.shown[:2].tolist()))

@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsp_mm.synthetic.parcels import Kind, make_parcels, parcel_is_done, read_records, verify_parcels
-from wsp_mm.synthetic.writers.files import WorldError, write_json
+from wsp_mm.synthetic.layouts.files import WorldError, write_json
+from wsp_mm.synthetic.parcels import (
+    Kind,
+    make_parcels,
+    parcel_is_done,
+    read_records,
+    verify_parcels,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ TOY = Kind(
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob('*')) if p.is_file()}
+    return {
+        str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob('*')) if p.is_file()
+    }
 
 
 def test_everything_is_written_and_found_again(tmp_path):
@@ -104,7 +112,9 @@ def test_an_interrupted_run_goes_on(tmp_path):
             raise MemoryError('no more')
         return generate(request)
 
-    with pytest.raises(WorldError, match=r'toy scene 3 cannot be made: MemoryError: no more \(Request'):
+    with pytest.raises(
+        WorldError, match=r'toy scene 3 cannot be made: MemoryError: no more \(Request'
+    ):
         make_parcels(tmp_path / 'a', replace(TOY, generate=stops), Size(6), workers=0)
     assert not (tmp_path / 'a/toy/all.json').exists()
     assert make_parcels(tmp_path / 'a', TOY, Size(6), workers=0).kept == 6
@@ -118,13 +128,16 @@ def test_only_its_own_folders_are_its_own(tmp_path):
     make_parcels(tmp_path, TOY, Size(2), workers=0)
     assert (tmp_path / 'coco/real.jpg.1.part').is_file()
     with pytest.raises(
-        WorldError, match=r'another world: .*seed is 0, asked for is 1.*rm -r .*\{world_toy.json,toy,'
+        WorldError,
+        match=r'another world: .*seed is 0, asked for is 1.*rm -r .*\{world_toy.json,toy,',
     ):
         make_parcels(tmp_path, TOY, Size(2), seed=1, workers=0)
     with pytest.raises(WorldError, match='another world: format is 1'):
         make_parcels(tmp_path, replace(TOY, format=2), Size(2), workers=0)
     (tmp_path / 'other/twin').mkdir(parents=True)
-    with pytest.raises(WorldError, match=r"holds \['twin'\] but no world_toy.json, so it may be real data"):
+    with pytest.raises(
+        WorldError, match=r"holds \['twin'\] but no world_toy.json, so it may be real data"
+    ):
         make_parcels(tmp_path / 'other', TOY, Size(2), workers=0)
 
 

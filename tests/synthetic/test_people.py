@@ -33,7 +33,9 @@ def test_bank():
     assert height[age < 8].mean() < 1350
     assert (people['joints'][..., 2] > -40).all()
     np.testing.assert_allclose(people['joints'][:, WORLD.index('pelvis'), :2], 0, atol=1e-6)
-    assert (np.linalg.norm(people['joints'][..., :2], axis=-1).max(axis=1) <= people['radius'] + 40).all()
+    assert (
+        np.linalg.norm(people['joints'][..., :2], axis=-1).max(axis=1) <= people['radius'] + 40
+    ).all()
     assert len(set(people['action'])) > 15 and {'standing', 'sitting'} <= set(people['posture'])
 
 
@@ -48,7 +50,10 @@ def test_everybody_touches_the_ground_or_flies_as_told(crowd):
     wanted = [pose.values[column('airborne')] for pose in crowd.poses]
     np.testing.assert_allclose(lowest, wanted, atol=1e-6)
     np.testing.assert_allclose(crowd.lowest, wanted)
-    assert any(pose.posture == 'airborne' and low > 0.05 for pose, low in zip(crowd.poses, lowest, strict=True))
+    assert any(
+        pose.posture == 'airborne' and low > 0.05
+        for pose, low in zip(crowd.poses, lowest, strict=True)
+    )
 
 
 def test_both_feet_of_those_who_stand_are_down(crowd):
@@ -64,9 +69,12 @@ def test_both_feet_of_those_who_stand_are_down(crowd):
 
 def test_clothes_stand_off_the_skin_and_joints_stay(crowd):
     identity, pose = crowd.identities[0], crowd.poses[0]
-    bare = pose_bodies([type(identity)(identity.phenotype, identity.age, identity.female, None)], [pose])
+    bare = pose_bodies(
+        [type(identity)(identity.phenotype, identity.age, identity.female, None)], [pose]
+    )
     off = np.linalg.norm(
-        crowd.surface[0] - bare.surface[0] - (crowd.surface[0] - bare.surface[0]).min(axis=0), axis=1
+        crowd.surface[0] - bare.surface[0] - (crowd.surface[0] - bare.surface[0]).min(axis=0),
+        axis=1,
     )
     assert off.max() > 0.005
     # The clothed body may stand a sole higher, nothing else moves.
@@ -90,11 +98,15 @@ def _crouch(age_of_annys, **values):
 
 def _feet_height(bodies):
     part = body_model().vertex_part
-    return bodies.surface[0, np.isin(part, [PART_INDEX['left_foot'], PART_INDEX['right_foot']]), 2].min()
+    return bodies.surface[
+        0, np.isin(part, [PART_INDEX['left_foot'], PART_INDEX['right_foot']]), 2
+    ].min()
 
 
 def test_hands_stay_out_of_the_ground():
-    """A pose that would put the hands into the ground gets its arms bent; the feet stay where they are."""
+    """A pose that would put the hands into the ground gets its arms bent; the feet stay where they
+    are.
+    """
     arm = dict(hand_target=0, arm_elev=85, arm_azim=90, elbow=3, arm_twist=0)
     both = {f'{side}_{name}': value for side in ('left', 'right') for name, value in arm.items()}
     bodies = _crouch(0.75, hip_height=0.4, root_pitch=25, spine_flex=60, **both)
@@ -115,7 +127,8 @@ def test_sitters_sit_on_something_at_seat_height():
     )
     part = body_model().vertex_part
     seat = (
-        np.array([surface[part == PART_INDEX['pelvis'], 2].min() for surface in bodies.surface]) / bodies.height
+        np.array([surface[part == PART_INDEX['pelvis'], 2].min() for surface in bodies.surface])
+        / bodies.height
     )
     assert ((seat > 0.12) & (seat < 0.38)).all()
 

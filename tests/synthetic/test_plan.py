@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.plan import PRESETS, SOURCES, Preset, fingerprint, get_preset, plan_world
-from wsp_mm.synthetic.writers.files import WorldError
 
 SPLITS = {
     ('coco', 'train'), ('coco', 'val'), ('mpii', 'train'), ('mpii', 'val'), ('posetrack18', 'train'),
@@ -29,7 +29,9 @@ def test_a_preset_has_its_pictures_in_every_source_and_split(name):
 def test_small_fits_quickstart():
     requests = plan_world(PRESETS['small'], 0)
     assert len(requests) <= 1500
-    test = [r for r in requests if (r.source, r.split) in {('crowdpose', 'test')} or r.split == 'val']
+    test = [
+        r for r in requests if (r.source, r.split) in {('crowdpose', 'test')} or r.split == 'val'
+    ]
     assert 0.15 <= len(test) / len(requests) <= 0.25
     assert sum(2 <= r.num_persons <= 5 for r in requests) > 0.75 * len(requests)
     assert any(r.num_persons == 1 for r in requests), 'MCPC must have somebody to filter out'
@@ -60,7 +62,9 @@ def test_the_plan_is_a_function_of_preset_and_seed():
     tiny = PRESETS['tiny']
     assert fingerprint(plan_world(tiny, 4)) == fingerprint(plan_world(tiny, 4))
     assert fingerprint(plan_world(tiny, 4)) != fingerprint(plan_world(tiny, 5))
-    assert fingerprint(plan_world(tiny, 4)) != fingerprint(plan_world(replace(tiny, long_side=128), 4))
+    assert fingerprint(plan_world(tiny, 4)) != fingerprint(
+        plan_world(replace(tiny, long_side=128), 4)
+    )
     # two worlds do not share scenes either
     seeds = [{r.seed for r in plan_world(tiny, seed)} for seed in (4, 5)]
     assert not seeds[0] & seeds[1]

@@ -86,7 +86,9 @@ def test_arm_angles():
 def test_elbow_bends_by_its_angle_and_forwards():
     for angle in (30, 90, 130):
         (at,) = _joints(_pose(left_arm_elev=0, left_elbow=angle, left_arm_twist=0))
-        assert _angle(at['left_shoulder'], at['left_elbow'], at['left_wrist']) == pytest.approx(angle, abs=14)
+        assert _angle(at['left_shoulder'], at['left_elbow'], at['left_wrist']) == pytest.approx(
+            angle, abs=14
+        )
         assert at['left_wrist'][1] < at['left_elbow'][1]
 
 
@@ -112,10 +114,18 @@ def test_spine_and_neck_bend_forwards():
 
 @pytest.mark.parametrize('target', [name for name, _, _ in HAND_TARGETS])
 def test_hands_reach_their_targets(target):
-    """The wrist comes to within a few centimetres of where the table says, unless an arm is too short."""
+    """The wrist comes to within a few centimetres of where the table says, unless an arm is too
+    short.
+    """
     k = [name for name, _, _ in HAND_TARGETS].index(target) + 1
     free, held = _joints(_pose(), _pose(left_hand_target=k))
-    near = {'ear': 'left_ear', 'mouth': 'nose', 'brow': 'left_eye', 'hip': 'left_hip', 'pocket': 'left_hip'}
+    near = {
+        'ear': 'left_ear',
+        'mouth': 'nose',
+        'brow': 'left_eye',
+        'hip': 'left_hip',
+        'pocket': 'left_hip',
+    }
     moved = np.linalg.norm(held['left_wrist'] - free['left_wrist'])
     if target in near:
         assert np.linalg.norm(held['left_wrist'] - held[near[target]]) < 0.2
@@ -139,7 +149,10 @@ def test_hinges_of_every_action(action):
     body = body_model()
     bodies = pose_bodies(identities, poses)
     heads = body.shapes(np.stack([identity.phenotype for identity in identities])).heads
-    for bone, parent, child in (('lowerleg01', 'upperleg01', 'foot'), ('lowerarm01', 'upperarm01', 'wrist')):
+    for bone, parent, child in (
+        ('lowerleg01', 'upperleg01', 'foot'),
+        ('lowerarm01', 'upperarm01', 'wrist'),
+    ):
         for tag in ('L', 'R'):
             angle, turn = hinge_angles(
                 body, heads, bodies.rotations, f'{bone}.{tag}', f'{parent}.{tag}', f'{child}.{tag}'
@@ -154,12 +167,16 @@ def test_solver_gives_rotations():
     poses = np.stack([sample_pose(action, rng).values for action in ACTIONS])
     shapes = body.shapes(rng.uniform(0.2, 0.8, (len(poses), 6)))
     r = PoseSolver(body, shapes, poses).solve()
-    np.testing.assert_allclose(r @ np.swapaxes(r, -1, -2), np.broadcast_to(np.eye(3), r.shape), atol=1e-6)
+    np.testing.assert_allclose(
+        r @ np.swapaxes(r, -1, -2), np.broadcast_to(np.eye(3), r.shape), atol=1e-6
+    )
     assert (np.linalg.det(r) > 0).all()
 
 
 def test_rotation_by_hand():
-    np.testing.assert_allclose(rotation(np.array([0, 0, 1.0]), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        rotation(np.array([0, 0, 1.0]), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12
+    )
     np.testing.assert_allclose(
         rotation(np.array([1.0, 0, 0]), np.array([90.0]))[0] @ [0, 0, -1], [0, 1, 0], atol=1e-12
     )

@@ -11,7 +11,14 @@ from wsp_mm.synthetic.people import pose_bodies, sample_identity
 from wsp_mm.synthetic.placement import hull_gap, make_view, plan_hull, turn_plan
 from wsp_mm.synthetic.render import GROUND, PROP, SKY, Box, Stage, project_m
 from wsp_mm.synthetic.scenery import BOUNCE, KINDS, SUN, SUN_COLOR, sample_scenery
-from wsp_mm.synthetic.textures import PATTERNS, Texture, catalogue, sample_cloth, sample_floor, sample_wall
+from wsp_mm.synthetic.textures import (
+    PATTERNS,
+    Texture,
+    catalogue,
+    sample_cloth,
+    sample_floor,
+    sample_wall,
+)
 
 NOBODY = np.zeros((0, 1, 3))
 
@@ -79,7 +86,11 @@ def test_body_is_where_its_vertices_project(one_person):
     surface = bodies.surface + np.array([0, 4.0, 0])
     view = make_view(300, 1.3, 4, 0, 160, 240)
     stage = Stage(
-        surface, bodies.normals, [identity.outfit], [], sample_scenery(np.random.default_rng(0), 'plain')
+        surface,
+        bodies.normals,
+        [identity.outfit],
+        [],
+        sample_scenery(np.random.default_rng(0), 'plain'),
     )
     seen = stage.look(view.camera, 160, 240, normals=True)
     ys, xs = np.nonzero(seen.owner == 0)
@@ -87,13 +98,20 @@ def test_body_is_where_its_vertices_project(one_person):
     assert abs(xs.min() - low_x) < 1.5 and abs(xs.max() - high_x) < 1.5
     assert abs(ys.min() - low_y) < 1.5 and abs(ys.max() - high_y) < 1.5
     # Visible surfaces face the camera; depths lie within the body.
-    rays = np.stack([(xs - view.camera.c[0]) / 300, (ys - view.camera.c[1]) / 300, np.ones(len(xs))], axis=1)
+    rays = np.stack(
+        [(xs - view.camera.c[0]) / 300, (ys - view.camera.c[1]) / 300, np.ones(len(xs))], axis=1
+    )
     facing = (seen.normal[ys, xs] * (rays @ view.camera.R)).sum(axis=1)
     assert (facing < 0).mean() > 0.98
     depth = project_m(view.camera, surface[0])[:, 2]
-    assert depth.min() - 0.01 < seen.depth[ys, xs].min() and seen.depth[ys, xs].max() < depth.max() + 0.01
+    assert (
+        depth.min() - 0.01 < seen.depth[ys, xs].min()
+        and seen.depth[ys, xs].max() < depth.max() + 0.01
+    )
     x0, y0, alone = seen.alone[0]
-    np.testing.assert_array_equal(alone, seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == 0)
+    np.testing.assert_array_equal(
+        alone, seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == 0
+    )
 
 
 def test_person_behind_a_box_is_hidden_but_would_fill_the_same(one_person):
@@ -102,8 +120,12 @@ def test_person_behind_a_box_is_hidden_but_would_fill_the_same(one_person):
     scenery = sample_scenery(np.random.default_rng(0), 'plain')
     wall = Box(np.array([0.0, 3.0]), np.array([4.0, 0.1, 1.0]), 0, scenery.textures[1])
     view = make_view(300, 1.3, 4, 0, 160, 240)
-    free = Stage(surface, bodies.normals, [identity.outfit], [], scenery).look(view.camera, 160, 240)
-    behind = Stage(surface, bodies.normals, [identity.outfit], [wall], scenery).look(view.camera, 160, 240)
+    free = Stage(surface, bodies.normals, [identity.outfit], [], scenery).look(
+        view.camera, 160, 240
+    )
+    behind = Stage(surface, bodies.normals, [identity.outfit], [wall], scenery).look(
+        view.camera, 160, 240
+    )
     np.testing.assert_array_equal(free.alone[0][2], behind.alone[0][2])
     joints = project_m(view.camera, bodies.joints[0] + np.array([0, 4.0, 0]))
     args = (0, joints, float(bodies.height[0]))
@@ -115,12 +137,18 @@ def test_person_behind_a_box_is_hidden_but_would_fill_the_same(one_person):
 
 
 def test_body_around_the_camera(one_person):
-    """Somebody who stands partly behind the camera has no extent, and neither crashes nor shows garbage."""
+    """Somebody who stands partly behind the camera has no extent, and neither crashes nor shows
+    garbage.
+    """
     bodies, identity = one_person
     surface = bodies.surface + np.array([0, 0.05, 0])
     view = make_view(300, 1.3, 4, 0, 64, 48)
     stage = Stage(
-        surface, bodies.normals, [identity.outfit], [], sample_scenery(np.random.default_rng(0), 'plain')
+        surface,
+        bodies.normals,
+        [identity.outfit],
+        [],
+        sample_scenery(np.random.default_rng(0), 'plain'),
     )
     seen = stage.look(view.camera, 64, 48)
     assert np.isnan(seen.extent).all() and np.isfinite(seen.light.numpy()).all()
@@ -133,7 +161,9 @@ def test_outfits_are_needed(one_person):
 
 
 def test_joint_pixels_at_the_border():
-    projected = np.array([[-0.4, 5, 1], [-0.6, 5, 1], [9.4, 7.4, 1], [9.6, 5, 1], [np.nan, np.nan, -1]])
+    projected = np.array(
+        [[-0.4, 5, 1], [-0.6, 5, 1], [9.4, 7.4, 1], [9.6, 5, 1], [np.nan, np.nan, -1]]
+    )
     pixel, inside = joint_pixels(projected, 10, 8)
     np.testing.assert_array_equal(inside, [True, False, True, False, False])
     np.testing.assert_array_equal(pixel[2], [9, 7])
@@ -178,7 +208,11 @@ def test_every_kind_of_surroundings(kind):
     pictures = []
     for seed in range(3):
         scenery = sample_scenery(np.random.default_rng(seed), kind)
-        assert scenery.kind == kind and scenery.row[SUN + 2] > 0.3 and scenery.outdoor == (kind != 'room')
+        assert (
+            scenery.kind == kind
+            and scenery.row[SUN + 2] > 0.3
+            and scenery.outdoor == (kind != 'room')
+        )
         assert np.linalg.norm(scenery.row[SUN : SUN + 3]) == pytest.approx(1)
         view = make_view(60, 1.5, 2, 1, 64, 48)
         seen = empty_stage(scenery).look(view.camera, 64, 48)
@@ -192,7 +226,9 @@ def test_every_kind_of_surroundings(kind):
 def test_walls_stand_behind_everybody():
     for seed in range(20):
         scenery = sample_scenery(np.random.default_rng(seed), 'wall', depth=9.0)
-        seen = empty_stage(scenery).look(make_view(60, 1.5, 0, 0, 64, 48).camera, 64, 48, color=True)
+        seen = empty_stage(scenery).look(
+            make_view(60, 1.5, 0, 0, 64, 48).camera, 64, 48, color=True
+        )
         assert seen.depth[24:, 20:44][seen.owner[24:, 20:44] == SKY].min(initial=99) > 9.0
 
 
@@ -207,7 +243,9 @@ def test_hull_gap_by_hand():
     assert hull_gap(square, square + np.array([1.5, 0])) == pytest.approx(0.5)
     assert hull_gap(square, square[::-1] + np.array([0, -1.2])) == pytest.approx(0.2)
     assert hull_gap(square, square + np.array([0.9, 0])) == pytest.approx(-0.1)
-    np.testing.assert_allclose(turn_plan(square, np.pi / 2, np.array([2.0, 0]))[1], [2, 1], atol=1e-12)
+    np.testing.assert_allclose(
+        turn_plan(square, np.pi / 2, np.array([2.0, 0]))[1], [2, 1], atol=1e-12
+    )
     assert len(plan_hull(np.random.default_rng(0).uniform(size=(50, 3)))) < 20
 
 
@@ -216,5 +254,7 @@ def test_view_looks_along_y():
     np.testing.assert_allclose(view.camera.position, [0, 0, 1600], atol=1e-9)
     ahead = 1600 - 5000 * np.tan(np.deg2rad(6))
     np.testing.assert_allclose(
-        view.camera.project(view.camera.to_camera(np.array([0, 5000, ahead])))[:2], [319.5, 239.5], atol=1e-6
+        view.camera.project(view.camera.to_camera(np.array([0, 5000, ahead])))[:2],
+        [319.5, 239.5],
+        atol=1e-6,
     )

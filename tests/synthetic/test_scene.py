@@ -6,13 +6,15 @@ import itertools
 import numpy as np
 import pytest
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.record import Scene
 from wsp_mm.synthetic.scene import SceneRequest, generate_scene, make_setting, render_setting
 
 
 def request(seed, persons=4, width=160, height=120, **more):
-    return SceneRequest(seed, 'coco', 'train', f'{seed:06d}.jpg', width, height, persons, seed, **more)
+    return SceneRequest(
+        seed, 'coco', 'train', f'{seed:06d}.jpg', width, height, persons, seed, **more
+    )
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +81,9 @@ def test_masks_boxes_and_areas_agree_with_the_buffers():
         assert person.visible_share == pytest.approx(mask.sum() / max(1, whole.sum()), abs=1e-3)
         if person.area:
             ys, xs = np.nonzero(mask)
-            np.testing.assert_array_equal(person.bbox, [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1])
+            np.testing.assert_array_equal(
+                person.bbox, [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
+            )
             assert all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in person.polygons)
 
 
@@ -92,7 +96,9 @@ def test_outlines_enclose_the_visible_pixels():
         if person.area < 300:
             continue
         drawn = np.zeros(seen.owner.shape, np.uint8)
-        cv2.fillPoly(drawn, [np.array(p).reshape(-1, 2).round().astype(np.int32) for p in person.polygons], 1)
+        cv2.fillPoly(
+            drawn, [np.array(p).reshape(-1, 2).round().astype(np.int32) for p in person.polygons], 1
+        )
         mask = seen.owner == person.person_id
         assert (drawn.astype(bool) & mask).sum() / (drawn.astype(bool) | mask).sum() > 0.85
         checked += 1
@@ -100,7 +106,9 @@ def test_outlines_enclose_the_visible_pixels():
 
 
 def test_nearer_people_hide_farther_ones():
-    """Where two people overlap in the picture, the pixel belongs to the one whose surface is nearer."""
+    """Where two people overlap in the picture, the pixel belongs to the one whose surface is
+    nearer.
+    """
     compared = 0
     for seed in range(12):
         setting = make_setting(request(seed, 6))
@@ -142,7 +150,10 @@ def test_people_face_away_hides_the_face():
             toward = (person.joints_world[nose] - ears) @ (scene.camera.position - ears)
             if person.visible_share > 0.9 and person.in_picture[nose] and person.area > 150:
                 flags.append(
-                    (toward < -0.5 * 100 * np.linalg.norm(scene.camera.position - ears), person.visible[nose])
+                    (
+                        toward < -0.5 * 100 * np.linalg.norm(scene.camera.position - ears),
+                        person.visible[nose],
+                    )
                 )
     away = [visible for behind, visible in flags if behind]
     facing = [visible for behind, visible in flags if not behind]

@@ -4,10 +4,10 @@ import json
 import numpy as np
 import pytest
 
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.truth import KEYS, TruthTable, available, load_truth, mcpc_truth, truth_path
-from wsp_mm.synthetic.writers.files import WorldError
 
 FILES = {
     'coco': 'annotations/person_keypoints_{}2017.json',
@@ -56,9 +56,13 @@ def test_tables_agree_with_the_annotation_files(annotated, world_scenes, source)
             scene = by_id[table['scene_ids'][row]]
             projected = scene.camera.project(table['keypoints_cam'][row].astype(float))[:, :2]
             px = table['keypoints_px'][row]
-            np.testing.assert_allclose(projected[table['visible'][row]], px[table['visible'][row]], atol=0.05)
+            np.testing.assert_allclose(
+                projected[table['visible'][row]], px[table['visible'][row]], atol=0.05
+            )
             truth_xy, _ = convert_joints(px, np.ones(29, dtype=int), 'world', 'mcpc16')
-            if source != 'coco':  # COCO's pelvis and thorax are midpoints, not the joints of that name
+            if (
+                source != 'coco'
+            ):  # COCO's pelvis and thorax are midpoints, not the joints of that name
                 ends = [k for k, c in enumerate(get_joint_set('mcpc16').concepts) if '_' in c]
                 seen = [k for k in ends if v[k] > 0]
                 assert np.abs(truth_xy - xy)[seen].max(initial=0) <= 1.01
@@ -70,14 +74,18 @@ def test_mpii_rows_are_numbered_as_in_the_list(annotated):
         table = load_truth(annotated, 'mpii', split)
         assert table['source_ids'].tolist() == list(range(len(rows)))
         assert table['image_source_ids'].tolist() == [row['image'] for row in rows]
-        np.testing.assert_array_equal(table['labelled'] > 0, [np.array(row['joints_vis']) > 0 for row in rows])
+        np.testing.assert_array_equal(
+            table['labelled'] > 0, [np.array(row['joints_vis']) > 0 for row in rows]
+        )
 
 
 def test_mcpc_truth_covers_both_splits_once(annotated):
     for split, sources in MCPC_SPLITS.items():
         index, merged = mcpc_truth(annotated, split)
         count = sum(
-            len(load_truth(annotated, s, part)['source_ids']) for s, parts in sources.items() for part in parts
+            len(load_truth(annotated, s, part)['source_ids'])
+            for s, parts in sources.items()
+            for part in parts
         )
         assert len(index) == count == len(merged['source_ids'])
         for (source, source_id), row in list(index.items())[::7]:
@@ -97,7 +105,15 @@ def test_writing_twice_gives_the_same_bytes(tmp_path, make_scene, figure):
     paths = []
     for name in ('a', 'b'):
         table, scene = TruthTable('coco', 'train'), make_scene([figure(200, 400, 340)])
-        table.add(scene, [0], [1], 7, scene.persons[0].joints_px[None], np.ones((1, 29), dtype=int), 'world')
+        table.add(
+            scene,
+            [0],
+            [1],
+            7,
+            scene.persons[0].joints_px[None],
+            np.ones((1, 29), dtype=int),
+            'world',
+        )
         paths.append(table.write(tmp_path / name))
     assert paths[0].read_bytes() == paths[1].read_bytes()
 

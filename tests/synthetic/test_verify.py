@@ -98,7 +98,9 @@ def test_bodies_off_the_ground(made, shift, word):
     setting.bodies.surface[:, :, 2] += shift
     for pose in setting.bodies.poses:
         assert pose.posture
-    assert any(word in problem or 'off the ground' in problem for problem in verify.check_feet(setting))
+    assert any(
+        word in problem or 'off the ground' in problem for problem in verify.check_feet(setting)
+    )
 
 
 def test_one_hovering_foot():
@@ -214,7 +216,10 @@ def test_reference_caster_against_slabs():
     from wsp_mm.synthetic.placement import make_view
 
     view = make_view(200, 1.5, 8, 3, 160, 120)
-    sizes, centers = np.array([[0.6, 0.9, 0.7], [0.8, 0.4, 1.2]]), np.array([[0.2, 4, 1.0], [-0.3, 5, 0.6]])
+    sizes, centers = (
+        np.array([[0.6, 0.9, 0.7], [0.8, 0.4, 1.2]]),
+        np.array([[0.2, 4, 1.0], [-0.3, 5, 0.6]]),
+    )
     solids = [
         trimesh.creation.box(size).apply_translation(center).triangles
         for size, center in zip(sizes, centers, strict=True)

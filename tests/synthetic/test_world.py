@@ -11,6 +11,7 @@ import pytest
 
 from wsp_mm.synthetic import world
 from wsp_mm.synthetic.annotations_only import scenes
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.plan import Preset, plan_world
 from wsp_mm.synthetic.record import Scene
 from wsp_mm.synthetic.world import (
@@ -22,7 +23,6 @@ from wsp_mm.synthetic.world import (
     scene_path,
     verify_world,
 )
-from wsp_mm.synthetic.writers.files import WorldError
 
 PRESET = Preset('test', pictures=40, long_side=96, video=3, test_share=0.25)
 
@@ -33,7 +33,9 @@ def generate(bank):
 
     def make(request):
         make.calls.append(request.scene_id)
-        colour = np.array([request.scene_id, 255 - request.scene_id, request.seed % 256], dtype=np.uint8)
+        colour = np.array(
+            [request.scene_id, 255 - request.scene_id, request.seed % 256], dtype=np.uint8
+        )
         image = np.broadcast_to(colour, (request.height, request.width, 3)).copy()
         return image, next(scenes([request], bank, 0))
 
@@ -43,7 +45,9 @@ def generate(bank):
 
 def contents(root: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob('*')) if path.is_file()
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob('*'))
+        if path.is_file()
     }
 
 
@@ -52,7 +56,8 @@ def test_a_whole_world(tmp_path, generate):
     assert (report.rendered, report.kept) == (40, 0)
     assert sum(count['pictures'] for count in report.counts.values()) == 40
     assert all(
-        count['with_ankle'] <= count['annotated'] <= count['persons'] for count in report.counts.values()
+        count['with_ankle'] <= count['annotated'] <= count['persons']
+        for count in report.counts.values()
     )
     names = {str(path.relative_to(tmp_path / 'w')) for path in report.paths}
     assert {
@@ -77,9 +82,13 @@ def test_a_whole_world(tmp_path, generate):
 def test_every_listed_picture_is_there(tmp_path, generate):
     make_world(tmp_path, PRESET, workers=0, generate=generate)
     files = {
-        'coco': [(f'annotations/person_keypoints_{s}2017.json', f'{s}2017') for s in ('train', 'val')],
+        'coco': [
+            (f'annotations/person_keypoints_{s}2017.json', f'{s}2017') for s in ('train', 'val')
+        ],
         'posetrack18': [(f'annotations/posetrack18_{s}.json', '') for s in ('train', 'val')],
-        'crowdpose': [(f'annotations/mmpose_crowdpose_{s}.json', 'images') for s in ('trainval', 'test')],
+        'crowdpose': [
+            (f'annotations/mmpose_crowdpose_{s}.json', 'images') for s in ('trainval', 'test')
+        ],
     }
     listed = 0
     for source, pairs in files.items():
@@ -113,7 +122,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, generate):
     picture_path(broken, done[7]).write_bytes(b'')
     generate.calls.clear()
     report = make_world(broken, PRESET, workers=0, generate=generate)
-    assert report.kept == len(done) - 3 and sorted(generate.calls) == sorted({2, 5, 7, *range(17, 40)})
+    assert report.kept == len(done) - 3 and sorted(generate.calls) == sorted(
+        {2, 5, 7, *range(17, 40)}
+    )
     assert contents(broken) == contents(whole)
     generate.calls.clear()
     assert make_world(broken, PRESET, workers=0, generate=generate).kept == 40
@@ -125,13 +136,17 @@ def test_another_world_in_the_same_folder_is_an_error(tmp_path, generate, change
     make_world(tmp_path, PRESET, seed=3, workers=0, generate=generate)
     before = contents(tmp_path)
     with pytest.raises(WorldError, match=rf'already holds another world.*rm -r {tmp_path}'):
-        make_world(tmp_path, **{'preset': PRESET, 'seed': 3, **change}, workers=0, generate=generate)
+        make_world(
+            tmp_path, **{'preset': PRESET, 'seed': 3, **change}, workers=0, generate=generate
+        )
     assert contents(tmp_path) == before
 
 
 def test_real_data_is_never_written_into(tmp_path, generate):
     (tmp_path / 'coco' / 'annotations').mkdir(parents=True)
-    with pytest.raises(WorldError, match=r"holds \['coco'\] but no world.json, so it may be real data"):
+    with pytest.raises(
+        WorldError, match=r"holds \['coco'\] but no world.json, so it may be real data"
+    ):
         make_world(tmp_path, PRESET, workers=0, generate=generate)
     assert contents(tmp_path) == {} and generate.calls == []
 
@@ -173,7 +188,9 @@ def test_counts_tell_who_was_annotated(make_scene, figure, tmp_path):
     scene = make_scene([figure(100, 300, 250), figure(300, 560, 400), figure(500, 300, 20)])
     report = Report()
     world.write_annotations(tmp_path, [scene], 1, report)
-    assert report.counts == {('coco', 'train'): dict(pictures=1, persons=3, annotated=3, with_ankle=1)}
+    assert report.counts == {
+        ('coco', 'train'): dict(pictures=1, persons=3, annotated=3, with_ankle=1)
+    }
 
 
 def test_speed_is_told_per_worker():
@@ -245,15 +262,21 @@ def test_verify_lists_problems_and_changed_files(tmp_path, generate):
     make_world(tmp_path, PRESET, workers=0, generate=generate)
     problems, count = verify_world(tmp_path, PRESET, workers=0, generate=generate, check=check)
     assert count == 40 and checked == list(range(40))
-    assert problems == [f'scene 5: a knee is bent backwards (coco/{plan_world(PRESET, 0)[5].file_name})']
+    assert problems == [
+        f'scene 5: a knee is bent backwards (coco/{plan_world(PRESET, 0)[5].file_name})'
+    ]
 
     requests = plan_world(PRESET, 0)
-    picture_path(tmp_path, requests[20]).write_bytes(picture_path(tmp_path, requests[21]).read_bytes())
+    picture_path(tmp_path, requests[20]).write_bytes(
+        picture_path(tmp_path, requests[21]).read_bytes()
+    )
     path = scene_path(tmp_path, requests[39])
     path.write_text(path.read_text().replace('"roll":', '"roll":1'))
     problems, _ = verify_world(tmp_path, PRESET, workers=0, generate=generate, check=check)
     assert [problem.split()[1] for problem in problems] == ['5:', '20:', '39:']
     assert str(path) in problems[2]
     checked.clear()
-    problems, count = verify_world(tmp_path, PRESET, workers=0, count=4, generate=generate, check=check)
+    problems, count = verify_world(
+        tmp_path, PRESET, workers=0, count=4, generate=generate, check=check
+    )
     assert count == 4 and checked == [0, 13, 26, 39] and len(problems) == 1

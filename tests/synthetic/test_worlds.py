@@ -5,10 +5,10 @@ import pytest
 
 from wsp_mm.synthetic import lab_plan, muco_plan, world
 from wsp_mm.synthetic.lab_plan import LabPreset
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.muco_plan import MucoPreset
 from wsp_mm.synthetic.plan import PRESETS
 from wsp_mm.synthetic.worlds import KINDS, WORLDS, check_names, make_named, verify_named
-from wsp_mm.synthetic.writers.files import WorldError
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def minute(monkeypatch):
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob('*')) if p.is_file()}
+    return {
+        str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob('*')) if p.is_file()
+    }
 
 
 @pytest.mark.slow
@@ -61,19 +63,27 @@ def test_presets_have_the_same_names_everywhere():
 def test_unknown_names_are_told(name):
     with pytest.raises(WorldError, match=r"unknown preset 'huge'; there are: tiny, small, full"):
         check_names([name], 'huge')
-    with pytest.raises(WorldError, match=r"unknown world 'moon'; there are: wild, h36m, muco, mupots"):
+    with pytest.raises(
+        WorldError, match=r"unknown world 'moon'; there are: wild, h36m, muco, mupots"
+    ):
         check_names([name, 'moon'], 'tiny')
 
 
 def test_folders_of_worlds_are_apart():
     folders = [folder for kind in KINDS.values() for folder in kind.folders]
-    assert len(set(folders)) == len(folders) and not set(folders) & {*world.SOURCES, 'truth', 'mcpc'}
+    assert len(set(folders)) == len(folders) and not set(folders) & {
+        *world.SOURCES,
+        'truth',
+        'mcpc',
+    }
     assert len({kind.identity for kind in KINDS.values()} | {'world.json'}) == len(KINDS) + 1
 
 
 def test_pictures_have_no_name_twice():
     for kind in KINDS.values():
         requests = kind.plan(kind.get_preset('tiny'), 0)
-        names = [name for request in requests for pair in kind.names(request) for name in pair if name]
+        names = [
+            name for request in requests for pair in kind.names(request) for name in pair if name
+        ]
         assert len(set(names)) == len(names)
         assert {name.split('/')[0] for name in names} == set(kind.folders)

@@ -15,8 +15,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# A network of a few thousand weights at 64 px. Plain descent: Adam turns the rounding error of a gradient that
-# is zero into a whole step.
+# A network of a few thousand weights at 64 px. Plain descent: Adam turns the rounding error of a
+# gradient that is zero into a whole step.
 SMALL = """
 visualizer = dict(name=NAME)
 custom_imports = dict(imports=['wsp_mm.register', 'scale_out_hooks'], allow_failed_imports=False)
@@ -74,7 +74,9 @@ def _module(path: Path):
 def write_data(root: Path) -> Path:
     """MCPC, Human3.6M, MuCo with COCO, MuPoTS."""
     folder = ROOT / 'tests/datasets'
-    pairs, lab, mupots = (_module(folder / f'{name}_fixture.py') for name in ('mcpc', 'h36m', 'mupots'))
+    pairs, lab, mupots = (
+        _module(folder / f'{name}_fixture.py') for name in ('mcpc', 'h36m', 'mupots')
+    )
     pairs.build_tree(root)
 
     def more(content):
@@ -93,7 +95,9 @@ def write_data(root: Path) -> Path:
                 if person['image_id'] == source['id']:
                     points = np.reshape(person['keypoints'], (16, 3)).copy()
                     hidden = rng.permutation(16)[: rng.integers(0, 13)]
-                    points[[i for i in hidden if i not in (0, 5)]] = 0  # the ankles say which is nearer
+                    points[[i for i in hidden if i not in (0, 5)]] = (
+                        0  # the ankles say which is nearer
+                    )
                     content['annotations'].append(
                         dict(
                             person, image_id=number, id=100 * number + person['id'],
@@ -127,7 +131,9 @@ def _write_coco(root: Path, lab) -> None:
     file = root / 'coco/annotations/person_keypoints_train2017.json'
     file.parent.mkdir(parents=True, exist_ok=True)
     images = [dict(id=7, file_name='000000007.jpg', width=200, height=200)]
-    file.write_text(json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')])))
+    file.write_text(
+        json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
+    )
 
 
 def write_config(folder: Path, kind: str, extra: str = '') -> Path:
@@ -153,7 +159,9 @@ def free_port() -> int:
 
 def environment(**changes) -> dict[str, str]:
     """Of a process that finds this checkout and the hooks."""
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+    path = os.pathsep.join(
+        [str(ROOT), str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
+    )
     own = dict(PYTHON=sys.executable, PYTHONPATH=path, OMP_NUM_THREADS='1')
     return {**os.environ, **own, **{key: str(value) for key, value in changes.items()}}
 

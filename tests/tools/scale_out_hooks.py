@@ -27,7 +27,9 @@ class FrozenNormHook(Hook):
 
 @HOOKS.register_module()
 class RecordHook(Hook):
-    """Writes ``rank_R.json``: of every iteration the loss of each sample alone, the batch's and the rate."""
+    """Writes ``rank_R.json``: of every iteration the loss of each sample alone, the batch's and the
+    rate.
+    """
 
     priority = 'LOWEST'
 
@@ -38,7 +40,10 @@ class RecordHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         samples = []
         # One process's reduction: a sample's own loss needs no other rank.
-        with torch.no_grad(), mock.patch('wsp_mm.models.losses.reduction.get_world_size', return_value=1):
+        with (
+            torch.no_grad(),
+            mock.patch('wsp_mm.models.losses.reduction.get_world_size', return_value=1),
+        ):
             data = model.data_preprocessor(data_batch, training=True)
             for i, sample in enumerate(data['data_samples']):
                 losses = model(data['inputs'][i : i + 1], [sample], mode='loss')
@@ -57,7 +62,8 @@ class RecordHook(Hook):
 
 @HOOKS.register_module()
 class FailHook(Hook):
-    """On rank 1, before iteration 1: an exception in the model, or a note that the process may be killed.
+    """On rank 1, before iteration 1: an exception in the model, or a note that the process may be
+    killed.
 
     Args:
         way: 'exception' or 'wait'.

@@ -68,7 +68,8 @@ def test_training_samples(make_config, monkeypatch, tmp_path, capsys, person_cha
     ).read_bytes()
     browse(monkeypatch, config, '--out', tmp_path / 'later', '--num', 3, '--epoch', 1)
     assert any(
-        (tmp_path / 'later' / name).read_bytes() != (tmp_path / 'out' / name).read_bytes() for name in names
+        (tmp_path / 'later' / name).read_bytes() != (tmp_path / 'out' / name).read_bytes()
+        for name in names
     )
 
 

@@ -12,7 +12,11 @@ TOOL = ROOT / 'tools' / 'dataset_converters' / 'build_mcpc.py'
 
 def run(*args):
     return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, str(TOOL), *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
 
 
@@ -43,7 +47,11 @@ def test_build(mpii, tmp_path):
     assert len(content['pairs']) == 1
     # right ankle at y, left ankle 25 px higher
     assert sorted(a['ground_y'] for a in content['annotations']) == [187.5, 287.5]
-    assert '~220k' in done.stdout and 'not looked for' in done.stdout and 'mcpc_test.json' in done.stdout
+    assert (
+        '~220k' in done.stdout
+        and 'not looked for' in done.stdout
+        and 'mcpc_test.json' in done.stdout
+    )
 
 
 def test_quiet(mpii, tmp_path):
@@ -54,7 +62,11 @@ def test_quiet(mpii, tmp_path):
 def test_errors_are_one_line(mpii, tmp_path):
     (mpii / 'annotations' / 'mpii_train.json').write_text('[{"image": "a.jpg"}]')
     done = run('--mpii', mpii, '--out', tmp_path / 'out', '--quiet')
-    assert done.returncode == 1 and 'mpii_train.json: row 0' in done.stderr and 'Traceback' not in done.stderr
+    assert (
+        done.returncode == 1
+        and 'mpii_train.json: row 0' in done.stderr
+        and 'Traceback' not in done.stderr
+    )
     done = run('--out', tmp_path / 'out')
     assert done.returncode == 2 and '--posetrack18' in done.stderr
 
@@ -67,6 +79,8 @@ def test_help_is_light():
         f'heavy = {{"torch", "mmengine", "mmcv", "mmpose", "scipy", "PIL"}} & set(sys.modules)\n'
         f'assert not heavy, heavy\n'
     )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert '--dedup' in done.stdout and '--skip-bad' in done.stdout

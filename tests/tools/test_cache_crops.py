@@ -35,14 +35,26 @@ def root(tmp_path_factory):
 
 
 def options(root):
-    return ['--cfg-options', f'data_root={root}', 'train_dataloader.dataset.pipeline.5.input_size=(64, 64)']
+    return [
+        '--cfg-options',
+        f'data_root={root}',
+        'train_dataloader.dataset.pipeline.5.input_size=(64, 64)',
+    ]
 
 
 def test_the_whole_way(tool, root, tmp_path, capsys):
     """Made by the command, trained on by the option."""
     from mmpose.registry import DATASETS
 
-    words = [str(CONFIG), str(tmp_path / 'crops'), '--workers', '0', '--shard-size', '50', *options(root)]
+    words = [
+        str(CONFIG),
+        str(tmp_path / 'crops'),
+        '--workers',
+        '0',
+        '--shard-size',
+        '50',
+        *options(root),
+    ]
     assert tool.main(words) == 0
     said = capsys.readouterr().out
     assert '160 pictures (160 cut now' in said and 'pictures/s' in said and "of the frames'" in said
@@ -65,7 +77,11 @@ def test_of_a_mixture_one_data_set(tool):
     config = load_config(ROOT / 'configs/posenet_h36m_mpii_r50.py')
     chosen, steps = tool.plan(config, 0)
     assert chosen['type'] == 'H36MImageDataset' and 'pipeline' not in chosen
-    assert [step['type'] for step in steps][:3] == ['ReadPicture', 'ReadPicture', 'PersonCenterScale']
+    assert [step['type'] for step in steps][:3] == [
+        'ReadPicture',
+        'ReadPicture',
+        'PersonCenterScale',
+    ]
     chosen, steps = tool.plan(config, 1)
     assert chosen['type'] == 'MpiiDataset' and steps[0]['type'] == 'ConvertJoints'
     with pytest.raises(ValueError, match='mixes data sets 0 to 1'):
@@ -90,7 +106,11 @@ def test_of_a_mixture_the_3d_data_set_alone_is_cached(name):
     config = load_config(ROOT / f'configs/{name}.py', {'crop_cache': 'somewhere'})
     mixture = config.train_dataloader.dataset
     assert mixture.datasets[0].pipeline[0] == dict(type='ReadPicture', crop_cache='somewhere')
-    others = [*mixture.pipeline, *config.test_dataloader.dataset.pipeline, *mixture.datasets[1].pipeline]
+    others = [
+        *mixture.pipeline,
+        *config.test_dataloader.dataset.pipeline,
+        *mixture.datasets[1].pipeline,
+    ]
     assert not any('crop_cache' in step for step in others)
 
 
@@ -103,14 +123,21 @@ def test_wrong_words(tool, tmp_path, capsys):
     for words in (['--workers', '-1'], ['--quality', '0'], ['--shard-size', '0']):
         with pytest.raises(SystemExit):
             tool.main([str(CONFIG), str(tmp_path), *words])
-    assert tool.main([str(CONFIG), str(tmp_path / 'x'), '--cfg-options', f'data_root={tmp_path}']) == 1
+    assert (
+        tool.main([str(CONFIG), str(tmp_path / 'x'), '--cfg-options', f'data_root={tmp_path}']) == 1
+    )
     assert 'cache_crops:' in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_an_interrupt_says_how_to_go_on(root, tmp_path):
     out = tmp_path / 'crops'
-    words = [sys.executable, str(ROOT / 'tools/dataset_converters/cache_crops.py'), str(CONFIG), str(out)]
+    words = [
+        sys.executable,
+        str(ROOT / 'tools/dataset_converters/cache_crops.py'),
+        str(CONFIG),
+        str(out),
+    ]
     words += ['--workers', '1', '--shard-size', '3', *options(root)]
     # What runs the tests in the background may have had SIGINT ignored, which processes inherit.
     process = subprocess.Popen(
@@ -120,7 +147,9 @@ def test_an_interrupt_says_how_to_go_on(root, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
-    while not list(out.glob('shard-*.npy')) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not list(out.glob('shard-*.npy')) and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]

@@ -32,7 +32,9 @@ def config(tmp_path):
 def test_missing_pictures(main, config, capsys):
     assert main([str(config), '--all']) == 1
     shown = capsys.readouterr().out
-    assert '2 missing' in shown and '2.jpg' in shown and '3.jpg' in shown and 'docs/data.md' in shown
+    assert (
+        '2 missing' in shown and '2.jpg' in shown and '3.jpg' in shown and 'docs/data.md' in shown
+    )
     assert main([str(config), '--all', '--shown', '1']) == 1
     shown = capsys.readouterr().out
     assert '2.jpg' in shown and '3.jpg' not in shown and 'and 1 more' in shown

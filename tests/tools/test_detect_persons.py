@@ -61,7 +61,15 @@ def test_help_answers_at_once(repo):
     done = subprocess.run(command, capture_output=True, text=True)
     loaded = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
     assert 'argparse' in loaded and not loaded & {'torch', 'numpy', 'mmengine', 'cv2'}
-    for option in ('--images', '--ann', '--img-root', '--score-thr', '--resume', '--skip-bad', '--device'):
+    for option in (
+        '--images',
+        '--ann',
+        '--img-root',
+        '--score-thr',
+        '--resume',
+        '--skip-bad',
+        '--device',
+    ):
         assert option in done.stdout
 
 
@@ -71,7 +79,10 @@ def test_help_answers_at_once(repo):
         (['--out', 'b.json'], 'one of the arguments --images --ann is required'),
         (['--images', 'x', '--ann', 'y', '--out', 'b.json'], 'not allowed with'),
         (['--ann', 'y', '--out', 'b.json'], '--ann and --img-root go together'),
-        (['--images', 'x', '--img-root', 'y', '--out', 'b.json'], '--ann and --img-root go together'),
+        (
+            ['--images', 'x', '--img-root', 'y', '--out', 'b.json'],
+            '--ann and --img-root go together',
+        ),
         (['--images', 'x', '--out', 'b.json', '--score-thr', '1'], '--score-thr'),
         (['--images', 'x', '--out', 'b.json', '--batch-size', '0'], '--batch-size'),
     ],
@@ -102,14 +113,27 @@ def test_wrong_files_are_explained(made, load_tool, capsys, tmp_path):
 
 def test_a_folder_and_a_list(made, load_tool, capsys, tmp_path):
     main, out = load_tool('detect_persons').main, tmp_path / 'b.json'
-    assert main(command(made, '--images', made / 'pictures', '--out', out, '--score-thr', '0.25')) == 0
+    assert (
+        main(command(made, '--images', made / 'pictures', '--out', out, '--score-thr', '0.25')) == 0
+    )
     folder = read_boxes(out)
     assert f'{len(folder)} persons in 5 pictures' in capsys.readouterr().out
     assert folder.images == {i + 1: f'{i} ä.png' for i in range(5)} and len(folder) > 5
     assert min(scores.min() for scores in folder.scores.values() if len(scores)) >= 0.25
-    assert folder.info['detector']['checkpoint'] == 'w.pth' and folder.info['detector']['score_thr'] == 0.25
+    assert (
+        folder.info['detector']['checkpoint'] == 'w.pth'
+        and folder.info['detector']['score_thr'] == 0.25
+    )
     listed = tmp_path / 'l.json'
-    more = ['--ann', made / 'list.json', '--img-root', made / 'pictures', '--out', listed, '--quiet']
+    more = [
+        '--ann',
+        made / 'list.json',
+        '--img-root',
+        made / 'pictures',
+        '--out',
+        listed,
+        '--quiet',
+    ]
     assert main(command(made, *more, '--score-thr', '0.25')) == 0
     assert capsys.readouterr().out == ''
     found = read_boxes(listed)
@@ -155,7 +179,9 @@ def test_ctrl_c_and_resume(made, load_tool, capsys, tmp_path, monkeypatch):
 
 
 def make_world(root):
-    """Dark standing bars on light ground, as a COCO tree of twelve pictures: learnt within seconds."""
+    """Dark standing bars on light ground, as a COCO tree of twelve pictures: learnt within
+    seconds.
+    """
     rng = np.random.default_rng(0)
     for split, count in (('train', 12), ('val', 6)):
         folder = root / 'coco' / f'{split}2017'
@@ -176,7 +202,9 @@ def make_world(root):
         file = root / 'coco' / 'annotations' / f'person_keypoints_{split}2017.json'
         file.parent.mkdir(exist_ok=True)
         categories = [dict(id=1, name='person')]
-        file.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+        file.write_text(
+            json.dumps(dict(images=images, annotations=annotations, categories=categories))
+        )
 
 
 @pytest.mark.slow
@@ -198,7 +226,15 @@ def test_train_test_and_detect(repo, tmp_path):
         'param_scheduler.0.end=5', 'default_hooks.logger.interval=1', 'model.test_cfg.score_thr=0.0',
     ]  # fmt: skip
     run('train', repo / QUICKSTART, '--work-dir', 'w', *options, 'train_cfg.max_epochs=1')
-    run('train', repo / QUICKSTART, '--work-dir', 'w', '--resume', *options, 'train_cfg.max_epochs=3')
+    run(
+        'train',
+        repo / QUICKSTART,
+        '--work-dir',
+        'w',
+        '--resume',
+        *options,
+        'train_cfg.max_epochs=3',
+    )
     saved = load_file(tmp_path / 'w' / 'epoch_3.pth')['meta']
     assert saved['epoch'] == 3 and saved['wsp_mm']['seed'] == 0
     assert tuple(saved['dataset_meta']['classes']) == ('person',)

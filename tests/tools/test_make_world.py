@@ -42,7 +42,9 @@ def painted(monkeypatch, bank):
     import numpy as np
 
     def generate(request):
-        return np.full((request.height, request.width, 3), 90, np.uint8), next(scenes([request], bank, 0))
+        return np.full((request.height, request.width, 3), 90, np.uint8), next(
+            scenes([request], bank, 0)
+        )
 
     original = world.make_world
 
@@ -112,7 +114,15 @@ def test_verify_fails_on_any_problem(tool, painted, monkeypatch, tmp_path, capsy
 
 def test_annotations_only(tool, monkeypatch, bank, tmp_path, capsys):
     monkeypatch.setattr(annotations_only, 'posed_bank', lambda seed: bank)
-    options = ['--annotations-only', '--pictures', '60', '--persons-per-picture', '3', '--out', str(tmp_path)]
+    options = [
+        '--annotations-only',
+        '--pictures',
+        '60',
+        '--persons-per-picture',
+        '3',
+        '--out',
+        str(tmp_path),
+    ]
     assert tool.main(options) == 0
     content = json.loads((tmp_path / 'coco/annotations/person_keypoints_val2017.json').read_text())
     assert content['images'] and not list(tmp_path.rglob('*.jpg'))
@@ -137,10 +147,13 @@ def test_real_worlds_are_the_same_bytes_whatever_the_workers(tmp_path):
         # Spawned workers import the main module again, which must not run the tool again.
         body = code.format(root=str(ROOT), options=options, tool=str(TOOL))
         script.write_text(f"if __name__ == '__main__':\n    {body}\n")
-        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, cwd=ROOT
+        )
         assert done.returncode == 0, done.stderr
     files = [
-        {str(p.relative_to(out)): p.read_bytes() for p in out.rglob('*') if p.is_file()} for out in folders
+        {str(p.relative_to(out)): p.read_bytes() for p in out.rglob('*') if p.is_file()}
+        for out in folders
     ]
     assert files[0].keys() == files[1].keys()
     assert [name for name in files[0] if files[0][name] != files[1][name]] == []
@@ -197,7 +210,9 @@ def parcels_painted(monkeypatch):
         return original(out, replace(kind, generate=made[kind.name]), preset, seed, 0)
 
     monkeypatch.setattr(parcels, 'make_parcels', make_parcels)
-    monkeypatch.setattr(parcels, 'verify_parcels', lambda out, kind, *args: ([f'{kind.name} is odd'], 4))
+    monkeypatch.setattr(
+        parcels, 'verify_parcels', lambda out, kind, *args: ([f'{kind.name} is odd'], 4)
+    )
     monkeypatch.setitem(lab_plan.LAB_PRESETS, 'tiny', lab_plan.LabPreset('tiny', 64, (2,), 1, 1, 0))
     monkeypatch.setitem(muco_plan.MUCO_PRESETS, 'tiny', muco_plan.MucoPreset('tiny', 6, 64))
     tiny = mupots_plan.MupotsPreset('tiny', 1, 64, 1.0)
@@ -225,7 +240,10 @@ def test_all_worlds_by_default_or_some(tool, painted, parcels_painted, tmp_path,
     for worlds, kept in (('muco', ''), ('mupots', ''), ('wild', ''), ('h36m', ''), again):
         assert tool.main(['--worlds', worlds, '--preset', 'tiny', '--out', str(part)]) == 0
         assert kept in capsys.readouterr().out
-    names = [{str(p.relative_to(d)): p.read_bytes() for p in d.rglob('*') if p.is_file()} for d in (out, part)]
+    names = [
+        {str(p.relative_to(d)): p.read_bytes() for p in d.rglob('*') if p.is_file()}
+        for d in (out, part)
+    ]
     assert names[0] == names[1]
 
 

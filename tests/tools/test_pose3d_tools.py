@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""tools/cross_action.py, tools/table4.py and tools/analysis_tools/mean_pose.py from the command line."""
+"""tools/cross_action.py, tools/table4.py and tools/analysis_tools/mean_pose.py from the command
+line.
+"""
 
 import json
 
@@ -18,7 +20,12 @@ def test_cross_action_prints_table_8(pose_steps, load_tool, monkeypatch, capfd):
 
     assert tool.main([*arguments, '--actions', 'Dancing']) == 2
     assert 'known: ' in capfd.readouterr().err
-    assert tool.main([*arguments[:2], '--data-root', 'nowhere', '--work-dir', 'b', '--actions', 'Walking']) == 1
+    assert (
+        tool.main(
+            [*arguments[:2], '--data-root', 'nowhere', '--work-dir', 'b', '--actions', 'Walking']
+        )
+        == 1
+    )
     assert 'calling it again goes on from here' in capfd.readouterr().err
 
 
@@ -33,7 +40,9 @@ def test_table4_prints_every_row(pose_steps, load_tool, monkeypatch, capfd):
     arguments = ['--data-root', 'data', '--no-worlds', '--work-dir', 't4', '--wsp', 'wsp.pth']
     assert tool.main([*arguments, '--seeds', '2']) == 0
     out = capfd.readouterr().out
-    assert 'predicts the mean training pose' in out and 'from scratch' in out and '51.0 ± 0.0' in out
+    assert (
+        'predicts the mean training pose' in out and 'from scratch' in out and '51.0 ± 0.0' in out
+    )
     assert '2 seeds' in out and '|(X, Y, Z)|' in out
     assert len(json.loads((pose_steps.root / 't4' / 'table4.json').read_text())['rows']) == 2
     assert tool.main([*arguments[:-1], 'none.pth', '--only', 'wsp-h36m']) == 1
@@ -41,7 +50,8 @@ def test_table4_prints_every_row(pose_steps, load_tool, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'), [(['--seeds', '0'], 'at least 1'), (['--only', 'best'], 'unknown rows')]
+    ('arguments', 'message'),
+    [(['--seeds', '0'], 'at least 1'), (['--only', 'best'], 'unknown rows')],
 )
 def test_table4_refuses_nonsense(arguments, message, load_tool, capsys):
     with pytest.raises(SystemExit):

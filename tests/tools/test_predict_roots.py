@@ -17,7 +17,9 @@ def world(tmp_path):
     images = []
     for i in range(2):
         cv2.imwrite(str(tmp_path / f'{i}.jpg'), np.full((90, 120, 3), 99, np.uint8))
-        images.append(dict(id=i, file_name=f'{i}.jpg', width=120, height=90, intrinsic=[200, 200, 60, 45]))
+        images.append(
+            dict(id=i, file_name=f'{i}.jpg', width=120, height=90, intrinsic=[200, 200, 60, 45])
+        )
     annotations = [dict(id=i, image_id=i, bbox=[20, 10, 30, 70]) for i in range(2)]
     (tmp_path / 'ann.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
     return tmp_path
@@ -25,7 +27,9 @@ def world(tmp_path):
 
 def test_k_value(tool, world, capsys):
     out = world / 'roots.json'
-    assert tool.main(['--k-value', '--gt', '--ann', str(world / 'ann.json'), '--out', str(out)]) == 0
+    assert (
+        tool.main(['--k-value', '--gt', '--ann', str(world / 'ann.json'), '--out', str(out)]) == 0
+    )
     assert 'roots of 2 persons in 2 pictures by the k-value' in capsys.readouterr().out
     first, second = json.loads(out.read_text())
     assert first['root_cam'] == second['root_cam'] and first['root_cam'][2] > 0
@@ -58,7 +62,15 @@ def test_with_a_network(tool, world, repo, capsys):
     model = MODELS.build(load_config(config).model)
     torch.save(dict(state_dict=model.state_dict(), meta={}), world / 'root.pth')
     out = world / 'roots.json'
-    arguments = ['--gt', '--ann', str(world / 'ann.json'), '--images', str(world), '--out', str(out)]
+    arguments = [
+        '--gt',
+        '--ann',
+        str(world / 'ann.json'),
+        '--images',
+        str(world),
+        '--out',
+        str(out),
+    ]
     assert tool.main([str(config), str(world / 'root.pth'), *arguments]) == 0
     assert 'by the network' in capsys.readouterr().out
     assert all(record['root_cam'][2] > 0 for record in json.loads(out.read_text()))
@@ -78,11 +90,34 @@ def test_with_a_network(tool, world, repo, capsys):
         (['--k-value', '--out', 'o'], 'one of the arguments --boxes --gt'),
         (['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--focal', '1'], 'belong together'),
         (
-            ['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--focal', '-1', '--principal-point', '1', '2'],
+            [
+                '--k-value',
+                '--gt',
+                '--ann',
+                'a',
+                '--out',
+                'o',
+                '--focal',
+                '-1',
+                '--principal-point',
+                '1',
+                '2',
+            ],
             'positive numbers',
         ),
         (
-            ['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--focal', '1', '--principal-point', 'middle'],
+            [
+                '--k-value',
+                '--gt',
+                '--ann',
+                'a',
+                '--out',
+                'o',
+                '--focal',
+                '1',
+                '--principal-point',
+                'middle',
+            ],
             "or 'centre'",
         ),
         (['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--batch-size', '0'], '--batch-size'),
@@ -96,5 +131,7 @@ def test_contradictions(tool, arguments, said, capsys):
 
 def test_a_missing_file_is_named(tool, tmp_path, capsys):
     missing = tmp_path / 'nowhere.json'
-    assert tool.main(['--k-value', '--gt', '--ann', str(missing), '--out', str(tmp_path / 'o')]) == 1
+    assert (
+        tool.main(['--k-value', '--gt', '--ann', str(missing), '--out', str(tmp_path / 'o')]) == 1
+    )
     assert f'{missing}: there is no such file' in capsys.readouterr().err

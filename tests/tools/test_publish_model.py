@@ -59,7 +59,12 @@ def test_only_weights_and_plain_metadata_are_left(training_file, tmp_path, load_
         published['state_dict']['view'].untyped_storage().nbytes() == 8
     )  # not the 1000 numbers it was cut from
     meta = published['meta']
-    assert (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git']) == (9, 'model = dict()', 5, 'abc')
+    assert (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git']) == (
+        9,
+        'model = dict()',
+        5,
+        'abc',
+    )
     assert type(meta['seed']) is int
     assert 'env_info' not in meta
     assert meta['dataset_meta']['names'] == ['a', 'b']
@@ -104,11 +109,16 @@ def test_metadata_without_a_plain_form_is_named(load_tool):
 def test_command_line(training_file, tmp_path, repo):
     tool = repo / 'tools' / 'misc' / 'publish_model.py'
     done = subprocess.run(
-        [sys.executable, tool, training_file[0], tmp_path / 'a.pth'], capture_output=True, text=True, check=True
+        [sys.executable, tool, training_file[0], tmp_path / 'a.pth'],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert len(list(tmp_path.glob('a-*_*.pth'))) == 1
     assert str(tmp_path / 'a-') in done.stdout
-    missing = subprocess.run([sys.executable, tool, 'nothing.pth', 'b.pth'], capture_output=True, text=True)
+    missing = subprocess.run(
+        [sys.executable, tool, 'nothing.pth', 'b.pth'], capture_output=True, text=True
+    )
     assert missing.returncode == 1
     assert 'nothing.pth does not exist' in missing.stderr
     assert 'Traceback' not in missing.stderr

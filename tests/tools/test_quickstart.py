@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def quickstart(tmp_path, target='quickstart'):
     arguments = f'ARGS=--work-dir {tmp_path / "run"} --data-root {tmp_path / "world"}'
-    done = subprocess.run(['make', target, 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ['make', target, 'PRESET=tiny', arguments], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -29,7 +31,8 @@ def test_quickstart_tiny(tmp_path):
     run = tmp_path / 'run'
     figures = json.loads((run / 'report.json').read_text())
 
-    # Every figure that two classes allow is a finite percentage, under both protocols and for every control.
+    # Every figure that two classes allow is a finite percentage, under both protocols and for every
+    # control.
     for protocol in ('p1', 'p2'):
         assert figures[f'{protocol}/rd/n'] > 100
         for name in ('AUC', 'Acc', 'P', 'R', 'F1', 'AUC_gap0.5', 'pair_AUC'):
@@ -42,7 +45,8 @@ def test_quickstart_tiny(tmp_path):
             value = figures[f'control/{row}/{column}']
             assert value is None or (math.isfinite(value) and 0 <= value <= 100)
         assert (
-            figures[f'control/{row}/auc_gap1'] is not None and figures[f'control/{row}/truth_pairs'] is not None
+            figures[f'control/{row}/auc_gap1'] is not None
+            and figures[f'control/{row}/truth_pairs'] is not None
         )
     assert figures['control/label (perspective rule)/acc_gap1'] == 100
 
@@ -76,7 +80,10 @@ def test_quickstart_tiny(tmp_path):
     assert len(boxes['images']) == 60 and boxes['detections']
     assert figures['roots/k/n_roots'] == figures['roots/net/n_roots'] > 60
     page = (run / 'report.html').read_text()
-    assert 'href="mupots/inference/viewer.html"' in page and (run / 'mupots/inference/viewer.html').is_file()
+    assert (
+        'href="mupots/inference/viewer.html"' in page
+        and (run / 'mupots/inference/viewer.html').is_file()
+    )
     # A plain quickstart keeps what belongs to its pre-training.
     quickstart(tmp_path)
     assert 'detector/AP50' in json.loads((run / 'report.json').read_text())

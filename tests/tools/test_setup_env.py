@@ -84,7 +84,9 @@ def test_a_failing_step_stops_and_shows_its_output(env, monkeypatch, tmp_path, c
     monkeypatch.setattr(env, 'LOG', tmp_path / 'log')
     monkeypatch.setenv('PYTHONPATH', '/leak')
     env.run(
-        'fine', [sys.executable, '-c', 'import os; print(os.environ.get("PYTHONPATH"), os.environ["X"])'], X='7'
+        'fine',
+        [sys.executable, '-c', 'import os; print(os.environ.get("PYTHONPATH"), os.environ["X"])'],
+        X='7',
     )
     assert 'None 7' in (tmp_path / 'log').read_text()
     with pytest.raises(SystemExit) as stop:
@@ -111,7 +113,9 @@ def test_a_wrong_python_is_refused(repo, tmp_path):
             f'/bin/{tool}' if os.path.exists(f'/bin/{tool}') else f'/usr/bin/{tool}'
         )
     env = {'PATH': str(tmp_path / 'bin')}
-    done = subprocess.run([tmp_path / 'bin' / 'bash', script], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [tmp_path / 'bin' / 'bash', script], env=env, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert 'apt-get install python3.11' in done.stderr

@@ -25,7 +25,8 @@ CONFIGS = sorted(
     for pattern in ('posenet_*.py', 'wsp_h36m_*.py', 'wsp_muco_*.py', 'quickstart/*_h36m_*.py')
     for path in (ROOT / 'configs').glob(pattern)
 )
-# What each mix needs to become a matter of seconds: a small network, and a few samples of each side.
+# What each mix needs to become a matter of seconds: a small network, and a few samples of each
+# side.
 SMALL = [
     'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
     'test_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
@@ -62,7 +63,9 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp('world')
     run('tools/make_world.py', '--preset', 'tiny', '--out', root, '--workers', 2)
     sources = [
-        text for name in ('coco', 'mpii', 'posetrack18', 'crowdpose') for text in (f'--{name}', root / name)
+        text
+        for name in ('coco', 'mpii', 'posetrack18', 'crowdpose')
+        for text in (f'--{name}', root / name)
     ]
     run('tools/dataset_converters/build_mcpc.py', *sources, '--out', root / 'mcpc')
     return root
@@ -70,10 +73,16 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def pretrained(tmp_path_factory):
-    """Untrained pair pre-trainings by depth of the ResNet; what matters is that their tensors arrive."""
+    """Untrained pair pre-trainings by depth of the ResNet; what matters is that their tensors
+    arrive.
+    """
     init_default_scope('mmpose')
     folder, files = tmp_path_factory.mktemp('pretrained'), {}
-    for depth, name in ((50, 'wsp_pretrain_r50'), (18, 'wsp_pretrain_r18'), (0, 'quickstart/wsp_pretrain_r18')):
+    for depth, name in (
+        (50, 'wsp_pretrain_r50'),
+        (18, 'wsp_pretrain_r18'),
+        (0, 'quickstart/wsp_pretrain_r18'),
+    ):
         config = load_config(ROOT / f'configs/{name}.py')
         config.model.backbone.init_cfg = None
         files[depth] = folder / f'{depth}.pth'
@@ -87,12 +96,23 @@ def weights(file):
 
 @pytest.mark.parametrize('config', MIXES)
 def test_train_test_and_resume(config, world, tmp_path):
-    """A run that is stopped after the first epoch and resumed ends with the weights of one that was not."""
+    """A run that is stopped after the first epoch and resumed ends with the weights of one that was
+    not.
+    """
     options = ['--cfg-options', f'data_root={world}', *SMALL, *MIXES[config]]
     two = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
     run('tools/train.py', config, '--work-dir', tmp_path / 'whole', *options, *two)
-    run('tools/train.py', config, '--work-dir', tmp_path / 'parts', *options, 'train_cfg.max_epochs=1')
-    text = run('tools/train.py', config, '--work-dir', tmp_path / 'parts', '--resume', *options, *two)
+    run(
+        'tools/train.py',
+        config,
+        '--work-dir',
+        tmp_path / 'parts',
+        *options,
+        'train_cfg.max_epochs=1',
+    )
+    text = run(
+        'tools/train.py', config, '--work-dir', tmp_path / 'parts', '--resume', *options, *two
+    )
     assert 'resumed epoch: 1' in text
     whole, parts = (weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
@@ -108,12 +128,16 @@ def test_train_test_and_resume(config, world, tmp_path):
     else:
         assert metrics['h36m/n'] == 3 and 0 < metrics['h36m/MPJPE'] < 1e5
         again = run('tools/analysis_tools/score_h36m.py', dump, '--out', tmp_path / 'again.json')
-        assert json.loads((tmp_path / 'again.json').read_text())['h36m/MPJPE'] == metrics['h36m/MPJPE'], again
+        assert (
+            json.loads((tmp_path / 'again.json').read_text())['h36m/MPJPE'] == metrics['h36m/MPJPE']
+        ), again
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_two_iterations_with_one_data_root(name, world, pretrained, tmp_path):
-    """The real network at its real size; ``pretrained`` is all that a wsp config asks for beside the data."""
+    """The real network at its real size; ``pretrained`` is all that a wsp config asks for beside
+    the data.
+    """
     options = {'data_root': str(world)}
     if Path(name).name.startswith('wsp'):
         depth = 0 if 'quickstart' in name else 18 if 'r18' in name else 50

@@ -32,7 +32,9 @@ def data(repo, tmp_path):
 
 @pytest.fixture
 def start(repo, data, tmp_path):
-    """``start('train', 'CONFIG', ...)`` runs a tool in ``tmp_path`` and returns the finished process."""
+    """``start('train', 'CONFIG', ...)`` runs a tool in ``tmp_path`` and returns the finished
+    process.
+    """
 
     def command(tool, *arguments, processes=1):
         if processes == 1:
@@ -106,7 +108,15 @@ def merged(load_tool, tool, arguments, **cfg):
 def test_train_options(load_tool, monkeypatch, tmp_path):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     hooks = dict(visualization=dict(type='PoseVisualizationHook', enable=False))
-    given = ['--no-validate', '--auto-scale-lr', '--show-dir', 'pictures', '--interval', '5', '--resume']
+    given = [
+        '--no-validate',
+        '--auto-scale-lr',
+        '--show-dir',
+        'pictures',
+        '--interval',
+        '5',
+        '--resume',
+    ]
     cfg = merged(
         load_tool,
         'train',
@@ -120,17 +130,23 @@ def test_train_options(load_tool, monkeypatch, tmp_path):
     assert cfg.auto_scale_lr.enable is True
     assert cfg.resume is True
     assert cfg.load_from is None
-    expected = dict(type='PoseVisualizationHook', enable=True, show=False, out_dir='pictures', interval=5)
+    expected = dict(
+        type='PoseVisualizationHook', enable=True, show=False, out_dir='pictures', interval=5
+    )
     assert cfg.default_hooks.visualization == expected
     assert os.environ['LOCAL_RANK'] == '0'
 
     hooks = dict(visualization=dict(type='DetVisualizationHook'))  # mmdet's names
     cfg = merged(load_tool, 'train', ['b.py', '--show-dir', 'pictures'], default_hooks=hooks)
-    expected = dict(type='DetVisualizationHook', draw=True, show=False, test_out_dir='pictures', interval=1)
+    expected = dict(
+        type='DetVisualizationHook', draw=True, show=False, test_out_dir='pictures', interval=1
+    )
     assert cfg.default_hooks.visualization == expected
 
     (tmp_path / 'c.pth').touch()
-    cfg = merged(load_tool, 'train', ['b.py', '--resume', str(tmp_path / 'c.pth'), '--work-dir', 'w'])
+    cfg = merged(
+        load_tool, 'train', ['b.py', '--resume', str(tmp_path / 'c.pth'), '--work-dir', 'w']
+    )
     assert (cfg.resume, cfg.load_from, cfg.work_dir) == (True, str(tmp_path / 'c.pth'), 'w')
 
 
@@ -141,10 +157,13 @@ def test_amp(load_tool, monkeypatch, capsys):
     assert '--amp needs a GPU' in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     cfg = merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=optimizer)
-    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', optimizer=dict(type='Adam'), loss_scale='dynamic')
+    assert cfg.optim_wrapper == dict(
+        type='AmpOptimWrapper', optimizer=dict(type='Adam'), loss_scale='dynamic'
+    )
     bfloat16 = ConfigDict(type='BFloat16OptimWrapper', enabled='auto', optimizer=dict(type='Adam'))
     assert (
-        merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=bfloat16).optim_wrapper == cfg.optim_wrapper
+        merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=bfloat16).optim_wrapper
+        == cfg.optim_wrapper
     )
     with pytest.raises(SystemExit):
         merged(load_tool, 'train', ['b.py', '--amp'], optim_wrapper=dict(type='Other'))
@@ -187,7 +206,9 @@ def test_dump_adds_an_evaluator(load_tool):
         (['CONFIG', '--cfg-options', 'train_cfg.max_epochs.x=1'], 'train_cfg.max_epochs.x'),
     ],
 )
-def test_wrong_configurations_are_explained(arguments, message, repo, load_tool, capsys, monkeypatch, tmp_path):
+def test_wrong_configurations_are_explained(
+    arguments, message, repo, load_tool, capsys, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     arguments = [str(repo / QUICKSTART) if word == 'CONFIG' else word for word in arguments]
     monkeypatch.setattr(sys, 'argv', ['train.py', *arguments])
@@ -200,7 +221,10 @@ def test_wrong_configurations_are_explained(arguments, message, repo, load_tool,
 def test_first_weights_that_cannot_be_had_stop_the_run(repo, load_tool, monkeypatch, tmp_path):
     """Before data is read: the data root does not exist."""
     monkeypatch.chdir(tmp_path)
-    options = ['data_root=/nowhere', 'model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/r50.pth']
+    options = [
+        'data_root=/nowhere',
+        'model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/r50.pth',
+    ]
     config = str(repo / 'configs' / 'wsp_pretrain_r50.py')
     monkeypatch.setattr(sys, 'argv', ['train.py', config, '--cfg-options', *options])
     with pytest.raises(SystemExit) as stop:
@@ -238,18 +262,35 @@ def test_launcher_commands(repo, tmp_path):
         train, 'c d.py', '--launcher', 'pytorch', '--amp',
     ]  # fmt: skip
     several = words(
-        'dist_test.sh', 'c.py', 'w.pth', '8', NNODES='2', NODE_RANK='1', MASTER_ADDR='host', PORT='77'
+        'dist_test.sh',
+        'c.py',
+        'w.pth',
+        '8',
+        NNODES='2',
+        NODE_RANK='1',
+        MASTER_ADDR='host',
+        PORT='77',
     )
     assert several[2:7] == [
         '--nnodes=2', '--node-rank=1', '--master-addr=host', '--master-port=77', '--nproc-per-node=8',
     ]  # fmt: skip
     assert several[8:12] == ['c.py', 'w.pth', '--launcher', 'pytorch']
-    slurm = words('slurm_train.sh', 'gpu', 'job', 'c.py', 'w d', '--amp', GPUS='2', SRUN_ARGS='-t 5')
+    slurm = words(
+        'slurm_train.sh', 'gpu', 'job', 'c.py', 'w d', '--amp', GPUS='2', SRUN_ARGS='-t 5'
+    )
     assert slurm[:10] == [
         '-p', 'gpu', '--job-name=job', '--gres=gpu:2', '--ntasks=2', '--ntasks-per-node=2', '--cpus-per-task=5',
         '--kill-on-bad-exit=1', '-t', '5',
     ]  # fmt: skip
-    assert slurm[10:-1] == [str(fake), '-u', train, 'c.py', '--work-dir=w d', '--launcher=slurm', '--amp']
+    assert slurm[10:-1] == [
+        str(fake),
+        '-u',
+        train,
+        'c.py',
+        '--work-dir=w d',
+        '--launcher=slurm',
+        '--amp',
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------ whole
@@ -265,7 +306,9 @@ def test_train_test_resume(processes, start, small, repo, tmp_path):
     options = ['--cfg-options', *small]
     if processes == 2:  # three pictures in two processes
         options.append('train_dataloader.batch_size=1')
-    done = start('train', config, '--work-dir', 'w', *options, 'train_cfg.max_epochs=1', processes=processes)
+    done = start(
+        'train', config, '--work-dir', 'w', *options, 'train_cfg.max_epochs=1', processes=processes
+    )
     assert len(losses(done.stdout + done.stderr)) == 2
     assert all(0 < loss < 100 for loss in losses(done.stdout + done.stderr))
     assert 'git revision' in done.stdout + done.stderr
@@ -284,7 +327,14 @@ def test_train_test_resume(processes, start, small, repo, tmp_path):
     assert predictions[0]['pred_instances']['keypoints'].shape == (1, 2, 16, 2)
 
     done = start(
-        'train', config, '--work-dir', 'w', '--resume', *options, 'train_cfg.max_epochs=2', processes=processes
+        'train',
+        config,
+        '--work-dir',
+        'w',
+        '--resume',
+        *options,
+        'train_cfg.max_epochs=2',
+        processes=processes,
     )
     assert re.search(r'Epoch\(train\)\s+\[2\]', done.stdout + done.stderr)
     assert not re.search(r'Epoch\(train\)\s+\[1\]', done.stdout + done.stderr)

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Root networks through the real tools: train, test on MuPoTS, predict a file of roots, score it."""
+"""Root networks through the real tools: train, test on MuPoTS, predict a file of roots, score
+it.
+"""
 
 import json
 import os
@@ -70,11 +72,21 @@ def test_train_test_predict(config, world, tmp_path):
     assert metrics['root/n'] > 0 and 0 < metrics['root/MRPE'] < 1e5 and metrics['root/prior_z'] > 0
     if 'muco' not in config:
         return
-    assert metrics['root/n_roots'] == metrics['root/n_detections'] == metrics['root/n']  # labelled boxes
+    assert (
+        metrics['root/n_roots'] == metrics['root/n_detections'] == metrics['root/n']
+    )  # labelled boxes
     mupots = world / 'mupots'
     common = ['--gt', '--ann', mupots / 'MuPoTS-3D.json', '--images', mupots / 'MultiPersonTestSet']
     network = ['--cfg-options', *SMALL]
-    run('tools/predict_roots.py', config, checkpoint, *common, '--out', tmp_path / 'net.json', *network)
+    run(
+        'tools/predict_roots.py',
+        config,
+        checkpoint,
+        *common,
+        '--out',
+        tmp_path / 'net.json',
+        *network,
+    )
     run('tools/predict_roots.py', '--k-value', *common, '--out', tmp_path / 'k.json')
     run(
         'tools/analysis_tools/score_roots.py', tmp_path / 'net.json', tmp_path / 'k.json', '--ann',

@@ -12,8 +12,8 @@ from wsp_mm.utils.checkpoint import load_file
 
 pytestmark = pytest.mark.slow
 
-# A batch's sum is rounded differently than the sum of two halves' sums: 1e-7 a step. What an error of the
-# reduction would do is a hundred times more: see the last assertions of the test.
+# A batch's sum is rounded differently than the sum of two halves' sums: 1e-7 a step. What an error
+# of the reduction would do is a hundred times more: see the last assertions of the test.
 LOSS_TOLERANCE = 1e-5  # relative
 WEIGHT_TOLERANCE = 1e-3  # of the distance that training moved the tensor
 
@@ -30,7 +30,9 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def train(load_tool, monkeypatch, scale_out_data, place):
-    """``train(kind, processes)`` runs a training of global batch 4, once, and returns its folder."""
+    """``train(kind, processes)`` runs a training of global batch 4, once, and returns its
+    folder.
+    """
 
     def run(kind, processes, *options, name=None):
         folder = place / (name or f'{kind}_{processes}')
@@ -41,7 +43,9 @@ def train(load_tool, monkeypatch, scale_out_data, place):
         options = jobs.options(scale_out_data, folder, *options)
         if processes > 1:
             own = [f'train_dataloader.batch_size={4 // processes}']
-            own += [f'train_dataloader.sampler.batch_size={4 // processes}'] if kind == 'muco' else []
+            own += (
+                [f'train_dataloader.sampler.batch_size={4 // processes}'] if kind == 'muco' else []
+            )
             jobs.finish(jobs.start(processes, config, '--auto-scale-lr', *options, *own, cwd=place))
         else:  # the tool itself; starting a process takes longer than all that it does
             monkeypatch.chdir(place)
@@ -70,18 +74,24 @@ def worst(one, other, start):
 
 @pytest.mark.parametrize('kind', ['pairs', 'h36m', 'muco'])
 def test_two_processes_equal_one(kind, train):
-    """Per-sample losses, batch losses, rate, weights and metrics; no length is a multiple of a batch."""
+    """Per-sample losses, batch losses, rate, weights and metrics; no length is a multiple of a
+    batch.
+    """
     one, two = (train(kind, processes) for processes in (1, 2))
     (whole,), halves = jobs.records(one, 1), jobs.records(two, 2)
     assert len(whole) == len(halves[0]) == len(halves[1]) == (4 if kind == 'muco' else 6)
     for step, first, second in zip(whole, *halves, strict=True):
-        assert step['lr'] == first['lr'] == second['lr'] == pytest.approx(jobs.KINDS[kind][1] * 4 / 64)
+        assert (
+            step['lr'] == first['lr'] == second['lr'] == pytest.approx(jobs.KINDS[kind][1] * 4 / 64)
+        )
         together = sorted(first['samples'] + second['samples'], key=by_name_and_loss)
         for (name, losses), (other, expected) in zip(
             together, sorted(step['samples'], key=by_name_and_loss), strict=True
         ):
             assert name == other and losses == pytest.approx(expected, rel=LOSS_TOLERANCE)
-        assert (first['loss'] + second['loss']) / 2 == pytest.approx(step['loss'], rel=LOSS_TOLERANCE)
+        assert (first['loss'] + second['loss']) / 2 == pytest.approx(
+            step['loss'], rel=LOSS_TOLERANCE
+        )
     assert worst(weights(one), weights(two), weights(one, 1)) < WEIGHT_TOLERANCE
     metrics_one, metrics_two = (jobs.metrics(folder) for folder in (one, two))
     scored = [name for name in metrics_one if '/' in name]
@@ -93,11 +103,16 @@ def test_two_processes_equal_one(kind, train):
 
 
 def test_two_nodes_equal_one_node_with_two_processes(train, scale_out_data, place):
-    """torchrun started twice, one process each: the same ranks, so the same weights to the last bit."""
+    """torchrun started twice, one process each: the same ranks, so the same weights to the last
+    bit.
+    """
     one, two = train('pairs', 2), place / 'two_nodes'
     where = dict(NNODES=2, MASTER_ADDR='127.0.0.1', PORT=jobs.free_port())
     words = ['--auto-scale-lr', *jobs.options(scale_out_data, two, 'train_dataloader.batch_size=2')]
-    nodes = [jobs.start(1, one / 'pairs.py', *words, cwd=place, NODE_RANK=rank, **where) for rank in (0, 1)]
+    nodes = [
+        jobs.start(1, one / 'pairs.py', *words, cwd=place, NODE_RANK=rank, **where)
+        for rank in (0, 1)
+    ]
     for node in nodes:
         jobs.finish(node)
     assert jobs.records(one, 2) == jobs.records(two, 2)
@@ -108,16 +123,23 @@ def test_two_nodes_equal_one_node_with_two_processes(train, scale_out_data, plac
 def test_two_batches_accumulated_equal_one_twice_as_large(train):
     """Where both hold equally many counted elements: here PoseNet's loss, which counts all joints.
 
-    Eight samples, so that no step is left half full. The rate stays: --auto-scale-lr knows nothing of this.
+    Eight samples, so that no step is left half full. The rate stays: --auto-scale-lr knows nothing
+    of this.
     """
     eight = 'train_dataloader.dataset.indices=8'
     rate = 'auto_scale_lr.base_batch_size={}'
     large = train('h36m', 1, eight, rate.format(4), name='large')
-    halves = ['train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2', rate.format(2)]
+    halves = [
+        'train_dataloader.batch_size=2',
+        'optim_wrapper.accumulative_counts=2',
+        rate.format(2),
+    ]
     parts = train('h36m', 1, eight, *halves, name='parts')
     assert worst(weights(large), weights(parts), weights(large, 1)) < WEIGHT_TOLERANCE
     (steps,), (half_steps,) = jobs.records(large, 1), jobs.records(parts, 1)
     assert len(half_steps) == 2 * len(steps) == 8
     for number, step in enumerate(steps):
         pair = half_steps[2 * number : 2 * number + 2]
-        assert sum(part['loss'] for part in pair) / 2 == pytest.approx(step['loss'], rel=LOSS_TOLERANCE)
+        assert sum(part['loss'] for part in pair) / 2 == pytest.approx(
+            step['loss'], rel=LOSS_TOLERANCE
+        )

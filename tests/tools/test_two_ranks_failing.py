@@ -26,7 +26,8 @@ def root_cause(output):
 def test_exception_in_the_model_of_one_rank(scale_out_data, tmp_path):
     config = jobs.write_config(tmp_path, 'pairs', FAIL.format('exception'))
     output = jobs.finish(
-        jobs.start(2, config, *jobs.options(scale_out_data, tmp_path / 'w', *BATCH), cwd=tmp_path), code=None
+        jobs.start(2, config, *jobs.options(scale_out_data, tmp_path / 'w', *BATCH), cwd=tmp_path),
+        code=None,
     )
     cause = root_cause(output)
     assert 'rank      : 1' in cause

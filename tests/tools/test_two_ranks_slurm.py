@@ -12,7 +12,8 @@ import scale_out_fixture as jobs
 pytestmark = pytest.mark.slow
 
 
-# What Slurm does with `srun --ntasks=N --ntasks-per-node=M ... COMMAND`: N processes that know their places.
+# What Slurm does with `srun --ntasks=N --ntasks-per-node=M ... COMMAND`: N processes that know
+# their places.
 SRUN = """#!{python}
 import json, os, subprocess, sys
 words = sys.argv[1:]
@@ -48,7 +49,9 @@ torch.distributed.destroy_process_group()
 
 
 def test_slurm_script_starts_ranks_that_mmengine_understands(tmp_path):
-    """Two nodes of two processes. What needs a GPU, NCCL and the training itself, is not tested here."""
+    """Two nodes of two processes. What needs a GPU, NCCL and the training itself, is not tested
+    here.
+    """
     (tmp_path / 'bin').mkdir()
     srun = tmp_path / 'bin/srun'
     srun.write_text(SRUN.format(python=sys.executable, port=jobs.free_port()))
@@ -61,11 +64,18 @@ def test_slurm_script_starts_ranks_that_mmengine_understands(tmp_path):
     env = jobs.environment(GPUS=4, GPUS_PER_NODE=2, PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}')
     command = ['bash', jobs.ROOT / 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'w']
     done = subprocess.run(
-        command, cwd=tmp_path, env=env | dict(PYTHON=str(python)), capture_output=True, text=True, timeout=120
+        command,
+        cwd=tmp_path,
+        env=env | dict(PYTHON=str(python)),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     words = json.loads((tmp_path / 'srun.json').read_text())
-    assert {'--ntasks=4', '--ntasks-per-node=2', '--gres=gpu:2', '--kill-on-bad-exit=1'} <= set(words)
+    assert {'--ntasks=4', '--ntasks-per-node=2', '--gres=gpu:2', '--kill-on-bad-exit=1'} <= set(
+        words
+    )
     assert words[-2:] == ['--work-dir=w', '--launcher=slurm']
     found = json.loads((tmp_path / 'ranks.json').read_text())
     assert found == [[rank, 4, str(rank % 2), rank % 2] for rank in range(4)]

@@ -36,7 +36,8 @@ def page_faults(way):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='another C library than glibc')
 def test_freed_memory_is_used_again():
-    # Threads, imports and the interpreter take pages of their own; a step's tensors are 8,192 of 4 KiB.
+    # Threads, imports and the interpreter take pages of their own; a step's tensors are 8,192 of 4
+    # KiB.
     assert page_faults('keep') < 8192
     assert page_faults('default') > 8192
 

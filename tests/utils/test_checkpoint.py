@@ -66,10 +66,13 @@ def training_checkpoint(weights):
     return dict(
         state_dict=weights,
         meta=dict(
-            epoch=1, cfg='a = 1', dataset_meta=dict(sigmas=np.ones(3, np.float32), ids=np.arange(2), name='x')
+            epoch=1,
+            cfg='a = 1',
+            dataset_meta=dict(sigmas=np.ones(3, np.float32), ids=np.arange(2), name='x'),
         ),
         message_hub=dict(
-            log_scalars=OrderedDict(loss=buffer), runtime_info=dict(best=np.float64(0.5), n=np.int32(3))
+            log_scalars=OrderedDict(loss=buffer),
+            runtime_info=dict(best=np.float64(0.5), n=np.int32(3)),
         ),
         optimizer=optimizer.state_dict(),
     )
@@ -123,7 +126,9 @@ def test_training_checkpoints_load_without_trust(tmp_path, weights):
 
 
 def test_numpy_1_module_names_are_read(tmp_path):
-    """Files written under numpy 1 say numpy.core where numpy 2 says numpy._core; both hosts must read both."""
+    """Files written under numpy 1 say numpy.core where numpy 2 says numpy._core; both hosts must
+    read both.
+    """
     path = tmp_path / 'a.pth'
     torch.save(dict(a=np.arange(3), b=np.float64(2)), path, _use_new_zipfile_serialization=False)
     old = path.read_bytes().replace(b'numpy._core.multiarray', b'numpy.core.multiarray')
@@ -182,7 +187,10 @@ def test_init_cfg_with_prefix(tmp_path, weights):
     path = tmp_path / 'a.pth'
     torch.save(
         dict(
-            state_dict={f'backbone.{k}': torch.full_like(v, 7) for k, v in Backbone(None).state_dict().items()}
+            state_dict={
+                f'backbone.{k}': torch.full_like(v, 7)
+                for k, v in Backbone(None).state_dict().items()
+            }
         ),
         path,
     )
@@ -224,7 +232,9 @@ def test_web_addresses_are_fetched_once_and_checked(server, weights, tmp_path):
     os.rename(www / 'w.pth', www / name)
     assert torch.equal(ckpt.load(f'{url}/{name}')['head.bias'], torch.zeros(2))
     (www / name).unlink()
-    assert torch.equal(CheckpointLoader.load_checkpoint(f'{url}/{name}')['head.bias'], torch.zeros(2))
+    assert torch.equal(
+        CheckpointLoader.load_checkpoint(f'{url}/{name}')['head.bias'], torch.zeros(2)
+    )
     assert [path.name for path in (tmp_path / 'hub' / 'checkpoints').iterdir()] == [name]
 
 

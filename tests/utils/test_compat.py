@@ -26,7 +26,9 @@ def one_rank(monkeypatch):
 def test_memory_is_pinned_for_a_gpu_alone(monkeypatch, gpu):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     loader = dict(batch_size=1, pin_memory=True)
-    cfg = Config(dict(train_dataloader=loader, val_dataloader=None, test_dataloader=dict(batch_size=1)))
+    cfg = Config(
+        dict(train_dataloader=loader, val_dataloader=None, test_dataloader=dict(batch_size=1))
+    )
     pin_memory_for_gpus(cfg)
     assert cfg.train_dataloader.pin_memory is gpu
     assert cfg.test_dataloader.to_dict() == dict(batch_size=1)  # nothing is added
@@ -44,7 +46,10 @@ def test_processes_on_cpu_get_gloo_and_a_wrapper_that_takes_cpu_modules(one_rank
     prepare_distributed(cfg, 'pytorch')
     assert torch.distributed.get_backend() == 'gloo'
     assert cfg.model_wrapper_cfg == dict(
-        type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=True, device_ids=None
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+        device_ids=None,
     )
     finish_distributed()
     assert not torch.distributed.is_initialized()

@@ -27,14 +27,20 @@ def config_file(tmp_path):
 def test_data_root_moves_every_data_set_that_lies_there(config_file):
     config = load_config(config_file, {'data_root': '/real', 'test_dataloader.batch_size': 3})
     first, second = config.train_dataloader.dataset.datasets
-    assert first.data_root == '/real/' == config.data_root == config.test_dataloader.dataset.data_root
+    assert (
+        first.data_root == '/real/' == config.data_root == config.test_dataloader.dataset.data_root
+    )
     assert second.data_root == 'elsewhere/'
     assert config.test_dataloader.batch_size == 3
 
 
 def test_a_plain_option_sets_all_its_places(config_file):
     config = load_config(config_file, {'action': 'Walking'})
-    assert config.train_dataloader.dataset.datasets[1].actions == 'Walking' == config.test_dataloader.actions
+    assert (
+        config.train_dataloader.dataset.datasets[1].actions
+        == 'Walking'
+        == config.test_dataloader.actions
+    )
     assert 'actions' not in config.train_dataloader.dataset.datasets[0] and 'action' not in config
     for name in ('pretrained', 'bbox_root', 'boxes'):
         with pytest.raises(ValueError, match=f'no option {name}'):

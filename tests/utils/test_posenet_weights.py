@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""PoseNet restated from its description, so that the converted weights have something to agree with."""
+"""PoseNet restated from its description, so that the converted weights have something to agree
+with.
+"""
 
 import runpy
 import sys
@@ -21,7 +23,7 @@ import wsp_mm.codecs.integral_3d
 import wsp_mm.datasets.transforms.person_crop
 import wsp_mm.models.estimators.topdown_3d
 import wsp_mm.models.heads.integral_3d_head  # noqa: F401  (register what is built)
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.utils.checkpoint import TRUST_ENV, UntrustedCheckpointError
 from wsp_mm.utils.config import load_config
 from wsp_mm.utils.posenet_weights import (
@@ -43,8 +45,8 @@ def run_tool(monkeypatch, *arguments):
 
 
 class Restated(nn.Module):
-    """torchvision's ResNet without its classifier, three deconvolutions of 256 channels (kernel 4, stride 2), a
-    1x1 convolution to joints x layers, softmax over a joint's volume, expectations."""
+    """torchvision's ResNet without its classifier, three deconvolutions of 256 channels (kernel 4,
+    stride 2), a 1x1 convolution to joints x layers, softmax over a joint's volume, expectations."""
 
     def __init__(self, depth, joints, layers=64):
         super().__init__()
@@ -53,7 +55,11 @@ class Restated(nn.Module):
         self.backbone = nn.Sequential(OrderedDict((name, getattr(full, name)) for name in names))
         channels, deconvs = full.fc.in_features, []
         for _ in range(3):
-            deconvs += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.ReLU()]
+            deconvs += [
+                nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(256),
+                nn.ReLU(),
+            ]
             channels = 256
         self.head = nn.Module()
         self.head.deconv_layers = nn.Sequential(*deconvs)
@@ -124,9 +130,16 @@ def test_same_coordinates_for_the_same_input(tmp_path, depth, joints, joint_set)
 def test_whom_a_snapshot_has_seen(tmp_path, monkeypatch, capsys):
     write_snapshot(tmp_path / 's.pth.tar', joints=21)
     for words, subjects in ((['1', '9'], [1, 9]), ([], [])):
-        run_tool(monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth', '--train-subjects', *words)
-        assert torch.load(tmp_path / 'o.pth', weights_only=True)['meta']['train_subjects'] == subjects
-    assert 'Its config: configs/posenet_compat/posenet_muco_r50.py --cfg-options' in capsys.readouterr().out
+        run_tool(
+            monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth', '--train-subjects', *words
+        )
+        assert (
+            torch.load(tmp_path / 'o.pth', weights_only=True)['meta']['train_subjects'] == subjects
+        )
+    assert (
+        'Its config: configs/posenet_compat/posenet_muco_r50.py --cfg-options'
+        in capsys.readouterr().out
+    )
     run_tool(monkeypatch, tmp_path / 's.pth.tar', tmp_path / 'o.pth')
     assert 'train_subjects' not in torch.load(tmp_path / 'o.pth', weights_only=True)['meta']
     with pytest.raises(SystemExit, match='no poses of subject 2'):
@@ -136,7 +149,9 @@ def test_whom_a_snapshot_has_seen(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(('joint_set', 'joints'), [('h36m18', 18), ('muco21', 21)])
 def test_the_config_named_holds_the_network(joint_set, joints):
     """It predicts with the flip test on, as the config has it."""
-    facts = dict(depth=18, in_channels=512, num_joints=joints, depth_cells=64, deconv_out_channels=[8, 8, 8])
+    facts = dict(
+        depth=18, in_channels=512, num_joints=joints, depth_cells=64, deconv_out_channels=[8, 8, 8]
+    )
     config = load_config(REPO / CONFIGS[joint_set], model_options(facts))
     assert config.model.test_cfg == dict(flip_test=True, flip_mode='posenet')
     assert config.test_dataloader.dataset.pipeline[0].color_type == 'color_ignore_orientation'
@@ -194,10 +209,14 @@ def test_what_is_no_snapshot_is_said(tmp_path):
     with pytest.raises(PoseNetSnapshotError, match=r"no 'network'.*it holds: state_dict"):
         convert_snapshot(path)
     torch.save(dict(network={'module.fc.weight': torch.zeros(1)}), path)
-    with pytest.raises(PoseNetSnapshotError, match=r"'module.fc.weight' is not a weight of PoseNet"):
+    with pytest.raises(
+        PoseNetSnapshotError, match=r"'module.fc.weight' is not a weight of PoseNet"
+    ):
         convert_snapshot(path)
     write_snapshot(path, joints=19)
-    with pytest.raises(PoseNetSnapshotError, match=r's\.pth\.tar: .*19 joints of 64 layers; known are 18'):
+    with pytest.raises(
+        PoseNetSnapshotError, match=r's\.pth\.tar: .*19 joints of 64 layers; known are 18'
+    ):
         convert_snapshot(path)
     write_snapshot(path)
     snapshot = torch.load(path, weights_only=True)
@@ -209,20 +228,25 @@ def test_what_is_no_snapshot_is_said(tmp_path):
 
 
 def posenet_input(picture, box):
-    """PoseNet's crop, restated: box (x, y, w, h) clipped, squared, x 1.25; its corners to those of 256 x 256;
-    RGB values of 0 to 255 less ImageNet's mean, over its deviation, as if they were of 0 to 1."""
+    """PoseNet's crop, restated: box (x, y, w, h) clipped, squared, x 1.25; its corners to those of
+    256 x 256; RGB values of 0 to 255 less ImageNet's mean, over its deviation, as if they were of 0
+    to 1."""
     height, width = picture.shape[:2]
     left, top = max(0, box[0]), max(0, box[1])
     right, bottom = min(width - 1, left + box[2] - 1), min(height - 1, top + box[3] - 1)
     side = 1.25 * max(right - left, bottom - top)
     zoom = 256 / side
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    crop = cv2.warpAffine(picture, np.array([[zoom, 0, -x * zoom], [0, zoom, -y * zoom]]), (256, 256))
+    crop = cv2.warpAffine(
+        picture, np.array([[zoom, 0, -x * zoom], [0, zoom, -y * zoom]]), (256, 256)
+    )
     rgb = crop[..., ::-1].astype(np.float32)
     return (rgb - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
 
 
-@pytest.mark.parametrize('box', [(40.5, 30.25, 120.0, 200.0), (-20.0, 100.0, 300.0, 90.0), (250, 5, 100, 400)])
+@pytest.mark.parametrize(
+    'box', [(40.5, 30.25, 120.0, 200.0), (-20.0, 100.0, 300.0, 90.0), (250, 5, 100, 400)]
+)
 def test_the_config_feeds_a_picture_as_posenet_does(tmp_path, box):
     rng = np.random.default_rng(0)
     picture = cv2.resize(
@@ -231,27 +255,37 @@ def test_the_config_feeds_a_picture_as_posenet_does(tmp_path, box):
     cv2.imwrite(str(tmp_path / 'p.png'), picture)
     cfg = load_config(CONFIG)
     x, y, w, h = box
-    results = dict(img_path=str(tmp_path / 'p.png'), bbox=np.array([[x, y, x + w, y + h]], np.float32))
+    results = dict(
+        img_path=str(tmp_path / 'p.png'), bbox=np.array([[x, y, x + w, y + h]], np.float32)
+    )
     with DefaultScope.overwrite_default_scope('mmpose'):
         for step in cfg.test_dataloader.dataset.pipeline[:-1]:
             results = TRANSFORMS.build(step)(results)
         preprocessor = MODELS.build(cfg.model.data_preprocessor)
     sample = PoseDataSample(metainfo=dict(input_size=(256, 256)))
     inputs = torch.from_numpy(results['img']).permute(2, 0, 1)
-    found = preprocessor(dict(inputs=[inputs], data_samples=[sample]))['inputs'][0].permute(1, 2, 0).numpy()
+    found = (
+        preprocessor(dict(inputs=[inputs], data_samples=[sample]))['inputs'][0]
+        .permute(1, 2, 0)
+        .numpy()
+    )
     expected = posenet_input(picture, box)
     # the last bit of the warp's matrix may round a grey value the other way: 1 / 0.225
     assert np.abs(found - expected).max() <= 4.5 and np.abs(found - expected).mean() < 0.01
     assert found.max() > 500
 
-    # So the same picture and box end in the same cells, with PoseNet's flip average (64 - 1 - x) as well.
+    # So the same picture and box end in the same cells, with PoseNet's flip average (64 - 1 - x) as
+    # well.
     theirs = write_snapshot(tmp_path / 's.pth.tar')
     checkpoint = convert_snapshot(tmp_path / 's.pth.tar')
     model = our_model(checkpoint['meta']['posenet'])
     model.load_state_dict(checkpoint['state_dict'])
     swap = list(get_joint_set('h36m18').flip_indices)
     sample.set_metainfo(dict(flip_indices=swap))
-    own, other = (torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (found, expected))
+    own, other = (
+        torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None]
+        for x in (found, expected)
+    )
     with torch.no_grad():
         cells, mirrored = theirs(other), theirs(other.flip(-1))[:, swap]
         mirrored[..., 0] = 64 - 1 - mirrored[..., 0]
@@ -273,6 +307,8 @@ def test_the_config_loads_a_converted_checkpoint_strictly(tmp_path):
         model = MODELS.build(cfg.model)
     model.load_state_dict(checkpoint['state_dict'], strict=True)
     assert model.test_cfg.flip_mode == 'posenet'
-    assert {step.color_type for step in cfg.val_dataloader.dataset.pipeline if step.type == 'ReadPicture'} == {
-        'color_ignore_orientation'
-    }
+    assert {
+        step.color_type
+        for step in cfg.val_dataloader.dataset.pipeline
+        if step.type == 'ReadPicture'
+    } == {'color_ignore_orientation'}

@@ -20,7 +20,10 @@ def test_every_place_of_a_model_is_looked_at():
     cfg = ConfigDict(
         init_cfg=dict(type='Pretrained', checkpoint='a'),
         backbone=dict(
-            init_cfg=[dict(type='Normal', std=1), dict(type='Pretrained', checkpoint='b', prefix='backbone.')]
+            init_cfg=[
+                dict(type='Normal', std=1),
+                dict(type='Pretrained', checkpoint='b', prefix='backbone.'),
+            ]
         ),
         necks=[dict(init_cfg=None), dict(init_cfg=dict(type='Pretrained', checkpoint='c'))],
         head=dict(init_cfg=dict(type='Normal', std=1)),
@@ -33,14 +36,17 @@ def test_every_place_of_a_model_is_looked_at():
 
 
 @pytest.mark.parametrize(
-    'checkpoint', ['http://127.0.0.1:9/resnet50.pth', '/nowhere/resnet50.pth', 'torchvision://r50', '']
+    'checkpoint',
+    ['http://127.0.0.1:9/resnet50.pth', '/nowhere/resnet50.pth', 'torchvision://r50', ''],
 )
 def test_the_message_is_the_way_on(checkpoint):
     with pytest.raises(SystemExit) as stop:
         pretrained.require_pretrained(config(dict(type='Pretrained', checkpoint=checkpoint)))
     message = str(stop.value)
     assert checkpoint in message
-    options = [line.split('--cfg-options ')[1] for line in message.splitlines() if '--cfg-options' in line]
+    options = [
+        line.split('--cfg-options ')[1] for line in message.splitlines() if '--cfg-options' in line
+    ]
     assert options == [
         'model.backbone.init_cfg=None',
         'model.backbone.init_cfg.checkpoint=/path/to/weights.pth',

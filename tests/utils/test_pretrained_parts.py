@@ -82,7 +82,11 @@ def loaded(model, checkpoint):
 def test_the_parts_and_nothing_else_are_loaded(checkpoint, names):
     model = MODELS.build(finetuning(parts(checkpoint, names)))
     model.init_weights()
-    wanted = {name for name, _ in model.named_parameters() if name.startswith(tuple(f'{n}.' for n in names))}
+    wanted = {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith(tuple(f'{n}.' for n in names))
+    }
     assert loaded(model, checkpoint) == wanted
     # the rest had its own initialisation
     assert model.head.final_layer.weight.std().item() == pytest.approx(0.001, rel=0.1)
@@ -93,7 +97,9 @@ def test_the_parts_and_nothing_else_are_loaded(checkpoint, names):
 
 
 def test_what_is_loaded_wholly_needs_no_initialisation(checkpoint):
-    """The ImageNet weights of the backbone are not asked for, neither by the check nor by the model."""
+    """The ImageNet weights of the backbone are not asked for, neither by the check nor by the
+    model.
+    """
     nowhere = dict(type='Pretrained', checkpoint='/nowhere/resnet18.pth')
     cfg = Config(dict(model=finetuning(parts(checkpoint), init_cfg=nowhere)))
     pretrained.require_pretrained(cfg)
@@ -132,7 +138,9 @@ def test_what_does_not_fit_is_listed_before_anything_else(checkpoint, change, na
         assert error.match(complaint)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     with pytest.raises(SystemExit) as stop:
-        pretrained.require_pretrained(Config(dict(model=finetuning(parts(checkpoint, names), **change))))
+        pretrained.require_pretrained(
+            Config(dict(model=finetuning(parts(checkpoint, names), **change)))
+        )
     assert 'does not fit' in str(stop.value) and 'model.init_cfg.checkpoint=' in str(stop.value)
 
 
@@ -150,7 +158,9 @@ def test_a_part_that_the_checkpoint_or_the_model_lacks(checkpoint, tmp_path):
 
 def test_data_parallel_prefixes_are_ignored(checkpoint, tmp_path):
     state = torch.load(checkpoint, weights_only=True)['state_dict']
-    torch.save(dict(state_dict={f'module.{k}': v for k, v in state.items()}), tmp_path / 'parallel.pth')
+    torch.save(
+        dict(state_dict={f'module.{k}': v for k, v in state.items()}), tmp_path / 'parallel.pth'
+    )
     model = MODELS.build(finetuning(parts(str(tmp_path / 'parallel.pth'))))
     model.init_weights()
     assert 'backbone.conv1.weight' in loaded(model, checkpoint)
@@ -174,7 +184,9 @@ def test_a_required_checkpoint_stops_the_run_early(checkpoint_name):
 
 
 def test_it_belongs_to_the_whole_model(checkpoint):
-    """In a backbone it would be half undone: ResNet sets scales of BatchNorm to 0 after its init_cfg."""
+    """In a backbone it would be half undone: ResNet sets scales of BatchNorm to 0 after its
+    init_cfg.
+    """
     model = MODELS.build(finetuning(None, init_cfg=parts(checkpoint, ('layer1',))))
     with pytest.raises(ValueError, match='estimator'):
         model.init_weights()
@@ -190,6 +202,9 @@ def test_parts_are_names(names):
 
 
 def test_a_part_of_a_part_is_not_loaded_twice():
-    assert PretrainedParts('a.pth', ('head', 'head.deconv_layers', 'backbone.')).parts == ('head', 'backbone')
+    assert PretrainedParts('a.pth', ('head', 'head.deconv_layers', 'backbone.')).parts == (
+        'head',
+        'backbone',
+    )
     with pytest.raises(ValueError, match='needs a checkpoint'):
         PretrainedParts(None)

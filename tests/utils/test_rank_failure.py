@@ -74,7 +74,9 @@ def test_outside_torchrun_nothing_is_added(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize('launcher', ['torchrun', 'slurm'])
 def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
-    """A process that hangs after its error, as with a communicator that waits for the other ranks."""
+    """A process that hangs after its error, as with a communicator that waits for the other
+    ranks.
+    """
     script = (
         'import atexit, time\n'
         'from wsp_mm.utils import rank_failure\n'
@@ -83,10 +85,13 @@ def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
         'rank_failure.run_rank(lambda: 1 / 0)\n'
     )
     said = dict(
-        torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')), slurm=dict(SLURM_NTASKS='2')
+        torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')),
+        slurm=dict(SLURM_NTASKS='2'),
     )
     env = {**os.environ, **said[launcher]}
-    done = subprocess.run([sys.executable, '-c', script], env=env, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, '-c', script], env=env, capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 1
     assert 'ZeroDivisionError' in done.stderr
     if launcher == 'torchrun':

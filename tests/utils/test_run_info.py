@@ -14,7 +14,16 @@ def repository(tmp_path):
     """A repository with one commit; returns (folder, function that runs git in it)."""
 
     def git(*arguments):
-        command = ['git', '-C', str(tmp_path), '-c', 'user.name=a', '-c', 'user.email=a@b', *arguments]
+        command = [
+            'git',
+            '-C',
+            str(tmp_path),
+            '-c',
+            'user.name=a',
+            '-c',
+            'user.email=a@b',
+            *arguments,
+        ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git('init', '-q')
@@ -58,4 +67,6 @@ def test_hook_logs_and_marks_checkpoints(caplog, monkeypatch):
     assert f'wsp_mm {wsp_mm.__version__}, git revision abc, seed 3' in caplog.text
     checkpoint = dict(meta=dict(epoch=1))
     hook.before_save_checkpoint(runner, checkpoint)
-    assert checkpoint['meta'] == dict(epoch=1, wsp_mm=dict(version=wsp_mm.__version__, git='abc', seed=3))
+    assert checkpoint['meta'] == dict(
+        epoch=1, wsp_mm=dict(version=wsp_mm.__version__, git='abc', seed=3)
+    )

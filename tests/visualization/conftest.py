@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Inference records made by hand: stick persons of three joints, whose pixels are easily computed."""
+"""Inference records made by hand: stick persons of three joints, whose pixels are easily
+computed.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ def info():
 
 @pytest.fixture
 def person():
-    """``person(7, x, y, z)``: one whose pelvis is at (x, y, z) mm, seen by f = 1000 px, c = (320, 240) px."""
+    """``person(7, x, y, z)``: one whose pelvis is at (x, y, z) mm, seen by f = 1000 px, c = (320,
+    240) px.
+    """
 
     def make(identity, x=0.0, y=0.0, z=4000.0, **changes):
         cam = JOINTS + np.array((x, y, z))
@@ -66,7 +70,9 @@ def without_camera():
     """The same frame as it is when nobody knows the camera."""
 
     def strip(frame):
-        persons = [{**person, 'keypoints_cam': None, 'root_depth': None} for person in frame['persons']]
+        persons = [
+            {**person, 'keypoints_cam': None, 'root_depth': None} for person in frame['persons']
+        ]
         return {**frame, 'camera': None, 'persons': persons}
 
     return strip

@@ -19,7 +19,9 @@ def ordered(person, record):
 def test_rows_and_columns_follow_the_ranks(ordered):
     ids, matrix = read_order(ordered)
     assert ids == [9, 4, 2]
-    np.testing.assert_array_equal(matrix, [[np.nan, 0.9, 0.7], [0.1, np.nan, 0.8], [0.3, 0.2, np.nan]])
+    np.testing.assert_array_equal(
+        matrix, [[np.nan, 0.9, 0.7], [0.1, np.nan, 0.8], [0.3, 0.2, np.nan]]
+    )
 
 
 def test_the_picture_keeps_its_place_and_has_a_table_below(ordered):
@@ -28,7 +30,9 @@ def test_the_picture_keeps_its_place_and_has_a_table_below(ordered):
     changed = drawn[:480].any(axis=2)
     x, y, _, h = ordered['persons'][0]['bbox']
     rows, columns = np.nonzero(np.abs(drawn[:480].astype(int) - person_color(4)).max(axis=2) < 5)
-    assert rows.max() == pytest.approx(min(y + h, 479), abs=2) and columns.min() == pytest.approx(x, abs=2)
+    assert rows.max() == pytest.approx(min(y + h, 479), abs=2) and columns.min() == pytest.approx(
+        x, abs=2
+    )
     assert not changed[:, 240:260].any()  # between the boxes of 4 and 2
     # heads of the table's columns: front to back
     for i, identity in enumerate((9, 4, 2)):
@@ -62,7 +66,9 @@ def test_a_crowd_has_a_table_of_those_in_front(person, record):
 
 def test_orders_that_do_not_fit(ordered):
     ordered['order']['ids'] = [9, 4, 5]
-    with pytest.raises(ValueError, match=r'order\.ids are \[9, 4, 5\], but the persons are \[4, 2, 9\]'):
+    with pytest.raises(
+        ValueError, match=r'order\.ids are \[9, 4, 5\], but the persons are \[4, 2, 9\]'
+    ):
         draw_order(CANVAS, ordered)
     ordered['order'] = dict(ids=[9, 4, 2], probability=[[0.5, 0.5, 0.5]])
     with pytest.raises(ValueError, match='must be 3 x 3'):

@@ -7,7 +7,7 @@ from mmpose.engine.hooks import PoseVisualizationHook
 from mmpose.registry import VISUALIZERS
 from mmpose.structures import PoseDataSample
 
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 from wsp_mm.visualization.pair_sheet import PERSON_COLORS, RIGHT, WRONG
 from wsp_mm.visualization.pair_visualizer import PairLocalVisualizer, draw_pair_sample, is_pair
 
@@ -36,7 +36,9 @@ def pair_sample(path='a.jpg', prob=0.9, label=1.0, weight=1.0, **truth):
 
 def single_sample(path='a.jpg'):
     keypoints = np.linspace(BOXES[0, :2] + 5, BOXES[0, 2:] - 5, 16)[None]
-    pred = dict(keypoints=keypoints, keypoint_scores=np.ones((1, 16)), keypoints_visible=np.ones((1, 16)))
+    pred = dict(
+        keypoints=keypoints, keypoint_scores=np.ones((1, 16)), keypoints_visible=np.ones((1, 16))
+    )
     return PoseDataSample(
         metainfo=dict(img_path=str(path), ori_shape=(200, 220)),
         gt_instances=InstanceData(bboxes=BOXES[:1]),
@@ -115,5 +117,7 @@ def test_the_hook_writes_pairs_and_single_persons(tmp_path, runner, make):
 def test_the_configurations_use_it(repo):
     from mmengine.config import Config
 
-    cfg = Config.fromfile(repo / 'configs' / '_base_' / 'default_runtime.py', import_custom_modules=False)
+    cfg = Config.fromfile(
+        repo / 'configs' / '_base_' / 'default_runtime.py', import_custom_modules=False
+    )
     assert cfg.visualizer.type == 'PairLocalVisualizer'

@@ -19,7 +19,9 @@ from wsp_mm.visualization.placement import (
 def test_camera_space_is_taken_as_it_is(person, record, info):
     frame = record(person(3, x=-500), person(5, x=800, z=6000))
     scene = place_persons(frame, read_skeleton(info))
-    assert scene.in_camera and scene.ids == (3, 5) and scene.note == 'camera space, mm; camera given'
+    assert (
+        scene.in_camera and scene.ids == (3, 5) and scene.note == 'camera space, mm; camera given'
+    )
     np.testing.assert_array_equal(scene.poses[1, 0], [800, 0, 6000])
 
 

@@ -36,7 +36,9 @@ def test_a_sheet_is_a_picture_with_something_in_every_panel(joint_set, k):
     for i in range(4):
         row, column = i // 2, i % 2
         tile = orange[row * h // 2 : (row + 1) * h // 2, column * w // 2 : (column + 1) * w // 2]
-        panels = [tile[:, j * tile.shape[1] // 3 : (j + 1) * tile.shape[1] // 3].sum() for j in range(3)]
+        panels = [
+            tile[:, j * tile.shape[1] // 3 : (j + 1) * tile.shape[1] // 3].sum() for j in range(3)
+        ]
         assert all(count > 20 for count in panels) if i < 3 else not any(panels)
 
 
@@ -47,7 +49,10 @@ def test_joints_land_where_they_are():
     seen = np.argwhere(tile.any(axis=2))
     assert np.abs(seen - 50).max() <= 4
     case.pixels[:, 0] += 14 * (1 + 2 * 0.2)  # 14 of 100 px in the tile for a box of 100 px
-    assert np.abs(np.argwhere(crop_with_joints(case, size=100).any(axis=2)).mean(0) - [50, 64]).max() < 1.5
+    assert (
+        np.abs(np.argwhere(crop_with_joints(case, size=100).any(axis=2)).mean(0) - [50, 64]).max()
+        < 1.5
+    )
 
 
 def test_sides_have_their_colours():
@@ -59,13 +64,19 @@ def test_sides_have_their_colours():
 def test_wrong_input():
     with pytest.raises(ValueError, match='at least one person'):
         pose3d_sheet([])
-    with pytest.raises(ValueError, match=r'pred of a title must be \(18, 3\) for h36m18, got \(17, 3\)'):
+    with pytest.raises(
+        ValueError, match=r'pred of a title must be \(18, 3\) for h36m18, got \(17, 3\)'
+    ):
         make_case(pred=np.zeros((17, 3)))
 
 
 def test_cases_are_spread_over_the_test_and_say_their_error(tmp_path, pose_dump):
     cases = cases_from_dump(pose_dump(), 3)
-    assert [case.title for case in cases] == ['S9 Walking, 40 mm', 'S9 Walking, 20 mm', 'S9 Walking, 0 mm']
+    assert [case.title for case in cases] == [
+        'S9 Walking, 40 mm',
+        'S9 Walking, 20 mm',
+        'S9 Walking, 0 mm',
+    ]
     assert cases[0].picture.shape == (60, 80, 3) and cases[0].pixels.shape == (18, 2)
     assert len(cases_from_dump(tmp_path / 'dump.pkl', 9)) == 5
     with pytest.raises(FileNotFoundError, match=r'gone\.jpg cannot be read'):

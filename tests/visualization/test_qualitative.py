@@ -6,25 +6,41 @@ import numpy as np
 import pytest
 
 from wsp_mm.datasets.box_files import write_boxes
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
-from wsp_mm.structures.skeletons import get_joint_set
-from wsp_mm.visualization.qualitative import boxes_for, choose_pictures, png_as, qualitative_sheet, sheet_row
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
+from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.visualization.qualitative import (
+    boxes_for,
+    choose_pictures,
+    png_as,
+    qualitative_sheet,
+    sheet_row,
+)
 
 
 @pytest.fixture
 def coco(tmp_path):
-    """``coco()`` writes six pictures: picture i has i persons, 60 px wide and 100 + 10 k px high."""
+    """``coco()`` writes six pictures: picture i has i persons, 60 px wide and 100 + 10 k px
+    high.
+    """
 
     def write(**changes):
         annotations = [
-            dict(id=10 * i + k, image_id=i, category_id=1, iscrowd=0, bbox=[5.0, 5, 60, 100 + 10 * k])
+            dict(
+                id=10 * i + k, image_id=i, category_id=1, iscrowd=0, bbox=[5.0, 5, 60, 100 + 10 * k]
+            )
             for i in range(6)
             for k in range(i)
         ]
-        annotations.append(dict(id=900, image_id=0, category_id=1, iscrowd=1, bbox=[0, 0, 300, 300]))
-        annotations.append(dict(id=901, image_id=0, category_id=18, iscrowd=0, bbox=[0, 0, 300, 300]))
+        annotations.append(
+            dict(id=900, image_id=0, category_id=1, iscrowd=1, bbox=[0, 0, 300, 300])
+        )
+        annotations.append(
+            dict(id=901, image_id=0, category_id=18, iscrowd=0, bbox=[0, 0, 300, 300])
+        )
         annotations.append(dict(id=902, image_id=0, category_id=1, iscrowd=0, bbox=[0, 0, 9, 9]))
-        images = [dict(id=i, file_name=f'val/{i:012d}.jpg', width=320, height=320) for i in range(6)]
+        images = [
+            dict(id=i, file_name=f'val/{i:012d}.jpg', width=320, height=320) for i in range(6)
+        ]
         path = tmp_path / 'ann.json'
         path.write_text(json.dumps({**dict(images=images, annotations=annotations), **changes}))
         return path
@@ -35,12 +51,17 @@ def coco(tmp_path):
 def test_labelled_persons_largest_first_no_crowds_no_dogs_no_specks(coco):
     choices = choose_pictures(*boxes_for(coco(), None), count=99, seed=0, max_persons=2)
     assert [choice.image_id for choice in choices] == [1, 2, 3, 4, 5]
-    assert choices[3].boxes[:, 3].tolist() == [130, 120] and choices[0].file_name == 'val/000000000001.jpg'
+    assert (
+        choices[3].boxes[:, 3].tolist() == [130, 120]
+        and choices[0].file_name == 'val/000000000001.jpg'
+    )
 
 
 def test_the_seed_chooses(coco):
     names, found = boxes_for(coco(), None)
-    draws = {seed: [c.image_id for c in choose_pictures(names, found, 2, seed)] for seed in range(20)}
+    draws = {
+        seed: [c.image_id for c in choose_pictures(names, found, 2, seed)] for seed in range(20)
+    }
     assert draws[3] == [c.image_id for c in choose_pictures(names, found, 2, 3)]
     assert all(len(draw) == 2 and draw == sorted(draw) for draw in draws.values())
     assert {image for draw in draws.values() for image in draw} == {1, 2, 3, 4, 5}
@@ -64,7 +85,9 @@ def test_detected_persons(coco, tmp_path):
 def test_files_of_another_kind(coco, tmp_path):
     with pytest.raises(BadDataError, match='no list "images"'):
         boxes_for(coco(images=None), None)
-    with pytest.raises(BadDataError, match=r'annotations\[0\] \(id 7\): it has no bbox of 4 numbers'):
+    with pytest.raises(
+        BadDataError, match=r'annotations\[0\] \(id 7\): it has no bbox of 4 numbers'
+    ):
         boxes_for(coco(annotations=[dict(id=7, image_id=1)]), None)
     with pytest.raises(BadDataError, match='no such file'):
         boxes_for(tmp_path / 'gone.json', None)
@@ -73,7 +96,9 @@ def test_files_of_another_kind(coco, tmp_path):
 @pytest.fixture
 def muco_record():
     joints = get_joint_set('muco21')
-    info = dict(joint_set='muco21', joint_names=list(joints.joints), skeleton_links=list(joints.links))
+    info = dict(
+        joint_set='muco21', joint_names=list(joints.joints), skeleton_links=list(joints.links)
+    )
     rng = np.random.default_rng(0)
 
     def person(identity, x):
@@ -98,7 +123,9 @@ def test_a_row_has_everybody(muco_record):
     row = sheet_row(picture, record(-900, 0, 900), info)
     assert len(row.poses) == 3 and [style['label'] for _, style in row.poses] == ['#0', '#1', '#2']
     assert row.title == '$a_1$.jpg: camera space' and row.picture.shape == (480, 480, 3)
-    assert sheet_row(picture, {**record(0), 'camera': None}, info).title.endswith('root-relative, side by side')
+    assert sheet_row(picture, {**record(0), 'camera': None}, info).title.endswith(
+        'root-relative, side by side'
+    )
 
 
 def test_the_sheet_has_ink_in_every_panel(muco_record):

@@ -26,7 +26,10 @@ def test_curves_by_epoch_and_resumed_run_wins(tmp_path):
             dict(loss=9.0, epoch=2, iter=20),
         ],
     )
-    write_run(tmp_path / '20260101_000001', [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}])
+    write_run(
+        tmp_path / '20260101_000001',
+        [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}],
+    )
     curves = read_scalars(tmp_path)
     assert curves['loss'] == [(0.5, 4.0), (1.0, 3.0), (2.0, 2.0)]
     assert curves['rd/AUC'] == [(1.0, 60.0), (2.0, 70.0)]
@@ -59,7 +62,9 @@ def test_report_files(tmp_path):
     assert 'A &lt;b&gt; title' in page and '5 &lt; 6' in page
     assert base64.b64encode(png).decode() in page
     assert '| x | 1.2 |' in markdown and '| y | - |' in markdown and '| z | 7 |' in markdown
-    assert '](figures/dot.png)' in markdown and (tmp_path / 'figures' / 'dot.png').read_bytes() == png
+    assert (
+        '](figures/dot.png)' in markdown and (tmp_path / 'figures' / 'dot.png').read_bytes() == png
+    )
     assert not list(tmp_path.glob('*.part'))
 
 
@@ -68,7 +73,10 @@ def test_cell():
 
 
 def test_a_bar_in_a_cell_makes_no_column(tmp_path):
-    assert markdown_table(['mm', '|(X, Y)|'], [['a', 1.26]])[0::2] == [r'| mm | \|(X, Y)\| |', '| a | 1.3 |']
+    assert markdown_table(['mm', '|(X, Y)|'], [['a', 1.26]])[0::2] == [
+        r'| mm | \|(X, Y)\| |',
+        '| a | 1.3 |',
+    ]
     report = Report('t', tmp_path)
     report.table(['mm', '|Z|'], [['a', 1.0]])
     assert r'\|Z\|' in report.write()[1].read_text()

@@ -33,7 +33,9 @@ def test_true_distances_in_the_view_from_above(person, record, info):
     _, above = scene_views(scene, (960, 480))
     camera, near, far = above.project(np.array([[0, 0, 0], [-800.0, 0, 3000], [700, 0, 6000]]))
     # 3 m from the camera to the one, 3 m more to the other, 1.5 m to the right, all on one scale
-    assert camera[1] - near[1] == pytest.approx(near[1] - far[1]) == pytest.approx(3000 * above.scale)
+    assert (
+        camera[1] - near[1] == pytest.approx(near[1] - far[1]) == pytest.approx(3000 * above.scale)
+    )
     assert far[0] - near[0] == pytest.approx(1500 * above.scale)
     assert camera[0] - near[0] == pytest.approx(800 * above.scale)
     x, y, w, h = above.rect
@@ -41,10 +43,16 @@ def test_true_distances_in_the_view_from_above(person, record, info):
         assert x <= point[0] <= x + w and y <= point[1] <= y + h + 1e-6
 
 
-def test_without_a_camera_the_picture_says_so_and_has_no_camera(person, record, without_camera, info):
+def test_without_a_camera_the_picture_says_so_and_has_no_camera(
+    person, record, without_camera, info
+):
     frame = record(person(0, x=-800, z=3000), person(1, x=500, z=6000))
     with_camera, without = draw_scene(frame, info), draw_scene(without_camera(frame), info)
-    assert with_camera[2, 900].tolist() == [60, 60, 60] and without[2, 900].tolist() == [40, 40, 150]
+    assert with_camera[2, 900].tolist() == [60, 60, 60] and without[2, 900].tolist() == [
+        40,
+        40,
+        150,
+    ]
     # the depth between them is unknown: from above they stand on one line
     a, b = (centre(without, person_color(k), (480, 960)) for k in (0, 1))
     assert abs(a[1] - b[1]) < 12 and b[0] > a[0] + 30
@@ -55,7 +63,9 @@ def test_nobody_and_unknown_joints(person, record, info):
     frame = record(person(0, keypoints_cam=[[0, 0, 4000], [None, None, None], [0, 900, 4000]]))
     picture = draw_scene(frame, info)
     full = draw_scene(record(person(0)), info)
-    count = [(np.abs(p.astype(int) - person_color(0)).max(axis=2) < 10).sum() for p in (picture, full)]
+    count = [
+        (np.abs(p.astype(int) - person_color(0)).max(axis=2) < 10).sum() for p in (picture, full)
+    ]
     assert 0 < count[0] < count[1]
     all_unknown = record(person(0, keypoints_cam=[[None] * 3] * 3))
     assert draw_scene(all_unknown, info).shape == (480, 960, 3)
@@ -68,13 +78,16 @@ def test_small_sizes_are_refused(record, info):
 
 
 @given(
-    st.lists(st.tuples(*[st.floats(-5e3, 5e3)] * 3), min_size=1, max_size=5), st.sampled_from([0.0, 22.0, 90.0])
+    st.lists(st.tuples(*[st.floats(-5e3, 5e3)] * 3), min_size=1, max_size=5),
+    st.sampled_from([0.0, 22.0, 90.0]),
 )
 def test_everything_in_the_box_lands_in_the_rectangle(points, elevation):
     points = np.array(points)
     view = View(points.min(axis=0) - 1, points.max(axis=0) + 1, (10, 20, 200, 100), elevation)
     pixels = view.project(points)
-    assert (pixels >= np.array([10, 20]) - 1e-6).all() and (pixels <= np.array([210, 120]) + 1e-6).all()
+    assert (pixels >= np.array([10, 20]) - 1e-6).all() and (
+        pixels <= np.array([210, 120]) + 1e-6
+    ).all()
 
 
 @pytest.mark.parametrize(

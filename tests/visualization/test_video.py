@@ -25,7 +25,11 @@ def test_pictures_come_back_in_order(tmp_path):
             video.write(flat(value))
         assert not path.exists()
     frames, fps = read(path)
-    assert [round(float(frame.mean()), -1) for frame in frames] == [20, 120, 220] and fps == pytest.approx(12.5)
+    assert [round(float(frame.mean()), -1) for frame in frames] == [
+        20,
+        120,
+        220,
+    ] and fps == pytest.approx(12.5)
     assert [file.name for file in path.parent.iterdir()] == ['a b.mp4'] and video.count == 3
 
 

@@ -11,16 +11,22 @@ import pytest
 
 from wsp_mm.visualization.viewer import PICTURE_SIDE, viewer_data, write_viewer
 
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
+)
 EVIL = 'a</script><script>alert(1)</script><b id="evil">&amp;.jpg'
 
 
 @pytest.fixture
 def document(person, record, without_camera, info):
-    """Three frames: two persons in camera space (one joint unknown), the same without a camera, nobody."""
+    """Three frames: two persons in camera space (one joint unknown), the same without a camera,
+    nobody.
+    """
     both = record(person(0, x=-800, z=3000), person(1, x=500, z=6000), file_name=EVIL, time=0.0)
     both['persons'][1]['keypoints_cam'][2] = [None, float('nan'), None]
-    plain = without_camera(record(person(0), person(1, x=700), frame=1, file_name='b.jpg', time=0.04))
+    plain = without_camera(
+        record(person(0), person(1, x=700), frame=1, file_name='b.jpg', time=0.04)
+    )
     nobody = record(frame=2, file_name='c.jpg', time=0.08)
     return dict(format='wsp_mm.inference', version=1, info=info, frames=[both, plain, nobody])
 
@@ -42,9 +48,16 @@ def test_the_page_holds_the_document(tmp_path, document):
     assert data == viewer_data(document)
     assert [count_points(frame) for frame in data['frames']] == [5, 6, 0]
     assert [frame['inCamera'] for frame in data['frames']] == [True, False, True]
-    assert data['frames'][0]['poses'][1]['points'] == [[500, 0, 6000], [500, -700, 6000], [None] * 3]
+    assert data['frames'][0]['poses'][1]['points'] == [
+        [500, 0, 6000],
+        [500, -700, 6000],
+        [None] * 3,
+    ]
     assert data['frames'][0]['file'] == EVIL and 'NaN' not in json.dumps(data)
-    assert data['frames'][0]['persons'][1]['depth'] == 6000 and data['frames'][1]['persons'][0]['depth'] is None
+    assert (
+        data['frames'][0]['persons'][1]['depth'] == 6000
+        and data['frames'][1]['persons'][0]['depth'] is None
+    )
     assert [file.name for file in path.parent.iterdir()] == ['viewer.html']
     # nothing of a name is markup, and nothing is loaded from elsewhere by the page itself
     assert '<title>A &amp; &lt;B&gt;</title>' in page and '<B>' not in page
@@ -60,14 +73,20 @@ def test_pictures_are_small_jpegs_of_their_frames(document):
     head, data = frames[0]['picture'].split(',')
     assert head == 'data:image/jpeg;base64' and frames[1]['picture'] is None
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (270, PICTURE_SIDE, 3) and np.abs(picture.astype(int) - (200, 40, 90)).max() < 8
+    assert (
+        picture.shape == (270, PICTURE_SIDE, 3)
+        and np.abs(picture.astype(int) - (200, 40, 90)).max() < 8
+    )
     assert base64.b64decode(frames[2]['picture'].split(',')[1]) == jpeg
     assert viewer_data(document, [None, large])['frames'][1]['picture'] is not None
 
 
 def test_ranks_of_an_order(person, record, info):
     frame = record(
-        person(4), person(2), order=dict(ids=[2, 4], probability=[[0.5, 0.1], [0.9, 0.5]]), camera=None
+        person(4),
+        person(2),
+        order=dict(ids=[2, 4], probability=[[0.5, 0.1], [0.9, 0.5]]),
+        camera=None,
     )
     data = viewer_data(dict(format='wsp_mm.inference', version=1, info=info, frames=[frame]))
     assert [(p['id'], p['rank']) for p in data['frames'][0]['persons']] == [(4, 2), (2, 1)]
@@ -78,7 +97,9 @@ def test_documents_that_are_none(document, info):
         viewer_data({**document, 'version': 2})
     with pytest.raises(ValueError, match='needs a document of format'):
         viewer_data({'frames': []})
-    with pytest.raises(ValueError, match=r'pictures for frames \[3\], but there are frames 0 to 2 only'):
+    with pytest.raises(
+        ValueError, match=r'pictures for frames \[3\], but there are frames 0 to 2 only'
+    ):
         viewer_data(document, {3: b'\xff\xd8'})
     with pytest.raises(ValueError, match='must be a JPEG'):
         viewer_data(document, {0: b'GIF89a'})
@@ -100,7 +121,12 @@ def browser():
         pytest.skip('no chromium, chromium-browser or google-chrome on this machine')
     sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     # A machine without a GPU draws WebGL in software; a container has no sandbox.
-    flags = ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist']
+    flags = [
+        '--no-sandbox',
+        '--use-angle=swiftshader',
+        '--enable-unsafe-swiftshader',
+        '--ignore-gpu-blocklist',
+    ]
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
@@ -135,7 +161,9 @@ def test_in_a_browser(browser, tmp_path, document):
         return page.evaluate('[plot.data[1].x.length, plot.data[1].y, plot.data[1].z]')
 
     def eye():
-        return page.evaluate('(({x, y, z}) => [x, y, z])(plot._fullLayout.scene._scene.getCamera().eye)')
+        return page.evaluate(
+            '(({x, y, z}) => [x, y, z])(plot._fullLayout.scene._scene.getCamera().eye)'
+        )
 
     def counter():
         return page.locator('#count').text_content()
@@ -143,11 +171,16 @@ def test_in_a_browser(browser, tmp_path, document):
     # the first frame: x, depth and height of every known joint, the picture, the name as text
     count, depths, heights = drawn()
     assert count == points[0] == 5
-    assert sorted(depths) == [3000] * 3 + [6000] * 2 and max(heights) == 700 and min(heights) == -900
+    assert (
+        sorted(depths) == [3000] * 3 + [6000] * 2 and max(heights) == 700 and min(heights) == -900
+    )
     assert counter() == '1 / 3' and page.evaluate('plot.data.length') == 3
     assert EVIL in page.locator('#name').text_content() and page.locator('#evil').count() == 0
     assert page.evaluate('[picture.hidden, picture.naturalWidth]') == [False, 64]
-    assert page.locator('#persons tr').count() == 3 and '6000 mm' in page.locator('#persons').text_content()
+    assert (
+        page.locator('#persons tr').count() == 3
+        and '6000 mm' in page.locator('#persons').text_content()
+    )
     assert 'mm' in page.evaluate('plot.layout.scene.yaxis.title.text')
 
     # dragging with the mouse turns the scene
@@ -183,7 +216,9 @@ def test_in_a_browser(browser, tmp_path, document):
     page.locator('#play').click()
     assert page.locator('#play').text_content() == 'play'
     assert not problems
-    assert requests == [path.as_uri()] + [url for url in requests[1:] if url.startswith(('data:', 'blob:'))]
+    assert requests == [path.as_uri()] + [
+        url for url in requests[1:] if url.startswith(('data:', 'blob:'))
+    ]
 
 
 @pytest.mark.slow

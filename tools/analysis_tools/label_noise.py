@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wsp_mm.synthetic.label_noise import TITLES, label_noise, markdown, plot, pretty, rows_of
-from wsp_mm.synthetic.writers.files import WorldError, write_bytes, write_json
+from wsp_mm.synthetic.layouts.files import WorldError, write_bytes, write_json
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,7 +29,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--out', type=Path, help='folder for label_noise.{json,md,png} (default: WORLD/label_noise)'
     )
     parser.add_argument(
-        '--ankle', choices=('lowest', 'mean'), default='lowest', help='where two ankles are labelled'
+        '--ankle',
+        choices=('lowest', 'mean'),
+        default='lowest',
+        help='where two ankles are labelled',
     )
     return parser.parse_args(argv)
 
@@ -56,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         result = label_noise(args.world, args.ankle)
         # nan is no json: an empty bin is null
-        plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in result.items()}
+        plain = {
+            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in result.items()
+        }
         write_json(out / 'label_noise.json', plain)
         write_bytes(out / 'label_noise.md', markdown(result).encode())
         plot(result, out / 'label_noise.png')

@@ -19,10 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('config', help='configuration file with 3D training and test data')
-    parser.add_argument('--out', type=Path, help='also write all figures to this json, under the metric keys')
+    parser.add_argument(
+        '--out', type=Path, help='also write all figures to this json, under the metric keys'
+    )
     add_cfg_options(parser)
     return parser
 
@@ -48,9 +52,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f'mean_pose: {error}', file=sys.stderr)
         return 1
     prefix = next(iter(scores)).partition('/')[0]
-    print(f'Mean of {scores[f"{prefix}/n_train"]} training poses\n{summary_text(scores, f"{prefix}/")}')
+    print(
+        f'Mean of {scores[f"{prefix}/n_train"]} training poses\n{summary_text(scores, f"{prefix}/")}'
+    )
     if args.out is not None:
-        plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()}
+        plain = {
+            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()
+        }
         write_text_atomic(args.out, json.dumps(plain, indent=2))
     return 0
 

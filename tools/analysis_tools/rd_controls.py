@@ -15,7 +15,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('mcpc', type=Path, help='mcpc_test.json')
     parser.add_argument(
-        '--dump', nargs='*', default=[], metavar='NAME=FILE', help='predictions to add, each under a name'
+        '--dump',
+        nargs='*',
+        default=[],
+        metavar='NAME=FILE',
+        help='predictions to add, each under a name',
     )
     parser.add_argument('--truth', type=Path, help="the world's truth folder (embedded world only)")
     parser.add_argument('--out', type=Path, help='also write the table as json')

@@ -1,11 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Training samples of one person from a crop cache against those from whole frames, and what the cache costs.
+"""Training samples of one person from a crop cache against those from whole frames, and what the
+cache costs.
 
-The frames are generated: 1000 x 1002 px, the spectrum of photographs, softened as those of a video are, persons
-of a third to two thirds of the height. The pipeline is PoseNet's, to 256 x 256. Both ways draw the same
-augmentation. A frame is sampled at points, a cached picture holds means, so grain differs; smoothed crops that
-differ by more than --tolerance grey levels in the mean end the benchmark with an error. "Whole": no parts of
-pictures are decoded, as where nvImageCodec is not installed. One process of one thread.
+The frames are generated: 1000 x 1002 px, the spectrum of photographs, softened as those of a video
+are, persons of a third to two thirds of the height. The pipeline is PoseNet's, to 256 x 256. Both
+ways draw the same augmentation. A frame is sampled at points, a cached picture holds means, so
+grain differs; smoothed crops that differ by more than --tolerance grey levels in the mean end the
+benchmark with an error. "Whole": no parts of pictures are decoded, as where nvImageCodec is not
+installed. One process of one thread.
 
 Example:
     python tools/benchmarks/bench_crop_cache.py --json work_dirs/bench/crop_cache.json
@@ -26,12 +28,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=5)
     parser.add_argument('--size', default='1000x1002', help='of the frames, px')
     parser.add_argument('--frames', type=int, default=48, help='how many; three persons in each')
-    parser.add_argument('--soft', type=float, default=2.0, help='blur of the frames, px; 0 for none')
+    parser.add_argument(
+        '--soft', type=float, default=2.0, help='blur of the frames, px; 0 for none'
+    )
     parser.add_argument('--samples', type=int, default=96, help='in each round')
     parser.add_argument('--frame-quality', type=int, default=95, help="of the frames' JPEGs")
     parser.add_argument('--quality', type=int, default=95, help="of the cache's JPEGs")
     parser.add_argument(
-        '--tolerance', type=float, default=2.0, help='mean difference of smoothed crops, grey levels'
+        '--tolerance',
+        type=float,
+        default=2.0,
+        help='mean difference of smoothed crops, grey levels',
     )
     return parser
 
@@ -50,7 +57,13 @@ def build_dataset(folder: Path, cache: Path | None = None, partial: bool = True)
     steps = [dict(type='ConvertJoints', source='mcpc16', target='h36m18'), *pipeline]
     steps[1].update(crop_cache=None if cache is None else str(cache), partial=partial)
     dataset = DATASETS.build(
-        dict(type='MCPCDataset', item='person', ann_file='mcpc.json', data_root=str(folder), pipeline=steps)
+        dict(
+            type='MCPCDataset',
+            item='person',
+            ann_file='mcpc.json',
+            data_root=str(folder),
+            pipeline=steps,
+        )
     )
     dataset.set_item_seed(0, 0)
     return dataset
@@ -62,7 +75,9 @@ def differences(frames, cached, count: int) -> list[float]:
     import numpy as np
 
     def smooth(sample: dict):
-        return cv2.GaussianBlur(sample['inputs'].permute(1, 2, 0).numpy().astype(np.float32), (0, 0), 3)
+        return cv2.GaussianBlur(
+            sample['inputs'].permute(1, 2, 0).numpy().astype(np.float32), (0, 0), 3
+        )
 
     return [float(np.abs(smooth(frames[i]) - smooth(cached[i])).mean()) for i in range(count)]
 
@@ -89,12 +104,16 @@ def main() -> None:
                 cv2.imwrite(str(file), soft, [cv2.IMWRITE_JPEG_QUALITY, args.frame_quality])
         frames = build_dataset(root)
         cutter = Cutter(frames.pipeline.transforms, args.quality)
-        made = write_cache(out, frames, cutter, dict(type='MCPCDataset'), annotation_files(frames), workers=0)
+        made = write_cache(
+            out, frames, cutter, dict(type='MCPCDataset'), annotation_files(frames), workers=0
+        )
         cached = build_dataset(root, out)
         records = CropCache(out)
         apart = differences(frames, cached, min(args.samples, len(frames)))
         if max(apart) > args.tolerance:
-            raise SystemExit(f'sample {apart.index(max(apart))}: crops differ by {max(apart):.2f} grey levels')
+            raise SystemExit(
+                f'sample {apart.index(max(apart))}: crops differ by {max(apart):.2f} grey levels'
+            )
 
         def cut() -> None:
             for i in range(args.samples):
@@ -114,8 +133,12 @@ def main() -> None:
 
     label = f'frames of {args.size} px, {frame_bytes / 1000:.0f} kB'
     rates = Table(f'Training samples on one core: {label}', 'samples/s', reference='frames')
-    rates.rows = {way: [args.samples / value for value in seconds[way]] for way in ways if way != 'cut'}
-    parts = 'parts of both are decoded' if part_decoder() else 'both are decoded whole: no nvImageCodec'
+    rates.rows = {
+        way: [args.samples / value for value in seconds[way]] for way in ways if way != 'cut'
+    }
+    parts = (
+        'parts of both are decoded' if part_decoder() else 'both are decoded whole: no nvImageCodec'
+    )
     rates.notes = [
         f'Smoothed crops differ by {statistics.mean(apart):.2f} grey levels in the mean (at most '
         f'{max(apart):.2f}). A cached picture has {stored:.2f} megapixels, a frame '
@@ -130,10 +153,14 @@ def main() -> None:
     for kind in ('', ', whole'):
         pairs = zip(seconds[f'frames{kind}'], seconds[f'cache{kind}'], seconds['cut'], strict=True)
         epochs.rows[f'cut / (frames - cache){kind}'] = [
-            spent / (frame - cache) if frame > cache else float('inf') for frame, cache, spent in pairs
+            spent / (frame - cache) if frame > cache else float('inf')
+            for frame, cache, spent in pairs
         ]
     size_table = Table('Bytes', 'kB a sample', reference='frames')
-    size_table.rows = {'frames': [frame_bytes / 1000], 'cache': [made.cache_bytes / made.samples / 1000]}
+    size_table.rows = {
+        'frames': [frame_bytes / 1000],
+        'cache': [made.cache_bytes / made.samples / 1000],
+    }
     size_table.notes = [
         f'Here {len(frames) // args.frames} persons share a frame; Human3.6M has one in each. {len(records):,} '
         'samples cached.'

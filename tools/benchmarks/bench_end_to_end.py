@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Training with loading: the real runner and a config's own loader, hooks and optimizer, on data on the disk.
+"""Training with loading: the real runner and a config's own loader, hooks and optimizer, on data on
+the disk.
 
 Three rates, each for `--seconds` after a warm-up:
 
@@ -7,8 +8,8 @@ Three rates, each for `--seconds` after a warm-up:
 - loading alone: the same loader, its batches thrown away;
 - device alone: training steps on batches kept in memory.
 
-The lower of the latter two is the bound of the first. Validation and checkpoints are left out. This script
-makes no data: without a world, `python tools/make_world.py --out data/synthetic` writes one.
+The lower of the latter two is the bound of the first. Validation and checkpoints are left out. This
+script makes no data: without a world, `python tools/make_world.py --out data/synthetic` writes one.
 
     python tools/benchmarks/bench_end_to_end.py --device cuda                # R50, 256 px, B 64, 1,500 pairs/s
     python tools/benchmarks/bench_end_to_end.py --device cuda --task h36m
@@ -36,15 +37,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=3)
     parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
     parser.add_argument('--data-root', default=str(REPO / 'data/synthetic'))
-    parser.add_argument('--crop-cache', metavar='DIR', help='read crops that cache_crops.py wrote, not frames')
+    parser.add_argument(
+        '--crop-cache', metavar='DIR', help='read crops that cache_crops.py wrote, not frames'
+    )
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
-    parser.add_argument('--seconds', type=float, help='of each rate: 30 on a GPU, else 4; cut into --repeats')
+    parser.add_argument(
+        '--seconds', type=float, help='of each rate: 30 on a GPU, else 4; cut into --repeats'
+    )
     parser.add_argument('--warm-up', type=int, help='iterations before: 50 on a GPU, else 2')
     parser.add_argument('--way', choices=list(WAYS), help='default: bfloat16 + channels_last')
-    parser.add_argument('--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18')
+    parser.add_argument(
+        '--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18'
+    )
     parser.add_argument('--side', type=int, help='of the input, px: 256 on a GPU, else 64')
     parser.add_argument('--batch', type=int, help='64 on a GPU, else 8')
-    parser.add_argument('--workers', type=int, help='of the loader: all cores but 2 on a GPU, else 0')
+    parser.add_argument(
+        '--workers', type=int, help='of the loader: all cores but 2 on a GPU, else 0'
+    )
     return parser
 
 
@@ -53,7 +62,12 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
     on_gpu = args.device == 'cuda'
     workers = max(1, len(os.sched_getaffinity(0)) - 2)
     sizes = dict(
-        seconds=(30, 4), warm_up=(50, 2), depth=(50, 18), side=(256, 64), batch=(64, 8), workers=(workers, 0)
+        seconds=(30, 4),
+        warm_up=(50, 2),
+        depth=(50, 18),
+        side=(256, 64),
+        batch=(64, 8),
+        workers=(workers, 0),
     )
     for name, (gpu, processor) in sizes.items():
         if getattr(args, name) is None:
@@ -83,7 +97,14 @@ def make_config(args: argparse.Namespace, work_dir: str):
         drop_last=True,
     )
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1_000_000)
-    for key in ('val_cfg', 'val_dataloader', 'val_evaluator', 'test_cfg', 'test_dataloader', 'test_evaluator'):
+    for key in (
+        'val_cfg',
+        'val_dataloader',
+        'val_evaluator',
+        'test_cfg',
+        'test_dataloader',
+        'test_evaluator',
+    ):
         cfg[key] = None
     cfg.default_hooks.checkpoint.interval = 1_000_000
     cfg.work_dir = work_dir
@@ -98,7 +119,9 @@ class Enough(Exception):
 
 
 def make_hook(args: argparse.Namespace):
-    """Counts samples and the host's waiting in windows of ``--seconds`` / ``--repeats``; ends the training."""
+    """Counts samples and the host's waiting in windows of ``--seconds`` / ``--repeats``; ends the
+    training.
+    """
     import torch
     from mmengine.hooks import Hook
 
@@ -224,7 +247,10 @@ def main() -> None:
             '(and with --task h36m, and that with --crop-cache DIR)'
         )
     rates = Table(
-        f'Training with loading, {args.task}{source}, {args.device}', 'samples/s', 'together', notes=notes
+        f'Training with loading, {args.task}{source}, {args.device}',
+        'samples/s',
+        'together',
+        notes=notes,
     )
     rates.rows = {'together': watch.rates, 'loading alone': loading, 'device alone': alone}
     waits = Table("Waiting for data, of the host's time", '%', rows={'together': watch.waits})

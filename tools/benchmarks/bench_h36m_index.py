@@ -1,8 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Time to write and to load Human3.6M's training set, and the memory that it takes, at 1x, 4x and 16x frames.
+"""Time to write and to load Human3.6M's training set, and the memory that it takes, at 1x, 4x and
+16x frames.
 
-Makes annotations in 3DMPPE's layout (no pictures, only their folders), writes the index, and loads the data set
-with and without it, each in a fresh process. As many frames as the real training set has of every fifth:
+Makes annotations in 3DMPPE's layout (no pictures, only their folders), writes the index, and loads
+the data set with and without it, each in a fresh process. As many frames as the real training set
+has of every fifth:
 
     python tools/benchmarks/bench_h36m_index.py --frames 312188 --repeats 1
 
@@ -29,7 +31,9 @@ SAMPLES = 1000
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=3)
-    parser.add_argument('--frames', type=int, default=40_000, help='training frames of all cameras, at 16x')
+    parser.add_argument(
+        '--frames', type=int, default=40_000, help='training frames of all cameras, at 16x'
+    )
     parser.add_argument('--measure', nargs=2, metavar=('LAYOUT', 'DIR'), help=argparse.SUPPRESS)
     return parser
 
@@ -37,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 def write_annotations(root: Path, frames: int) -> None:
     """Annotations of S1, 5, 6, 7 and 8: random people in a room with four cameras."""
     from wsp_mm.datasets.h36m_sequences import sequence_key
-    from wsp_mm.structures.person_box import joints_boxes
+    from wsp_mm.structures.bbox import joints_boxes
 
     folder = root / 'human36m' / 'annotations'
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +53,8 @@ def write_annotations(root: Path, frames: int) -> None:
     for subject in subjects:
         cameras = [_camera(turn) for turn in np.deg2rad([20, 110, 200, 290])]
         files = {
-            kind: folder / f'Human36M_subject{subject}_{kind}.json' for kind in ('data', 'camera', 'joint_3d')
+            kind: folder / f'Human36M_subject{subject}_{kind}.json'
+            for kind in ('data', 'camera', 'joint_3d')
         }
         files['camera'].write_text(
             json.dumps(
@@ -71,7 +76,9 @@ def write_annotations(root: Path, frames: int) -> None:
             for i, camera in enumerate(cameras):
                 key = sequence_key(subject, action, take, i + 1)
                 (root / 'human36m' / 'images' / key).mkdir(parents=True, exist_ok=True)
-                boxes = joints_boxes(camera.project(camera.to_camera(body))[..., :2]).round(3).tolist()
+                boxes = (
+                    joints_boxes(camera.project(camera.to_camera(body))[..., :2]).round(3).tolist()
+                )
                 for n, box in enumerate(boxes[: frames // total + (done < frames % total)]):
                     images.append(
                         dict(
@@ -80,7 +87,9 @@ def write_annotations(root: Path, frames: int) -> None:
                             cam_idx=i + 1, frame_idx=5 * n,
                         )
                     )  # fmt: skip
-                    annotations.append(dict(id=number, image_id=number, keypoints_vis=[True] * 17, bbox=box))
+                    annotations.append(
+                        dict(id=number, image_id=number, keypoints_vis=[True] * 17, bbox=box)
+                    )
                     number += 1
                 done += 1
         files['data'].write_text(json.dumps(dict(images=images, annotations=annotations)))
@@ -94,18 +103,22 @@ def _camera(turn: float):
     cos, sin = np.cos(turn), np.sin(turn)
     rotation = np.array([[-sin, cos, 0], [0, 0, -1], [-cos, -sin, 0]])
     centre = np.array([4500 * cos, 4500 * sin, 1600])
-    return PinholeCamera(np.array([1145.0, 1143.0]), np.array([512.0, 515.0]), rotation, -rotation @ centre)
+    return PinholeCamera(
+        np.array([1145.0, 1143.0]), np.array([512.0, 515.0]), rotation, -rotation @ centre
+    )
 
 
 def write(root: Path) -> dict:
     """Write the index in this process, the reading of the json included."""
+    from wsp_mm.datasets.converters.mcpc.records import Findings
     from wsp_mm.datasets.h36m_3dmppe import read_3dmppe
     from wsp_mm.datasets.h36m_index import write_index
-    from wsp_mm.datasets.mcpc_builder.records import Findings
 
     path = root / 'human36m' / 'h36m.index'
     start = time.perf_counter()
-    write_index(path, read_3dmppe(root / 'human36m' / 'annotations', SUBJECTS, (5,), Findings()), root)
+    write_index(
+        path, read_3dmppe(root / 'human36m' / 'annotations', SUBJECTS, (5,), Findings()), root
+    )
     return dict(seconds=time.perf_counter() - start, bytes=path.stat().st_size)
 
 
@@ -125,7 +138,9 @@ def load(root: Path, layout: str) -> dict:
     for i in range(SAMPLES):
         dataset.get_data_info(i * 997 % len(dataset))
     drawn = time.perf_counter() - start
-    return dict(seconds=seconds, own_bytes=own, frames=len(dataset), sample_ms=1000 * drawn / SAMPLES)
+    return dict(
+        seconds=seconds, own_bytes=own, frames=len(dataset), sample_ms=1000 * drawn / SAMPLES
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -147,7 +162,9 @@ def main(argv: list[str] | None = None) -> int:
             for _ in range(args.repeats):
                 for what, found in runs.items():
                     found.setdefault(frames, []).append(ask(__file__, '--measure', what, root))
-            shown = ', '.join(f'{what} {found[frames][-1]["seconds"]:.2f} s' for what, found in runs.items())
+            shown = ', '.join(
+                f'{what} {found[frames][-1]["seconds"]:.2f} s' for what, found in runs.items()
+            )
             print(f'{frames:,} frames: {shown}', flush=True)
     finish(tables(runs), args)
     return 0
@@ -164,7 +181,11 @@ def tables(runs: dict[str, dict[int, list[dict]]]) -> list[Table]:
     volume = f'The index has {written[largest] / largest:.0f} bytes a frame ({written[largest] / 1e6:.1f} MB).'
     loading = Table(f'loading the training set, {largest:,} frames', 's', '3dmppe')
     drawing = Table('one sample without its picture', 'ms', '3dmppe')
-    own = Table("the data set's own memory (anonymous, not shared by processes)", 'bytes of a frame', '3dmppe')
+    own = Table(
+        "the data set's own memory (anonymous, not shared by processes)",
+        'bytes of a frame',
+        '3dmppe',
+    )
     for layout in LAYOUTS:
         found = runs[layout][largest]
         loading.rows[layout] = [run['seconds'] for run in found]
@@ -176,10 +197,15 @@ def tables(runs: dict[str, dict[int, list[dict]]]) -> list[Table]:
     ]
     return [
         growth_table(
-            'writing the index', seconds('write'), 'frames', [volume, 'Most of it is reading the json.']
+            'writing the index',
+            seconds('write'),
+            'frames',
+            [volume, 'Most of it is reading the json.'],
         ),
         growth_table('loading from the json', seconds('3dmppe'), 'frames'),
-        growth_table('loading from the index', seconds('index'), 'frames', ['Nearly all of it is constant.']),
+        growth_table(
+            'loading from the index', seconds('index'), 'frames', ['Nearly all of it is constant.']
+        ),
         loading,
         own,
         drawing,

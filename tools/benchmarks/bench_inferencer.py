@@ -1,20 +1,23 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Persons a second of the inferencer on a video, stages that overlap against one after the other; and memory.
+"""Persons a second of the inferencer on a video, stages that overlap against one after the other;
+and memory.
 
-The whole of ``tools/infer.py`` is run: video decoded, detector, root and pose networks, frames drawn into an
-mp4, json. Both ways run in turn in one process, and their json and mp4 must be equal to the byte: exit status 1
-if they are not.
+The whole of ``tools/infer.py`` is run: video decoded, detector, root and pose networks, frames
+drawn into an mp4, json. Both ways run in turn in one process, and their json and mp4 must be equal
+to the byte: exit status 1 if they are not.
 
-The video is drawn: four figures that walk before blobs of colour. Networks are the quickstart's with weights as
-initialised, unless checkpoints are given. An untrained detector finds anything or nothing, so it runs, and then
-the figures' true boxes take its boxes' place: exactly --persons a frame go to the other networks.
+The video is drawn: four figures that walk before blobs of colour. Networks are the quickstart's
+with weights as initialised, unless checkpoints are given. An untrained detector finds anything or
+nothing, so it runs, and then the figures' true boxes take its boxes' place: exactly --persons a
+frame go to the other networks.
 
-Examples:
-    python tools/benchmarks/bench_inferencer.py --json work_dirs/bench_inferencer.json
-    python tools/benchmarks/bench_inferencer.py --memory-frames 500 1000 2000
-    python tools/benchmarks/bench_inferencer.py --device cuda --frames 400 --size 1280 720 --batch-size 64 \
-        --precision bf16 --pose-config configs/wsp_muco_r50.py --root-config configs/root_muco_r50.py \
-        --det-config configs/detectors/rtmdet_m_person.py --memory-frames 2500 5000 10000
+Examples: python tools/benchmarks/bench_inferencer.py --json work_dirs/bench_inferencer.json python
+    tools/benchmarks/bench_inferencer.py --memory-frames 500 1000 2000 python
+    tools/benchmarks/bench_inferencer.py --device cuda --frames 400 --size 1280 720 --batch-size 64
+    \
+        --precision bf16 --pose-config configs/wsp_muco_r50.py --root-config
+        configs/root_muco_r50.py \\ --det-config configs/detectors/rtmdet_m_person.py --memory-frames
+        2500 5000 10000
 """
 
 import argparse
@@ -37,21 +40,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=2)
     parser.add_argument('--frames', type=int, default=32, help='of the video whose time is taken')
     parser.add_argument('--persons', type=int, default=4, help='in every frame')
-    parser.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('W', 'H'), help='px')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(640, 480), metavar=('W', 'H'), help='px'
+    )
     parser.add_argument(
         '--memory-frames', type=int, nargs='+', default=(48, 96, 144), metavar='N',
         help='take the memory at these frames of one long run; 0: do not',
     )  # fmt: skip
-    parser.add_argument('--memory-size', type=int, nargs=2, default=(96, 72), metavar=('W', 'H'), help='px')
+    parser.add_argument(
+        '--memory-size', type=int, nargs=2, default=(96, 72), metavar=('W', 'H'), help='px'
+    )
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, help="of torch on the processor; default: torch's")
     parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], default='fp32')
-    parser.add_argument('--batch-size', type=int, default=8, help='persons a pass, and frames a chunk')
+    parser.add_argument(
+        '--batch-size', type=int, default=8, help='persons a pass, and frames a chunk'
+    )
     parser.add_argument('--no-pictures', action='store_true', help='draw nothing')
     for what, config in (
         ('pose', 'posenet_muco_r18'), ('root', 'root_muco_r18'), ('det', 'rtmdet_tiny_person')
     ):  # fmt: skip
-        parser.add_argument(f'--{what}-config', default=str(REPO / 'configs/quickstart' / f'{config}.py'))
+        parser.add_argument(
+            f'--{what}-config', default=str(REPO / 'configs/quickstart' / f'{config}.py')
+        )
         parser.add_argument(f'--{what}-checkpoint', help='default: weights as initialised')
     return parser
 
@@ -115,7 +126,9 @@ def drawn_checkpoint(config: str, path: Path) -> Path:
     scope = cfg.get('default_scope') or 'mmdet'
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope(scope):
-        model = (MODELS if scope == 'mmpose' else DETECTORS).build(_without_inits(cfg.model.to_dict()))
+        model = (MODELS if scope == 'mmpose' else DETECTORS).build(
+            _without_inits(cfg.model.to_dict())
+        )
     torch.save(dict(state_dict=model.state_dict()), path)
     return path
 
@@ -161,14 +174,18 @@ def run(inferencer, video, out: Path, overlap: bool, pictures: bool):
     from wsp_mm.apis.inference.run import infer
 
     inferencer.overlap, inferencer.detector.frame = overlap, 0
-    return infer(inferencer, video, out, overwrite=True, pictures=pictures, viewer=False, progress=False)
+    return infer(
+        inferencer, video, out, overwrite=True, pictures=pictures, viewer=False, progress=False
+    )
 
 
 def speed_tables(args: argparse.Namespace, inferencer, folder: Path) -> tuple[list[Table], bool]:
     """Persons a second, what every stage takes of it; and whether both ways gave the same."""
     from wsp_mm.apis.inference.sources import open_source
 
-    source = open_source(write_video(folder / 'video.mp4', args.frames, args.persons, tuple(args.size)))
+    source = open_source(
+        write_video(folder / 'video.mp4', args.frames, args.persons, tuple(args.size))
+    )
     work = {way: {name: [] for name in WORK} for way in WAYS}
     waits = {name: [] for name in STAGES}
 
@@ -180,10 +197,14 @@ def speed_tables(args: argparse.Namespace, inferencer, folder: Path) -> tuple[li
             waits[name].append(1000 * inferencer.pipeline.waiting[name] / args.frames)
 
     seconds = measure(
-        {way: lambda w=way, o=overlap: one(w, o) for way, overlap in WAYS.items()}, args.repeats, _sync(args)
+        {way: lambda w=way, o=overlap: one(w, o) for way, overlap in WAYS.items()},
+        args.repeats,
+        _sync(args),
     )
     width, height = args.size
-    title = f'{args.frames} frames of {width} x {height} px, {args.persons} persons each, {args.device}'
+    title = (
+        f'{args.frames} frames of {width} x {height} px, {args.persons} persons each, {args.device}'
+    )
     count = args.frames * args.persons
     speed = Table(f'Inferencer, video: {title}', 'persons/s (more is better)', 'sequential')
     speed.rows = {way: [count / each for each in values] for way, values in seconds.items()}
@@ -192,7 +213,10 @@ def speed_tables(args: argparse.Namespace, inferencer, folder: Path) -> tuple[li
         parts.rows.update({f'{way}: {name}': values[1:] for name, values in rows.items()})
     parts.rows.update({f'overlapped: {name} waits': values[1:] for name, values in waits.items()})
     median = {name: float(np.median(values[1:])) for name, values in work['sequential'].items()}
-    stages = {'networks': median['root'] + median['pose'], 'drawing': median['drawing'] + median['writing']}
+    stages = {
+        'networks': median['root'] + median['pose'],
+        'drawing': median['drawing'] + median['writing'],
+    }
     stages |= {name: median[name] for name in ('reading', 'detector', 'crops')}
     slowest, total = max(stages, key=stages.get), sum(stages.values())
     speed.notes = [
@@ -210,12 +234,16 @@ def speed_tables(args: argparse.Namespace, inferencer, folder: Path) -> tuple[li
         (folder / 'sequential' / name).read_bytes() == (folder / 'overlapped' / name).read_bytes()
         for name in ('inference.json', *(() if args.no_pictures else ('video.mp4',)))
     )
-    speed.notes.append(f'Both ways wrote {"the same files to the byte" if same else "DIFFERENT files"}.')
+    speed.notes.append(
+        f'Both ways wrote {"the same files to the byte" if same else "DIFFERENT files"}.'
+    )
     return [speed, parts], same
 
 
 def _networks_note(args: argparse.Namespace) -> str:
-    names = ', '.join(Path(getattr(args, f'{what}_config')).stem for what in ('det', 'root', 'pose'))
+    names = ', '.join(
+        Path(getattr(args, f'{what}_config')).stem for what in ('det', 'root', 'pose')
+    )
     given = all(getattr(args, f'{what}_checkpoint') for what in ('det', 'root', 'pose'))
     return (
         f'Networks: {names}, {"of the checkpoints" if given else "weights as initialised"}; the boxes are the '
@@ -243,7 +271,9 @@ def _arithmetic_note(args: argparse.Namespace, inferencer) -> str:
             Person(Frame(0, 'frame', image), box, False, camera, dict(bbox_score=1.0), {})
             for box in figure_boxes(0, args.persons, tuple(args.size))
         ]
-        crops = pack([inferencer.pipeline._crop(network, person) for person in persons], inferencer.device)
+        crops = pack(
+            [inferencer.pipeline._crop(network, person) for person in persons], inferencer.device
+        )
         sent += crops.inputs.numel()
         with FlopCounterMode(display=False) as counter:
             predict(network, crops, inferencer.device, inferencer.pipeline.dtype)
@@ -257,7 +287,9 @@ def _arithmetic_note(args: argparse.Namespace, inferencer) -> str:
 
 
 def batch_table(args: argparse.Namespace, inferencer) -> Table:
-    """A batch of crops to the network's input: MMPose's way, a crop at a time, and the inferencer's."""
+    """A batch of crops to the network's input: MMPose's way, a crop at a time, and the
+    inferencer's.
+    """
     import torch
     from mmpose.models.data_preprocessors import PoseDataPreprocessor
 
@@ -268,7 +300,9 @@ def batch_table(args: argparse.Namespace, inferencer) -> Table:
     network, device = inferencer.pose, inferencer.device
     own = network.model.data_preprocessor
     stock = PoseDataPreprocessor(
-        mean=own.mean.flatten().tolist(), std=own.std.flatten().tolist(), bgr_to_rgb=own._channel_conversion
+        mean=own.mean.flatten().tolist(),
+        std=own.std.flatten().tolist(),
+        bgr_to_rgb=own._channel_conversion,
     ).to(device)
     frame = Frame(0, 'frame', draw_frame(0, args.persons, tuple(args.size)))
     boxes = figure_boxes(0, args.persons, tuple(args.size))
@@ -280,7 +314,9 @@ def batch_table(args: argparse.Namespace, inferencer) -> Table:
     out = {}
 
     def mmpose() -> None:
-        data = dict(inputs=[c['inputs'] for c in crops], data_samples=[c['data_samples'] for c in crops])
+        data = dict(
+            inputs=[c['inputs'] for c in crops], data_samples=[c['data_samples'] for c in crops]
+        )
         out['stock'] = stock(data, False)['inputs']
 
     def ours() -> None:
@@ -323,7 +359,9 @@ def memory_table(args: argparse.Namespace, inferencer, folder: Path) -> Table:
     run(inferencer, Watched(path), folder / 'long', True, pictures=not args.no_pictures)
     seconds = time.perf_counter() - began
     width, height = args.memory_size
-    table = Table(f'Memory of one run, frames of {width} x {height} px', 'MiB resident', f'frame {marks[0]}')
+    table = Table(
+        f'Memory of one run, frames of {width} x {height} px', 'MiB resident', f'frame {marks[0]}'
+    )
     table.rows = {f'frame {mark}': [found[mark] / 2**20] for mark in marks}
     growth = (found[marks[-1]] - found[marks[0]]) / max(marks[-1] - marks[0], 1)
     table.notes = [
@@ -346,7 +384,9 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     if args.device.startswith('cuda') and not torch.cuda.is_available():
-        nothing = Table(f'Inferencer, video: {args.device}', 'persons/s', notes=['Not measured: no GPU here.'])
+        nothing = Table(
+            f'Inferencer, video: {args.device}', 'persons/s', notes=['Not measured: no GPU here.']
+        )
         finish([nothing], args)
         return 0
     if args.threads:

@@ -1,11 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Time and memory of the 3D expectation, against softmax over the volume and three sums.
 
-A pass is forward and backward from given logits, the loss an L1 of the coordinates. Time: the ways in turn in
-one process, and beside them the copy of the logits to new memory, which is what reading them once and writing
-their gradient once costs. Memory: the most that a process holds beyond what it held with the logits made, one
-fresh process a way; the gradient is part of it. Kept: what autograd holds from forward to backward beside the
-logits.
+A pass is forward and backward from given logits, the loss an L1 of the coordinates. Time: the ways
+in turn in one process, and beside them the copy of the logits to new memory, which is what reading
+them once and writing their gradient once costs. Memory: the most that a process holds beyond what
+it held with the logits made, one fresh process a way; the gradient is part of it. Kept: what
+autograd holds from forward to backward beside the logits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--size', type=int, nargs=3, default=(64, 64, 64), metavar=('W', 'H', 'D'), help='cells'
     )
     parser.add_argument(
-        '--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32', help='of the logits'
+        '--dtype',
+        choices=['float32', 'bfloat16', 'float16'],
+        default='float32',
+        help='of the logits',
     )
     parser.add_argument('--channels-last', action='store_true', help='memory layout of the logits')
     parser.add_argument('--device', default='cpu', help='cpu or cuda')
@@ -48,10 +51,14 @@ def make_case(args: argparse.Namespace):
     logits = torch.empty((args.batch, args.joints * d, h, w), dtype=getattr(torch, args.dtype))
     if args.channels_last:
         logits = logits.to(memory_format=torch.channels_last)
-    for sample in logits:  # sample by sample: a float32 copy of everything would hide the peaks to come
+    for (
+        sample
+    ) in logits:  # sample by sample: a float32 copy of everything would hide the peaks to come
         sample.copy_(3 * torch.randn(sample.shape, generator=generator))
     logits = logits.to(args.device).requires_grad_()
-    target = torch.rand((args.batch, args.joints, 3), generator=generator).to(args.device) * min(args.size)
+    target = torch.rand((args.batch, args.joints, 3), generator=generator).to(args.device) * min(
+        args.size
+    )
 
     def one_pass(plain: bool):
         logits.grad = None
@@ -72,7 +79,9 @@ def measure_memory(args: argparse.Namespace) -> int:
 
     logits, ways = make_case(args)
     small = argparse.Namespace(**{**vars(args), 'batch': 1, 'joints': 1, 'size': (4, 4, 4)})
-    make_case(small)[1][args.measure_memory_of]()  # what PyTorch sets up once is not the pass's memory
+    make_case(small)[1][
+        args.measure_memory_of
+    ]()  # what PyTorch sets up once is not the pass's memory
     if logits.is_cuda:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -113,9 +122,12 @@ def notes(args: argparse.Namespace, logits) -> list[str]:
 
     element = logits.element_size()
     straight = element + 40 + (element if element < 4 else 0)
-    version = 'the Triton kernels' if _kernels_for(_in_memory_order(logits, args.joints)[0]) else 'pieces'
+    version = (
+        'the Triton kernels' if _kernels_for(_in_memory_order(logits, args.joints)[0]) else 'pieces'
+    )
     differences = [
-        f'{gradients_differ_by(args, batch=1, dtype=dtype):.1e} in {dtype}' for dtype in (args.dtype, 'float64')
+        f'{gradients_differ_by(args, batch=1, dtype=dtype):.1e} in {dtype}'
+        for dtype in (args.dtype, 'float64')
     ]
     return [
         f'"{OWN}" ran as {version}.',
@@ -132,7 +144,10 @@ def notes(args: argparse.Namespace, logits) -> list[str]:
 def tables(args: argparse.Namespace) -> list[Table]:
     import torch
 
-    size, layout = ' x '.join(map(str, args.size)), 'channels-last' if args.channels_last else 'contiguous'
+    size, layout = (
+        ' x '.join(map(str, args.size)),
+        'channels-last' if args.channels_last else 'contiguous',
+    )
     title = (
         f'Expectation, forward and backward: B {args.batch}, {args.joints} joints, {size} cells, {args.dtype}, '
         f'{layout}, {args.device}'
@@ -157,8 +172,15 @@ def tables(args: argparse.Namespace) -> list[Table]:
             {way: [1e3 * s for s in values] for way, values in seconds.items()},
             notes(args, logits),
         ),
-        Table('Its extra peak memory', 'MiB', STRAIGHT, {way: [n / MIB] for way, n in memory.items()}),
-        Table('Kept from forward to backward', 'MiB', STRAIGHT, {way: [n / MIB] for way, n in kept.items()}),
+        Table(
+            'Its extra peak memory', 'MiB', STRAIGHT, {way: [n / MIB] for way, n in memory.items()}
+        ),
+        Table(
+            'Kept from forward to backward',
+            'MiB',
+            STRAIGHT,
+            {way: [n / MIB] for way, n in kept.items()},
+        ),
     ]
 
 

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Memory of a data loader's workers: over the size of the data set, and over the samples that they have made.
+"""Memory of a data loader's workers: over the size of the data set, and over the samples that they
+have made.
 
-For MCPC, Human3.6M (index layout) and MuCo. Annotations are generated at 1x, 4x and 16x records, all of one
-picture, and samples go through the training pipelines of the configs. Each size is measured in a process of its
-own. Linux only.
+For MCPC, Human3.6M (index layout) and MuCo. Annotations are generated at 1x, 4x and 16x records,
+all of one picture, and samples go through the training pipelines of the configs. Each size is
+measured in a process of its own. Linux only.
 
     python tools/benchmarks/bench_loader_memory.py --records 160000 --samples 20000
 """
@@ -35,7 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--sets', nargs='+', choices=list(WRITERS), default=list(WRITERS))
     parser.add_argument('--records', type=int, default=32_000, help='at 16x')
     parser.add_argument(
-        '--samples', type=int, default=2000, help='of each worker at 16x; a quarter of them at 1x and 4x'
+        '--samples',
+        type=int,
+        default=2000,
+        help='of each worker at 16x; a quarter of them at 1x and 4x',
     )
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--measure', metavar='JSON', help=argparse.SUPPRESS)
@@ -54,7 +58,11 @@ class Watch:
 
     def __call__(self, items: list) -> dict | None:
         before, self.drawn = self.drawn, self.drawn + len(items)
-        found = {self.drawn: memory()} if any(before < mark <= self.drawn for mark in self.marks) else {}
+        found = (
+            {self.drawn: memory()}
+            if any(before < mark <= self.drawn for mark in self.marks)
+            else {}
+        )
         if before == 0:
             found[0] = Watch.first
         return dict(pid=os.getpid(), found=found)
@@ -80,7 +88,12 @@ def load_and_draw(dataset: dict, samples: int, workers: int) -> dict:
     watch = Watch([samples * k // 4 for k in (1, 2, 4)])
     order = [i * 7919 % len(built) for i in range(samples * workers)]
     loader = DataLoader(
-        built, BATCH, sampler=order, num_workers=workers, collate_fn=watch, worker_init_fn=watch.start
+        built,
+        BATCH,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=watch,
+        worker_init_fn=watch.start,
     )
     found: dict[int, dict] = {}
     for batch in loader:
@@ -97,7 +110,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.samples < 4 * BATCH or args.samples % (4 * BATCH) or args.workers < 1:
         parser.error(f'--samples must be a multiple of {4 * BATCH}, and --workers at least 1')
     if 'h36m' in args.sets and args.records < LEAST_FRAMES:
-        parser.error(f'--records must be at least {LEAST_FRAMES:,}, so that every subject has frames at 1x')
+        parser.error(
+            f'--records must be at least {LEAST_FRAMES:,}, so that every subject has frames at 1x'
+        )
     tables = []
     for name in args.sets:
         runs: dict[int, dict] = {}
@@ -117,7 +132,9 @@ def main(argv: list[str] | None = None) -> int:
 def make_tables(name: str, runs: dict[int, dict]) -> list[Table]:
     """Of one data set: records -> what its process measured."""
     record, smallest, largest = RECORDS[name], min(runs), max(runs)
-    reading = growth_table(f'{name}: loading', {n: [run['seconds']] for n, run in runs.items()}, record)
+    reading = growth_table(
+        f'{name}: loading', {n: [run['seconds']] for n, run in runs.items()}, record
+    )
     reading.notes += [
         f'{n:,} {record}: peak {run["peak"] / MIB:,.0f} MiB while loading, {run["own"] / MIB:,.0f} MiB kept.'
         for n, run in runs.items()
@@ -128,13 +145,21 @@ def make_tables(name: str, runs: dict[int, dict]) -> list[Table]:
         for n, run in runs.items():
             marks = sorted(map(int, run['workers'][0]))
             mark = marks[-1] if n != largest else marks[1]
-            rows[f'{n // smallest}x: {n:,} {record}'] = [w[str(mark)][kind] / MIB for w in run['workers']]
+            rows[f'{n // smallest}x: {n:,} {record}'] = [
+                w[str(mark)][kind] / MIB for w in run['workers']
+            ]
         shown = sorted(map(int, runs[largest]['workers'][0]))
         over = {
-            f'{mark:,} samples': [w[str(mark)][kind] / MIB for w in runs[largest]['workers']] for mark in shown
+            f'{mark:,} samples': [w[str(mark)][kind] / MIB for w in runs[largest]['workers']]
+            for mark in shown
         }
         tables += [
-            Table(f"{name}: a worker's {what}, {largest:,} {record}", 'MiB', f'{shown[1]:,} samples', over),
+            Table(
+                f"{name}: a worker's {what}, {largest:,} {record}",
+                'MiB',
+                f'{shown[1]:,} samples',
+                over,
+            ),
             Table(f"{name}: a worker's {what} by size of the data", 'MiB', next(iter(rows)), rows),
         ]
     tables[-2].notes = [

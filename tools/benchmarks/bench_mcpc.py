@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Time and memory of building MCPC, at 1x, 4x and 16x annotations.
 
-The annotation files are generated (COCO, MPII, PoseTrack18 and CrowdPose, without pictures), and what that
-takes is a table of its own. Each build runs in a process of its own, imports not counted. At the sizes of the
-real data sets:
+The annotation files are generated (COCO, MPII, PoseTrack18 and CrowdPose, without pictures), and
+what that takes is a table of its own. Each build runs in a process of its own, imports not counted.
+At the sizes of the real data sets:
 
     python tools/benchmarks/bench_mcpc.py --pictures 100000 --repeats 1
 """
@@ -35,8 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def build(root: Path) -> dict:
     """Build MCPC from ``root`` in this process: seconds of the clock and the CPU, bytes, sizes."""
-    from wsp_mm.datasets.mcpc_builder.build import build_mcpc
-    from wsp_mm.datasets.mcpc_builder.options import BuildOptions
+    from wsp_mm.datasets.converters.mcpc.build import build_mcpc
+    from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 
     with tempfile.TemporaryDirectory(prefix='mcpc_', dir=root) as out:
         options = BuildOptions({name: root / name for name in SOURCES}, Path(out), progress=False)
@@ -77,25 +77,41 @@ def main(argv: list[str] | None = None) -> int:
             made[pictures] = [report.seconds]
             built[persons] = [run['seconds'] for run in runs]
             cpu[persons] = [run['cpu_seconds'] for run in runs]
-            peaks[f'{persons:,} persons'] = [(r['peak_bytes'] - r['before_bytes']) / 2**20 for r in runs]
-            size = sum(path.stat().st_size for name in SOURCES for path in (root / name).rglob('*.*'))
-            read[persons] = f'{size / 1e6:.1f} MB read and {runs[0]["written_bytes"] / 1e6:.1f} MB written'
-            print(f'{pictures:,} pictures, {persons:,} persons: {min(built[persons]):.2f} s', flush=True)
-    volumes = 'Bytes: ' + '; '.join(f'{persons:,} persons: {text}' for persons, text in read.items()) + '.'
-    memory = Table('build_mcpc: peak memory over what the process held before', 'MiB', next(iter(peaks)), peaks)
+            peaks[f'{persons:,} persons'] = [
+                (r['peak_bytes'] - r['before_bytes']) / 2**20 for r in runs
+            ]
+            size = sum(
+                path.stat().st_size for name in SOURCES for path in (root / name).rglob('*.*')
+            )
+            read[persons] = (
+                f'{size / 1e6:.1f} MB read and {runs[0]["written_bytes"] / 1e6:.1f} MB written'
+            )
+            print(
+                f'{pictures:,} pictures, {persons:,} persons: {min(built[persons]):.2f} s',
+                flush=True,
+            )
+    volumes = (
+        'Bytes: '
+        + '; '.join(f'{persons:,} persons: {text}' for persons, text in read.items())
+        + '.'
+    )
+    memory = Table(
+        'build_mcpc: peak memory over what the process held before', 'MiB', next(iter(peaks)), peaks
+    )
     memory.notes = [
         'The file that is being read is in memory as Python objects, what was read before as arrays.'
     ]
-    bound = (
-        'Bound by the processor: json is parsed and written record by record by the interpreter, one thread.'
-    )
+    bound = 'Bound by the processor: json is parsed and written record by record by the interpreter, one thread.'
     finish(
         [
             growth_table('build_mcpc, clock', built, 'persons', [volumes, bound]),
             growth_table('build_mcpc, CPU', cpu, 'persons'),
             memory,
             growth_table(
-                'making the annotation files', made, 'pictures', ['Bodies placed, labelled, written.']
+                'making the annotation files',
+                made,
+                'pictures',
+                ['Bodies placed, labelled, written.'],
             ),
         ],
         args,

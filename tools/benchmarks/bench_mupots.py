@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Time to score a full-size MuPoTS-3D, All and Matched, and the same by a plain loop over persons and joints.
+"""Time to score a full-size MuPoTS-3D, All and Matched, and the same by a plain loop over persons
+and joints.
 
-Both count the same generated frames in the same run, and their figures must agree; the exit status is 1 when
-they do not, or when a --limit is given and passed. Times are the CPU's, one thread: what else the machine does
-is not counted. Growth is measured over 1x, 4x and 16x frames.
+Both count the same generated frames in the same run, and their figures must agree; the exit status
+is 1 when they do not, or when a --limit is given and passed. Times are the CPU's, one thread: what
+else the machine does is not counted. Growth is measured over 1x, 4x and 16x frames.
 
 Example:
     python tools/benchmarks/bench_mupots.py --json work_dirs/bench/bench_mupots.json
@@ -36,7 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def make_sequence(rng: np.random.Generator, frames: int, persons: int) -> list[dict]:
-    """People beside each other; predictions in another order, some missing, some wrong, some of nobody."""
+    """People beside each other; predictions in another order, some missing, some wrong, some of
+    nobody.
+    """
     out = []
     for _ in range(frames):
         center = rng.uniform(-1500, 1500, (persons, 1, 3)) * (1, 0.2, 1) + (0, 0, 5000)
@@ -53,12 +56,16 @@ def _pixels(joints: np.ndarray) -> np.ndarray:
 
 
 def plain_errors(frames: list[dict]) -> list[list[float] | None]:
-    """Errors of each annotated person, None for one without a match: joint by joint, in Python's floats."""
+    """Errors of each annotated person, None for one without a match: joint by joint, in Python's
+    floats.
+    """
     traversal = [16, 2, 1, 17, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     parents = [2, 16, 2, 3, 4, 2, 6, 7, 15, 9, 10, 15, 12, 13, 15, 15, 2]
     out: list[list[float] | None] = []
     for frame in frames:
-        gt_2d, pred_2d, gt_3d, pred_3d = (frame[k].tolist() for k in ('gt_2d', 'pred_2d', 'gt_3d', 'pred_3d'))
+        gt_2d, pred_2d, gt_3d, pred_3d = (
+            frame[k].tolist() for k in ('gt_2d', 'pred_2d', 'gt_3d', 'pred_3d')
+        )
         used: set[int] = set()
         for person, joints in enumerate(gt_2d):
             best, most = -1, 0
@@ -106,7 +113,10 @@ def figures(sequences: dict[int, list[dict]]) -> dict[str, float]:
 
     out = {}
     for mode in ('All', 'Matched'):
-        errors = {s: mupots_errors(frames, matched_only=mode == 'Matched') for s, frames in sequences.items()}
+        errors = {
+            s: mupots_errors(frames, matched_only=mode == 'Matched')
+            for s, frames in sequences.items()
+        }
         scores = mupots_3dpck(errors)
         out |= {f'PCK_{mode}': scores['PCK'], f'AUC_{mode}': scores['AUC']}
     return out
@@ -118,16 +128,22 @@ def main(argv: list[str] | None = None) -> int:
     if args.frames < FACTORS[-1]:
         parser.error(f'--frames must be at least {FACTORS[-1]}')
     rng = np.random.default_rng(args.seed)
-    sequences = {s: make_sequence(rng, args.frames, args.persons) for s in range(1, args.sequences + 1)}
+    sequences = {
+        s: make_sequence(rng, args.frames, args.persons) for s in range(1, args.sequences + 1)
+    }
     found: dict[str, dict[str, float]] = {}
 
     def keep(name: str, way) -> None:
         found[name] = way(sequences)
 
-    ways = {'plain': lambda: keep('plain', plain_figures), 'vectorised': lambda: keep('vectorised', figures)}
+    ways = {
+        'plain': lambda: keep('plain', plain_figures),
+        'vectorised': lambda: keep('vectorised', figures),
+    }
     seconds = measure(ways, args.repeats, clock=time.process_time)
     agree = all(
-        math.isclose(value, found['plain'][key], rel_tol=1e-9) for key, value in found['vectorised'].items()
+        math.isclose(value, found['plain'][key], rel_tol=1e-9)
+        for key, value in found['vectorised'].items()
     )
     in_time = statistics.median(seconds['vectorised']) < args.limit
     shown = ', '.join(f'{key} {value:.3f}' for key, value in found['vectorised'].items())
@@ -142,14 +158,21 @@ def main(argv: list[str] | None = None) -> int:
     for factor in FACTORS:
         part = {s: rows[: args.frames * factor // FACTORS[-1]] for s, rows in sequences.items()}
         size = sum(map(len, part.values())) * args.persons
-        once = measure({'part': lambda part=part: figures(part)}, args.repeats, clock=time.process_time)
+        once = measure(
+            {'part': lambda part=part: figures(part)}, args.repeats, clock=time.process_time
+        )
         growing[size] = once['part']
     finish([table, growth_table('scoring, vectorised, CPU', growing, 'persons')], args)
     return 0 if agree and in_time else 1
 
 
 def _bytes(sequences: dict[int, list[dict]]) -> int:
-    return sum(array.nbytes for frames in sequences.values() for frame in frames for array in frame.values())
+    return sum(
+        array.nbytes
+        for frames in sequences.values()
+        for frame in frames
+        for array in frame.values()
+    )
 
 
 if __name__ == '__main__':

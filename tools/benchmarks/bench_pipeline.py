@@ -1,12 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """From a JPEG to a training sample of 256 x 256: our pipelines against MMPose's own transforms.
 
-Both make the same samples of the same generated files (pixels that differ, or targets by more than rounding,
-end the benchmark with an error): a pair of persons as in pre-training, and one person as in 3D finetuning.
-"Stock" decodes the whole picture (LoadImage), mirrors it, warps it (TopdownAffine), builds heatmaps with
-MMPose's function in the worker and copies the metainfo of every sample deeply, as MMPose's data sets do.
+Both make the same samples of the same generated files (pixels that differ, or targets by more than
+rounding, end the benchmark with an error): a pair of persons as in pre-training, and one person as
+in 3D finetuning. "Stock" decodes the whole picture (LoadImage), mirrors it, warps it
+(TopdownAffine), builds heatmaps with MMPose's function in the worker and copies the metainfo of
+every sample deeply, as MMPose's data sets do.
 
-Two figures a way: the work of one sample in one process (ms), and a loader with one worker (samples/s).
+Two figures a way: the work of one sample in one process (ms), and a loader with one worker
+(samples/s).
 
 Example:
     python tools/benchmarks/bench_pipeline.py --json work_dirs/bench/pipeline.json
@@ -32,16 +34,22 @@ STAGES = ('read', 'decode', 'warp', 'targets', 'pack', 'rest')
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=5)
-    parser.add_argument('--sizes', nargs='+', default=['1280x720', '640x480'], help='of the pictures, px')
+    parser.add_argument(
+        '--sizes', nargs='+', default=['1280x720', '640x480'], help='of the pictures, px'
+    )
     parser.add_argument('--pictures', type=int, default=48, help='files of each size')
     parser.add_argument('--samples', type=int, default=96, help='in each round')
     parser.add_argument('--quality', type=int, default=90, help='of the JPEGs')
-    parser.add_argument('--no-worker', action='store_true', help='leave the loader with a worker out')
+    parser.add_argument(
+        '--no-worker', action='store_true', help='leave the loader with a worker out'
+    )
     return parser
 
 
 def write_data(folder: Path, size: tuple[int, int], count: int, quality: int) -> None:
-    """Pictures with the spectrum of photographs (1 / f) and an MCPC json with three persons in each."""
+    """Pictures with the spectrum of photographs (1 / f) and an MCPC json with three persons in
+    each.
+    """
     import cv2
     import numpy as np
 
@@ -54,15 +62,22 @@ def write_data(folder: Path, size: tuple[int, int], count: int, quality: int) ->
     for number in range(count):
         noise = rng.normal(size=(3, h, w // 2 + 1)) + 1j * rng.normal(size=(3, h, w // 2 + 1))
         field = np.fft.irfft2(noise / frequency, (h, w))
-        field = field.mean(axis=0) + 0.3 * (field - field.mean(axis=0))  # colours vary less than brightness
-        picture = np.clip(127 + 50 * field / field.std(), 0, 255).astype(np.uint8).transpose(1, 2, 0)
-        cv2.imwrite(str(folder / f'coco/{number}.jpg'), picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        field = field.mean(axis=0) + 0.3 * (
+            field - field.mean(axis=0)
+        )  # colours vary less than brightness
+        picture = (
+            np.clip(127 + 50 * field / field.std(), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+        )
+        cv2.imwrite(
+            str(folder / f'coco/{number}.jpg'), picture, [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
         images.append(dict(id=number, source='coco', file_name=f'{number}.jpg', width=w, height=h))
         for _ in range(3):
             height = rng.uniform(0.35, 0.7) * h
             x, y = rng.uniform(0.2, 0.5) * w, rng.uniform(0.05, 0.25) * h
             joints = np.concatenate(
-                [rng.uniform(0, 1, (JOINTS, 2)) * (height * 0.4, height), np.full((JOINTS, 1), 2)], 1
+                [rng.uniform(0, 1, (JOINTS, 2)) * (height * 0.4, height), np.full((JOINTS, 1), 2)],
+                1,
             )
             annotations.append(
                 dict(
@@ -127,7 +142,9 @@ def build_ways(folder: Path) -> dict[str, dict]:
                 for step in steps:
                     step['type'] = stock_types.get(step['type'], step['type'])
                     if step['type'] == 'GenerateTarget' and task == 'pair':
-                        step['encoder'] = dict(step['encoder'], type='StockPairHeatmapLabel', on_device=False)
+                        step['encoder'] = dict(
+                            step['encoder'], type='StockPairHeatmapLabel', on_device=False
+                        )
             dataset = DATASETS.build(
                 dict(
                     type='MCPCDataset' if way == 'ours' else 'StockMCPCDataset',
@@ -157,7 +174,9 @@ def check_same(ours, stock, count: int) -> None:
             raise SystemExit(f'sample {index}: pixels differ by up to {difference} grey levels')
         labels, expected = (sample['data_samples'].gt_instance_labels for sample in (one, two))
         if 'heatmap_cells' in labels:
-            codec = next(step for step in ours.pipeline.transforms if hasattr(step, 'encoder')).encoder
+            codec = next(
+                step for step in ours.pipeline.transforms if hasattr(step, 'encoder')
+            ).encoder
             maps = codec.batch_heatmaps(labels.heatmap_cells, labels.heatmap_labelled)[0]
             difference = (maps - two['data_samples'].gt_fields.heatmaps).abs().max()
             if difference > 1e-5:
@@ -184,7 +203,9 @@ def worker_rate(dataset, samples: int) -> float:
 
     batch = 16
     order = [index % len(dataset) for index in range(samples + batch)]
-    loader = DataLoader(Subset(dataset, order), batch_size=batch, num_workers=1, collate_fn=pseudo_collate)
+    loader = DataLoader(
+        Subset(dataset, order), batch_size=batch, num_workers=1, collate_fn=pseudo_collate
+    )
     batches = iter(loader)
     next(batches)
     start = time.perf_counter()
@@ -227,7 +248,9 @@ def stage_shares(dataset, samples: int) -> dict[str, float]:
         stack.enter_context(timed(cv2, 'warpAffine', 'warp'))
         stack.enter_context(timed(cv2, 'remap', 'warp'))
         for name, step in steps.items():
-            stage = {'ReadPicture': 'read', 'LoadImage': 'read', 'GenerateTarget': 'targets'}.get(name)
+            stage = {'ReadPicture': 'read', 'LoadImage': 'read', 'GenerateTarget': 'targets'}.get(
+                name
+            )
             stage = 'pack' if name.startswith('Pack') else stage
             if stage:
                 stack.enter_context(
@@ -259,7 +282,9 @@ def main() -> None:
                 check_same(ways['ours'], ways['stock'], min(args.samples, 2 * args.pictures))
                 tables += measure_task(args, task, text, bytes_a_file, ways)
     parts = (
-        'parts of pictures are decoded' if part_decoder() else 'nvImageCodec is not installed: whole pictures'
+        'parts of pictures are decoded'
+        if part_decoder()
+        else 'nvImageCodec is not installed: whole pictures'
     )
     tables[0].notes.append(
         f'Of JPEGs {parts}. Both ways make the same pixels and targets: checked in this run.'
@@ -272,7 +297,9 @@ def measure_task(
 ) -> list[Table]:
     """Time of a sample, loader with a worker, and the stages of both ways."""
     label = f'{task}, {size}, {bytes_a_file / 1000:.0f} kB'
-    seconds = measure({way: one_pass(dataset, args.samples) for way, dataset in ways.items()}, args.repeats)
+    seconds = measure(
+        {way: one_pass(dataset, args.samples) for way, dataset in ways.items()}, args.repeats
+    )
     per_sample = Table(f'One sample: {label}', 'ms', reference='stock')
     for way, values in seconds.items():
         per_sample.rows[way] = [1000 * value / args.samples for value in values]

@@ -1,18 +1,18 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """What the relative-depth branch costs beside a plain heatmap head.
 
-A pass is forward, loss and backward from the backbone's features to their gradient and the weights'. Three
-ways:
+A pass is forward, loss and backward from the backbone's features to their gradient and the
+weights'. Three ways:
 
-- plain: MMPose's HeatmapHead with the same deconvolutions and the same heatmap loss (its accuracy, which is
-  computed on the host, switched off);
+- plain: MMPose's HeatmapHead with the same deconvolutions and the same heatmap loss (its accuracy,
+  which is computed on the host, switched off);
 - own: RelativeDepthHead;
-- naive: the same head with Eq. 5 written as it stands, features times mask for every joint and person,
-  (B, 2, J, D, h, w), and then the mean over the box.
+- naive: the same head with Eq. 5 written as it stands, features times mask for every joint and
+  person, (B, 2, J, D, h, w), and then the mean over the box.
 
-Time: all in turn in one process. Peak memory: what a second pass holds beyond model, features and targets, one
-fresh process a way. Kept memory: what autograd keeps between forward and backward, counted tensor by tensor,
-which is exact and the same on every device.
+Time: all in turn in one process. Peak memory: what a second pass holds beyond model, features and
+targets, one fresh process a way. Kept memory: what autograd keeps between forward and backward,
+counted tensor by tensor, which is exact and the same on every device.
 
     python tools/benchmarks/bench_relative_depth.py --device cuda                      # B 64
     python tools/benchmarks/bench_relative_depth.py --device cuda --precision bfloat16
@@ -35,13 +35,19 @@ WAYS = ('plain', 'own', 'naive')
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument('--batch', type=int, help='pairs; by default 64 on a GPU, 8 on a processor')
-    parser.add_argument('--naive-batch', type=int, help='pairs where the naive way takes part, default --batch')
+    parser.add_argument(
+        '--naive-batch', type=int, help='pairs where the naive way takes part, default --batch'
+    )
     parser.add_argument('--joints', type=int, default=16)
-    parser.add_argument('--channels', type=int, default=256, help='D, channels of the deconvolutions')
+    parser.add_argument(
+        '--channels', type=int, default=256, help='D, channels of the deconvolutions'
+    )
     parser.add_argument('--in-channels', type=int, default=2048, help="of the backbone's features")
     parser.add_argument('--map', type=int, default=64, help='side of the heatmaps, cells')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='autocast')
+    parser.add_argument(
+        '--precision', choices=['float32', 'bfloat16'], default='float32', help='autocast'
+    )
     parser.add_argument('--channels-last', action='store_true')
     parser.add_argument('--measure-memory-of', choices=WAYS, help=argparse.SUPPRESS)
     return parser
@@ -83,7 +89,9 @@ def make_pass(way: str, batch: int, args: argparse.Namespace):
     class NaiveHead(RelativeDepthHead):
         def _heatmaps_and_pair_features(self, features, inside, targets):
             masks = self.final_layer(features)
-            filtered = features.float()[:, None, None] * masks.float()[:, None, :, None]  # (B, 1, J, D, h, w)
+            filtered = (
+                features.float()[:, None, None] * masks.float()[:, None, :, None]
+            )  # (B, 1, J, D, h, w)
             filtered = filtered * inside[:, :, None, None]  # (B, 2, J, D, h, w)
             return masks, filtered.sum((4, 5)) / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
 
@@ -106,7 +114,9 @@ def make_pass(way: str, batch: int, args: argparse.Namespace):
     logging.disable(logging.NOTSET)
     head.to(args.device)
     side = args.map // 8
-    feats = torch.randn((batch, args.in_channels, side, side), generator=torch.Generator().manual_seed(1))
+    feats = torch.randn(
+        (batch, args.in_channels, side, side), generator=torch.Generator().manual_seed(1)
+    )
     feats = feats.to(args.device)
     if args.channels_last:
         head.to(memory_format=torch.channels_last)
@@ -128,7 +138,9 @@ def make_pass(way: str, batch: int, args: argparse.Namespace):
 
 
 def kept_bytes(one_pass, there: list) -> int:
-    """Bytes of all distinct storages that autograd keeps for backward beyond those that were there before."""
+    """Bytes of all distinct storages that autograd keeps for backward beyond those that were there
+    before.
+    """
     import torch
 
     storages: dict[int, int] = {}
@@ -194,18 +206,19 @@ def main() -> None:
         return
     import torch
 
-    sizes = (
-        f'J {args.joints}, D {args.channels}, {args.map} x {args.map} cells, {args.precision}, {args.device}'
-    )
+    sizes = f'J {args.joints}, D {args.channels}, {args.map} x {args.map} cells, {args.precision}, {args.device}'
     tables = []
     for batch in dict.fromkeys((args.batch, args.naive_batch)):
         ways = [way for way in WAYS if way != 'naive' or batch == args.naive_batch]
         passes = {way: make_pass(way, batch, args)[0] for way in ways}
         seconds = measure(passes, args.repeats, torch.cuda.synchronize if on_gpu else None)
         del passes
-        time = Table(f'Forward + backward, B {batch}, {sizes}', 'ms', 'plain', notes=notes(batch, args))
+        time = Table(
+            f'Forward + backward, B {batch}, {sizes}', 'ms', 'plain', notes=notes(batch, args)
+        )
         time.rows = {way: [1e3 * value for value in values] for way, values in seconds.items()}
-        # glibc would serve blocks below 32 MiB from a heap whose holes look like use; fixed, it maps them.
+        # glibc would serve blocks below 32 MiB from a heap whose holes look like use; fixed, it
+        # maps them.
         os.environ['MALLOC_MMAP_THRESHOLD_'] = str(1 << 17)
         command = [*sys.argv[1:], '--batch', str(batch), '--measure-memory-of']
         memory = {way: ask(__file__, *command, way) for way in ways}

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Time of ``tools/train.py --help``, and from a training's start to its first iteration, step by step.
+"""Time of ``tools/train.py --help``, and from a training's start to its first iteration, step by
+step.
 
-The training is the real program with a real config; a hook notes when each step was done. Its data are a few
-hundred records of one picture, its weights a file made for it. A GPU is used where there is one, as in any
-training; ``CUDA_VISIBLE_DEVICES=-1`` hides it.
+The training is the real program with a real config; a hook notes when each step was done. Its data
+are a few hundred records of one picture, its weights a file made for it. A GPU is used where there
+is one, as in any training; ``CUDA_VISIBLE_DEVICES=-1`` hides it.
 
     python tools/benchmarks/bench_startup.py --batch 32 --workers 4
 """
@@ -40,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--config', default='wsp_pretrain_r50.py', help='in configs/, of pairs')
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--workers', type=int, default=2)
-    parser.add_argument('--iterations', type=int, default=4, help='the later ones are what the first is not')
+    parser.add_argument(
+        '--iterations', type=int, default=4, help='the later ones are what the first is not'
+    )
     return parser
 
 
@@ -52,12 +55,16 @@ def run(*command: object) -> subprocess.CompletedProcess:
     """
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f'{command} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}')
+        raise RuntimeError(
+            f'{command} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}'
+        )
     return done
 
 
 def import_seconds(lines: str) -> tuple[Counter, dict[str, float]]:
-    """From ``python -X importtime``: a package's own seconds, and of each module with all that it imports."""
+    """From ``python -X importtime``: a package's own seconds, and of each module with all that it
+    imports.
+    """
     own, whole = Counter(), {}
     for self_us, cumulative_us, module in _IMPORT.findall(lines):
         own[module.partition('.')[0]] += int(self_us) / 1e6
@@ -75,7 +82,15 @@ def imports_table(repeats: int, rows: int = 10) -> Table:
     table = Table('imports by package, without what they import', 's', 'all', {'all': everything})
     table.rows |= {package: [own[package] for own, _ in found] for package in shown}
     table.rows['others'] = [sum(own.values()) - sum(own[p] for p in shown) for own, _ in found]
-    modules = ('torch', 'mmcv', 'mmengine.runner', 'mmdet', 'mmpose.models', 'matplotlib', 'wsp_mm.register')
+    modules = (
+        'torch',
+        'mmcv',
+        'mmengine.runner',
+        'mmdet',
+        'mmpose.models',
+        'matplotlib',
+        'wsp_mm.register',
+    )
     whole = found[0][1]
     with_all = [f'{name} {whole[name]:.2f} s' for name in modules if name in whole]
     table.notes = [
@@ -137,9 +152,7 @@ def start_table(args: argparse.Namespace) -> Table:
         if args.repeats > 1:
             start(config)  # once for the disk's cache
         rounds = [start(config) for _ in range(args.repeats)]
-    title = (
-        f'{args.config}, batch {args.batch}, {args.workers} worker(s): start to the end of the first iteration'
-    )
+    title = f'{args.config}, batch {args.batch}, {args.workers} worker(s): start to the end of the first iteration'
     table = Table(title, 's', 'in all', {'in all': [one['all'] for one in rounds]})
     table.rows |= {label: [one[name] for one in rounds] for name, label in STEPS.items()}
     table.rows['(an iteration later on)'] = [one['later'] for one in rounds]
@@ -155,8 +168,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.iterations < 2:
         parser.error('--iterations must be at least 2')
-    ways = {'python -c pass': lambda: run('-c', 'pass'), 'train.py --help': lambda: run(TRAIN, '--help')}
-    help_table = Table('tools/train.py --help', 's', 'python -c pass', measure(ways, max(args.repeats, 5)))
+    ways = {
+        'python -c pass': lambda: run('-c', 'pass'),
+        'train.py --help': lambda: run(TRAIN, '--help'),
+    }
+    help_table = Table(
+        'tools/train.py --help', 's', 'python -c pass', measure(ways, max(args.repeats, 5))
+    )
     help_table.notes = [
         'Nothing of MMEngine, MMPose or torch is imported before the arguments are known to be right.'
     ]

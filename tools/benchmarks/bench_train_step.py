@@ -1,16 +1,18 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The training step (copy to the device, forward, loss, backward, Adam) in the ways that the configs offer.
+"""The training step (copy to the device, forward, loss, backward, Adam) in the ways that the
+configs offer.
 
-float32 is what `--cfg-options bfloat16=False` gives, PyTorch's own defaults; then bfloat16, channels-last and
-the compiled backbone are added one by one. Samples are made up and lie on the host, so nothing waits for
-loading. Three tables: samples/s (all ways in turn), peak memory of a step beyond the weights, and the losses
-of a number of iterations from the same weights over the same batches, with float32 from other weights beside
-them as a measure of noise.
+float32 is what `--cfg-options bfloat16=False` gives, PyTorch's own defaults; then bfloat16,
+channels-last and the compiled backbone are added one by one. Samples are made up and lie on the
+host, so nothing waits for loading. Three tables: samples/s (all ways in turn), peak memory of a
+step beyond the weights, and the losses of a number of iterations from the same weights over the
+same batches, with float32 from other weights beside them as a measure of noise.
 
     python tools/benchmarks/bench_train_step.py --device cuda                # R50, 256 px, B 64
     python tools/benchmarks/bench_train_step.py --device cuda --task h36m
 
-On a processor it is R18 at 64 px by default: it shows that the ways run and learn alike, and no GPU's speed.
+On a processor it is R18 at 64 px by default: it shows that the ways run and learn alike, and no
+GPU's speed.
 """
 
 import argparse
@@ -25,12 +27,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18')
+    parser.add_argument(
+        '--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18'
+    )
     parser.add_argument('--side', type=int, help='of the input, px: 256 on a GPU, else 64')
     parser.add_argument('--batch', type=int, help='64 on a GPU, else 4')
-    parser.add_argument('--steps', type=int, help='timed together as one round: 20 on a GPU, else 3')
+    parser.add_argument(
+        '--steps', type=int, help='timed together as one round: 20 on a GPU, else 3'
+    )
     parser.add_argument('--iterations', type=int, help='of the loss curve: 200 on a GPU, else 20')
-    parser.add_argument('--ways', nargs='+', choices=list(WAYS), help='all on a GPU, else all but compile')
+    parser.add_argument(
+        '--ways', nargs='+', choices=list(WAYS), help='all on a GPU, else all but compile'
+    )
     return parser
 
 
@@ -70,7 +78,9 @@ def notes(args: argparse.Namespace) -> list[str]:
 
     tf32 = 'allowed' if torch.backends.cudnn.allow_tf32 else 'not allowed'
     size = f'R{args.depth}, {args.side} x {args.side}, B {args.batch}'
-    lines = [f'{size}. TF32 in convolutions, of float32 on GPUs that have it: {tf32} (PyTorch decides).']
+    lines = [
+        f'{size}. TF32 in convolutions, of float32 on GPUs that have it: {tf32} (PyTorch decides).'
+    ]
     if not args.device.startswith('cuda'):
         lines.append(
             'No figure of a GPU. GPU: not measured. Command: bench_train_step.py --device cuda '
@@ -90,22 +100,30 @@ def main() -> None:
     for way in args.ways:
         steps[way] = make_step(config(args.task, way, args.depth, args.side, deconv), args.device)
         curves[way] = losses(steps[way], batches, args.iterations)
-    other = make_step(config(args.task, REFERENCE, args.depth, args.side, deconv), args.device, seed=1)
+    other = make_step(
+        config(args.task, REFERENCE, args.depth, args.side, deconv), args.device, seed=1
+    )
     curves[f'{REFERENCE}, other weights'] = losses(other, batches, args.iterations)
     del other
 
     def several(step):
-        rounds = (args.repeats + 1) * args.steps  # copied beforehand: a step takes its batch to the device
+        rounds = (
+            args.repeats + 1
+        ) * args.steps  # copied beforehand: a step takes its batch to the device
         copies = iter([fresh(batches[i % len(batches)]) for i in range(rounds)])
         return lambda: [step(next(copies)) for _ in range(args.steps)]
 
     ways = {way: several(step) for way, step in steps.items()}
     seconds = measure(ways, args.repeats, torch.cuda.synchronize if on_gpu else None)
     samples = args.steps * args.batch
-    speed = Table(f'Training step, {args.task}, {args.device}', 'samples/s', REFERENCE, notes=notes(args))
+    speed = Table(
+        f'Training step, {args.task}, {args.device}', 'samples/s', REFERENCE, notes=notes(args)
+    )
     speed.rows = {way: [samples / value for value in values] for way, values in seconds.items()}
     memory = Table('Peak memory of a step beyond the weights', 'MiB', REFERENCE)
-    memory.rows = {way: [peak_bytes(step, batches[0], args.device) / 2**20] for way, step in steps.items()}
+    memory.rows = {
+        way: [peak_bytes(step, batches[0], args.device) / 2**20] for way, step in steps.items()
+    }
     curve = Table(f'Losses of {args.iterations} iterations', 'loss', REFERENCE, curves)
     curve.notes = ['Ratios are taken iteration by iteration.', *_curve_lines(curves)]
     finish([speed, memory, curve], args)

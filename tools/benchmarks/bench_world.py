@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Pictures a second and core of the embedded worlds, by stage, and that the last costs what the first does.
+"""Pictures a second and core of the embedded worlds, by stage, and that the last costs what the
+first does.
 
-Scenes of the 'small' preset, drawn from all over its plan, are made in this process (one core) and encoded, and
-nothing is written. What is made once (bodies, kernels, empty rooms) is made before the clock runs,
-and times are the processor's: what else the machine does is not counted.
+Scenes of the 'small' preset, drawn from all over its plan, are made in this process (one core) and
+encoded, and nothing is written. What is made once (bodies, kernels, empty rooms) is made before the
+clock runs, and times are the processor's: what else the machine does is not counted.
 """
 
 from __future__ import annotations
@@ -67,11 +68,17 @@ def stages(watch: Stopwatch) -> Iterator[None]:
         'JPEG': world.encode_picture,
         'record': world.encode_json,
     }
-    methods = {'meshes and their trees': '__init__', 'rays cast': 'look', 'light developed': 'develop'}
+    methods = {
+        'meshes and their trees': '__init__',
+        'rays cast': 'look',
+        'light developed': 'develop',
+    }
     places: list[tuple[Any, str, Any]] = []
     for module in [m for n, m in sys.modules.items() if n.startswith('wsp_mm.synthetic.')]:
         for name, value in list(vars(module).items()):
-            label = next((label for label, function in functions.items() if value is function), None)
+            label = next(
+                (label for label, function in functions.items() if value is function), None
+            )
             if label is not None:
                 places.append((module, name, watch.timed(label, value)))
     for label, name in methods.items():
@@ -87,7 +94,8 @@ def stages(watch: Stopwatch) -> Iterator[None]:
 
 
 def requests_of(name: str, preset: str, count: int) -> tuple[list, Callable[[Any], int]]:
-    """Scenes from all over a world's plan, and a function that makes one, encodes it and counts its pictures.
+    """Scenes from all over a world's plan, and a function that makes one, encodes it and counts its
+    pictures.
 
     Raises:
         WorldError: no such preset.
@@ -113,7 +121,8 @@ def requests_of(name: str, preset: str, count: int) -> tuple[list, Callable[[Any
             parcels.encode_json(record.to_dict())
             return len(pictures)
 
-    # Multiples of the golden ratio: however many scenes are taken, few and many persons are in proportion.
+    # Multiples of the golden ratio: however many scenes are taken, few and many persons are in
+    # proportion.
     plan = sorted(plan, key=lambda request: getattr(request, 'num_persons', 1))
     return [plan[int(i * 0.6180339887 % 1 * len(plan))] for i in range(count)], make
 

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """How a cost grows with the data: the same at 1x, 4x and 16x, with the exponent that fits.
 
-Linear is an exponent of 1, which is the same as a cost a record that stays constant. What every run pays once
-(imports, caches) is to be kept out of what is measured, or small sizes look expensive and the exponent small.
+Linear is an exponent of 1, which is the same as a cost a record that stays constant. What every run
+pays once (imports, caches) is to be kept out of what is measured, or small sizes look expensive and
+the exponent small.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def sizes_up_to(largest: int) -> list[int]:
         ValueError: too small to be divided by 16.
     """
     if largest < FACTORS[-1]:
-        raise ValueError(f'growth over 1x, 4x, 16x needs at least {FACTORS[-1]} records, not {largest}')
+        raise ValueError(
+            f'growth over 1x, 4x, 16x needs at least {FACTORS[-1]} records, not {largest}'
+        )
     return [largest * factor // FACTORS[-1] for factor in FACTORS]
 
 
@@ -45,7 +48,8 @@ def growth_table(
     record: str,
     notes: Sequence[str] = (),
 ) -> Table:
-    """Time a record at each size, against that at the smallest; the exponent and the totals are a note.
+    """Time a record at each size, against that at the smallest; the exponent and the totals are a
+    note.
 
     Args:
         seconds: size in records -> seconds of the whole, one a round.

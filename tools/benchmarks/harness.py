@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """What all benchmarks share: ways measured in turn, tables against a named reference, json.
 
-Machines are shared and speed changes under way. So ways that are compared run in turn, round by round, and what
-is reported of them is the median over the rounds of each round's ratio.
+Machines are shared and speed changes under way. So ways that are compared run in turn, round by
+round, and what is reported of them is the median over the rounds of each round's ratio.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 def make_parser(description: str, repeats: int = 7) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has: --repeats and --json."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('--repeats', type=int, default=repeats, help='rounds, after one to warm up')
     parser.add_argument('--json', help='write the figures to this file, too')
@@ -84,7 +86,10 @@ class Table:
         if len(values) != len(reference):
             values, reference = [statistics.median(values)], [statistics.median(reference)]
         # a short CPU time may read 0
-        return [value / base if base else math.nan for value, base in zip(values, reference, strict=True)]
+        return [
+            value / base if base else math.nan
+            for value, base in zip(values, reference, strict=True)
+        ]
 
     def lines(self) -> list[str]:
         """The table in Markdown."""
@@ -93,18 +98,28 @@ class Table:
             head.append(f'ratio to {self.reference}')
         out = [f'**{self.title}**', '', _row(head), _row(['---'] * len(head))]
         for name, values in self.rows.items():
-            cells = [name, f'{statistics.median(values):.4g}', f'{min(values):.4g} to {max(values):.4g}']
+            cells = [
+                name,
+                f'{statistics.median(values):.4g}',
+                f'{min(values):.4g} to {max(values):.4g}',
+            ]
             if self.reference:
                 ratios = self.ratios(name)
                 spread = f' ({min(ratios):.2f} to {max(ratios):.2f})' if len(ratios) > 1 else ''
-                cells.append('1' if name == self.reference else f'{statistics.median(ratios):.3f}{spread}')
+                cells.append(
+                    '1' if name == self.reference else f'{statistics.median(ratios):.3f}{spread}'
+                )
             out.append(_row(cells))
         return [*out, *([''] if self.notes else []), *self.notes, '']
 
     def plain(self) -> dict:
         """Everything, for json."""
         medians = {name: statistics.median(values) for name, values in self.rows.items()}
-        ratios = {name: statistics.median(self.ratios(name)) for name in self.rows} if self.reference else {}
+        ratios = (
+            {name: statistics.median(self.ratios(name)) for name in self.rows}
+            if self.reference
+            else {}
+        )
         return asdict(self) | dict(median=medians, ratio=ratios)
 
 
@@ -150,7 +165,9 @@ def status_bytes(key: str) -> int:
 def reset_peak() -> int:
     """Start the peak anew; what the process holds now, bytes."""
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if trim is not None:  # glibc keeps what was freed, and what is measured would take from there unseen
+    if (
+        trim is not None
+    ):  # glibc keeps what was freed, and what is measured would take from there unseen
         trim(0)
     before = status_bytes('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Annotation files of any length whose records all name one and the same picture.
 
-For what depends on the number of records alone: the data sets load them as they load real ones, and every
-sample can be drawn, picture included.
+For what depends on the number of records alone: the data sets load them as they load real ones, and
+every sample can be drawn, picture included.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def write_picture(path: Path, size: tuple[int, int]) -> None:
 
 
 def write_mcpc(root: Path, rows: int) -> dict:
-    """MCPC's training json, ``rows`` pictures of three persons; returns the data set's arguments."""
+    """MCPC's training json, ``rows`` pictures of three persons; returns the data set's
+    arguments.
+    """
     width, height = SIZES['mcpc']
     rng = np.random.default_rng(0)
 
@@ -39,7 +41,9 @@ def write_mcpc(root: Path, rows: int) -> dict:
         for i in range(rows * PERSONS):
             w, h = rng.uniform(60, 150), rng.uniform(150, 300)
             x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
-            joints = np.column_stack([rng.uniform((x, y), (x + w, y + h), (16, 2)), np.full(16, 2)]).round(3)
+            joints = np.column_stack(
+                [rng.uniform((x, y), (x + w, y + h), (16, 2)), np.full(16, 2)]
+            ).round(3)
             yield dict(
                 id=i + 1, image_id=i // PERSONS + 1, category_id=1, iscrowd=0, bbox=[x, y, w, h], area=w * h,
                 keypoints=joints.ravel().tolist(), num_keypoints=16, source='coco', source_id=i,
@@ -56,7 +60,9 @@ def write_mcpc(root: Path, rows: int) -> dict:
 
 
 def write_muco(root: Path, rows: int) -> dict:
-    """MuCo's json, ``rows`` persons (three a picture, far apart); returns the data set's arguments."""
+    """MuCo's json, ``rows`` persons (three a picture, far apart); returns the data set's
+    arguments.
+    """
     side = SIZES['muco'][0]
     rng = np.random.default_rng(0)
 
@@ -77,16 +83,18 @@ def write_muco(root: Path, rows: int) -> dict:
     )
     _dump(root / 'MuCo-3DHP.json', images, annotations())
     write_picture(root / PICTURE, SIZES['muco'])
-    return dict(type='MuCoDataset', data_root=str(root), ann_file='MuCo-3DHP.json', data_prefix=dict(img=''))
+    return dict(
+        type='MuCoDataset', data_root=str(root), ann_file='MuCo-3DHP.json', data_prefix=dict(img='')
+    )
 
 
 def write_h36m(root: Path, rows: int) -> dict:
     """Human3.6M's index of ``rows`` frames; returns the data set's arguments."""
     from bench_h36m_index import SUBJECTS, write_annotations
 
+    from wsp_mm.datasets.converters.mcpc.records import Findings
     from wsp_mm.datasets.h36m_3dmppe import read_3dmppe
     from wsp_mm.datasets.h36m_index import write_index
-    from wsp_mm.datasets.mcpc_builder.records import Findings
 
     write_annotations(root, rows)
     table = read_3dmppe(root / 'human36m' / 'annotations', SUBJECTS, (5,), Findings())

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Fresh processes that measure one thing each, and what the kernel says of a process's memory (Linux)."""
+"""Fresh processes that measure one thing each, and what the kernel says of a process's memory
+(Linux).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Of /proc/PID/smaps_rollup. RSS holds shared pages as well, PSS divides each among those who share it, and
-#: private dirty pages are the process's own, which go when it goes.
+#: Of /proc/PID/smaps_rollup. RSS holds shared pages as well, PSS divides each among those who share
+#: it, and private dirty pages are the process's own, which go when it goes.
 _KEYS = {'Rss': 'rss', 'Pss': 'pss', 'Private_Dirty': 'private', 'Anonymous': 'anonymous'}
 
 
@@ -36,5 +38,7 @@ def ask(script: str | Path, *arguments: object) -> dict:
     command = [sys.executable, *map(str, (script, *arguments))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f'{" ".join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}')
+        raise RuntimeError(
+            f'{" ".join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}'
+        )
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Runs the benchmarks' CPU set one after the other and gathers their tables: `make bench`.
 
-Each is a process with the arguments of the table below, sized so that all of them together take less than 15
-minutes on two cores. Nothing in data/ is needed. OUT/NAME.json holds the figures of each, OUT/NAME.log what it
-said, OUT/summary.md all tables. One that fails does not stop the others; then the exit status is 1.
+Each is a process with the arguments of the table below, sized so that all of them together take
+less than 15 minutes on two cores. Nothing in data/ is needed. OUT/NAME.json holds the figures of
+each, OUT/NAME.log what it said, OUT/summary.md all tables. One that fails does not stop the others;
+then the exit status is 1.
 
     python tools/benchmarks/run_all.py --only bench_mupots bench_startup
 """
@@ -60,15 +61,21 @@ class Outcome:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('--only', nargs='+', metavar='NAME', help=f'of {", ".join(CPU_SET)}')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/bench'), help='default: work_dirs/bench')
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/bench'), help='default: work_dirs/bench'
+    )
     parser.add_argument('--limit', type=float, default=600.0, help='seconds that one may take')
     return parser
 
 
-def run_one(name: str, arguments: Sequence[str], out: Path, limit: float, folder: Path = HERE) -> Outcome:
+def run_one(
+    name: str, arguments: Sequence[str], out: Path, limit: float, folder: Path = HERE
+) -> Outcome:
     """Run one script; its json of an earlier run is gone in any case."""
     outcome = Outcome(name, None, 0.0, out / f'{name}.json', out / f'{name}.log')
     outcome.json.unlink(missing_ok=True)
@@ -125,7 +132,10 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         if outcome.name not in results:
             continue
         result = results[outcome.name]
-        text += [f'{outcome.seconds:.0f} s' + (f'; {result["machine"]}' if len(machines) > 1 else ''), '']
+        text += [
+            f'{outcome.seconds:.0f} s' + (f'; {result["machine"]}' if len(machines) > 1 else ''),
+            '',
+        ]
         for table in result['tables']:
             kept = {key: table[key] for key in ('title', 'unit', 'reference', 'rows', 'notes')}
             text += Table(**kept).lines()
@@ -136,23 +146,31 @@ def _status(outcome: Outcome) -> str:
     return 'no such script' if outcome.status is None else f'exit status {outcome.status}'
 
 
-def run_set(chosen: Mapping[str, Sequence[str]], out: Path, limit: float, folder: Path = HERE) -> int:
+def run_set(
+    chosen: Mapping[str, Sequence[str]], out: Path, limit: float, folder: Path = HERE
+) -> int:
     """Run them all; returns how many failed."""
     out.mkdir(parents=True, exist_ok=True)
     start, outcomes = time.perf_counter(), []
     for number, (name, arguments) in enumerate(chosen.items(), start=1):
-        print(f'[{time.perf_counter() - start:4.0f} s] {number}/{len(chosen)} {name} ...', flush=True)
+        print(
+            f'[{time.perf_counter() - start:4.0f} s] {number}/{len(chosen)} {name} ...', flush=True
+        )
         outcome = run_one(name, arguments, out, limit, folder)
         outcomes.append(outcome)
         if outcome.failed:
-            print(f'         FAILED with {_status(outcome)} after {outcome.seconds:.0f} s: {outcome.log}')
+            print(
+                f'         FAILED with {_status(outcome)} after {outcome.seconds:.0f} s: {outcome.log}'
+            )
         else:
             print(f'         {outcome.seconds:.0f} s: {outcome.json}', flush=True)
     path = out / 'summary.md'
     path.write_text(summary(outcomes) + '\n')
     failed = [outcome.name for outcome in outcomes if outcome.failed]
     seconds = time.perf_counter() - start
-    print(f'[{seconds:4.0f} s] {len(outcomes) - len(failed)} of {len(outcomes)} measured; tables: {path}')
+    print(
+        f'[{seconds:4.0f} s] {len(outcomes) - len(failed)} of {len(outcomes)} measured; tables: {path}'
+    )
     if failed:
         print(f'failed: {", ".join(failed)}')
     return len(failed)
@@ -164,7 +182,9 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(args.only or ()) - set(CPU_SET))
     if unknown:
         parser.error(f'--only: no benchmark {", ".join(unknown)}; there are {", ".join(CPU_SET)}')
-    chosen = {name: arguments for name, arguments in CPU_SET.items() if not args.only or name in args.only}
+    chosen = {
+        name: arguments for name, arguments in CPU_SET.items() if not args.only or name in args.only
+    }
     return 1 if run_set(chosen, args.out, args.limit) else 0
 
 

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""When a training gets where: imported and registered by the config that bench_startup.py writes."""
+"""When a training gets where: imported and registered by the config that bench_startup.py
+writes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _IMPORTED = time.time()
 
 
 def process_start() -> float:
-    """When the kernel made this process, seconds as ``time.time()`` counts (in steps of 10 ms; Linux)."""
+    """When the kernel made this process, seconds as ``time.time()`` counts (in steps of 10 ms;
+    Linux).
+    """
     after_name = Path('/proc/self/stat').read_text().rpartition(')')[2].split()
     ticks = int(after_name[19])  # field 22, starttime, since the machine started
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf('SC_CLK_TCK')

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Training steps as the configs say, on samples that are made up: what the benchmarks of the step share."""
+"""Training steps as the configs say, on samples that are made up: what the benchmarks of the step
+share.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ def config(task: str, way: str, depth: int, side: int, deconv: int = 256):
 
 
 def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
-    """A function that trains on one batch (as the loader gives it) and returns what goes to the log.
+    """A function that trains on one batch (as the loader gives it) and returns what goes to the
+    log.
 
-    Network, optimizer, precision, layout and compilation are the config's; its own hooks set the latter two.
+    Network, optimizer, precision, layout and compilation are the config's; its own hooks set the
+    latter two.
     """
     import torch
     from mmengine.optim import build_optim_wrapper
@@ -63,7 +67,9 @@ def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
 
 
 def make_batches(task: str, count: int, size: int, side: int, pinned: bool) -> list[dict]:
-    """Batches as the loader gives them: 8-bit pictures and labels on the host; noise in a pattern to learn."""
+    """Batches as the loader gives them: 8-bit pictures and labels on the host; noise in a pattern
+    to learn.
+    """
     import torch
     from mmengine.structures import InstanceData
     from mmpose.structures import PoseDataSample
@@ -89,7 +95,10 @@ def make_batches(task: str, count: int, size: int, side: int, pinned: bool) -> l
 
 def fresh(batch: dict) -> dict:
     """A batch that a step may move to the device, while the original stays on the host."""
-    return dict(inputs=list(batch['inputs']), data_samples=[sample.clone() for sample in batch['data_samples']])
+    return dict(
+        inputs=list(batch['inputs']),
+        data_samples=[sample.clone() for sample in batch['data_samples']],
+    )
 
 
 def _pair_labels(uniform: Callable, side: int) -> tuple[dict, dict]:
@@ -113,7 +122,9 @@ def _pose3d_labels(uniform: Callable, side: int) -> tuple[dict, dict]:
 
     ones = torch.ones(1, 18)
     labels = dict(
-        keypoint_labels=uniform(1, 18, 3) * side / 4, keypoint_weights=ones, depth_weights=ones.clone()
+        keypoint_labels=uniform(1, 18, 3) * side / 4,
+        keypoint_weights=ones,
+        depth_weights=ones.clone(),
     )
     return labels, {}
 

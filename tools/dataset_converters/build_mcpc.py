@@ -1,13 +1,15 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build MCPC, the multi-person pictures that relative depth is learned from, out of 2D pose data sets.
+"""Build MCPC, the multi-person pictures that relative depth is learned from, out of 2D pose data
+sets.
 
 Example:
     python tools/dataset_converters/build_mcpc.py --coco data/coco --mpii data/mpii \
         --posetrack18 data/posetrack18 --crowdpose data/crowdpose --out data/mcpc
 
-docs/data.md says where to get the sources and how their folders must look. Any subset of them will do;
-pictures are never copied, and not even needed (then what they would have told is counted as not checked).
+docs/data.md says where to get the sources and how their folders must look. Any subset of them will
+do; pictures are never copied, and not even needed (then what they would have told is counted as not
+checked).
 """
 
 from __future__ import annotations
@@ -15,20 +17,32 @@ from __future__ import annotations
 import argparse
 import sys
 
-from wsp_mm.datasets.mcpc_builder.build import build_mcpc
-from wsp_mm.datasets.mcpc_builder.options import ANKLES, DEDUP, GROUND, MPII_ANNOTATIONS, BuildOptions
-from wsp_mm.datasets.mcpc_builder.records import SOURCES, SPLITS, BadDataError
-from wsp_mm.datasets.mcpc_builder.table import print_table
+from wsp_mm.datasets.converters.mcpc.build import build_mcpc
+from wsp_mm.datasets.converters.mcpc.options import (
+    ANKLES,
+    DEDUP,
+    GROUND,
+    MPII_ANNOTATIONS,
+    BuildOptions,
+)
+from wsp_mm.datasets.converters.mcpc.records import SOURCES, SPLITS, BadDataError
+from wsp_mm.datasets.converters.mcpc.table import print_table
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     for source in SOURCES:
         parser.add_argument(f'--{source}', metavar='DIR', help=f'folder of {source}')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the json files and the table')
-    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=list(SPLITS), help='which to build')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder for the json files and the table'
+    )
+    parser.add_argument(
+        '--splits', nargs='+', choices=SPLITS, default=list(SPLITS), help='which to build'
+    )
     parser.add_argument(
         '--ankles',
         choices=ANKLES,
@@ -36,7 +50,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='a person needs one labelled ankle, or both (default: any)',
     )
     parser.add_argument(
-        '--ground', choices=GROUND, default='lowest', help='height of two labelled ankles (default: lowest)'
+        '--ground',
+        choices=GROUND,
+        default='lowest',
+        help='height of two labelled ankles (default: lowest)',
     )
     parser.add_argument(
         '--max-pairs-per-image',
@@ -74,7 +91,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--mpii-json-base', type=int, choices=(0, 1), default=0,
         help="number of the first pixel in the joints of MPII's json (default: 0, as MMPose reads them)",
     )  # fmt: skip
-    parser.add_argument('--workers', type=int, default=2, help='threads that hash pictures (default: 2)')
+    parser.add_argument(
+        '--workers', type=int, default=2, help='threads that hash pictures (default: 2)'
+    )
     parser.add_argument('--quiet', action='store_true', help='no progress bars and no table')
     return parser.parse_args(argv)
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Cut that part out of each training frame that the config's augmentation can ask for, once, before training.
+"""Cut that part out of each training frame that the config's augmentation can ask for, once, before
+training.
 
-A training then reads small pictures (--cfg-options crop_cache=OUT) instead of decoding frames in each epoch.
-The command can be stopped at any time and given again: it goes on with the shard that it was at.
+A training then reads small pictures (--cfg-options crop_cache=OUT) instead of decoding frames in
+each epoch. The command can be stopped at any time and given again: it goes on with the shard that
+it was at.
 
 Exit status: 0 when the cache is complete, 1 when it cannot be made, 130 when it was interrupted.
 
-Example:
-    python tools/dataset_converters/cache_crops.py configs/posenet_h36m_r50.py work_dirs/h36m_crops --workers 8
+Example: python tools/dataset_converters/cache_crops.py configs/posenet_h36m_r50.py
+    work_dirs/h36m_crops --workers 8
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ from wsp_mm.utils.cli import add_cfg_options
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('config', help='configuration file of the training')
     parser.add_argument('out', help='folder of the cache')
-    parser.add_argument('--workers', type=int, default=2, metavar='N', help='processes (default: 2)')
+    parser.add_argument(
+        '--workers', type=int, default=2, metavar='N', help='processes (default: 2)'
+    )
     parser.add_argument(
         '--quality', type=int, default=95, metavar='Q', help='of the JPEGs, 1 to 100 (default: 95)'
     )
@@ -36,7 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
         help='which data set of a mixture (SeededCombinedDataset) to cache, from 0 (default: 0)',
     )  # fmt: skip
     parser.add_argument(
-        '--shard-size', type=int, default=4096, metavar='N', help='samples of a file (default: 4096)'
+        '--shard-size',
+        type=int,
+        default=4096,
+        metavar='N',
+        help='samples of a file (default: 4096)',
     )
     add_cfg_options(parser)
     return parser
@@ -56,11 +66,15 @@ def plan(config, number: int) -> tuple[dict, list[dict]]:
         chosen, steps = outer, list(outer.pop('pipeline', ()))
     else:
         if not 0 <= number < len(mixture):
-            raise ValueError(f'--dataset {number}: the config mixes data sets 0 to {len(mixture) - 1}')
+            raise ValueError(
+                f'--dataset {number}: the config mixes data sets 0 to {len(mixture) - 1}'
+            )
         chosen = mixture[number]
         steps = [*chosen.pop('pipeline', ()), *outer.get('pipeline', ())]
     chosen.pop('pipeline', None)
-    return chosen, [{key: value for key, value in step.items() if key != 'crop_cache'} for step in steps]
+    return chosen, [
+        {key: value for key, value in step.items() if key != 'crop_cache'} for step in steps
+    ]
 
 
 def run(args: argparse.Namespace, config) -> int:
@@ -91,7 +105,14 @@ def run(args: argparse.Namespace, config) -> int:
 
     try:
         done = write_cache(
-            args.out, dataset, cutter, chosen, annotation_files(dataset), args.shard_size, args.workers, shown
+            args.out,
+            dataset,
+            cutter,
+            chosen,
+            annotation_files(dataset),
+            args.shard_size,
+            args.workers,
+            shown,
         )
     finally:
         if bar is not None:
@@ -110,7 +131,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.workers < 0 or args.shard_size < 1 or not 1 <= args.quality <= 100:
-        parser.error('--workers must not be negative, --shard-size be positive, --quality lie in 1 to 100')
+        parser.error(
+            '--workers must not be negative, --shard-size be positive, --quality lie in 1 to 100'
+        )
     from wsp_mm.utils.cli import load_config
 
     config = load_config(parser, args.config, args.cfg_options)

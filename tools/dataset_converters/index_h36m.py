@@ -1,9 +1,11 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Write Human3.6M's annotations into one compact file, which all processes of a training map into memory.
+"""Write Human3.6M's annotations into one compact file, which all processes of a training map into
+memory.
 
-Of 312,000 training frames the annotation files take minutes and gigabytes to read, in every process anew; the
-index opens in a second. H36MImageDataset reads it with layout='index'. It notices when its sources change.
+Of 312,000 training frames the annotation files take minutes and gigabytes to read, in every process
+anew; the index opens in a second. H36MImageDataset reads it with layout='index'. It notices when
+its sources change.
 
 Example:
     python tools/dataset_converters/index_h36m.py --data-root data --layout 3dmppe
@@ -15,22 +17,28 @@ import argparse
 import sys
 from pathlib import Path
 
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_convention import TOLERANCE_PX
 from wsp_mm.datasets.h36m_files import PLACES
 from wsp_mm.datasets.h36m_index import read_header, touch_index, write_index
 from wsp_mm.datasets.h36m_sequences import SUBJECTS, check_subjects
 from wsp_mm.datasets.h36m_table import absent_sequences
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 
 FOLDERS = {layout: PLACES[layout][0] for layout in ('3dmppe', 'mmpose')}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument('--data-root', default='data', metavar='DIR', help='the data root (default: data)')
-    parser.add_argument('--layout', choices=sorted(FOLDERS), default='3dmppe', help='of the annotations')
+    parser.add_argument(
+        '--data-root', default='data', metavar='DIR', help='the data root (default: data)'
+    )
+    parser.add_argument(
+        '--layout', choices=sorted(FOLDERS), default='3dmppe', help='of the annotations'
+    )
     parser.add_argument(
         '--annotations',
         metavar='DIR',
@@ -54,7 +62,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--convention-tolerance', type=float, default=TOLERANCE_PX, metavar='PX',
         help=f'of the check of the camera convention by reprojection (default: {TOLERANCE_PX:g})',
     )  # fmt: skip
-    parser.add_argument('--skip-bad', action='store_true', help='leave out, count and list bad records')
+    parser.add_argument(
+        '--skip-bad', action='store_true', help='leave out, count and list bad records'
+    )
     parser.add_argument(
         '--touch',
         action='store_true',
@@ -90,7 +100,9 @@ def build(args: argparse.Namespace) -> None:
             bar.set_description(f'reading {part if isinstance(part, str) else f"S{part}"}')
 
         folder = root / (args.annotations or FOLDERS[args.layout])
-        table = reader(folder, args.subjects, tuple(args.steps), findings, args.convention_tolerance, progress)
+        table = reader(
+            folder, args.subjects, tuple(args.steps), findings, args.convention_tolerance, progress
+        )
         bar.update(parts - bar.n)
     for kind, count in findings.counts().items():
         table.skipped[f'with a bad record ({kind})'] += count
@@ -105,7 +117,10 @@ def build(args: argparse.Namespace) -> None:
         print(note)
     absent = absent_sequences(table, args.subjects)
     if absent:
-        print(f'{len(absent)} videos are not there: {", ".join(absent[:5])}' + (', ...' if absent[5:] else ''))
+        print(
+            f'{len(absent)} videos are not there: {", ".join(absent[:5])}'
+            + (', ...' if absent[5:] else '')
+        )
     print(f'wrote {out}: {len(table.rows):,} frames, {out.stat().st_size / 1e6:,.1f} MB')
 
 

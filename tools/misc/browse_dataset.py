@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Write what the network sees: crops with both persons' boxes and joints, heatmaps, labels and weights."""
+"""Write what the network sees: crops with both persons' boxes and joints, heatmaps, labels and
+weights.
+"""
 
 import argparse
 from pathlib import Path
@@ -16,8 +18,12 @@ TEXT = 20  # px, height of a line of text
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='configuration file of pairs (MCPC)')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/browse'), help='folder for the pictures')
-    parser.add_argument('--num', type=int, default=16, help='how many samples, spread over the data set')
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/browse'), help='folder for the pictures'
+    )
+    parser.add_argument(
+        '--num', type=int, default=16, help='how many samples, spread over the data set'
+    )
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--seed', type=int, default=0, help="the run's seed")
     parser.add_argument('--epoch', type=int, default=0, help='show the augmentation of this epoch')
@@ -43,7 +49,9 @@ def build_dataset(cfg, split: str):
         )
     # Heatmaps that training leaves to the head are made here, to be seen.
     dataset['pipeline'] = [
-        dict(step, encoder=dict(step['encoder'], on_device=False)) if step['type'] == 'GenerateTarget' else step
+        dict(step, encoder=dict(step['encoder'], on_device=False))
+        if step['type'] == 'GenerateTarget'
+        else step
         for step in steps[:-1]
     ]
     return DATASETS.build(dataset)
@@ -72,7 +80,8 @@ def text_lines(sample: dict) -> list[str]:
 
 
 def draw(sample: dict) -> np.ndarray:
-    """One sample as a picture (H, W, 3) uint8 BGR: the crop, and beside it the heatmaps if there are any.
+    """One sample as a picture (H, W, 3) uint8 BGR: the crop, and beside it the heatmaps if there
+    are any.
 
     Joints without depth weight are hollow.
     """
@@ -92,7 +101,9 @@ def draw(sample: dict) -> np.ndarray:
             for k in np.flatnonzero(visible & (sample['depth_weights'][0] == 0)):
                 cv2.circle(crop, np.round(points[k]).astype(int).tolist(), 1, (255, 255, 255), -1)
         corner = np.clip(boxes[p, :2], 0, PANEL - 30) + np.array((4, 20))
-        cv2.putText(crop, 'AB'[p], corner.astype(int).tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.7, color, 2)
+        cv2.putText(
+            crop, 'AB'[p], corner.astype(int).tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.7, color, 2
+        )
     panels = [crop]
     if 'heatmaps' in sample:
         num_joints = sample['keypoints_visible'].shape[1]
@@ -108,7 +119,14 @@ def draw(sample: dict) -> np.ndarray:
     head = np.full((TEXT * len(lines) + 8, body.shape[1], 3), 30, dtype=np.uint8)
     for i, line in enumerate(lines):
         cv2.putText(
-            head, line, (6, TEXT * (i + 1) - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA
+            head,
+            line,
+            (6, TEXT * (i + 1) - 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.42,
+            (235, 235, 235),
+            1,
+            cv2.LINE_AA,
         )
     return np.concatenate([head, body], axis=0)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Name every missing file, folder or sequence that a config's data sets will read, before a training starts.
+"""Name every missing file, folder or sequence that a config's data sets will read, before a
+training starts.
 
 Exit status: 0 when all is there, 1 when something is missing, 2 when the config cannot be read.
 
@@ -21,7 +22,9 @@ from wsp_mm.utils.cli import add_cfg_options, load_config
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('config', help='configuration file')
     parser.add_argument(
@@ -51,9 +54,13 @@ def lines(problems: list[Problem], shown: int) -> list[str]:
     by_folder = defaultdict(list)
     for problem in problems:
         if problem.kind == 'picture':
-            by_folder[problem.where, str(PurePath(problem.path).parent)].append(PurePath(problem.path).name)
+            by_folder[problem.where, str(PurePath(problem.path).parent)].append(
+                PurePath(problem.path).name
+            )
     for (where, folder), names in by_folder.items():
-        out.append(f'  folder {folder}: {len(names):,} pictures are listed, but not there [{where}]')
+        out.append(
+            f'  folder {folder}: {len(names):,} pictures are listed, but not there [{where}]'
+        )
         out += [f'    {name}' for name in names[: shown or None]]
         if shown and len(names) > shown:
             out.append(f'    and {len(names) - shown:,} more (--shown 0 names them all)')
@@ -65,11 +72,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.samples < 1 or args.shown < 0:
         parser.error('--samples must be positive, --shown not negative')
-    report = check_config(load_config(parser, args.config, args.cfg_options), 0 if args.all else args.samples)
+    report = check_config(
+        load_config(parser, args.config, args.cfg_options), 0 if args.all else args.samples
+    )
     for line in report.unchecked:
         print(f'not checked: {line}')
     if report.problems:
-        print(f'{len(report.problems):,} missing or broken:', *lines(report.problems, args.shown), sep='\n')
+        print(
+            f'{len(report.problems):,} missing or broken:',
+            *lines(report.problems, args.shown),
+            sep='\n',
+        )
         print('docs/data.md says where to get what is missing.')
         return 1
     print(f'all there ({report.looked_at:,} files and pictures looked for)')

@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Make a checkpoint fit to hand on: weights and plain metadata, nothing that a loader would have to trust.
+"""Make a checkpoint fit to hand on: weights and plain metadata, nothing that a loader would have to
+trust.
 
-The result loads with ``torch.load(file, weights_only=True)`` alone; what is kept: wsp_mm/utils/publish.py.
+The result loads with ``torch.load(file, weights_only=True)`` alone; what is kept:
+wsp_mm/utils/publish.py.
 """
 
 import argparse
@@ -20,11 +22,12 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
 
     Args:
         in_file: A training checkpoint.
-        out_file: Where to, e.g. ``models/wsp_r50.pth``; the hash and the date are added to the name as MMPose
-            does.
+        out_file: Where to, e.g. ``models/wsp_r50.pth``; the hash and the date are added to the name
+            as MMPose does.
 
     Returns:
-        The file written: ``models/wsp_r50-1a2b3c4d_20250101.pth``, whose SHA-256 starts with ``1a2b3c4d``.
+        The file written: ``models/wsp_r50-1a2b3c4d_20250101.pth``, whose SHA-256 starts with
+        ``1a2b3c4d``.
 
     Raises:
         wsp_mm.utils.checkpoint.CheckpointError: ``in_file`` is unsafe or broken.
@@ -47,10 +50,14 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description='Strip a checkpoint to weights and plain metadata.')
+    parser = argparse.ArgumentParser(
+        description='Strip a checkpoint to weights and plain metadata.'
+    )
     parser.add_argument('in_file', help='training checkpoint')
     parser.add_argument('out_file', help='output name; -HASH_DATE.pth is added')
-    parser.add_argument('--trust-checkpoint', action='store_true', help='read IN_FILE even if it executes code')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='read IN_FILE even if it executes code'
+    )
     return parser
 
 

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Turn a snapshot of 3DMPPE PoseNet (``snapshot_24.pth.tar``) into a checkpoint of this package.
 
-The weights are taken as they are. They expect pictures scaled as PoseNet's code scales them, which is not how
-new networks are trained here: test them with a config of ``configs/posenet_compat``.
+The weights are taken as they are. They expect pictures scaled as PoseNet's code scales them, which
+is not how new networks are trained here: test them with a config of ``configs/posenet_compat``.
 """
 
 import argparse
@@ -12,10 +12,14 @@ from wsp_mm.utils.cli import TRUST_HELP
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description='Convert a 3DMPPE PoseNet snapshot into a checkpoint.')
+    parser = argparse.ArgumentParser(
+        description='Convert a 3DMPPE PoseNet snapshot into a checkpoint.'
+    )
     parser.add_argument('snapshot', help='snapshot_N.pth.tar')
     parser.add_argument('out_file', help='checkpoint to write, e.g. posenet_h36m_r50.pth')
-    parser.add_argument('--depth-cells', type=int, default=64, help='layers of a volume; default: 64')
+    parser.add_argument(
+        '--depth-cells', type=int, default=64, help='layers of a volume; default: 64'
+    )
     parser.add_argument(
         '--train-subjects',
         type=int,

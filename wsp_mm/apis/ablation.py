@@ -33,9 +33,13 @@ def rotation_options(config) -> list[str]:
         ValueError: the training pipeline has no ``PairRandomBBoxTransform``.
     """
     pipeline = config.train_dataloader.dataset.pipeline
-    places = [i for i, transform in enumerate(pipeline) if transform['type'] == 'PairRandomBBoxTransform']
+    places = [
+        i for i, transform in enumerate(pipeline) if transform['type'] == 'PairRandomBBoxTransform'
+    ]
     if not places:
-        raise ValueError(f'{config.filename} has no PairRandomBBoxTransform in its training pipeline')
+        raise ValueError(
+            f'{config.filename} has no PairRandomBBoxTransform in its training pipeline'
+        )
     prefix = f'train_dataloader.dataset.pipeline.{places[0]}'
     return [f'{prefix}.rotate_factor=180.0', f'{prefix}.rotate_prob=1.0']
 
@@ -51,7 +55,8 @@ def run_ablation(
     workers: int,
     options: list[str],
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Train and test every variant, as many at a time as there are cores, and write the tables after each one.
+    """Train and test every variant, as many at a time as there are cores, and write the tables
+    after each one.
 
     Returns:
         variant -> control table.
@@ -128,7 +133,9 @@ def results_page(
         'does what, not what the method reaches. One training per row and one seed: differences of a point or '
         'two are noise.',
         '',
-        f'Config `{config}`' + (f' with `{" ".join(options)}`' if options else '') + f'; {machine()}.',
+        f'Config `{config}`'
+        + (f' with `{" ".join(options)}`' if options else '')
+        + f'; {machine()}.',
         '',
         '## All variants',
         '',

@@ -1,10 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The Cross Action Protocol (paper, section 4.2.2 and Table 8): fifteen models, each trained on one action.
+"""The Cross Action Protocol (paper, section 4.2.2 and Table 8): fifteen models, each trained on one
+action.
 
-A model is trained on one action of the config's training subjects and tested on the config's whole test set:
-all fifteen actions, its own among them, as the paper's "trained only on the corresponding single action and
-tested on all actions". Its entry is the mean over the test actions (what the paper's Table 5 averages by); the
-pooled mean is in the json beside it. The table's title says PA MPJPE and the text MPJPE, so both are given.
+A model is trained on one action of the config's training subjects and tested on the config's whole
+test set: all fifteen actions, its own among them, as the paper's "trained only on the corresponding
+single action and tested on all actions". Its entry is the mean over the test actions (what the
+paper's Table 5 averages by); the pooled mean is in the json beside it. The table's title says PA
+MPJPE and the text MPJPE, so both are given.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def run_cross_action(
         metrics[action] = study.test()
         folder = steps.root / work_dir
         plain = {
-            name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()}
+            name: {
+                k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()
+            }
             for name, scores in metrics.items()
         }
         write_text_atomic(folder / 'cross_action.json', json.dumps(plain, indent=2))
@@ -74,17 +78,22 @@ def run_cross_action(
     return metrics
 
 
-def table_8(metrics: Mapping[str, Mapping[str, float]], prefix: str = 'h36m/') -> tuple[list[str], list[list]]:
+def table_8(
+    metrics: Mapping[str, Mapping[str, float]], prefix: str = 'h36m/'
+) -> tuple[list[str], list[list]]:
     """Table 8's layout: header and one row an error, and the paper's.
 
     Args:
-        metrics: action trained on -> flat metrics on all actions. Columns of models that have not been trained
-            are nan, and then so is Avg, the mean over the fifteen models.
+        metrics: action trained on -> flat metrics on all actions. Columns of models that have not
+            been trained are nan, and then so is Avg, the mean over the fifteen models.
     """
     rows = []
     for name, label in ERROR_NAMES.items():
         key = f'{prefix}{name}_action_mean'
-        values = [float(metrics[action][key]) if action in metrics else math.nan for action in ACTION_HEADS]
+        values = [
+            float(metrics[action][key]) if action in metrics else math.nan
+            for action in ACTION_HEADS
+        ]
         rows.append([label, *values, sum(values) / len(values)])
     paper = [TABLE_8[action] for action in ACTION_HEADS]
     rows.append(['paper, WSP (real data)', *paper, sum(paper) / len(paper)])

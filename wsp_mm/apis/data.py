@@ -39,7 +39,9 @@ def make_named_world(
     folders: Sequence[str],
     name: str,
 ) -> None:
-    """Render one of the embedded worlds as the step ``name``, which writes ``folders`` below ``data_root``."""
+    """Render one of the embedded worlds as the step ``name``, which writes ``folders`` below
+    ``data_root``.
+    """
     command = ['tools/make_world.py', '--worlds', world, '--preset', preset, '--out', data_root]
     steps.run(
         name,

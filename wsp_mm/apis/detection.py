@@ -17,7 +17,7 @@ from mmengine.registry import DefaultScope
 
 from wsp_mm.apis.inference.forward import gathered
 from wsp_mm.apis.inference.models import local_checkpoint
-from wsp_mm.structures.person_box import to_sides
+from wsp_mm.structures.bbox import to_sides
 from wsp_mm.utils.checkpoint import CheckpointError, load_file
 from wsp_mm.utils.config import load_config
 from wsp_mm.utils.device import pick_device
@@ -26,8 +26,9 @@ from wsp_mm.utils.files import file_sha256
 PERSON = 'person'
 #: Boxes below this score are left out unless the caller says otherwise.
 SCORE_THR = 0.3
-#: Longer side over shorter side beyond which nobody is looked for in a picture: of much longer strips nothing
-#: is left in the network's input, and OpenCV refuses to make a picture without pixels.
+#: Longer side over shorter side beyond which nobody is looked for in a picture: of much longer
+#: strips nothing is left in the network's input, and OpenCV refuses to make a picture without
+#: pixels.
 _NARROWEST = 100
 
 
@@ -38,9 +39,9 @@ class DetectorError(ValueError):
 class PersonDetector:
     """An mmdet model and the number of its class of persons.
 
-    The model is built as mmdet's ``init_detector`` builds it: in the scope that the configuration names
-    (mmdet's, unless it says otherwise), with ordinary instead of synchronised BatchNorm, and without fetching
-    the backbone's first weights. The default scope of the process stays as it was.
+    The model is built as mmdet's ``init_detector`` builds it: in the scope that the configuration
+    names (mmdet's, unless it says otherwise), with ordinary instead of synchronised BatchNorm, and
+    without fetching the backbone's first weights. The default scope of the process stays as it was.
 
     Args:
         config: path of a configuration, or a loaded one. Not changed.
@@ -49,7 +50,8 @@ class PersonDetector:
         score_thr: boxes below this score are left out. A higher threshold of the model is lowered.
         class_name: the model's class that counts as a person.
         batch_size: most pictures that go through the model at once.
-        load: reads the checkpoint, ``load(path, map_location)``. The default executes nothing in it.
+        load: reads the checkpoint, ``load(path, map_location)``. The default executes nothing in
+            it.
 
     Attributes:
         classes: names of all classes of the model.
@@ -73,16 +75,24 @@ class PersonDetector:
         load: Callable[[Path, Any], Any] = load_file,
     ) -> None:
         if not 0 <= score_thr < 1 or batch_size < 1:
-            raise ValueError(f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1')
+            raise ValueError(
+                f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1'
+            )
         path = local_checkpoint(checkpoint)  # before anything slow
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
-        name = str(cfg.filename or 'the configuration') if isinstance(config, Config) else str(config)
+        name = (
+            str(cfg.filename or 'the configuration') if isinstance(config, Config) else str(config)
+        )
         if 'backbone' not in (cfg.get('model') or {}) or not cfg.get('test_dataloader'):
-            raise DetectorError(f"{name} is no detector's configuration: it needs model and test_dataloader")
+            raise DetectorError(
+                f"{name} is no detector's configuration: it needs model and test_dataloader"
+            )
         digest = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
         self.scope = cfg.get('default_scope') or 'mmdet'
         if self.scope == 'mmpose':
-            raise DetectorError(f'{name} is a configuration of MMPose (default_scope), not of a detector')
+            raise DetectorError(
+                f'{name} is a configuration of MMPose (default_scope), not of a detector'
+            )
         self.device = pick_device(device)
         self.score_thr, self.batch_size = float(score_thr), int(batch_size)
         _lower_thresholds(cfg.model.get('test_cfg'), self.score_thr)
@@ -104,31 +114,40 @@ class PersonDetector:
     def detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Find the persons.
 
-        Pictures whose network inputs have the same size go through the model together, ``batch_size`` at once;
-        none is padded for the sake of another, so its boxes do not depend on its neighbours.
+        Pictures whose network inputs have the same size go through the model together,
+        ``batch_size`` at once; none is padded for the sake of another, so its boxes do not depend
+        on its neighbours.
 
         Args:
             pictures: (H, W, 3) uint8 BGR each, of any sizes.
 
         Returns:
-            For every picture the boxes (M, 4) float32 x, y, w, h px, tight, within the picture, at least one
-            pixel wide and high, and the scores (M,) float32, best first. M may be 0, and is
-            in strips more than 100 times as long as wide.
+            For every picture the boxes (M, 4) float32 x, y, w, h px, tight, within the picture, at
+            least one pixel wide and high, and the scores (M,) float32, best first. M may be 0, and
+            is in strips more than 100 times as long as wide.
 
         Raises:
             ValueError: a picture is not (H, W, 3) uint8.
         """
         for i, picture in enumerate(pictures):
-            if getattr(picture, 'dtype', None) != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            if (
+                getattr(picture, 'dtype', None) != np.uint8
+                or picture.ndim != 3
+                or picture.shape[2] != 3
+            ):
                 raise ValueError(f'picture {i} is not (H, W, 3) uint8')
-        # Neither scope nor filters of the process are touched here: another thread may be using them, and a
-        # model that is built needs no registry any more.
-        wide = [i for i, p in enumerate(pictures) if max(p.shape[:2]) <= _NARROWEST * min(p.shape[:2])]
+        # Neither scope nor filters of the process are touched here: another thread may be using
+        # them, and a model that is built needs no registry any more.
+        wide = [
+            i for i, p in enumerate(pictures) if max(p.shape[:2]) <= _NARROWEST * min(p.shape[:2])
+        ]
         prepared = [self.pipeline(dict(img=pictures[i], img_id=i)) for i in wide]
         nobody = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
         out: list = [nobody] * len(pictures)
         for batch in _batches([tuple(item['inputs'].shape) for item in prepared], self.batch_size):
-            inputs = gathered([prepared[i]['inputs'] for i in batch], self.device)  # one copy to the device
+            inputs = gathered(
+                [prepared[i]['inputs'] for i in batch], self.device
+            )  # one copy to the device
             samples = self.model.test_step(
                 dict(
                     inputs=[*inputs.to(self.device, non_blocking=True)],
@@ -144,16 +163,24 @@ class PersonDetector:
         labels, scores = found.labels.cpu().numpy(), found.scores.float().cpu().numpy()
         corners = found.bboxes.float().cpu().numpy().reshape(-1, 2, 2)
         # The padding belongs to the network's input: boxes may reach into it.
-        boxes = to_sides(np.clip(corners, 0, [shape[1], shape[0]]).reshape(-1, 4).astype(np.float32))
+        boxes = to_sides(
+            np.clip(corners, 0, [shape[1], shape[0]]).reshape(-1, 4).astype(np.float32)
+        )
         with np.errstate(invalid='ignore'):
-            keep = (labels == self.label) & (scores >= self.score_thr) & (boxes[:, 2:] >= 1).all(axis=1)
+            keep = (
+                (labels == self.label)
+                & (scores >= self.score_thr)
+                & (boxes[:, 2:] >= 1).all(axis=1)
+            )
         boxes, scores = boxes[keep], scores[keep]
         order = np.argsort(-scores, kind='stable')
         return boxes[order], scores[order]
 
 
 def _spend_warnings() -> None:
-    """Torch warns, once a process, of calls of ``meshgrid`` as mmdet makes them: here, where nobody sees it."""
+    """Torch warns, once a process, of calls of ``meshgrid`` as mmdet makes them: here, where nobody
+    sees it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.meshgrid(torch.zeros(1), torch.zeros(1))
@@ -189,8 +216,12 @@ def _build(cfg: Config) -> tuple[torch.nn.Module, Any]:
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     first, *steps = get_test_pipeline_cfg(cfg)
     load = dict(first, type='mmdet.LoadImageFromNDArray')
-    load = {key: value for key, value in load.items() if key in ('type', 'to_float32', 'color_type')}
-    return model, Compose([load, *(step for step in steps if 'LoadAnnotations' not in step['type'])])
+    load = {
+        key: value for key, value in load.items() if key in ('type', 'to_float32', 'color_type')
+    }
+    return model, Compose(
+        [load, *(step for step in steps if 'LoadAnnotations' not in step['type'])]
+    )
 
 
 def _fill(model: torch.nn.Module, content: Any, path: Path, config: str) -> None:
@@ -200,11 +231,14 @@ def _fill(model: torch.nn.Module, content: Any, path: Path, config: str) -> None
         raise CheckpointError(f'{path} holds no `state_dict` of tensors')
     state = {key.removeprefix('module.'): value for key, value in state.items()}
     try:
-        # Not strict: mmdet renames weights of older versions on the way, and older ones lack these counters.
+        # Not strict: mmdet renames weights of older versions on the way, and older ones lack these
+        # counters.
         missing = model.load_state_dict(state, strict=False).missing_keys
     except RuntimeError as error:
         shapes = [line.strip() for line in str(error).splitlines() if 'size mismatch' in line]
-        raise CheckpointError(f'{path} is not of {config}: {shapes[0] if shapes else error}') from None
+        raise CheckpointError(
+            f'{path} is not of {config}: {shapes[0] if shapes else error}'
+        ) from None
     missing = [key for key in missing if not key.endswith('num_batches_tracked')]
     if missing:
         raise CheckpointError(
@@ -213,7 +247,8 @@ def _fill(model: torch.nn.Module, content: Any, path: Path, config: str) -> None
 
 
 def _classes(content: Any, cfg: Config, model: torch.nn.Module, config: str) -> tuple[str, ...]:
-    """Names of the model's classes: what the checkpoint says, else the configuration, else its data set.
+    """Names of the model's classes: what the checkpoint says, else the configuration, else its data
+    set.
 
     A source that names another number of classes than the model has is passed over.
     """
@@ -244,7 +279,9 @@ def _classes(content: Any, cfg: Config, model: torch.nn.Module, config: str) -> 
 def _class_count(model: torch.nn.Module) -> int | None:
     """How many classes the model's (last) box head knows; None where it does not say."""
     head = getattr(model, 'bbox_head', None)
-    head = head if head is not None else getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
+    head = (
+        head if head is not None else getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
+    )
     if isinstance(head, torch.nn.ModuleList):
         head = head[-1]
     return getattr(head, 'num_classes', None)
@@ -254,5 +291,7 @@ def _label(classes: tuple[str, ...], name: str, config: str) -> int:
     lower = [entry.lower() for entry in classes]
     if name.lower() not in lower:
         shown = ', '.join(classes[:8]) + (', ...' if len(classes) > 8 else '')
-        raise DetectorError(f'{config}: the model has no class {name!r}; its {len(classes)} are: {shown}')
+        raise DetectorError(
+            f'{config}: the model has no class {name!r}; its {len(classes)} are: {shown}'
+        )
     return lower.index(name.lower())

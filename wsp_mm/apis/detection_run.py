@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Persons in a folder or list of pictures, into a file of boxes; a run that was stopped can go on.
 
-Beside the output grows ``OUT.partial``: a first line that says what is being done, then a line a batch. A line
-is written after its batch and holds all of it, so whatever ends the run, what is whole can be used again.
-Pictures are dealt into the same batches in every run: going on gives the same boxes to the last bit.
+Beside the output grows ``OUT.partial``: a first line that says what is being done, then a line a
+batch. A line is written after its batch and holds all of it, so whatever ends the run, what is
+whole can be used again. Pictures are dealt into the same batches in every run: going on gives the
+same boxes to the last bit.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ import numpy as np
 
 from wsp_mm.apis.inference.pictures import PICTURE_SUFFIXES, PictureError, read_picture
 from wsp_mm.datasets.box_files import BOX_DECIMALS, SCORE_DECIMALS, read_boxes, write_boxes
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 
 PARTIAL = '.partial'
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to look at: its number and name in the output, where it lies, and its size px if known."""
+    """A picture to look at: its number and name in the output, where it lies, and its size px if
+    known.
+    """
 
     id: int
     file_name: str
@@ -43,7 +46,8 @@ class DetectionRun:
     """What a run did.
 
     Attributes:
-        pictures, persons: how many were looked at and found; without_persons: pictures in which nobody was.
+        pictures, persons: how many were looked at and found; without_persons: pictures in which
+        nobody was.
         resumed: pictures taken over from the run before.
         bad: pictures that were skipped, with the reason.
     """
@@ -63,15 +67,23 @@ def pictures_of_folder(folder: str | Path) -> list[Picture]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise BadDataError('missing folder', folder, '', 'there is no such folder', 'Check --images')
+        raise BadDataError(
+            'missing folder', folder, '', 'there is no such folder', 'Check --images'
+        )
     names = [
         path.relative_to(folder).as_posix()
         for path in folder.rglob('*')
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith('.')
+        if path.suffix.lower() in PICTURE_SUFFIXES
+        and path.is_file()
+        and not path.name.startswith('.')
     ]
     if not names:
         raise BadDataError(
-            'no pictures', folder, '', f'it holds no picture ({", ".join(PICTURE_SUFFIXES)})', 'Check --images'
+            'no pictures',
+            folder,
+            '',
+            f'it holds no picture ({", ".join(PICTURE_SUFFIXES)})',
+            'Check --images',
         )
     names.sort(key=_natural)
     return [Picture(i, name, folder / name) for i, name in enumerate(names, start=1)]
@@ -79,21 +91,27 @@ def pictures_of_folder(folder: str | Path) -> list[Picture]:
 
 def _natural(name: str) -> tuple:
     """Key that sorts numbers within names by value; the name itself parts a2 from a02."""
-    return [(int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)], name
+    return [
+        (int(part), '') if part.isdigit() else (-1, part) for part in re.split(r'(\d+)', name)
+    ], name
 
 
 def pictures_of_annotations(file: str | Path, root: str | Path) -> list[Picture]:
-    """The pictures that a json in the style of COCO lists (MuCo's and MuPoTS's too), with their ids.
+    """The pictures that a json in the style of COCO lists (MuCo's and MuPoTS's too), with their
+    ids.
 
     Args:
         file: the json. root: the folder that its file names start from.
 
     Raises:
-        BadDataError: no such file or folder, no list of pictures, a bad record or an id that stands twice.
+        BadDataError: no such file or folder, no list of pictures, a bad record or an id that stands
+            twice.
     """
     file, root = Path(file), Path(root)
     if not root.is_dir():
-        raise BadDataError('missing folder', root, '', 'there is no such folder', 'Check --img-root')
+        raise BadDataError(
+            'missing folder', root, '', 'there is no such folder', 'Check --img-root'
+        )
     content = load_json(file)
     records = content.get('images') if isinstance(content, dict) else None
     if not isinstance(records, list) or not records:
@@ -108,11 +126,19 @@ def pictures_of_annotations(file: str | Path, root: str | Path) -> list[Picture]
             size = (int(record['width']), int(record['height'])) if known else None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadDataError(
-                'bad record', file, f'picture {i}', f'{type(error).__name__}: {error}', 'Mend the file'
+                'bad record',
+                file,
+                f'picture {i}',
+                f'{type(error).__name__}: {error}',
+                'Mend the file',
             ) from None
         if image_id in out:
             raise BadDataError(
-                'bad record', file, f'picture {i}', f'the id {image_id} stands twice', 'Mend the file'
+                'bad record',
+                file,
+                f'picture {i}',
+                f'the id {image_id} stands twice',
+                'Mend the file',
             )
         out[image_id] = Picture(image_id, name, root / name, size)
     return list(out.values())
@@ -131,12 +157,14 @@ def detect_persons(
     """Detect the persons in many pictures and write a file of boxes.
 
     Args:
-        detector: :class:`wsp_mm.apis.detection.PersonDetector`, or what has its ``detect`` and ``identity``.
+        detector: :class:`wsp_mm.apis.detection.PersonDetector`, or what has its ``detect`` and
+            ``identity``.
         pictures: what to look at.
         out: the json, see :mod:`wsp_mm.datasets.box_files`.
         batch_size: pictures read and given to the detector at once.
         resume: go on from what a stopped run left; a finished one is left as it is.
-        skip_bad: skip, count and list pictures that cannot be read, instead of stopping at the first.
+        skip_bad: skip, count and list pictures that cannot be read, instead of stopping at the
+            first.
         progress: show a progress bar.
         readers: threads that read the next pictures meanwhile.
 
@@ -144,7 +172,8 @@ def detect_persons(
         What was done.
 
     Raises:
-        BadDataError: a picture cannot be read (``skip_bad`` off), or ``resume`` finds work of another run.
+        BadDataError: a picture cannot be read (``skip_bad`` off), or ``resume`` finds work of
+            another run.
     """
     out = Path(out)
     plan = _plan(detector.identity, pictures, batch_size)
@@ -182,9 +211,13 @@ def _same_plan(file: Path, theirs: Any, ours: dict) -> None:
     theirs = theirs if isinstance(theirs, dict) else {}
     flat_ours = {**ours, **ours['detector']}
     flat_theirs = {**theirs, **(theirs.get('detector') or {})}
-    differ = [key for key in flat_ours if key != 'detector' and flat_ours[key] != flat_theirs.get(key)]
+    differ = [
+        key for key in flat_ours if key != 'detector' and flat_ours[key] != flat_theirs.get(key)
+    ]
     if differ:
-        shown = ', '.join(f'{key} {flat_theirs.get(key)} (now {flat_ours[key]})' for key in differ[:3])
+        shown = ', '.join(
+            f'{key} {flat_theirs.get(key)} (now {flat_ours[key]})' for key in differ[:3]
+        )
         raise BadDataError(
             'another run', file, '', f'it was made with {shown}',
             'Run with the settings of that run, or without --resume to start anew',
@@ -208,14 +241,20 @@ def _read_log(log: Path, plan: dict, batches: list) -> list[list[dict]]:
         if isinstance(error, BadDataError):
             raise
         raise BadDataError(
-            'broken partial file', log, f'line {len(done) + 2}', str(error), 'Start anew, without --resume'
+            'broken partial file',
+            log,
+            f'line {len(done) + 2}',
+            str(error),
+            'Start anew, without --resume',
         ) from None
     return done
 
 
 def _start_log(log: Path, plan: dict, done: list) -> None:
     temporary = log.with_name(log.name + '.new')
-    temporary.write_text(''.join(json.dumps(e, separators=(',', ':')) + '\n' for e in (plan, *done)), 'utf-8')
+    temporary.write_text(
+        ''.join(json.dumps(e, separators=(',', ':')) + '\n' for e in (plan, *done)), 'utf-8'
+    )
     temporary.replace(log)
 
 
@@ -242,7 +281,9 @@ def _read(picture: Picture) -> np.ndarray | str:
         return str(error)
     size = content.shape[1::-1]
     if picture.size is not None and size != picture.size:
-        return f'it is {size[0]} x {size[1]} px, the list says {picture.size[0]} x {picture.size[1]}'
+        return (
+            f'it is {size[0]} x {size[1]} px, the list says {picture.size[0]} x {picture.size[1]}'
+        )
     return content
 
 
@@ -271,7 +312,9 @@ def _look(detector: Any, batch: Sequence[Picture], read: list, findings: Finding
     return entries
 
 
-def _write(out: Path, plan: dict, pictures: Sequence[Picture], entries: list, skip_bad: bool) -> DetectionRun:
+def _write(
+    out: Path, plan: dict, pictures: Sequence[Picture], entries: list, skip_bad: bool
+) -> DetectionRun:
     result = DetectionRun()
     good, boxes, scores, bad = [], {}, {}, []
     for picture, entry in zip(pictures, entries, strict=True):
@@ -281,7 +324,9 @@ def _write(out: Path, plan: dict, pictures: Sequence[Picture], entries: list, sk
                     'bad picture', str(picture.path), '', entry['bad'],
                     'The run before skipped it: add --skip-bad, or start anew without --resume',
                 )  # fmt: skip
-            result.bad.append(BadDataError('bad picture', str(picture.path), '', entry['bad'], 'Skipped'))
+            result.bad.append(
+                BadDataError('bad picture', str(picture.path), '', entry['bad'], 'Skipped')
+            )
             bad.append(dict(id=picture.id, file_name=picture.file_name, why=entry['bad']))
             continue
         good.append((picture.id, picture.file_name))

@@ -14,7 +14,8 @@ from wsp_mm.apis.inference.persons import Detector, GivenBoxes
 from wsp_mm.apis.inference.pipeline import PRECISIONS, FramePipeline
 from wsp_mm.apis.inference.sources import Frame, Source, open_source
 
-#: Pixels of the pictures that are in memory together, whatever the batch size: three of 20 megapixels.
+#: Pixels of the pictures that are in memory together, whatever the batch size: three of 20
+#: megapixels.
 CHUNK_PIXELS = 64_000_000
 
 UNITS = {
@@ -45,41 +46,44 @@ class WSPInferencer:
             for person in record['persons']:
                 print(record['file_name'], person['root_depth'], person['keypoints_cam'])
 
-    Records are dicts of plain numbers and lists, exactly what ``tools/infer.py`` writes (docs/inference.md). A
-    picture that could not be used has ``skipped``, a sentence, and no persons. Networks run in evaluation mode
-    under ``torch.inference_mode``.
+    Records are dicts of plain numbers and lists, exactly what ``tools/infer.py`` writes
+    (docs/inference.md). A picture that could not be used has ``skipped``, a sentence, and no
+    persons. Networks run in evaluation mode under ``torch.inference_mode``.
 
-    With a pre-training checkpoint (``RelativeDepthHead``) records have the order of the persons from front to
-    back instead of 3D.
+    With a pre-training checkpoint (``RelativeDepthHead``) records have the order of the persons
+    from front to back instead of 3D.
 
     Args:
         pose: (configuration, checkpoint), or the configuration alone with ``checkpoint``.
         checkpoint: of ``pose``; a path or URL. Files of weights and plain values alone
             (``tools/misc/publish_model.py``, ``*_weights.pth``); others are refused unless trusted.
-        root: (configuration, checkpoint) of a root-depth network. Without one, and with a camera, the root's
-            depth is k, which takes every person's box for 2 m x 2 m.
+        root: (configuration, checkpoint) of a root-depth network. Without one, and with a camera,
+            the root's depth is k, which takes every person's box for 2 m x 2 m.
         det: (configuration, checkpoint) of an mmdet detector, or an object with ``detect``
             (:class:`wsp_mm.apis.detection.PersonDetector`).
-        score_thr: persons with a lower score are left out; by default what the detector has (0.3), and no box
-            of a file.
-        boxes: file of boxes instead of a detector, see :func:`wsp_mm.datasets.box_files.read_boxes`.
+        score_thr: persons with a lower score are left out; by default what the detector has (0.3),
+            and no box of a file.
+        boxes: file of boxes instead of a detector, see
+            :func:`wsp_mm.datasets.box_files.read_boxes`.
         camera: None, or anything that :meth:`CameraChoice.of` takes: ``dict(focal=1500.0)``,
-            ``dict(f=[fx, fy], c=[cx, cy])``, ``dict(fov_deg=60)`` (an assumption, recorded as one), a
-            ``PinholeCamera``, the path of a camera file. None is ever guessed: without, ``keypoints_cam`` and
-            ``root_depth`` are None.
+            ``dict(f=[fx, fy], c=[cx, cy])``, ``dict(fov_deg=60)`` (an assumption, recorded as one),
+            a ``PinholeCamera``, the path of a camera file. None is ever guessed: without,
+            ``keypoints_cam`` and ``root_depth`` are None.
         device: 'cuda', 'cuda:1', 'cpu'; by default a GPU where there is one.
         precision: 'fp32', 'bf16' or 'fp16' (the detector always computes in fp32).
         batch_size: persons a forward pass, and at most as many pictures in memory.
         trust_checkpoint: load checkpoints that may execute code.
-        overlap: read, detect, crop, and ask the networks at the same time, each in a thread of its own, while
-            the caller uses the records before; see :mod:`wsp_mm.apis.inference.stages`. Records and their order
-            are the same. None: on a GPU, and not on a processor, whose cores the networks fill anyhow.
+        overlap: read, detect, crop, and ask the networks at the same time, each in a thread of its
+            own, while the caller uses the records before; see :mod:`wsp_mm.apis.inference.stages`.
+            Records and their order are the same. None: on a GPU, and not on a processor, whose
+            cores the networks fill anyhow.
 
     Raises:
-        ValueError: no persons to be had (neither ``det`` nor ``boxes``), options or configurations that do not
-            fit. (``ModelError``, ``CameraError``, ``BadDataError`` are ValueErrors.)
+        ValueError: no persons to be had (neither ``det`` nor ``boxes``), options or configurations
+            that do not fit. (``ModelError``, ``CameraError``, ``BadDataError`` are ValueErrors.)
         FileNotFoundError: no such configuration or checkpoint.
-        wsp_mm.utils.checkpoint.CheckpointError: a checkpoint that is refused, broken, or of another network.
+        wsp_mm.utils.checkpoint.CheckpointError: a checkpoint that is refused, broken, or of another
+        network.
     """
 
     def __init__(
@@ -115,12 +119,18 @@ class WSPInferencer:
         with trusting(True if trust_checkpoint else None):
             config, weights = _pair('pose', pose, checkpoint)
             self.pose = self._load(config, weights, ('pose', 'order'), 'pose')
-            self.root = self._load(*_pair('root', root), ('root',), 'root') if root is not None else None
+            self.root = (
+                self._load(*_pair('root', root), ('root',), 'root') if root is not None else None
+            )
             self.detector = None if det is None else self._load_detector(det, score_thr)
         if self.root is not None and self.pose.kind == 'order':
-            raise ValueError('a pre-training network answers with an order, it has no use for root depths')
+            raise ValueError(
+                'a pre-training network answers with an order, it has no use for root depths'
+            )
         if self.camera and self.pose.kind == 'order':
-            raise ValueError('a pre-training network answers with an order, it has no use for a camera')
+            raise ValueError(
+                'a pre-training network answers with an order, it has no use for a camera'
+            )
         self.boxes = given_boxes
         self.pipeline = FramePipeline(
             self.pose,
@@ -137,7 +147,9 @@ class WSPInferencer:
         network = load_network(config, weights, self.device)
         if network.kind not in kinds:
             name = network.identity['config']
-            raise ModelError(f'{what}: {name} is a {network.kind} network, not {" or ".join(kinds)}')
+            raise ModelError(
+                f'{what}: {name} is a {network.kind} network, not {" or ".join(kinds)}'
+            )
         return network
 
     def _load_detector(self, det: Any, score: float | None) -> Detector:
@@ -155,7 +167,8 @@ class WSPInferencer:
         """Records of all frames, one after the other; reads a batch ahead, with ``overlap`` a few.
 
         Args:
-            inputs: whatever :func:`open_source` takes: a path, a pattern, a camera's number, an array, a list.
+            inputs: whatever :func:`open_source` takes: a path, a pattern, a camera's number, an
+                array, a list.
             start: number of the first frame.
 
         Raises:
@@ -180,12 +193,12 @@ class WSPInferencer:
     def chunks(self, source: Source, start: int = 0) -> Iterator[tuple[list[Frame], list[dict]]]:
         """Frames with their records, as many at a time as go through the networks together.
 
-        A chunk ends after ``batch_size`` frames or ``CHUNK_PIXELS``, whichever comes first. Where it begins and
-        ends depends on the frames from ``start`` on alone: a run that goes on where a chunk ended computes what
-        an uninterrupted one would.
+        A chunk ends after ``batch_size`` frames or ``CHUNK_PIXELS``, whichever comes first. Where
+        it begins and ends depends on the frames from ``start`` on alone: a run that goes on where a
+        chunk ended computes what an uninterrupted one would.
 
-        Whoever does not go on to the end should close the iterator (``contextlib.closing``): with ``overlap``
-        its threads end then, and not only when it is collected.
+        Whoever does not go on to the end should close the iterator (``contextlib.closing``): with
+        ``overlap`` its threads end then, and not only when it is collected.
         """
         yield from self.pipeline.stream(self._read_all(source, start), self.overlap)
 
@@ -208,7 +221,7 @@ class WSPInferencer:
     def info(self, source: Source | None = None) -> dict:
         """What the output says of the run as a whole, see docs/inference.md."""
         from wsp_mm import __version__
-        from wsp_mm.structures.skeletons import get_joint_set
+        from wsp_mm.structures.keypoints import get_joint_set
 
         joints = get_joint_set(self.pose.joint_set)
         models = dict(pose=self.pose.identity)
@@ -216,7 +229,9 @@ class WSPInferencer:
             models['root'] = self.root.identity
         identity = getattr(self.detector, 'identity', None)
         if self.boxes is None and self.detector is not None:
-            models['detector'] = identity if isinstance(identity, dict) else type(self.detector).__name__
+            models['detector'] = (
+                identity if isinstance(identity, dict) else type(self.detector).__name__
+            )
         camera = self.camera.describe()
         is_pose = self.pose.kind == 'pose'
         return dict(
@@ -231,7 +246,11 @@ class WSPInferencer:
             models=models,
             boxes=None if self.boxes is None else self._boxes_info(),
             camera=camera,
-            root_depth=None if camera is None or not is_pose else 'network' if self.root else 'k-value',
+            root_depth=None
+            if camera is None or not is_pose
+            else 'network'
+            if self.root
+            else 'k-value',
             precision=self.precision,
             batch_size=self.batch_size,
             device=self.device.type,

@@ -51,30 +51,37 @@ def load_truth(node: Any) -> tuple[np.ndarray, list[str | None], str]:
             poses.append(sample['keypoints_cam'][0])
             actions.append(sample.get('action'))
     if len(joint_sets) != 1:
-        raise ValueError(f'one joint set is needed for a mean pose, the configuration has {sorted(joint_sets)}')
+        raise ValueError(
+            f'one joint set is needed for a mean pose, the configuration has {sorted(joint_sets)}'
+        )
     return np.asarray(poses, dtype=np.float64), actions, joint_sets.pop()
 
 
 def mean_pose_reference(config: Any, prefix: str | None = None) -> dict[str, float | int]:
     """Scores of the mean root-relative pose of a config's training samples on its test samples.
 
-    The mean is taken in the camera frame over every 3D training sample, as the network sees them (the same
-    subjects, actions and frames, without augmentation); 2D data sets have no say in it. Flat scores under the
-    keys of ``MPJPEMetric3D``, and ``n_train``.
+    The mean is taken in the camera frame over every 3D training sample, as the network sees them
+    (the same subjects, actions and frames, without augmentation); 2D data sets have no say in it.
+    Flat scores under the keys of ``MPJPEMetric3D``, and ``n_train``.
 
     Args:
         config: an mmengine.Config.
         prefix: of the keys; None: the joint set's name without its number, as the metric has it.
 
     Raises:
-        ValueError: the config has no 3D data set for training or for testing, or their joints differ.
+        ValueError: the config has no 3D data set for training or for testing, or their joints
+            differ.
     """
     train, _, joint_set = load_truth(config.train_dataloader)
     gt, actions, test_set = load_truth(config.test_dataloader)
     if joint_set != test_set:
-        raise ValueError(f'trained on {joint_set}, tested on {test_set}: their poses cannot be compared')
+        raise ValueError(
+            f'trained on {joint_set}, tested on {test_set}: their poses cannot be compared'
+        )
     _, root = evaluated_joints(joint_set)
     known = all(action is not None for action in actions)
-    scores = pose3d_scores(mean_pose_predictions(train, gt, root), gt, joint_set, actions if known else None)
+    scores = pose3d_scores(
+        mean_pose_predictions(train, gt, root), gt, joint_set, actions if known else None
+    )
     prefix = joint_set.rstrip('0123456789') if prefix is None else prefix
     return {f'{prefix}/{key}': value for key, value in {**scores, 'n_train': len(train)}.items()}

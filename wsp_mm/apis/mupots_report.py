@@ -21,8 +21,8 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     """Add the MuPoTS sections to a report that is being made.
 
     Returns:
-        Flat figures for ``report.json``: ``mupots/POSE/ROOTS/PCK_All`` and so on, ``roots/ROOTS/...`` and
-        ``detector/AP50``.
+        Flat figures for ``report.json``: ``mupots/POSE/ROOTS/PCK_All`` and so on,
+        ``roots/ROOTS/...`` and ``detector/AP50``.
     """
     report.heading('MuPoTS-3D: Table 6 in our numbers (3DPCK at 150 mm, relative to the pelvis)')
     report.text(NOTE)
@@ -33,7 +33,9 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
         for pose, roots, scores in _tests(results)
     ]
     for method, (backbone, category, all_, matched) in TABLE_6.items():
-        rows.append([f'{method} ({backbone}, {category})', 'paper, real data', all_, matched, None, None])
+        rows.append(
+            [f'{method} ({backbone}, {category})', 'paper, real data', all_, matched, None, None]
+        )
     report.table(['3DPCK', 'boxes and roots', *columns], rows)
     report.heading('MuPoTS-3D: Table 7 in our numbers (100 to 150 mm)')
     rows = [
@@ -42,9 +44,15 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
         for mode in ('All', 'Matched')
         if roots != 'gt'
     ]
-    rows += [[f'{m} R18', 'paper, real data', mode, *row, None] for (m, mode), row in TABLE_7.items()]
-    report.table(['3DPCK', 'boxes and roots', 'persons', *(f'{mm} mm' for mm in TABLE_7_MM), 'AUC'], rows)
-    for note in dict.fromkeys(note for _, _, scores in _tests(results) for note in remarks(scores, PREFIX)):
+    rows += [
+        [f'{m} R18', 'paper, real data', mode, *row, None] for (m, mode), row in TABLE_7.items()
+    ]
+    report.table(
+        ['3DPCK', 'boxes and roots', 'persons', *(f'{mm} mm' for mm in TABLE_7_MM), 'AUC'], rows
+    )
+    for note in dict.fromkeys(
+        note for _, _, scores in _tests(results) for note in remarks(scores, PREFIX)
+    ):
         report.text(note)
     report.heading('Detector and root depth')
     # mmdet gives no figure where nothing was detected at all.
@@ -61,10 +69,16 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     if results.viewer is not None:
         report.link(results.viewer, 'One sequence in camera space, to turn around (viewer.html)')
     trained = ('detector-train', 'root-train', *(f'muco-{name}-train' for name in POSES))
-    report.text('Trainings, s: ' + ', '.join(f'{name} {results.seconds[name]:.0f}' for name in trained) + '.')
+    report.text(
+        'Trainings, s: '
+        + ', '.join(f'{name} {results.seconds[name]:.0f}' for name in trained)
+        + '.'
+    )
     flat: dict[str, float | None] = {'detector/AP50': ap50}
     for pose, roots, scores in _tests(results):
-        flat |= {f'mupots/{pose}/{roots}/{key}': _known(scores.get(f'{PREFIX}{key}')) for key in keys}
+        flat |= {
+            f'mupots/{pose}/{roots}/{key}': _known(scores.get(f'{PREFIX}{key}')) for key in keys
+        }
     for key in labels:
         flat |= {f'roots/{key}/{name}': _known(results.roots[key][name]) for name in names}
     return flat

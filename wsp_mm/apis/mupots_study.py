@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Tables 6 and 7 in our numbers: detector, root depth and pose trained and chained, no truth in the path.
+"""Tables 6 and 7 in our numbers: detector, root depth and pose trained and chained, no truth in the
+path.
 
-MuPoTS-3D pictures -> a detector's boxes -> root depths, by the boxes' size (k-value) or by a network -> poses
--> 3DPCK. Everything runs through the command-line tools.
+MuPoTS-3D pictures -> a detector's boxes -> root depths, by the boxes' size (k-value) or by a
+network -> poses -> 3DPCK. Everything runs through the command-line tools.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from wsp_mm.engine.weights_hook import weights_file
 from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.utils.files import write_text_atomic
 
-#: Where the root depths of a test come from: key -> what the tables call it. 'gt' is no result, but the bound
-#: that boxes and roots without a fault would give.
+#: Where the root depths of a test come from: key -> what the tables call it. 'gt' is no result, but
+#: the bound that boxes and roots without a fault would give.
 ROOTS = {
     'k': 'detector boxes, k-value',
     'net': 'detector boxes, learned root',
@@ -48,8 +49,8 @@ class MuPoTSResults:
         start: the checkpoint that the WSP network began from, see :func:`identity`.
         scores: (pose, roots) as ``'wsp/net'`` -> flat metrics of the test.
         detector: flat metrics of the detector on its held-out pictures.
-        roots: 'k' and 'net' -> MRPE and AP_root with the detector's boxes; 'gt' -> the network's with true
-            ones, and ``prior_z``, the k-value's error in depth there.
+        roots: 'k' and 'net' -> MRPE and AP_root with the detector's boxes; 'gt' -> the network's
+            with true ones, and ``prior_z``, the k-value's error in depth there.
         seconds: step -> seconds.
         viewer: page with the poses of one sequence, relative to the report, or None.
     """
@@ -94,8 +95,8 @@ def run_mupots(
         checkpoint: the pair pre-training, relative to the chain's root.
         data_root: with the wild world and ``mcpc/`` in it; MuCo and MuPoTS are made there.
         work_dir: everything is written below ``work_dir/mupots``.
-        options: further ``--cfg-options`` of the trainings: 'detector', 'root' and 'pose' -> options; and
-            'detect' -> arguments of tools/detect_persons.py.
+        options: further ``--cfg-options`` of the trainings: 'detector', 'root' and 'pose' ->
+            options; and 'detect' -> arguments of tools/detect_persons.py.
 
     Raises:
         StepFailed: a command failed; what is done stays done.
@@ -140,11 +141,23 @@ def run_mupots(
         more = ['--images', pictures] if key == 'net' else []
         steps.run(
             f'roots-{key}',
-            ['tools/predict_roots.py', *which, '--boxes', boxes, '--ann', ann, *more, '--out', files[key]],
+            [
+                'tools/predict_roots.py',
+                *which,
+                '--boxes',
+                boxes,
+                '--ann',
+                ann,
+                *more,
+                '--out',
+                files[key],
+            ],
             reads=[boxes, ann, *which[1:]],
             writes=[files[key]],
         )
-        results.roots[key] = score_roots(*(steps.root / path for path in (files[key], ann, pictures)))
+        results.roots[key] = score_roots(
+            *(steps.root / path for path in (files[key], ann, pictures))
+        )
 
     lock = threading.Lock()
 
@@ -153,7 +166,11 @@ def run_mupots(
         weights, target = study.last_checkpoint(), folder / 'metrics.json'
         used = [files[roots]] if roots in files else []
         command = ['tools/test.py', study.config, weights, '--work-dir', folder, '--out', target]
-        command += ['--cfg-options', f'data_root={data_root}', *(f'bbox_root={file}' for file in used)]
+        command += [
+            '--cfg-options',
+            f'data_root={data_root}',
+            *(f'bbox_root={file}' for file in used),
+        ]
         steps.run(f'mupots-{name}-{roots}', command, reads=[weights, ann, *used], writes=[target])
         with lock:
             results.scores[f'{name}/{roots}'] = json.loads((steps.root / target).read_text())
@@ -166,7 +183,8 @@ def run_mupots(
         results.roots['gt'] = {key.removeprefix('root/'): value for key, value in found.items()}
 
     steps.together(
-        [partial(test, name, roots) for name in poses for roots in ROOTS] + [test_detector, test_root]
+        [partial(test, name, roots) for name in poses for roots in ROOTS]
+        + [test_detector, test_root]
     )
     results.viewer = make_viewer(steps, poses['wsp'], root, detector, data_root, out)
     results.seconds = dict(steps.seconds)
@@ -177,7 +195,8 @@ def run_mupots(
 def make_viewer(
     steps: Steps, pose: PoseStudy, root: PoseStudy, detector: PoseStudy, data_root: str, out: Path
 ) -> str:
-    """Poses of one sequence in one 3D scene, by tools/infer.py; returns the page's path below ``out``'s parent.
+    """Poses of one sequence in one 3D scene, by tools/infer.py; returns the page's path below
+    ``out``'s parent.
 
     The camera is the sequence's own.
     """
@@ -192,7 +211,9 @@ def make_viewer(
     weights = [study.last_checkpoint() for study in (pose, root, detector)]
     command = ['tools/infer.py', Path(data_root) / PICTURES / f'TS{first.sequence}']
     command += ['--out', folder, '--overwrite']
-    for name, study, file in zip(('pose', 'root', 'det'), (pose, root, detector), weights, strict=True):
+    for name, study, file in zip(
+        ('pose', 'root', 'det'), (pose, root, detector), weights, strict=True
+    ):
         command += [f'--{name}-config', study.config, f'--{name}-checkpoint', weights_file(file)]
     steps.run(
         'infer',

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The 3D part of a report: Table 4 in our numbers, what a network must beat, and pictures to look at."""
+"""The 3D part of a report: Table 4 in our numbers, what a network must beat, and pictures to look
+at.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,13 @@ def add_pose3d_sections(
         report: sections are added at its end; writing it is the caller's.
         table: of :func:`wsp_mm.apis.table4.run_table4`.
         root: the chain's root, which dumps are relative to.
-        pictures: persons of the test set shown, of the row that comes last and the table's first seed.
+        pictures: persons of the test set shown, of the row that comes last and the table's first
+            seed.
         notes: sentences about the world and the schedule.
 
     Returns:
-        Flat figures for ``report.json``: ``3d/ROW/COLUMN`` (mean over seeds), ``3d/mean_pose/...`` and
-        ``3d/ROW/of_mean_pose``, the row's Joints Avg as a share of the mean pose's.
+        Flat figures for ``report.json``: ``3d/ROW/COLUMN`` (mean over seeds), ``3d/mean_pose/...``
+        and ``3d/ROW/of_mean_pose``, the row's Joints Avg as a share of the mean pose's.
     """
     report.heading('3D pose: Table 4 in our numbers')
     for note in notes:
@@ -69,7 +72,9 @@ def shares(table: Table4) -> dict[str, float]:
     """Row name -> its MPJPE (pooled, mean over seeds) as a share of the mean pose's."""
     floor = float(table.reference['h36m/MPJPE'])
     return {
-        row.name: table.summary(row.name, 'MPJPE')[0] / floor for row in table.rows if row.name in table.scores
+        row.name: table.summary(row.name, 'MPJPE')[0] / floor
+        for row in table.rows
+        if row.name in table.scores
     }
 
 
@@ -96,6 +101,9 @@ def figures(table: Table4) -> dict[str, float | None]:
         name = next(r.name for r in table.rows if (r.label, r.data) == (row['label'], row['data']))
         flat |= {f'3d/{name}/{column}': value for column, value in row['mean'].items()}
     if table.reference is not None:
-        flat |= {f'3d/mean_pose/{key}': table.reference[f'h36m/{key}'] for key in ('MPJPE', 'X', 'Y', 'Z')}
+        flat |= {
+            f'3d/mean_pose/{key}': table.reference[f'h36m/{key}']
+            for key in ('MPJPE', 'X', 'Y', 'Z')
+        }
         flat |= {f'3d/{name}/of_mean_pose': share for name, share in shares(table).items()}
     return flat

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train a 3D pose network and test it, through the command-line tools, once for what it depends on."""
+"""Train a 3D pose network and test it, through the command-line tools, once for what it depends
+on.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,16 @@ from typing import Any
 
 from wsp_mm.apis.steps import StepFailed, Steps
 
-# What a training reads below the data root, by the type of its data set and, where it has one, its layout.
+# What a training reads below the data root, by the type of its data set and, where it has one, its
+# layout.
 DATA_FILES = {
     'H36MImageDataset': ('human36m/annotations/*.json',),
     ('H36MImageDataset', '3dmppe'): ('human36m/annotations/*.json',),
     ('H36MImageDataset', 'index'): ('human36m/*.index',),
-    ('H36MImageDataset', 'mmpose'): ('h36m/annotation_body3d/*.pkl', 'h36m/annotation_body3d/*/*.npz'),
+    ('H36MImageDataset', 'mmpose'): (
+        'h36m/annotation_body3d/*.pkl',
+        'h36m/annotation_body3d/*/*.npz',
+    ),
     'MuCoDataset': ('muco/*.json',),
     'MuPoTSDataset': ('mupots/*.json', 'mupots/MultiPersonTestSet/*/*.mat'),
     'MCPCDataset': ('mcpc/*.json',),
@@ -26,7 +32,9 @@ DATA_FILES = {
 
 
 def dataset_types(node: Any) -> Iterator[str | tuple[str, str]]:
-    """Every ``type`` in a configuration node that names a data set, at any depth, and its layout if any."""
+    """Every ``type`` in a configuration node that names a data set, at any depth, and its layout if
+    any.
+    """
     if isinstance(node, Mapping):
         if str(node.get('type', '')).endswith('Dataset'):
             yield (node['type'], node['layout']) if 'layout' in node else node['type']
@@ -47,7 +55,9 @@ def data_files(config: Any, root: Path, data_root: str) -> list[Path]:
     patterns = {pattern for name in dataset_types(loaders) for pattern in DATA_FILES.get(name, ())}
     files = sorted({file for pattern in patterns for file in (root / data_root).glob(pattern)})
     if not files:
-        raise StepFailed(f'{root / data_root} holds none of {sorted(patterns)}: make or link the data first')
+        raise StepFailed(
+            f'{root / data_root} holds none of {sorted(patterns)}: make or link the data first'
+        )
     return [Path(data_root) / file.relative_to(root / data_root) for file in files]
 
 
@@ -61,11 +71,11 @@ class PoseStudy:
         config: config of training and test.
         data_root: folder of the data.
         work_dir: where the training writes, relative to the chain's root.
-        train_options: ``--cfg-options`` of the training alone (the action of a cross-action model, the
-            checkpoint that it starts from).
+        train_options: ``--cfg-options`` of the training alone (the action of a cross-action model,
+            the checkpoint that it starts from).
         options: ``--cfg-options`` of training and test.
-        pretrained: checkpoint that the training starts from, as ``pretrained=...``; None: the config's own
-            start.
+        pretrained: checkpoint that the training starts from, as ``pretrained=...``; None: the
+            config's own start.
     """
 
     steps: Steps
@@ -78,7 +88,8 @@ class PoseStudy:
     pretrained: Path | None = None
 
     def train(self) -> float:
-        """Train, going on from the last checkpoint of the same training if there is one; returns seconds.
+        """Train, going on from the last checkpoint of the same training if there is one; returns
+        seconds.
 
         Raises:
             StepFailed: the training failed, or something that it reads is missing.
@@ -106,8 +117,11 @@ class PoseStudy:
         config = load_config(self.steps.root / self.config)
         text = config.pretty_text
         options = [option.partition('=') for option in (*self.train_options, *self.options)]
-        # Options do not change the text: they stand beside it in the identity. But they may choose other files.
-        apply_options(config, {name: value for name, _, value in options if name.endswith('.layout')})
+        # Options do not change the text: they stand beside it in the identity. But they may choose
+        # other files.
+        apply_options(
+            config, {name: value for name, _, value in options if name.endswith('.layout')}
+        )
         reads = data_files(config, self.steps.root, self.data_root)
         starts = [self.pretrained] if self.pretrained is not None else []
         starts += [value for name, _, value in options if name == 'pretrained']

@@ -31,7 +31,8 @@ class Quickstart:
 
     Attributes:
         study: the relative-depth network, tested. table: of the 3D finetunings.
-        work_dir: of the whole chain, relative to its root. notes: lines of the report's first table.
+        work_dir: of the whole chain, relative to its root. notes: lines of the report's first
+            table.
     """
 
     study: RelativeDepthStudy
@@ -42,7 +43,8 @@ class Quickstart:
     def write_report(self) -> dict[str, float]:
         """Write ``report.html``, ``.md`` and ``.json``; returns the figures of the latter.
 
-        What ``make quickstart-mupots`` found is in it as long as it comes from the same pre-training.
+        What ``make quickstart-mupots`` found is in it as long as it comes from the same
+        pre-training.
         """
         root = self.study.steps.root
         folder = root / self.work_dir
@@ -70,7 +72,8 @@ def run_quickstart(
     options: Sequence[str] = (),
     pose_options: Sequence[str] = (),
 ) -> Quickstart:
-    """Everything from an empty folder to what the report needs; a repeated call does only what has changed.
+    """Everything from an empty folder to what the report needs; a repeated call does only what has
+    changed.
 
     Args:
         options: ``--cfg-options`` of the pre-trainings. pose_options: of the finetunings.
@@ -90,7 +93,8 @@ def run_quickstart(
         work_dir / 'pretrain',
         options=[f'randomness.seed={seed}', *options],
     )
-    # The 2D-only control: the same pictures, schedule and heatmaps, without the relative-depth loss.
+    # The 2D-only control: the same pictures, schedule and heatmaps, without the relative-depth
+    # loss.
     flat = {'2d': config.removesuffix('.py') + '_2d.py'}
     _, checkpoints = steps.together(
         [

@@ -33,7 +33,8 @@ def write_rd_report(
     noise: tuple[dict, bytes] | None,
     more: Callable[[Report], Mapping[str, float | None]] | None = None,
 ) -> dict[str, float]:
-    """Write ``report.html``, ``report.md`` and ``report.json`` and return the figures of the latter.
+    """Write ``report.html``, ``report.md`` and ``report.json`` and return the figures of the
+    latter.
 
     Args:
         study: tested under every protocol.
@@ -78,7 +79,9 @@ def write_rd_report(
         'held-out AUC (%)': ['rd/AUC', 'rd/AUC_gap0.1'],
         'held-out PCK (%)': ['pck/PCK'],
     }
-    report.figure('curves', curves_figure(curves, panels), 'Loss by iteration, AUC and PCK by epoch')
+    report.figure(
+        'curves', curves_figure(curves, panels), 'Loss by iteration, AUC and PCK by epoch'
+    )
     report.heading('Held-out pairs')
     report.figure(
         'pairs',
@@ -100,10 +103,14 @@ def write_rd_report(
 
 
 def summary(
-    metrics: Mapping[str, float], metrics_ra: Mapping[str, float], controls: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, float],
+    metrics_ra: Mapping[str, float],
+    controls: Mapping[str, Mapping[str, float]],
 ) -> dict[str, float]:
     """Flat figures of a report: ``p1/...``, ``p2/...`` and ``control/ROW/COLUMN``."""
-    flat = {f'p1/{k}': v for k, v in metrics.items()} | {f'p2/{k}': v for k, v in metrics_ra.items()}
+    flat = {f'p1/{k}': v for k, v in metrics.items()} | {
+        f'p2/{k}': v for k, v in metrics_ra.items()
+    }
     for row, values in controls.items():
         flat |= {f'control/{row}/{column}': value for column, value in values.items()}
     return without_nan(flat)
@@ -115,7 +122,9 @@ def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def noise_rows(noise: Mapping[str, float]) -> tuple[list[str], list[list]]:
-    """Header and rows of ``label_noise.json`` (its keys are WHAT/AXIS/BIN); empty bins are left out."""
+    """Header and rows of ``label_noise.json`` (its keys are WHAT/AXIS/BIN); empty bins are left
+    out.
+    """
     rows = []
     for key in noise:
         what, _, place = key.partition('/')
@@ -154,5 +163,7 @@ def world_sheet(data_root: Path, count: int) -> np.ndarray:
     """Pictures of the training split, spread over the sources."""
     mcpc = json.loads((data_root / 'mcpc' / 'mcpc_train.json').read_text())
     images = sorted(mcpc['images'], key=lambda image: (image['source'], image['file_name']))
-    pictures = [cv2.imread(str(data_root / i['source'] / i['file_name'])) for i in spread(images, count)]
+    pictures = [
+        cv2.imread(str(data_root / i['source'] / i['file_name'])) for i in spread(images, count)
+    ]
     return contact_sheet([fit_tile(picture, 320, 240) for picture in pictures], columns=6)

@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train a relative-depth network, test it under every protocol and control, and put the tables side by side.
+"""Train a relative-depth network, test it under every protocol and control, and put the tables side
+by side.
 
-Everything runs through the command-line tools, as a user would type them; this module only chains them.
+Everything runs through the command-line tools, as a user would type them; this module only chains
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.apis.steps import Steps
-from wsp_mm.evaluation.controls import PairTable, control_table, load_pairs, load_predictions, sign_test
+from wsp_mm.evaluation.controls import (
+    PairTable,
+    control_table,
+    load_pairs,
+    load_predictions,
+    sign_test,
+)
 from wsp_mm.evaluation.paper_numbers import RD_COLUMNS
 
 GAPS = (1.0, 0.5, 0.3, 0.1)
@@ -30,7 +38,8 @@ class RelativeDepthStudy:
     Args:
         steps: the chain that runs and remembers commands.
         name: prefix of the steps.
-        config: config of the training; its ``_ra`` and ``_grey`` siblings change the test pictures alone.
+        config: config of the training; its ``_ra`` and ``_grey`` siblings change the test pictures
+            alone.
         data_root: folder with the sources and ``mcpc/``.
         work_dir: where the training writes.
         options: ``--cfg-options`` of training and tests.
@@ -51,11 +60,12 @@ class RelativeDepthStudy:
         return ['--cfg-options', f'data_root={self.data_root}', *self.options]
 
     def train(self, depends: str = '') -> float:
-        """Train, going on from the last checkpoint of the same training if there is one; returns seconds.
+        """Train, going on from the last checkpoint of the same training if there is one; returns
+        seconds.
 
         Args:
-            depends: the config's text. Where it, an option or the data changed, the work dir of the earlier
-                training is removed: going on from its checkpoints would train nothing.
+            depends: the config's text. Where it, an option or the data changed, the work dir of the
+                earlier training is removed: going on from its checkpoints would train nothing.
         """
         reads = [Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test]
         self.steps.fresh_or_same(self.work_dir, [depends, *self.cfg_options()], reads[:1])
@@ -78,7 +88,13 @@ class RelativeDepthStudy:
         checkpoint = self.last_checkpoint()
         out = self.work_dir / 'test'
         command = ['tools/test.py', config, checkpoint, '--work-dir', out / slug]
-        command += ['--dump', self.dump(protocol), '--out', self._metrics(protocol), *self.cfg_options()]
+        command += [
+            '--dump',
+            self.dump(protocol),
+            '--out',
+            self._metrics(protocol),
+            *self.cfg_options(),
+        ]
         return self.steps.run(
             f'{self.name}-test-{slug}',
             command,
@@ -97,7 +113,9 @@ class RelativeDepthStudy:
         """Flat metrics of a test that has run."""
         return json.loads((self.steps.root / self._metrics(protocol)).read_text())
 
-    def predictions(self, table: PairTable, protocol: str = 'protocol 1') -> tuple[np.ndarray, np.ndarray]:
+    def predictions(
+        self, table: PairTable, protocol: str = 'protocol 1'
+    ) -> tuple[np.ndarray, np.ndarray]:
         return load_predictions(self.steps.root / self.dump(protocol), table)
 
     def against_rule(self, truth_dir: Path, rule: str = 'lower box bottom') -> dict[str, float]:
@@ -109,12 +127,20 @@ class RelativeDepthStudy:
         """Control table of the tests that have run (see :mod:`wsp_mm.evaluation.controls`)."""
         table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
         ran = [name for name in PROTOCOLS if (self.steps.root / self.dump(name)).is_file()]
-        return control_table(table, {f'network, {name}': self.predictions(table, name) for name in ran})
+        return control_table(
+            table, {f'network, {name}': self.predictions(table, name) for name in ran}
+        )
 
 
-def rd_table(metrics: Mapping[str, float], paper: Mapping[float, Sequence[float]]) -> tuple[list, list[list]]:
+def rd_table(
+    metrics: Mapping[str, float], paper: Mapping[float, Sequence[float]]
+) -> tuple[list, list[list]]:
     """Table 2 or 3: header and rows, ours then the paper's in each cell's neighbour."""
-    header = ['scale gap', 'joint pairs', *(f'{c} {who}' for c in RD_COLUMNS for who in ('ours', 'paper'))]
+    header = [
+        'scale gap',
+        'joint pairs',
+        *(f'{c} {who}' for c in RD_COLUMNS for who in ('ours', 'paper')),
+    ]
     rows = []
     for gap in GAPS:
         suffix = '' if gap == 1.0 else f'_gap{gap:g}'

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Root depths of many persons, by a trained network or by the boxes alone.
 
-N persons. Boxes are (x, y, w, h) px of the picture, square and padded; positions mm in the camera's frame.
+N persons. Boxes are (x, y, w, h) px of the picture, square and padded; positions mm in the camera's
+frame.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from wsp_mm.apis.root_inputs import RootPersons, RootPicture
-from wsp_mm.datasets.mcpc_builder.files import AtomicFiles
+from wsp_mm.datasets.converters.mcpc.files import AtomicFiles
+from wsp_mm.structures.bbox import k_value, to_corners
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import to_corners
-from wsp_mm.structures.root_depth import k_value
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class RootSummary:
     """What :func:`predict_roots` did.
 
     Attributes:
-        pictures, persons: how many. behind: persons whom the network put behind the camera; they got k.
+        pictures, persons: how many. behind: persons whom the network put behind the camera; they
+        got k.
     """
 
     pictures: int
@@ -43,7 +44,8 @@ class RootDepthNetwork:
         device: as :func:`wsp_mm.utils.device.pick_device` takes.
 
     Raises:
-        FileNotFoundError: no such config. ValueError: a config of another kind of network, no such device.
+        FileNotFoundError: no such config. ValueError: a config of another kind of network, no such
+            device.
         CheckpointError: a checkpoint that is refused, broken or of another network.
     """
 
@@ -84,10 +86,16 @@ class RootDepthNetwork:
             loaded = self._load(dict(img_path=str(path)))
             return loaded['picture'].whole() if 'picture' in loaded else loaded['img']
         except Exception as error:
-            raise OSError(f'{path}: cannot be read as a picture ({str(error).splitlines()[-1]})') from error
+            raise OSError(
+                f'{path}: cannot be read as a picture ({str(error).splitlines()[-1]})'
+            ) from error
 
-    def sample(self, image: np.ndarray, box: np.ndarray, f: np.ndarray, c: np.ndarray, name: str = '') -> dict:
-        """One person packed for ``model.test_step``: an extended box (4,) and its picture's camera (px)."""
+    def sample(
+        self, image: np.ndarray, box: np.ndarray, f: np.ndarray, c: np.ndarray, name: str = ''
+    ) -> dict:
+        """One person packed for ``model.test_step``: an extended box (4,) and its picture's camera
+        (px).
+        """
         image_shape = image.shape[:2]
         return self._crop(
             dict(
@@ -115,7 +123,9 @@ class RootDepthNetwork:
         )
         with torch.inference_mode():
             results = self.model.test_step(batch)
-        return np.concatenate([result.pred_instances.root_cam for result in results]).astype(np.float64)
+        return np.concatenate([result.pred_instances.root_cam for result in results]).astype(
+            np.float64
+        )
 
 
 def _fill(model: Any, checkpoint: str | Path) -> None:
@@ -127,7 +137,9 @@ def _fill(model: Any, checkpoint: str | Path) -> None:
     if not isinstance(state, dict):
         raise CheckpointError(f'{checkpoint} holds no weights')
     try:
-        model.load_state_dict({key.removeprefix('module.'): value for key, value in state.items()}, strict=True)
+        model.load_state_dict(
+            {key.removeprefix('module.'): value for key, value in state.items()}, strict=True
+        )
     except (RuntimeError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise CheckpointError(
@@ -179,8 +191,8 @@ def predict_roots(
         show_progress: a bar on stderr.
 
     Raises:
-        ValueError: an argument outside its range. OSError: a picture that is missing or none, or ``out``
-            cannot be written.
+        ValueError: an argument outside its range. OSError: a picture that is missing or none, or
+            ``out`` cannot be written.
     """
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, got {batch_size}')
@@ -189,7 +201,9 @@ def predict_roots(
     from tqdm import tqdm
 
     out, records, behind = Path(out), [], 0
-    with tqdm(total=sum(len(p.boxes) for p in persons), unit=' persons', disable=not show_progress) as bar:
+    with tqdm(
+        total=sum(len(p.boxes) for p in persons), unit=' persons', disable=not show_progress
+    ) as bar:
         answers = (
             _by_prior(persons)
             if network is None
@@ -245,7 +259,9 @@ def _by_network(
                 f'{picture.size[0]} x {picture.size[1]}: pictures and json are not of the same release'
             )
         for box, score in zip(group.boxes, group.scores, strict=True):
-            waiting.append((picture, box, score, network.sample(image, box, picture.f, picture.c, str(path))))
+            waiting.append(
+                (picture, box, score, network.sample(image, box, picture.f, picture.c, str(path)))
+            )
             if len(waiting) == batch_size:
                 yield from flush()
     yield from flush()

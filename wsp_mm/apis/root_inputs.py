@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets.box_files import BoxFile
-from wsp_mm.datasets.mcpc_builder.files import load_json, picture_size
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
-from wsp_mm.structures.person_box import PADDING, crop_boxes
+from wsp_mm.datasets.converters.mcpc.files import load_json, picture_size
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
+from wsp_mm.structures.bbox import PADDING, crop_boxes
 
-_MEND_CAMERA = (
-    'Give its focal lengths and principal point (--focal, --principal-point); a camera is never guessed'
-)
+_MEND_CAMERA = 'Give its focal lengths and principal point (--focal, --principal-point); a camera is never guessed'
 _MEND_FILE = 'Give the json that lists the pictures (MuPoTS-3D.json, MuCo-3DHP.json)'
 
 
@@ -53,17 +51,24 @@ class RootPersons:
 
 
 def read_pictures(path: str | Path) -> tuple[dict[int, RootPicture], BoxFile]:
-    """Pictures with their cameras, and the labelled persons' raw boxes, from 3DMPPE's json of MuPoTS or MuCo.
+    """Pictures with their cameras, and the labelled persons' raw boxes, from 3DMPPE's json of
+    MuPoTS or MuCo.
 
-    A camera is ``intrinsic`` [fx, fy, cx, cy] or ``f`` and ``c`` of a record of ``images``. Persons with
-    ``is_valid`` 0 have no box here.
+    A camera is ``intrinsic`` [fx, fy, cx, cy] or ``f`` and ``c`` of a record of ``images``. Persons
+    with ``is_valid`` 0 have no box here.
 
     Raises:
         BadDataError: no such file, no json, or a bad record.
     """
     content = load_json(Path(path), slim=False)
-    if not isinstance(content, dict) or not isinstance(content.get('images'), list) or not content['images']:
-        raise BadDataError('wrong layout', path, '', "'images' is missing, empty or no list", _MEND_FILE)
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get('images'), list)
+        or not content['images']
+    ):
+        raise BadDataError(
+            'wrong layout', path, '', "'images' is missing, empty or no list", _MEND_FILE
+        )
     pictures: dict[int, RootPicture] = {}
     for i, image in enumerate(content['images']):
         try:
@@ -72,7 +77,9 @@ def read_pictures(path: str | Path) -> tuple[dict[int, RootPicture], BoxFile]:
             what = f'no {error}' if isinstance(error, KeyError) else str(error)
             raise BadDataError('bad image', path, f'images, record {i}', what, _MEND_FILE) from None
         if picture.image_id in pictures:
-            raise BadDataError('bad image', path, f'image {picture.image_id}', 'it stands twice', _MEND_FILE)
+            raise BadDataError(
+                'bad image', path, f'image {picture.image_id}', 'it stands twice', _MEND_FILE
+            )
         pictures[picture.image_id] = picture
     boxes: dict[int, list] = {image_id: [] for image_id in pictures}
     for i, annotation in enumerate(content.get('annotations') or []):
@@ -85,7 +92,9 @@ def read_pictures(path: str | Path) -> tuple[dict[int, RootPicture], BoxFile]:
             boxes[int(annotation['image_id'])].append(box)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f'no {error}' if isinstance(error, KeyError) else str(error)
-            raise BadDataError('bad annotation', path, f'annotations, record {i}', what, _MEND_FILE) from None
+            raise BadDataError(
+                'bad annotation', path, f'annotations, record {i}', what, _MEND_FILE
+            ) from None
     truth = BoxFile(
         images={image_id: picture.file_name for image_id, picture in pictures.items()},
         boxes={image_id: np.array(found).reshape(-1, 4) for image_id, found in boxes.items()},
@@ -103,7 +112,9 @@ def _picture(image: Mapping) -> RootPicture:
             raise ValueError(f'its size is {size} px')
     f = c = None
     if image.get('intrinsic') is not None or image.get('f') is not None:
-        values = image['intrinsic'] if image.get('intrinsic') is not None else [*image['f'], *image['c']]
+        values = (
+            image['intrinsic'] if image.get('intrinsic') is not None else [*image['f'], *image['c']]
+        )
         values = np.array(values, dtype=np.float64).reshape(-1)
         if values.shape != (4,) or not np.isfinite(values).all() or not (values[:2] > 0).all():
             raise ValueError(f'its camera is {values.tolist()}, not fx, fy > 0, cx, cy px')
@@ -131,8 +142,8 @@ def gather_persons(
         padding, aspect: how a raw box is extended, see ``crop_boxes``.
 
     Returns:
-        One entry a picture that has a person, and the number of boxes that were left out because nothing of
-        them lies within the picture.
+        One entry a picture that has a person, and the number of boxes that were left out because
+        nothing of them lies within the picture.
 
     Raises:
         BadDataError: a picture without a camera, or one that no file lists.
@@ -158,11 +169,17 @@ def gather_persons(
         if picture.f is None:
             if focal is None:
                 raise BadDataError(
-                    'no camera', picture.file_name, f'image {image_id}', 'it has no camera', _MEND_CAMERA
+                    'no camera',
+                    picture.file_name,
+                    f'image {image_id}',
+                    'it has no camera',
+                    _MEND_CAMERA,
                 )
             used = True
         size = picture.size
-        if size is None and (not boxes.extended or (picture.f is None and principal_point == 'centre')):
+        if size is None and (
+            not boxes.extended or (picture.f is None and principal_point == 'centre')
+        ):
             size = picture_size(Path(pictures_dir or '.') / picture.file_name)
         if picture.f is None:
             picture = _with_camera(picture, size, focal, principal_point)
@@ -172,9 +189,13 @@ def gather_persons(
         good = np.isfinite(extended).all(axis=1) & (extended[:, 2:] > 0).all(axis=1)
         skipped += int((~good).sum())
         if good.any():
-            persons.append(RootPersons(picture, extended[good], np.asarray(boxes.scores[image_id])[good]))
+            persons.append(
+                RootPersons(picture, extended[good], np.asarray(boxes.scores[image_id])[good])
+            )
     if not used and persons:
-        raise ValueError('every picture brings its own camera: focal and principal_point would change nothing')
+        raise ValueError(
+            'every picture brings its own camera: focal and principal_point would change nothing'
+        )
     return persons, skipped
 
 

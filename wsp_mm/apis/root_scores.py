@@ -9,8 +9,8 @@ import numpy as np
 
 from wsp_mm.datasets.bbox_root import read_bbox_roots
 from wsp_mm.evaluation.functional.root_depth import ap_root, match_boxes, mrpe
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.mupots import read_mupots
-from wsp_mm.structures.skeletons import get_joint_set
 
 
 def score_roots(
@@ -21,8 +21,8 @@ def score_roots(
 ) -> dict[str, float | int]:
     """AP_root of a file of roots, and MRPE over the persons who have a box.
 
-    Which box is whose is decided in the picture alone (``match_boxes``), so files with the same boxes and other
-    depths are compared on the same persons.
+    Which box is whose is decided in the picture alone (``match_boxes``), so files with the same
+    boxes and other depths are compared on the same persons.
 
     Args:
         roots_file: of tools/predict_roots.py, or RootNet's.

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Chains of commands that can be stopped, resumed and repeated: each step runs once for what it depends on."""
+"""Chains of commands that can be stopped, resumed and repeated: each step runs once for what it
+depends on.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ def usable_cores() -> list[int]:
 class Steps:
     """Runs commands in order and remembers which are done.
 
-    A step is skipped when its command, the files it reads and the text it depends on are those of its last
-    success and everything it wrote is still there.
+    A step is skipped when its command, the files it reads and the text it depends on are those of
+    its last success and everything it wrote is still there.
 
     Args:
         folder: where stamps and logs are kept.
@@ -61,11 +63,13 @@ class Steps:
     def together(
         self, jobs: Sequence[Callable[[], Result]], cores: Sequence[int] | None = None
     ) -> list[Result]:
-        """Run independent jobs side by side, as many at a time as there are cores, and return their results.
+        """Run independent jobs side by side, as many at a time as there are cores, and return their
+        results.
 
-        A small network gains little from a second core (a third or so here), a second training gains all of
-        it. Steps that the jobs run get an equal share of the cores (``OMP_NUM_THREADS``), and their lines carry
-        the step's name. Jobs begin in order: long ones belong first.
+        A small network gains little from a second core (a third or so here), a second training
+        gains all of it. Steps that the jobs run get an equal share of the cores
+        (``OMP_NUM_THREADS``), and their lines carry the step's name. Jobs begin in order: long ones
+        belong first.
 
         Args:
             jobs: called without arguments, each in a thread of its own.
@@ -96,7 +100,11 @@ class Steps:
                 self._stop(futures)
                 raise
         self._stopped = False
-        errors = [future.exception() for future in futures if not future.cancelled() and future.exception()]
+        errors = [
+            future.exception()
+            for future in futures
+            if not future.cancelled() and future.exception()
+        ]
         # Commands that were ended fail, too; the one that failed by itself says why.
         for error in sorted(errors, key=lambda error: isinstance(error, _Ended)):
             raise error
@@ -126,7 +134,8 @@ class Steps:
             command: script and arguments; the interpreter in use is put before it.
             reads: files whose change asks for the step again.
             writes: files that must be there afterwards.
-            depends: text whose change asks for the step again (the whole config of a training, say).
+            depends: text whose change asks for the step again (the whole config of a training,
+                say).
             env: variables added to the environment.
 
         Returns:
@@ -152,23 +161,31 @@ class Steps:
             raise StepFailed(f'{name} ended well but did not write {", ".join(missing)}')
         seconds = round(time.monotonic() - start, 1)
         # The key is taken again: a file both read and written belongs to the finished state.
-        write_text_atomic(stamp, json.dumps({'key': self._key(command, reads, depends), 'seconds': seconds}))
+        write_text_atomic(
+            stamp, json.dumps({'key': self._key(command, reads, depends), 'seconds': seconds})
+        )
         self.echo(f'[{name}] done in {seconds:.0f} s')
         self.seconds[name] = seconds
         return seconds
 
-    def fresh_or_same(self, work_dir: str | Path, identity: Sequence[str], reads: Sequence[str | Path]) -> None:
-        """Give a training with another identity or other data an empty work dir, and mark it with this one.
+    def fresh_or_same(
+        self, work_dir: str | Path, identity: Sequence[str], reads: Sequence[str | Path]
+    ) -> None:
+        """Give a training with another identity or other data an empty work dir, and mark it with
+        this one.
 
-        Going on from the checkpoints of another training would train nothing. A work dir of the same training
-        stays, to be resumed. One that holds checkpoints of another is kept under another name: they may have
-        cost days.
+        Going on from the checkpoints of another training would train nothing. A work dir of the
+        same training stays, to be resumed. One that holds checkpoints of another is kept under
+        another name: they may have cost days.
 
         Args:
             identity: config and options. reads: files, of which size and date count.
         """
         stats = [(self.root / file).stat() for file in reads]
-        files = [f'{file}:{stat.st_size}:{stat.st_mtime_ns}' for file, stat in zip(reads, stats, strict=True)]
+        files = [
+            f'{file}:{stat.st_size}:{stat.st_mtime_ns}'
+            for file, stat in zip(reads, stats, strict=True)
+        ]
         key = hashlib.sha256('\n'.join([*identity, *files]).encode()).hexdigest()
         work_dir = self.root / work_dir
         marker = work_dir / 'training.sha256'
@@ -181,7 +198,9 @@ class Steps:
         if not any(work_dir.glob('*.pth')):
             shutil.rmtree(work_dir)
             return
-        places = (work_dir.with_name(f'{work_dir.name}.old-{number}') for number in itertools.count(1))
+        places = (
+            work_dir.with_name(f'{work_dir.name}.old-{number}') for number in itertools.count(1)
+        )
         place = next(place for place in places if not place.exists())
         work_dir.rename(place)
         print(

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Table 4 in our numbers: one network, one schedule, three starts, with and without MCPC mixed in.
 
-The paper compares training from scratch with relative-depth pre-training. Whether relative depth helped, or
-just more people seen in 2D, shows in a row that the paper lacks: the same pre-training without the depth loss.
+The paper compares training from scratch with relative-depth pre-training. Whether relative depth
+helped, or just more people seen in 2D, shows in a row that the paper lacks: the same pre-training
+without the depth loss.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Row:
 
     Attributes:
         label: what stands in the table. data: what it is finetuned on.
-        config: of the finetuning, without a start (from scratch) or with the required option ``pretrained``.
+        config: of the finetuning, without a start (from scratch) or with the required option
+            ``pretrained``.
         pretraining: key of the checkpoint that it starts from, or None.
     """
 
@@ -64,7 +66,11 @@ def quickstart_rows(folder: str = 'configs/quickstart', backbone: str = 'r18') -
 
 
 def pretrain(
-    steps: Steps, configs: Mapping[str, str], data_root: str, work_dir: Path, options: Sequence[str] = ()
+    steps: Steps,
+    configs: Mapping[str, str],
+    data_root: str,
+    work_dir: Path,
+    options: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Make the checkpoints that rows start from; a repeated call does only what has changed.
 
@@ -77,7 +83,12 @@ def pretrain(
 
     def job(key: str, config: str) -> Path:
         study = RelativeDepthStudy(
-            steps, f'pretrain-{key}', config, data_root, work_dir / f'pretrain-{key}', options=options
+            steps,
+            f'pretrain-{key}',
+            config,
+            data_root,
+            work_dir / f'pretrain-{key}',
+            options=options,
         )
         study.train(depends=load_config(steps.root / config).pretty_text)
         return study.last_checkpoint()
@@ -97,17 +108,19 @@ def run_table4(
     reference: str | None = None,
     beside: Sequence[Callable[[], object]] = (),
 ) -> Table4:
-    """Finetune and test every row under every seed; a repeated call goes on where the last one stopped.
+    """Finetune and test every row under every seed; a repeated call goes on where the last one
+    stopped.
 
-    Seed by seed, so that the table is whole after the first, and as many rows at a time as there are cores;
-    ``work_dir/table4.md`` and ``.json`` are written after each training.
+    Seed by seed, so that the table is whole after the first, and as many rows at a time as there
+    are cores; ``work_dir/table4.md`` and ``.json`` are written after each training.
 
     Args:
         steps: the chain that runs and remembers commands.
-        checkpoints: key of :class:`Row` -> checkpoint. One pre-training serves all seeds: the spread is that of
-            finetuning alone, and the page says so.
+        checkpoints: key of :class:`Row` -> checkpoint. One pre-training serves all seeds: the
+            spread is that of finetuning alone, and the page says so.
         options: ``--cfg-options`` of every training and test.
-        reference: a config; predicting its mean training pose becomes the first line. None: no such line.
+        reference: a config; predicting its mean training pose becomes the first line. None: no such
+            line.
         beside: other jobs of the chain, which run along with the first seed's.
 
     Raises:
@@ -116,7 +129,9 @@ def run_table4(
     """
     missing = sorted({row.pretraining for row in rows if row.pretraining} - set(checkpoints))
     if missing:
-        raise KeyError(f'no checkpoint for the pre-trainings {missing}; there are {sorted(checkpoints)}')
+        raise KeyError(
+            f'no checkpoint for the pre-trainings {missing}; there are {sorted(checkpoints)}'
+        )
     table = Table4(list(rows), {}, {}, {}, None)
     lock = threading.Lock()
 
@@ -170,7 +185,9 @@ def row_study(
 def mean_pose_scores(
     steps: Steps, config: str, data_root: str, work_dir: Path, options: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Scores of the mean training pose of a config (tools/analysis_tools/mean_pose.py), as one step."""
+    """Scores of the mean training pose of a config (tools/analysis_tools/mean_pose.py), as one
+    step.
+    """
     from wsp_mm.apis.pose3d_study import data_files
 
     loaded = load_config(steps.root / config)
@@ -191,7 +208,8 @@ class Table4:
     """What the trainings of the table gave.
 
     Attributes:
-        rows: in order. scores: row name -> seed -> flat metrics. seconds: row name -> seed -> training time.
+        rows: in order. scores: row name -> seed -> flat metrics. seconds: row name -> seed ->
+            training time.
         dumps: row name -> seed -> predictions, relative to the chain's root.
         reference: flat metrics of predicting the mean training pose, or None.
     """
@@ -208,7 +226,9 @@ class Table4:
         return sorted({seed for by_seed in self.scores.values() for seed in by_seed})
 
     def summary(self, name: str, score: str) -> tuple[float, float]:
-        """Mean and sample standard deviation over the seeds of a row; the latter is nan for a single seed."""
+        """Mean and sample standard deviation over the seeds of a row; the latter is nan for a
+        single seed.
+        """
         values = [float(scores[f'{PREFIX}{score}']) for scores in self.scores[name].values()]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         return float(np.mean(values)), spread
@@ -224,7 +244,9 @@ class Table4:
                 continue
             cells = [_cell(*self.summary(row.name, score)) for score in COLUMNS.values()]
             seconds = float(np.mean(list(self.seconds[row.name].values())))
-            lines.append([row.label, row.data, *cells, len(self.scores[row.name]), f'{seconds / 60:.1f}'])
+            lines.append(
+                [row.label, row.data, *cells, len(self.scores[row.name]), f'{seconds / 60:.1f}']
+            )
         return ['mm', 'trained on', *COLUMNS, 'seeds', 'min'], lines
 
     def plain(self) -> dict:
@@ -232,14 +254,20 @@ class Table4:
         rows = []
         for row in self.rows:
             if row.name in self.scores:
-                summary = {column: self.summary(row.name, score) for column, score in COLUMNS.items()}
+                summary = {
+                    column: self.summary(row.name, score) for column, score in COLUMNS.items()
+                }
                 rows.append(
                     {
                         **asdict(row),
                         'mean': {column: _known(mean) for column, (mean, _) in summary.items()},
-                        'spread': {column: _known(spread) for column, (_, spread) in summary.items()},
+                        'spread': {
+                            column: _known(spread) for column, (_, spread) in summary.items()
+                        },
                         'seconds': self.seconds[row.name],
-                        'scores': {seed: _plain(scores) for seed, scores in self.scores[row.name].items()},
+                        'scores': {
+                            seed: _plain(scores) for seed, scores in self.scores[row.name].items()
+                        },
                     }
                 )
         return dict(reference=None if self.reference is None else _plain(self.reference), rows=rows)
@@ -250,7 +278,9 @@ def page(table: Table4, data_root: str, options: Sequence[str]) -> str:
     lines = [
         '# Table 4 in our numbers',
         '',
-        f'Data `{data_root}`' + (f', options `{" ".join(options)}`' if options else '') + f'; {machine()}.',
+        f'Data `{data_root}`'
+        + (f', options `{" ".join(options)}`' if options else '')
+        + f'; {machine()}.',
         '',
         reading(table),
         '',

@@ -10,11 +10,12 @@ from mmpose.registry import KEYPOINT_CODECS
 
 @KEYPOINT_CODECS.register_module()
 class Integral3DLabel(BaseKeypointCodec):
-    """Joints (x input px, y input px, z mm relative to the root) <-> (x, y, z) cells of a w x h x d volume.
+    """Joints (x input px, y input px, z mm relative to the root) <-> (x, y, z) cells of a w x h x d
+    volume.
 
-    As in 3DMPPE PoseNet: ``x * w / W``, ``y * h / H`` and ``(z / depth_range + 1) / 2 * d``, without an offset
-    of half a cell; the root's depth is ``d / 2``. A joint outside the input, or outside the depth range, loses
-    all its supervision, in-plane too.
+    As in 3DMPPE PoseNet: ``x * w / W``, ``y * h / H`` and ``(z / depth_range + 1) / 2 * d``,
+    without an offset of half a cell; the root's depth is ``d / 2``. A joint outside the input, or
+    outside the depth range, loses all its supervision, in-plane too.
 
     Encoded:
 
@@ -45,7 +46,12 @@ class Integral3DLabel(BaseKeypointCodec):
         depth_range: float = 1000.0,
     ) -> None:
         super().__init__()
-        if len(input_size) != 2 or min(input_size) < 1 or len(heatmap_size) != 3 or min(heatmap_size) < 1:
+        if (
+            len(input_size) != 2
+            or min(input_size) < 1
+            or len(heatmap_size) != 3
+            or min(heatmap_size) < 1
+        ):
             raise ValueError(
                 f'no volume of {tuple(heatmap_size)} cells (w, h, d) for an input of {tuple(input_size)} px'
             )
@@ -56,7 +62,9 @@ class Integral3DLabel(BaseKeypointCodec):
         self.depth_range = float(depth_range)
         width, height, layers = self.heatmap_size
         #: (x, y, z): input px, input px and mm a cell.
-        self.cell = np.array([input_size[0] / width, input_size[1] / height, 2 * self.depth_range / layers])
+        self.cell = np.array(
+            [input_size[0] / width, input_size[1] / height, 2 * self.depth_range / layers]
+        )
         #: (x, y, z) of cell (0, 0, 0): input px, input px and mm.
         self.origin = np.array([0.0, 0.0, -self.depth_range])
 
@@ -71,18 +79,25 @@ class Integral3DLabel(BaseKeypointCodec):
         Args:
             keypoints: (1, K, 3) input px and mm, or (1, K, 2) input px.
             keypoints_visible: (1, K), positive where labelled; all where None.
-            has_depth: (1,), positive where z is labelled; where None, it is if ``keypoints`` has a z.
+            has_depth: (1,), positive where z is labelled; where None, it is if ``keypoints`` has a
+                z.
 
         Raises:
             ValueError: not one person, or a labelled joint that is not a number.
         """
         keypoints = np.asarray(keypoints, dtype=np.float64)
         if keypoints.ndim != 3 or keypoints.shape[0] != 1 or keypoints.shape[2] not in (2, 3):
-            raise ValueError(f'Integral3DLabel encodes one person (1, K, 3), got keypoints {keypoints.shape}')
+            raise ValueError(
+                f'Integral3DLabel encodes one person (1, K, 3), got keypoints {keypoints.shape}'
+            )
         shape = keypoints.shape[:2]
-        labelled = np.ones(shape, bool) if keypoints_visible is None else np.asarray(keypoints_visible) > 0
+        labelled = (
+            np.ones(shape, bool) if keypoints_visible is None else np.asarray(keypoints_visible) > 0
+        )
         if labelled.shape != shape:
-            raise ValueError(f'keypoints_visible {labelled.shape} does not fit keypoints {keypoints.shape}')
+            raise ValueError(
+                f'keypoints_visible {labelled.shape} does not fit keypoints {keypoints.shape}'
+            )
         with_z = keypoints.shape[2] == 3
         deep = with_z if has_depth is None else bool(np.asarray(has_depth).reshape(()) > 0)
         if deep and not with_z:

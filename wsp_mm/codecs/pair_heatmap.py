@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Heatmaps and relative-depth labels of two persons.
 
-B batch, K joints, C channels (K, or 2K with a channel for each person's joint), (h, w) cells of a map.
-``input px`` are pixels of the network's input. The centre of cell (i, j) lies at input px (i, j) * input_size /
-heatmap_size: the convention of MMPose's ``MSRAHeatmap`` (not of its UDP variant).
+B batch, K joints, C channels (K, or 2K with a channel for each person's joint), (h, w) cells of a
+map. ``input px`` are pixels of the network's input. The centre of cell (i, j) lies at input px (i,
+j) * input_size / heatmap_size: the convention of MMPose's ``MSRAHeatmap`` (not of its UDP variant).
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ class PairHeatmapLabel(BaseKeypointCodec):
 
     Encoded:
 
-        - heatmaps (C, h, w): Gaussians of height 1, centred between cells where the joint is. On a map that
-          both persons share, the larger of the two. With ``person_channels`` A's K maps, then B's K.
-          With ``on_device`` what they are made from instead: heatmap_cells (1, 2, K, 2) cells and
-          heatmap_labelled (1, 2, K), 1 where labelled.
-        - heatmap_weights (1, C): 1 where the channel's joint is labelled and inside the input, on a shared map
-          in either person.
+        - heatmaps (C, h, w): Gaussians of height 1, centred between cells where the joint is. On a
+          map that both persons share, the larger of the two. With ``person_channels`` A's K maps,
+          then B's K. With ``on_device`` what they are made from instead: heatmap_cells (1, 2, K, 2)
+          cells and heatmap_labelled (1, 2, K), 1 where labelled.
+        - heatmap_weights (1, C): 1 where the channel's joint is labelled and inside the input, on a
+          shared map in either person.
         - depth_labels (1, K): 1 where A is nearer (the same for all joints, Eq. 4).
-        - depth_weights (1, K): 1 where the joint is labelled and inside the input in both persons, times the
-          pair's weight (0 for ties).
+        - depth_weights (1, K): 1 where the joint is labelled and inside the input in both persons,
+          times the pair's weight (0 for ties).
 
     Args:
         input_size: (w, h) input px.
         heatmap_size: (w, h) cells.
         sigma: standard deviation of the Gaussians, cells.
         person_channels: a channel for each person's joint, instead of one for both.
-        on_device: leave the maps to the head, which makes a batch's on its device (:meth:`batch_heatmaps`): a
-            loader's worker then neither computes nor sends them, more bytes than the picture has.
+        on_device: leave the maps to the head, which makes a batch's on its device
+            (:meth:`batch_heatmaps`): a loader's worker then neither computes nor sends them, more
+            bytes than the picture has.
 
     Raises:
         ValueError: sizes or sigma that make no map.
@@ -67,8 +68,15 @@ class PairHeatmapLabel(BaseKeypointCodec):
         on_device: bool = False,
     ) -> None:
         super().__init__()
-        if len(input_size) != 2 or len(heatmap_size) != 2 or min(input_size) < 1 or min(heatmap_size) < 3:
-            raise ValueError(f'no map of {heatmap_size} cells (at least 3 x 3) for an input of {input_size} px')
+        if (
+            len(input_size) != 2
+            or len(heatmap_size) != 2
+            or min(input_size) < 1
+            or min(heatmap_size) < 3
+        ):
+            raise ValueError(
+                f'no map of {heatmap_size} cells (at least 3 x 3) for an input of {input_size} px'
+            )
         if not sigma > 0:
             raise ValueError(f'sigma must be positive, got {sigma}')
         self.input_size = tuple(input_size)
@@ -77,7 +85,9 @@ class PairHeatmapLabel(BaseKeypointCodec):
         self.person_channels = person_channels
         self.on_device = on_device
         #: (x, y) input px a cell.
-        self.stride = np.array(input_size, dtype=np.float32) / np.array(heatmap_size, dtype=np.float32)
+        self.stride = np.array(input_size, dtype=np.float32) / np.array(
+            heatmap_size, dtype=np.float32
+        )
 
     def encode(
         self,
@@ -98,20 +108,30 @@ class PairHeatmapLabel(BaseKeypointCodec):
             ValueError: not two persons, or no label.
         """
         if keypoints.ndim != 3 or keypoints.shape[0] != 2:
-            raise ValueError(f'PairHeatmapLabel encodes two persons, got keypoints {keypoints.shape}')
+            raise ValueError(
+                f'PairHeatmapLabel encodes two persons, got keypoints {keypoints.shape}'
+            )
         if depth_label is None:
             raise ValueError("PairHeatmapLabel needs 'depth_label' (SamplePersonPair adds it)")
         num_joints = keypoints.shape[1]
-        labelled = np.ones((2, num_joints)) if keypoints_visible is None else np.asarray(keypoints_visible) > 0
+        labelled = (
+            np.ones((2, num_joints))
+            if keypoints_visible is None
+            else np.asarray(keypoints_visible) > 0
+        )
         labelled = labelled.astype(np.float32)
         cells = (keypoints[..., :2] / self.stride).astype(np.float32)
         inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < self.input_size)).all(axis=-1)
         usable = labelled * inside
-        heatmap_weights = usable.reshape(1, -1) if self.person_channels else usable.max(axis=0, keepdims=True)
+        heatmap_weights = (
+            usable.reshape(1, -1) if self.person_channels else usable.max(axis=0, keepdims=True)
+        )
         if self.on_device:
             maps = dict(heatmap_cells=cells[None], heatmap_labelled=labelled[None])
         else:
-            batch = self.batch_heatmaps(torch.from_numpy(cells)[None], torch.from_numpy(labelled)[None])
+            batch = self.batch_heatmaps(
+                torch.from_numpy(cells)[None], torch.from_numpy(labelled)[None]
+            )
             maps = dict(heatmaps=batch[0].numpy())
         weight = 1.0 if depth_weight is None else float(np.asarray(depth_weight).reshape(()))
         label = float(np.asarray(depth_label).reshape(()))
@@ -125,8 +145,9 @@ class PairHeatmapLabel(BaseKeypointCodec):
     def batch_heatmaps(self, cells: Tensor, labelled: Tensor) -> Tensor:
         """The maps of a batch of pairs, on the tensors' device.
 
-        A Gaussian of x and y is the product of one of x and one of y: w + h exponentials a joint instead of w *
-        h. As in MMPose, a joint farther than 3 sigma outside of the map leaves no trace on it.
+        A Gaussian of x and y is the product of one of x and one of y: w + h exponentials a joint
+        instead of w * h. As in MMPose, a joint farther than 3 sigma outside of the map leaves no
+        trace on it.
 
         Args:
             cells: (B, 2, K, 2) cells.
@@ -176,14 +197,15 @@ class PairHeatmapLabel(BaseKeypointCodec):
 
         Args:
             heatmaps: (B, C, h, w).
-            boxes: (B, 2, 4) xyxy input px. A box is clipped to the map; where it holds no cell's centre, the
-                nearest cell counts.
+            boxes: (B, 2, 4) xyxy input px. A box is clipped to the map; where it holds no cell's
+                centre, the nearest cell counts.
 
         Returns:
             keypoints (B, 2, K, 2) input px and scores (B, 2, K).
 
         Raises:
-            ValueError: the maps are not of ``heatmap_size``, or an odd number with ``person_channels``.
+            ValueError: the maps are not of ``heatmap_size``, or an odd number with
+                ``person_channels``.
         """
         batch, channels, h, w = heatmaps.shape
         if (w, h) != self.heatmap_size:
@@ -191,9 +213,15 @@ class PairHeatmapLabel(BaseKeypointCodec):
         if self.person_channels and channels % 2:
             raise ValueError(f'{channels} channels cannot be two persons')
         maps = heatmaps.float()
-        maps = maps.unflatten(1, (2, -1)) if self.person_channels else maps[:, None].expand(-1, 2, -1, -1, -1)
+        maps = (
+            maps.unflatten(1, (2, -1))
+            if self.person_channels
+            else maps[:, None].expand(-1, 2, -1, -1, -1)
+        )
         stride = maps.new_tensor(self.stride.tolist())
-        in_box = box_membership(boxes.float(), self.input_size, (w, h), outside='nearest')  # (B, 2, h, w)
+        in_box = box_membership(
+            boxes.float(), self.input_size, (w, h), outside='nearest'
+        )  # (B, 2, h, w)
         masked = maps.masked_fill(~in_box[:, :, None], -torch.inf)
         scores, peaks = masked.flatten(-2).max(dim=-1)  # (B, 2, K)
         row, column = peaks // w, peaks % w
@@ -208,16 +236,16 @@ class PairHeatmapLabel(BaseKeypointCodec):
 def _refine(profile: Tensor, peak: Tensor) -> Tensor:
     """Position of a peak between the cells of a line through it.
 
-    A Gaussian's logarithm is a parabola: three values give its vertex exactly (DarkPose's idea, on one axis).
-    At an end of the line the parabola goes through the three outermost cells.
+    A Gaussian's logarithm is a parabola: three values give its vertex exactly (DarkPose's idea, on
+    one axis). At an end of the line the parabola goes through the three outermost cells.
 
     Args:
         profile: (..., size) values.
         peak: (...,) index of the highest cell.
 
     Returns:
-        (...,) cells, at most half a cell from ``peak`` (a whole one outwards of the last cell, where the input
-        reaches beyond the last cell's centre).
+        (...,) cells, at most half a cell from ``peak`` (a whole one outwards of the last cell,
+        where the input reaches beyond the last cell's centre).
     """
     size = profile.shape[-1]
     middle = peak.clamp(1, size - 2)

@@ -7,16 +7,17 @@ import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 @KEYPOINT_CODECS.register_module()
 class RootDepthLabel(BaseKeypointCodec):
-    """Targets of :class:`RootDepthHead`: the root's cells, its depth and the prior that is to be corrected.
+    """Targets of :class:`RootDepthHead`: the root's cells, its depth and the prior that is to be
+    corrected.
 
-    Cells are counted as in PoseNet: ``x * w / W``, without an offset of half a cell. A root that is not
-    labelled or outside of the input loses all its supervision; a sample without depth (of a 2D data set, or
-    without a camera) that of the depth.
+    Cells are counted as in PoseNet: ``x * w / W``, without an offset of half a cell. A root that is
+    not labelled or outside of the input loses all its supervision; a sample without depth (of a 2D
+    data set, or without a camera) that of the depth.
 
     Encoded:
 
@@ -37,7 +38,8 @@ class RootDepthLabel(BaseKeypointCodec):
 
     auxiliary_encode_keys = {'has_depth', 'root_depth', 'root_k'}
     label_mapping_table = {
-        name: name for name in ('root_cells', 'root_weights', 'root_depths', 'root_priors', 'depth_weights')
+        name: name
+        for name in ('root_cells', 'root_weights', 'root_depths', 'root_priors', 'depth_weights')
     }
 
     def __init__(
@@ -47,7 +49,12 @@ class RootDepthLabel(BaseKeypointCodec):
         heatmap_size: tuple[int, int] = (64, 64),
     ) -> None:
         super().__init__()
-        if len(input_size) != 2 or min(input_size) < 1 or len(heatmap_size) != 2 or min(heatmap_size) < 1:
+        if (
+            len(input_size) != 2
+            or min(input_size) < 1
+            or len(heatmap_size) != 2
+            or min(heatmap_size) < 1
+        ):
             raise ValueError(
                 f'no map of {tuple(heatmap_size)} cells (w, h) for an input of {tuple(input_size)} px'
             )
@@ -71,13 +78,14 @@ class RootDepthLabel(BaseKeypointCodec):
         Args:
             keypoints: (1, K, 2 or 3) input px; a third coordinate is not read.
             keypoints_visible: (1, K), positive where labelled; all where None.
-            has_depth: (1,), positive where the depth is labelled; where None, it is if there is a root_depth.
+            has_depth: (1,), positive where the depth is labelled; where None, it is if there is a
+                root_depth.
             root_depth: (1,) mm.
             root_k: (1,) mm, nan where there is no camera.
 
         Raises:
-            ValueError: not one person of the joint set; a labelled root, or a depth that is said to be known,
-                that is no number; a 3D sample without a prior.
+            ValueError: not one person of the joint set; a labelled root, or a depth that is said to
+                be known, that is no number; a 3D sample without a prior.
         """
         keypoints = np.asarray(keypoints, dtype=np.float64)
         if (
@@ -89,7 +97,9 @@ class RootDepthLabel(BaseKeypointCodec):
                 f'RootDepthLabel encodes one person of {self.joint_set}, (1, {self.num_joints}, 2 or 3), got '
                 f'keypoints {keypoints.shape}'
             )
-        labelled = keypoints_visible is None or bool(np.asarray(keypoints_visible)[0, self.root] > 0)
+        labelled = keypoints_visible is None or bool(
+            np.asarray(keypoints_visible)[0, self.root] > 0
+        )
         place = keypoints[0, self.root, :2]
         if labelled and not np.isfinite(place).all():
             raise ValueError(
@@ -113,13 +123,19 @@ class RootDepthLabel(BaseKeypointCodec):
     def _depth(has_depth, root_depth, root_k) -> tuple[float | None, float | None]:
         """Depth and prior, mm, or None twice for a sample without depth."""
         depth = np.nan if root_depth is None else float(np.asarray(root_depth).reshape(()))
-        known = np.isfinite(depth) if has_depth is None else bool(np.asarray(has_depth).reshape(()) > 0)
+        known = (
+            np.isfinite(depth) if has_depth is None else bool(np.asarray(has_depth).reshape(()) > 0)
+        )
         if not known:
             return None, None
         if not (np.isfinite(depth) and depth > 0):
-            raise ValueError(f'has_depth is set, but root_depth is {depth} mm: it must lie before the camera')
+            raise ValueError(
+                f'has_depth is set, but root_depth is {depth} mm: it must lie before the camera'
+            )
         if root_k is None:
-            raise ValueError('a sample with depth has no root_k: put RootDepthPrior after PersonCenterScale')
+            raise ValueError(
+                'a sample with depth has no root_k: put RootDepthPrior after PersonCenterScale'
+            )
         prior = float(np.asarray(root_k).reshape(()))
         return (depth, prior) if np.isfinite(prior) else (None, None)
 

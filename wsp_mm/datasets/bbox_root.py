@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Predicted boxes and root depths, in RootNet's json: a list of {image_id, bbox, root_cam, score}.
 
-The boxes are square and padded already: RootNet writes what it cropped. They must never be extended again.
+The boxes are square and padded already: RootNet writes what it cropped. They must never be extended
+again.
 """
 
 from __future__ import annotations
@@ -12,22 +13,26 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 
 _MEND = 'Take the output of RootNet for the same subject protocol, or leave bbox_root_file out'
 _MEND_MULTI = 'Write it anew with tools/predict_roots.py, or leave bbox_root_file out'
 
 
 def prediction_path(data_root: str, name: str) -> str:
-    """Where a file of predictions lies: as it stands if it is there (from the working folder, where the tools
-    write), else below ``data_root``.
+    """Where a file of predictions lies: as it stands if it is there (from the working folder, where
+    the tools write), else below ``data_root``.
     """
     return name if osp.isfile(name) else osp.join(data_root, name)
 
 
-def _records(path: str | Path, mend: str) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, dict]]:
-    """Every record: how messages name it, picture, box (4,) px, root (3,) mm, and the record itself."""
+def _records(
+    path: str | Path, mend: str
+) -> Iterator[tuple[str, int, np.ndarray, np.ndarray, dict]]:
+    """Every record: how messages name it, picture, box (4,) px, root (3,) mm, and the record
+    itself.
+    """
     records = load_json(Path(path), slim=False)
     if not isinstance(records, list):
         raise BadDataError('wrong layout', path, '', 'it is no list of predictions', mend)
@@ -61,7 +66,8 @@ def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarr
         Boxes (N, 4) x, y, w, h px and root depths (N,) mm.
 
     Raises:
-        BadDataError: no such file, a bad record, or pictures that it does not cover (how many, and which).
+        BadDataError: no such file, a bad record, or pictures that it does not cover (how many, and
+            which).
     """
     found: dict[int, tuple] = {}
     for where, image_id, box, root, _ in _records(path, _MEND):
@@ -86,9 +92,9 @@ def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray,
         path: the json.
 
     Returns:
-        image id -> boxes (M, 4) x, y, w, h px, square and padded already; roots (M, 3) camera mm; scores (M,),
-        1 where the file has none. Persons in the file's order. Pictures without any are not there; that nobody
-        was found at all is a result, if a poor one.
+        image id -> boxes (M, 4) x, y, w, h px, square and padded already; roots (M, 3) camera mm;
+        scores (M,), 1 where the file has none. Persons in the file's order. Pictures without any
+        are not there; that nobody was found at all is a result, if a poor one.
 
     Raises:
         BadDataError: no such file, no list, or a bad record.
@@ -97,10 +103,13 @@ def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray,
     for where, image_id, box, root, record in _records(path, _MEND_MULTI):
         score = record.get('score', 1.0)
         if isinstance(score, bool) or not isinstance(score, (int, float)) or not np.isfinite(score):
-            raise BadDataError('bad record', path, where, f'score {score!r} is no number', _MEND_MULTI)
+            raise BadDataError(
+                'bad record', path, where, f'score {score!r} is no number', _MEND_MULTI
+            )
         found.setdefault(image_id, []).append((box, root, float(score)))
     return {
-        image_id: tuple(np.array(part) for part in zip(*rows, strict=True)) for image_id, rows in found.items()
+        image_id: tuple(np.array(part) for part in zip(*rows, strict=True))
+        for image_id, rows in found.items()
     }
 
 

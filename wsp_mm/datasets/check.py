@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Is everything there that a config's data sets will read? Asked of the config alone, before anything is built.
+"""Is everything there that a config's data sets will read? Asked of the config alone, before
+anything is built.
 
 A data set type that reads more than one COCO-style file adds a function to :data:`NEEDS`.
 """
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsp_mm.datasets.bbox_root import prediction_path
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import SOURCES, BadDataError
 from wsp_mm.datasets.h36m_files import (
     PLACES,
     annotation_files,
@@ -20,8 +23,6 @@ from wsp_mm.datasets.h36m_files import (
     select_step,
     select_subjects,
 )
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import SOURCES, BadDataError
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class DatasetFiles:
         name = self.cfg.get('ann_file')
         self.ann_file = self.path(name) if name else None
         prefix = self.cfg.get('data_prefix') or {}
-        self.prefix = {key: self.path(value) for key, value in prefix.items() if isinstance(value, str)}
+        self.prefix = {
+            key: self.path(value) for key, value in prefix.items() if isinstance(value, str)
+        }
 
     def path(self, name: str) -> Path:
         """Relative to ``data_root``, unless it is absolute."""
@@ -153,7 +156,8 @@ def h36m_pictures(files: DatasetFiles) -> Iterator[Path]:
         yield folder / name
 
 
-#: Type of the data set -> function that yields every file, folder or picture that it reads beside ``ann_file``.
+#: Type of the data set -> function that yields every file, folder or picture that it reads beside
+#: ``ann_file``.
 NEEDS: dict[str, Callable[[DatasetFiles], Iterable[Path]]] = {
     'MCPCDataset': mcpc_pictures,
     'MpiiDataset': mpii_pictures,
@@ -220,13 +224,17 @@ def _pick(paths: list[Path], samples: int) -> list[Path]:
 
 
 def _missing_pictures(where: str, paths: list[Path], samples: int) -> Iterator[Problem]:
-    """Folders are looked for one and all, since a missing folder is a missing sequence; files as asked."""
+    """Folders are looked for one and all, since a missing folder is a missing sequence; files as
+    asked.
+    """
     by_folder: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         by_folder[os.path.dirname(path)].append(path)
     missing = {folder for folder in by_folder if not os.path.isdir(folder)}
     for folder in sorted(missing):
-        yield Problem(where, folder, f'no such folder, it should hold {len(by_folder[folder]):,}', 'folder')
+        yield Problem(
+            where, folder, f'no such folder, it should hold {len(by_folder[folder]):,}', 'folder'
+        )
     rest = [path for path in paths if os.path.dirname(path) not in missing]
     for path in sorted(set(_pick(rest, samples))):
         if not os.path.exists(path):
@@ -251,7 +259,11 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
         if kind == 'MuPoTSDataset' and key != 'ann_file':
             path = Path(prediction_path(cfg.get('data_root') or '', cfg[key]))
         if not path.is_file():
-            mend = 'build it with tools/dataset_converters/build_mcpc.py' if kind == 'MCPCDataset' else ''
+            mend = (
+                'build it with tools/dataset_converters/build_mcpc.py'
+                if kind == 'MCPCDataset'
+                else ''
+            )
             mend = _WRITTEN_BY.get((kind, key), mend)
             what = 'no such file; ' + (mend or 'docs/data.md says where to get it')
             report.problems.append(Problem(where, str(path), what, 'file'))
@@ -259,7 +271,9 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
                 return
     needs = NEEDS.get(kind)
     try:
-        missing = [path for path in FILES[kind](files) if not path.is_file()] if kind in FILES else []
+        missing = (
+            [path for path in FILES[kind](files) if not path.is_file()] if kind in FILES else []
+        )
     except ValueError as error:
         report.problems.append(Problem(where, kind, str(error), 'config'))
         return
@@ -311,8 +325,8 @@ def _evaluator_files(cfg: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def _sequence_files(ann_file: str, folder: str) -> Iterator[str]:
-    """The official ground truth of every sequence that MuPoTS-3D.json lists; none where that cannot be read,
-    which is a problem of its own.
+    """The official ground truth of every sequence that MuPoTS-3D.json lists; none where that cannot
+    be read, which is a problem of its own.
     """
     try:
         images = load_json(Path(ann_file), slim=False)['images']
@@ -329,7 +343,8 @@ def check_config(cfg: Mapping, samples: int = 200) -> Report:
 
     Args:
         cfg: the config, a plain dict or MMEngine's.
-        samples: so many pictures of each data set are looked for, 0 for all. Folders are all looked for.
+        samples: so many pictures of each data set are looked for, 0 for all. Folders are all looked
+            for.
 
     Returns:
         What is missing, named once however many dataloaders share it.
@@ -337,14 +352,21 @@ def check_config(cfg: Mapping, samples: int = 200) -> Report:
     report, seen = Report(), set()
     for where, dataset in datasets_of(cfg):
         files = DatasetFiles(dataset)
-        key = (str(dataset.get('type')), files.ann_file, str(files.prefix), str(dataset.get('bbox_file')))
+        key = (
+            str(dataset.get('type')),
+            files.ann_file,
+            str(files.prefix),
+            str(dataset.get('bbox_file')),
+        )
         if key[0].endswith(('H36MImageDataset', 'MuPoTSDataset')):
             key += (str(files.path('')), *(str(dataset.get(name)) for name in _SELECTING))
         if key not in seen:
             seen.add(key)
             check_dataset(where, dataset, samples, report)
     if not seen:
-        report.problems.append(Problem('config', '', 'it has no dataloader with a data set', 'config'))
+        report.problems.append(
+            Problem('config', '', 'it has no dataloader with a data set', 'config')
+        )
     seen_files = set()
     for where, path in _evaluator_files(cfg):
         if path in seen_files:  # the evaluators of validation and test share their files

@@ -1,13 +1,15 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """A folder with that part of each frame that training can ask for, reduced to the size it needs.
 
-Of a frame of 1000 x 1000 px a training sample takes 256 x 256 and decodes all that is above. What any of its
-augmentations can reach is cut out once (:mod:`wsp_mm.datasets.crop_cache_writer`) and read from here since.
+Of a frame of 1000 x 1000 px a training sample takes 256 x 256 and decodes all that is above. What
+any of its augmentations can reach is cut out once (:mod:`wsp_mm.datasets.crop_cache_writer`) and
+read from here since.
 
-Files: ``manifest.json``; ``shard-00000.bin``, the JPEGs of some thousand samples one after another, with their
-records in ``shard-00000.npy``; ``keys.npy`` (N,), sorted, and ``records.npy`` (N,), those of all shards in the
-keys' order. Everything is mapped into memory, so that all processes share it. A sample is found by what decides
-its picture: file name, id and box. So any choice of the cached samples can be trained on, in any order.
+Files: ``manifest.json``; ``shard-00000.bin``, the JPEGs of some thousand samples one after another,
+with their records in ``shard-00000.npy``; ``keys.npy`` (N,), sorted, and ``records.npy`` (N,),
+those of all shards in the keys' order. Everything is mapped into memory, so that all processes
+share it. A sample is found by what decides its picture: file name, id and box. So any choice of the
+cached samples can be trained on, in any order.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ MANIFEST, KEYS, RECORDS = 'manifest.json', 'keys.npy', 'records.npy'
 TOOL = 'tools/dataset_converters/cache_crops.py'
 
 #: ``key``: see :func:`sample_key`. ``part``: left, top, right, bottom px of the frame; ``size``: w, h px of the
-#: frame; ``frame``: 64 bits of its path as it was; ``frame_bytes``: size of its file. A sample without a usable
-#: box has length 0.
+#: frame; ``frame``: 64 bits of its path as it was; ``frame_bytes``: size of its file. A sample
+#: without a usable box has length 0.
 RECORD = np.dtype(
     [
         ('key', '<u8'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u4'), ('part', '<i4', 4),
@@ -39,7 +41,9 @@ RECORD = np.dtype(
 
 
 class CropCacheError(ValueError):
-    """A cache that does not fit, is not whole, or is none; the message says how to make the right one."""
+    """A cache that does not fit, is not whole, or is none; the message says how to make the right
+    one.
+    """
 
 
 def how_to(folder: str | Path) -> str:
@@ -51,7 +55,9 @@ def sample_key(results: Mapping[str, Any]) -> int:
     """64 bits of a sample's img_path (its last part), id and bbox."""
     name = str(results['img_path']).replace('\\', '/').rpartition('/')[2]
     box = np.asarray(results['bbox'], dtype='<f4').tobytes()
-    return hash64(f'{name}\n{results.get("id")}\n{bool(results.get("bbox_extended"))}\n'.encode() + box)
+    return hash64(
+        f'{name}\n{results.get("id")}\n{bool(results.get("bbox_extended"))}\n'.encode() + box
+    )
 
 
 def hash64(data: bytes) -> int:
@@ -60,7 +66,8 @@ def hash64(data: bytes) -> int:
 
 
 class CachedPicture:
-    """Part of a frame. Takes the place of the frame's :class:`~wsp_mm.datasets.picture.Picture` up to the crop.
+    """Part of a frame. Takes the place of the frame's :class:`~wsp_mm.datasets.picture.Picture` up
+    to the crop.
 
     Args:
         data: a JPEG of the part, reduced.
@@ -91,7 +98,9 @@ class CachedPicture:
         return Picture(self._data, f'the cached part of {self.name}', partial=self._partial)
 
     def grid(self, mirrored: bool = False) -> np.ndarray:
-        """(3, 3) from px of :attr:`stored` to px of the frame, both mirrored left to right or both not."""
+        """(3, 3) from px of :attr:`stored` to px of the frame, both mirrored left to right or both
+        not.
+        """
         left, top, right, bottom = self.part
         start = self.size[0] - right if mirrored else left
         across, down = (right - left) / self.stored.size[0], (bottom - top) / self.stored.size[1]
@@ -130,7 +139,9 @@ class CropCache:
             if len(self._keys) != len(self._records) or self._records.dtype != RECORD:
                 raise ValueError('its index is not in order')
         except (OSError, EOFError, ValueError) as error:
-            raise CropCacheError(f'the crop cache {folder} is broken: {error}. {how_to(folder)}') from None
+            raise CropCacheError(
+                f'the crop cache {folder} is broken: {error}. {how_to(folder)}'
+            ) from None
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -168,7 +179,9 @@ class CropCache:
         data = b''
         if record['length']:
             start = int(record['offset'])
-            data = self._shard(int(record['shard']))[start : start + int(record['length'])].tobytes()
+            data = self._shard(int(record['shard']))[
+                start : start + int(record['length'])
+            ].tobytes()
         size, part = (tuple(record[name].tolist()) for name in ('size', 'part'))
         return CachedPicture(data, str(results['img_path']), size, part, partial)
 
@@ -196,7 +209,9 @@ def read_manifest(folder: str | Path) -> dict:
     except FileNotFoundError:
         raise CropCacheError(f'{folder} holds no crop cache. {how_to(folder)}') from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CropCacheError(f'{path} is no manifest of a crop cache ({error!r}). {how_to(folder)}') from None
+        raise CropCacheError(
+            f'{path} is no manifest of a crop cache ({error!r}). {how_to(folder)}'
+        ) from None
     if (kind, version) != (FORMAT, VERSION):
         raise CropCacheError(
             f'{folder} holds {kind!r} of version {version}, not {FORMAT!r} of version {VERSION}. '

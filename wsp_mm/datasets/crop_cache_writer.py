@@ -1,12 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Writes the cache that :mod:`wsp_mm.datasets.crop_cache` reads, shard by shard, so that it can be stopped.
+"""Writes the cache that :mod:`wsp_mm.datasets.crop_cache` reads, shard by shard, so that it can be
+stopped.
 
-A shard takes its name when it is whole. The manifest says from the start what the cache is made for, and at the
-end that it is complete; it holds no date of its own, so that the same input gives the same bytes:
+A shard takes its name when it is whole. The manifest says from the start what the cache is made
+for, and at the end that it is complete; it holds no date of its own, so that the same input gives
+the same bytes:
 
-``format``, ``version``; ``dataset``: type and arguments; ``annotations``: see ``annotation_files``; ``reach``:
-numbers of the pipeline; ``color_type``; ``quality``; ``shard_size``; ``samples``; ``complete``; then also
-``shards``: bytes of each; ``frame_bytes``: sum over different frames.
+``format``, ``version``; ``dataset``: type and arguments; ``annotations``: see ``annotation_files``;
+``reach``: numbers of the pipeline; ``color_type``; ``quality``; ``shard_size``; ``samples``;
+``complete``; then also ``shards``: bytes of each; ``frame_bytes``: sum over different frames.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ class Cutter:
         """A record () without its place, and the JPEG.
 
         Raises:
-            FileNotFoundError, ValueError: the frame or its box cannot be used; the message names it.
+            FileNotFoundError, ValueError: the frame or its box cannot be used; the message names
+            it.
         """
         for step in self.before:
             sample = step(sample)
@@ -95,7 +98,9 @@ class Cutter:
         if sample is None:  # skip_bad: training will not draw it either
             return record, b''
         side = self.reach.side(sample['bbox_scale'][0])
-        left, top, right, bottom = part = self.reach.part(sample['bbox_center'][0], side, picture.size)
+        left, top, right, bottom = part = self.reach.part(
+            sample['bbox_center'][0], side, picture.size
+        )
         if left >= right or top >= bottom:
             return record, b''
         pixels = picture.region(*part)
@@ -105,7 +110,9 @@ class Cutter:
             pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
         done, data = cv2.imencode('.jpg', pixels, self._flags)
         if not done:
-            raise ValueError(f'{picture.name}: OpenCV cannot write columns {left} to {right} of it as a JPEG')
+            raise ValueError(
+                f'{picture.name}: OpenCV cannot write columns {left} to {right} of it as a JPEG'
+            )
         record['part'], record['length'] = part, len(data)
         return record, data.tobytes()
 
@@ -158,7 +165,9 @@ def write_cache(
         format=FORMAT,
         version=VERSION,
         dataset=json.loads(json.dumps(dataset_args, default=str)),
-        annotations=[{key: value for key, value in file.items() if key != 'path'} for file in annotations],
+        annotations=[
+            {key: value for key, value in file.items() if key != 'path'} for file in annotations
+        ],
         reach=cutter.reach.plain(),
         color_type=cutter.read.color_type,
         quality=cutter.quality,
@@ -170,7 +179,11 @@ def write_cache(
         number: range(first, min(first + shard_size, len(dataset)))
         for number, first in enumerate(range(0, len(dataset), shard_size))
     }
-    todo = {number: samples for number, samples in ranges.items() if not is_whole(folder, number, len(samples))}
+    todo = {
+        number: samples
+        for number, samples in ranges.items()
+        if not is_whole(folder, number, len(samples))
+    }
     there = len(dataset) - sum(map(len, todo.values()))
     cut = 0
     progress(there)
@@ -197,7 +210,9 @@ def write_cache(
 
 
 def is_whole(folder: Path, number: int, count: int) -> bool:
-    """Whether a shard is there with so many samples, and each of its JPEGs begins and ends where it should."""
+    """Whether a shard is there with so many samples, and each of its JPEGs begins and ends where it
+    should.
+    """
     try:
         records = np.load(shard_file(folder, number, 'npy'))
         path = shard_file(folder, number)
@@ -208,7 +223,10 @@ def is_whole(folder: Path, number: int, count: int) -> bool:
             return True
         data = np.memmap(path, np.uint8, 'r')
         some = records[records['length'] > 0]
-        first, last = some['offset'].astype(np.int64), (some['offset'] + some['length']).astype(np.int64)
+        first, last = (
+            some['offset'].astype(np.int64),
+            (some['offset'] + some['length']).astype(np.int64),
+        )
         begins = np.stack([data[first], data[first + 1]], axis=-1) == np.frombuffer(_SOI, np.uint8)
         ends = np.stack([data[last - 2], data[last - 1]], axis=-1) == np.frombuffer(_EOI, np.uint8)
         return bool(begins.all() and ends.all())
@@ -220,7 +238,9 @@ def _same_or_new(folder: Path, head: dict) -> None:
     """Begin a manifest, or see that the one that is there says the same."""
     if not (folder / MANIFEST).exists():
         if any(folder.glob('shard-*')):
-            raise CropCacheError(f'{folder} holds shards without a manifest: take another folder or remove it')
+            raise CropCacheError(
+                f'{folder} holds shards without a manifest: take another folder or remove it'
+            )
         _dump(folder, dict(head, complete=False))
         return
     old = read_manifest(folder)
@@ -228,7 +248,8 @@ def _same_or_new(folder: Path, head: dict) -> None:
         before = old[key]
         if key == 'annotations':  # a copied tree has other dates
             value, before = (
-                [{k: v for k, v in f.items() if k != 'mtime_ns'} for f in x] for x in (value, before)
+                [{k: v for k, v in f.items() if k != 'mtime_ns'} for f in x]
+                for x in (value, before)
             )
         if value != before:
             raise CropCacheError(
@@ -245,7 +266,9 @@ class _Shard:
         self._folder, self._stack = folder, ExitStack()
 
     def __enter__(self) -> _Shard:
-        shard_file(self._folder, self.number, 'npy').unlink(missing_ok=True)  # of one that was not whole
+        shard_file(self._folder, self.number, 'npy').unlink(
+            missing_ok=True
+        )  # of one that was not whole
         self._file = self._stack.enter_context(atomic_file(shard_file(self._folder, self.number)))
         return self
 
@@ -278,7 +301,10 @@ def _write_index(folder: Path, records: np.ndarray, dataset_args: dict) -> int:
     records = records[order]
     again = np.flatnonzero(records['key'][1:] == records['key'][:-1])
     for i in again:
-        if any((records[i][name] != records[i + 1][name]).any() for name in ('part', 'size', 'frame_bytes')):
+        if any(
+            (records[i][name] != records[i + 1][name]).any()
+            for name in ('part', 'size', 'frame_bytes')
+        ):
             raise CropCacheError(
                 f'two samples of {dataset_args["type"]} have the same file name, id and box, but different '
                 f'pictures (samples {order[i]} and {order[i + 1]}): they cannot be told apart'

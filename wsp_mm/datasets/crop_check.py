@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Whether a crop cache is of the data set and the augmentation that it is to be used with: seen at start-up.
+"""Whether a crop cache is of the data set and the augmentation that it is to be used with: seen at
+start-up.
 
-Each sample is looked up by file name, id and box, and each crop is compared with what is cached of its frame.
-So a cache that does not fit is noticed when a sample is drawn, at the latest; what can be said before is said
-here.
+Each sample is looked up by file name, id and box, and each crop is compared with what is cached of
+its frame. So a cache that does not fit is noticed when a sample is drawn, at the latest; what can
+be said before is said here.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def annotation_files(dataset: Any, digest: bool = True) -> list[dict]:
         from wsp_mm.datasets.h36m_index import read_header
 
         sources = read_header(dataset.ann_path)['sources']
-        return [dict(source, file=os.path.basename(source['file']), path=None) for source in sources]
+        return [
+            dict(source, file=os.path.basename(source['file']), path=None) for source in sources
+        ]
     table = getattr(dataset, 'table', None)
     paths = [Path(path) for path in (table.files if table is not None else [dataset.ann_file])]
     out = []
@@ -47,11 +50,13 @@ def check_crop_caches(dataset: Any, later: Sequence[Any] = ()) -> None:
     """See whether the caches that a data set's pipeline reads are right for it.
 
     Args:
-        dataset: with a built pipeline; of a mixture (``datasets``), each of its data sets is looked at as well.
+        dataset: with a built pipeline; of a mixture (``datasets``), each of its data sets is looked
+            at as well.
         later: steps that run after the pipeline.
 
     Raises:
-        CropCacheError: a cache of another data set, other annotations or frames, or smaller augmentation.
+        CropCacheError: a cache of another data set, other annotations or frames, or smaller
+            augmentation.
         ValueError: a cache in a pipeline for tests.
     """
     own = list(dataset.pipeline.transforms)
@@ -68,8 +73,8 @@ def check_crop_cache(cache: CropCache, dataset: Any, read: Any, steps: Sequence[
 
     Args:
         read: the ``ReadPicture`` that reads it.
-        steps: those that follow. Where none of them crops (the pipeline of one data set of a mixture, before
-            the mixture is there) they are not compared.
+        steps: those that follow. Where none of them crops (the pipeline of one data set of a
+            mixture, before the mixture is there) they are not compared.
     """
     if getattr(dataset, 'test_mode', False):
         raise ValueError(
@@ -79,9 +84,7 @@ def check_crop_cache(cache: CropCache, dataset: Any, read: Any, steps: Sequence[
     if made['dataset']['type'] != type(dataset).__name__:
         more = ''
         if hasattr(dataset, 'datasets'):
-            more = (
-                " In a mixture the data set's own pipeline reads it: dict(type='ReadPicture', crop_cache=...)."
-            )
+            more = " In a mixture the data set's own pipeline reads it: dict(type='ReadPicture', crop_cache=...)."
         raise CropCacheError(
             f'the crop cache {cache.folder} was made of {made["dataset"]["type"]}, not of '
             f'{type(dataset).__name__}.{more} {mend}'
@@ -113,7 +116,9 @@ def check_crop_cache(cache: CropCache, dataset: Any, read: Any, steps: Sequence[
 
 
 def _check_annotations(cache: CropCache, dataset: Any) -> None:
-    """Files of one name must be the same; one of the same size and another date (a copied tree) is read."""
+    """Files of one name must be the same; one of the same size and another date (a copied tree) is
+    read.
+    """
     made = {source['file']: source for source in cache.manifest['annotations']}
     now = annotation_files(dataset, digest=False)
     if not any(file['file'] in made for file in now):

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Which part of a frame, and at which size, the crops of a pipeline can ask for.
 
-Lengths are px of the frame. A crop's side is that of ``PersonCenterScale``, grown to the input's aspect.
+Lengths are px of the frame. A crop's side is that of ``PersonCenterScale``, grown to the input's
+aspect.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class Reach:
         """
         from mmpose.datasets.transforms import RandomBBoxTransform
 
-        from wsp_mm.datasets.transforms.person_crop import PersonCenterScale, PersonRandomBBoxTransform
+        from wsp_mm.datasets.transforms.person_crop import (
+            PersonCenterScale,
+            PersonRandomBBoxTransform,
+        )
         from wsp_mm.datasets.transforms.read_picture import PersonTopdownAffine
 
         box, scale, turn = None, (1.0, 1.0), 0.0
@@ -74,22 +78,27 @@ class Reach:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     def side(self, box: Sequence[float]) -> tuple[float, float]:
-        """Sides (w, h) of ``PersonCenterScale`` grown to the input's aspect, as the crop does it."""
+        """Sides (w, h) of ``PersonCenterScale`` grown to the input's aspect, as the crop does
+        it.
+        """
         aspect = self.input_size[0] / self.input_size[1]
         width = max(float(box[0]), float(box[1]) * aspect)
         return width, width / aspect
 
     def factor(self, side: tuple[float, float]) -> float:
-        """By how much the part can be reduced: the smallest crop has a pixel left for each of the input."""
+        """By how much the part can be reduced: the smallest crop has a pixel left for each of the
+        input.
+        """
         return max(1.0, self.scale[0] * side[0] / self.input_size[0])
 
     def part(
         self, centre: Sequence[float], side: tuple[float, float], size: tuple[int, int]
     ) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom px of what all crops read, within the frame; the ends are exclusive.
+        """Left, top, right, bottom px of what all crops read, within the frame; the ends are
+        exclusive.
 
-        A rectangle w x h turned by a lies within w cos a + h sin a by w sin a + h cos a. The first grows up to
-        a turn of atan(h / w), where it is the diagonal.
+        A rectangle w x h turned by a lies within w cos a + h sin a by w sin a + h cos a. The first
+        grows up to a turn of atan(h / w), where it is the diagonal.
 
         Args:
             centre: x, y of the box.
@@ -115,7 +124,9 @@ class Reach:
                 out.append(f'{key} is {here:g} in the cache, {there:g} in the pipeline')
         aspects = [reach.input_size[0] / reach.input_size[1] for reach in (self, wanted)]
         finest = [reach.scale[0] / reach.input_size[0] for reach in (self, wanted)]
-        sizes = f'{_text(self.input_size)} px in the cache, {_text(wanted.input_size)} in the pipeline'
+        sizes = (
+            f'{_text(self.input_size)} px in the cache, {_text(wanted.input_size)} in the pipeline'
+        )
         if aspects[0] != aspects[1]:
             out.append(f'the crop is of another aspect: {sizes}')
         if wanted.scale[1] > self.scale[1]:
@@ -123,7 +134,9 @@ class Reach:
                 f'crops grow up to x {self.scale[1]:g} in the cache, x {wanted.scale[1]:g} in the pipeline'
             )
         if wanted.turn > self.turn:
-            out.append(f'crops turn up to {self.turn:g} degrees in the cache, {wanted.turn:g} in the pipeline')
+            out.append(
+                f'crops turn up to {self.turn:g} degrees in the cache, {wanted.turn:g} in the pipeline'
+            )
         if finest[1] < finest[0]:
             out.append(
                 f'crops shrink to x {self.scale[0]:g} in the cache, x {wanted.scale[0]:g} in the pipeline, the '

@@ -12,12 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets import h36m_convention as convention
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_sequences import ACTIONS, CAMERA_IDS, FIRST_ACTION_IDX
-from wsp_mm.datasets.h36m_table import H36MRows, H36MTable, is_broken, join_rows, keep_frames, make_rows
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
+from wsp_mm.datasets.h36m_table import (
+    H36MRows,
+    H36MTable,
+    is_broken,
+    join_rows,
+    keep_frames,
+    make_rows,
+)
+from wsp_mm.structures.bbox import crop_boxes
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import crop_boxes
 
 SKIP_HINT = 'Mend the file, or set skip_bad=True to go on without the record'
 _AGAIN = 'Download the annotations of 3DMPPE again (docs/data.md)'
@@ -27,7 +34,8 @@ _IMAGE_KEYS = ('subject', 'action_idx', 'subaction_idx', 'cam_idx', 'frame_idx',
 def files_of(folder: Path, subject: int) -> dict[str, Path]:
     """The three files of a subject: ``data``, ``camera``, ``joint_3d``."""
     return {
-        kind: Path(folder) / f'Human36M_subject{subject}_{kind}.json' for kind in ('data', 'camera', 'joint_3d')
+        kind: Path(folder) / f'Human36M_subject{subject}_{kind}.json'
+        for kind in ('data', 'camera', 'joint_3d')
     }
 
 
@@ -69,8 +77,15 @@ def read_3dmppe(
 class _Subject:
     """One subject's files."""
 
-    def __init__(self, subject: int, files: dict[str, Path], findings: Findings, tolerance: float) -> None:
-        self.subject, self.files, self.findings, self.tolerance = subject, files, findings, tolerance
+    def __init__(
+        self, subject: int, files: dict[str, Path], findings: Findings, tolerance: float
+    ) -> None:
+        self.subject, self.files, self.findings, self.tolerance = (
+            subject,
+            files,
+            findings,
+            tolerance,
+        )
         self.cameras: dict[tuple[int, int], np.ndarray] = {}
         self.skipped: Counter = Counter()
         self.notes: list[str] = []
@@ -85,11 +100,17 @@ class _Subject:
             images, annotations = data['images'], data['annotations']
         except (KeyError, TypeError):
             raise BadDataError(
-                'wrong layout', self.files['data'], '', "it has no 'images' and 'annotations'", _AGAIN
+                'wrong layout',
+                self.files['data'],
+                '',
+                "it has no 'images' and 'annotations'",
+                _AGAIN,
             ) from None
         for key, value in (('images', images), ('annotations', annotations)):
             if not isinstance(value, list):
-                raise BadDataError('wrong layout', self.files['data'], '', f'{key!r} is no list', _AGAIN)
+                raise BadDataError(
+                    'wrong layout', self.files['data'], '', f'{key!r} is no list', _AGAIN
+                )
         images = self._images(images, steps)
         rows = self._annotations(annotations, images)
         del data, images, annotations
@@ -144,17 +165,21 @@ class _Subject:
         kept = keep_frames(values[:, 4], steps)
         broken = kept & is_broken(*values[:, :4].T)
         if broken.any():
-            self.skipped['of the video that is broken in the release (S11 Directions, take 2, camera 1)'] += (
-                int(broken.sum())
-            )
+            self.skipped[
+                'of the video that is broken in the release (S11 Directions, take 2, camera 1)'
+            ] += int(broken.sum())
         return {ids[i]: (values[i], names[i]) for i in np.flatnonzero(kept & ~broken)}
 
     def _name_bad_image(self, images: list) -> None:
         for i, image in enumerate(images):
             for key in ('id', 'file_name', *_IMAGE_KEYS):
                 if not isinstance(image, dict) or key not in image:
-                    raise BadDataError('wrong record', self.files['data'], f'image {i}', f'no {key!r}', _AGAIN)
-                if key in _IMAGE_KEYS and not (isinstance(image[key], int) and abs(image[key]) < 2**63):
+                    raise BadDataError(
+                        'wrong record', self.files['data'], f'image {i}', f'no {key!r}', _AGAIN
+                    )
+                if key in _IMAGE_KEYS and not (
+                    isinstance(image[key], int) and abs(image[key]) < 2**63
+                ):
                     raise BadDataError(
                         'wrong record', self.files['data'], f'image {image["id"]}',
                         f'{key!r} must be a whole number, is {str(image[key])[:40]!r}', _AGAIN,
@@ -168,7 +193,9 @@ class _Subject:
                     _AGAIN,
                 )
 
-    def _annotations(self, annotations: list[dict], images: dict[int, tuple]) -> dict[str, np.ndarray]:
+    def _annotations(
+        self, annotations: list[dict], images: dict[int, tuple]
+    ) -> dict[str, np.ndarray]:
         """Columns of the annotations of the images that are kept."""
         kept, seen = [], set()
         for i, annotation in enumerate(annotations):
@@ -178,9 +205,13 @@ class _Subject:
                     continue
                 box = np.array(annotation['bbox'], dtype=np.float64)
                 if box.shape != (4,) or not np.isfinite(box).all():
-                    raise ValueError(f'bbox must be four numbers, is {str(annotation["bbox"])[:60]}')
+                    raise ValueError(
+                        f'bbox must be four numbers, is {str(annotation["bbox"])[:60]}'
+                    )
                 if image_id in seen:
-                    raise ValueError(f'image {image_id} has an annotation already, and shows one person')
+                    raise ValueError(
+                        f'image {image_id} has an annotation already, and shows one person'
+                    )
                 ann_id = int(annotation['id'])
                 if not -(2**63) <= ann_id < 2**63:
                     raise ValueError('its id is no number of 64 bits')
@@ -188,13 +219,19 @@ class _Subject:
                 seen.add(image_id)
             except (KeyError, TypeError, ValueError) as error:
                 what = f'no {error}' if isinstance(error, KeyError) else str(error)
-                name = annotation.get('id', f'number {i}') if isinstance(annotation, dict) else f'number {i}'
+                name = (
+                    annotation.get('id', f'number {i}')
+                    if isinstance(annotation, dict)
+                    else f'number {i}'
+                )
                 self._bad('bad annotation', 'data', f'annotation {name}', what)
         if len(images) > len(seen):
             self.skipped['of pictures without an annotation'] += len(images) - len(seen)
         values = np.array([images[image_id][0] for _, image_id, _ in kept], dtype=np.int64)
         values = values.reshape(-1, len(_IMAGE_KEYS))
-        columns = dict(zip(('subject', 'action', 'take', 'camera', 'frame'), values.T, strict=False))
+        columns = dict(
+            zip(('subject', 'action', 'take', 'camera', 'frame'), values.T, strict=False)
+        )
         return columns | dict(
             size=values[:, 5:7],
             id=np.array([ann_id for ann_id, _, _ in kept], dtype=np.int64),
@@ -209,7 +246,9 @@ class _Subject:
         where: dict[tuple, int] = {}  # (action idx, take, frame) -> number of its pose
         poses, good = [], np.ones(len(rows['id']), dtype=bool)
         index = np.zeros(len(good), dtype=np.int64)
-        keys = np.stack([rows['action'] + FIRST_ACTION_IDX, rows['take'], rows['frame']], axis=-1).tolist()
+        keys = np.stack(
+            [rows['action'] + FIRST_ACTION_IDX, rows['take'], rows['frame']], axis=-1
+        ).tolist()
         for i, key in enumerate(map(tuple, keys)):
             if key not in where:
                 where[key] = len(poses) - 1 if self._pose(content, key, poses) else -1
@@ -225,7 +264,9 @@ class _Subject:
         try:
             pose = content[str(key[0])][str(key[1])][str(key[2])]
         except (KeyError, TypeError, IndexError):
-            self._bad('no joints', 'joint_3d', record, 'the frame is annotated, but has no joints here')
+            self._bad(
+                'no joints', 'joint_3d', record, 'the frame is annotated, but has no joints here'
+            )
             return False
         try:
             pose = np.array(pose, dtype=np.float64)
@@ -236,12 +277,16 @@ class _Subject:
             return False
         if not np.isfinite(pose).all():
             joint = int(np.flatnonzero(~np.isfinite(pose).all(axis=1))[0])
-            self._bad('bad joints', 'joint_3d', record, f'joint {joint} holds nan, null or infinity')
+            self._bad(
+                'bad joints', 'joint_3d', record, f'joint {joint} holds nan, null or infinity'
+            )
             return False
         poses.append(pose)
         return True
 
-    def _to_cameras(self, rows: dict[str, np.ndarray], joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _to_cameras(
+        self, rows: dict[str, np.ndarray], joints: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Joints in the camera's frame (N, 17, 3) mm, and which rows have a camera (N,)."""
         path = self.files['camera']
         content = load_json(path, slim=False)
@@ -256,7 +301,9 @@ class _Subject:
             name = convention.choose(
                 joints[few],
                 cameras,
-                lambda pixels, few=few: convention.box_error(pixels, rows['bbox'][few], rows['size'][few]),
+                lambda pixels, few=few: convention.box_error(
+                    pixels, rows['bbox'][few], rows['size'][few]
+                ),
                 file=str(path),
                 record=f'camera {number}',
                 mend=f'{_AGAIN}, data, camera and joint_3d of subject {self.subject} alike; a file of your own '
@@ -273,19 +320,29 @@ class _Subject:
 
     def _behind(self, rows: dict, of: np.ndarray, joints: np.ndarray, good: np.ndarray) -> None:
         for i in of[(joints[of, :, 2] <= 0).any(axis=-1)]:
-            self._bad('bad joints', 'joint_3d', f'annotation {rows["id"][i]}', 'a joint lies behind the camera')
+            self._bad(
+                'bad joints',
+                'joint_3d',
+                f'annotation {rows["id"][i]}',
+                'a joint lies behind the camera',
+            )
             good[i] = False
 
     def _camera(self, content: object, number: int, frames: int) -> dict[str, PinholeCamera] | None:
         """The camera under each convention; None where it is bad and bad records are skipped."""
         try:
             raw = content[str(number)]
-            rotation, shift, f, c = (np.array(raw[key], dtype=np.float64) for key in ('R', 't', 'f', 'c'))
+            rotation, shift, f, c = (
+                np.array(raw[key], dtype=np.float64) for key in ('R', 't', 'f', 'c')
+            )
             camera = PinholeCamera(f.reshape(2), c.reshape(2), rotation, shift.reshape(3))
         except (KeyError, TypeError, ValueError) as error:
             what = f'no {error}' if isinstance(error, KeyError) else str(error)
             self._bad(
-                'bad camera', 'camera', f'camera {number}', f'{what}; {frames:,} frames were taken with it'
+                'bad camera',
+                'camera',
+                f'camera {number}',
+                f'{what}; {frames:,} frames were taken with it',
             )
             return None
         centre = PinholeCamera(camera.f, camera.c, camera.R, -camera.R @ camera.t)

@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Which camera convention a Human3.6M file uses, found by reprojection.
 
-Files that look alike differ: the hosted 3DMPPE camera files hold t of ``Xc = R Xw + t``, those that its
-published converter writes hold the camera's centre T of ``Xc = R (Xw - T)`` under the same name; and 3D joints
-may be in the camera's frame or the world's. The wrong one moves a person by metres, so joints land thousands of
-px from where the file itself says they are. N frames, 17 joints.
+Files that look alike differ: the hosted 3DMPPE camera files hold t of ``Xc = R Xw + t``, those that
+its published converter writes hold the camera's centre T of ``Xc = R (Xw - T)`` under the same
+name; and 3D joints may be in the camera's frame or the world's. The wrong one moves a person by
+metres, so joints land thousands of px from where the file itself says they are. N frames, 17
+joints.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
+from wsp_mm.structures.bbox import joints_boxes
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import joints_boxes
 
 #: Frames of each camera that are looked at, spread evenly.
 FRAMES = 50
@@ -35,7 +36,9 @@ def box_error(pixels: np.ndarray, boxes: np.ndarray, sizes: np.ndarray) -> float
     Returns:
         px; infinite where no box can be told. Both boxes are clipped first, since some labels are.
     """
-    return _median(np.abs(_clipped(joints_boxes(pixels), sizes) - _clipped(boxes, sizes)).max(axis=-1))
+    return _median(
+        np.abs(_clipped(joints_boxes(pixels), sizes) - _clipped(boxes, sizes)).max(axis=-1)
+    )
 
 
 def pixel_error(pixels: np.ndarray, labelled: np.ndarray) -> float:
@@ -66,7 +69,8 @@ def choose(
 
     Args:
         joints: (N, 17, 3) as the file has them, mm.
-        conventions: name -> the camera under it; ``to_camera`` brings the joints to the camera's frame.
+        conventions: name -> the camera under it; ``to_camera`` brings the joints to the camera's
+            frame.
         error_of: pixels (N, 17, 2) -> error px.
         file, record, mend: for the message.
         tolerance: largest error that is accepted, px.

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where Human3.6M's files lie in each layout, and which of them a selection needs. Imports nothing heavy."""
+"""Where Human3.6M's files lie in each layout, and which of them a selection needs. Imports nothing
+heavy.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 from wsp_mm.datasets.h36m_3dmppe import files_of
 from wsp_mm.datasets.h36m_index import read_index
 from wsp_mm.datasets.h36m_mmpose import SPLITS, npz_file
 from wsp_mm.datasets.h36m_sequences import PROTOCOLS, check_subjects, parse_file_name
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
 
-#: Layout -> (annotations, pictures), relative to the data root. An index has the pictures of its own layout.
+#: Layout -> (annotations, pictures), relative to the data root. An index has the pictures of its
+#: own layout.
 PLACES = {
     '3dmppe': ('human36m/annotations', 'human36m/images'),
     'mmpose': ('h36m/annotation_body3d', 'h36m/images'),
@@ -27,7 +30,9 @@ PLACES = {
 TRAIN_STEP, TEST_STEP = 5, 64
 
 
-def select_subjects(protocol: int | None, subjects: Sequence[int] | None, test_mode: bool) -> tuple[int, ...]:
+def select_subjects(
+    protocol: int | None, subjects: Sequence[int] | None, test_mode: bool
+) -> tuple[int, ...]:
     """The subjects that ``protocol`` (1 by default) or ``subjects`` mean.
 
     Raises:
@@ -35,7 +40,9 @@ def select_subjects(protocol: int | None, subjects: Sequence[int] | None, test_m
     """
     if subjects is not None:
         if protocol is not None:
-            raise ValueError(f'either a protocol or subjects, not both: got {protocol} and {list(subjects)}')
+            raise ValueError(
+                f'either a protocol or subjects, not both: got {protocol} and {list(subjects)}'
+            )
         return check_subjects(subjects)
     protocol = 1 if protocol is None else protocol
     if protocol not in PROTOCOLS:
@@ -71,7 +78,9 @@ def annotation_files(layout: str, place: Path, subjects: Sequence[int], step: in
     return files
 
 
-def picture_names(layout: str, place: Path, subjects: Sequence[int], step: int) -> tuple[str, list[str]]:
+def picture_names(
+    layout: str, place: Path, subjects: Sequence[int], step: int
+) -> tuple[str, list[str]]:
     """The pictures of a selection.
 
     Returns:

@@ -11,6 +11,7 @@ import numpy as np
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.bbox_root import read_bbox_root
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_3dmppe import read_3dmppe
 from wsp_mm.datasets.h36m_convention import TOLERANCE_PX
 from wsp_mm.datasets.h36m_files import PLACES, select_step, select_subjects
@@ -23,46 +24,51 @@ from wsp_mm.datasets.h36m_sequences import (
     sequence_key,
 )
 from wsp_mm.datasets.h36m_table import JOINT_SET, H36MTable, absent_sequences
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 from wsp_mm.datasets.pose3d import Pose3DDataset
-from wsp_mm.structures.person_box import to_corners
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.bbox import to_corners
+from wsp_mm.structures.keypoints import pose_metainfo
 
 
 @DATASETS.register_module()
 class H36MImageDataset(Pose3DDataset):
     """Human3.6M, one frame of one camera a sample (see :class:`Pose3DDataset` for its keys).
 
-    Further keys: subject (int), action (one of the 15 names), subaction (1 or 2), camera_id (1 to 4), frame
-    (from 0), frame_key (a name for the frame that is the same in every layout).
+    Further keys: subject (int), action (one of the 15 names), subaction (1 or 2), camera_id (1 to
+    4), frame (from 0), frame_key (a name for the frame that is the same in every layout).
 
-    The video that is broken in the release (S11 Directions, take 2, camera 1) is left out. What is missing or
-    was left out is said in the log, with counts.
+    The video that is broken in the release (S11 Directions, take 2, camera 1) is left out. What is
+    missing or was left out is said in the log, with counts.
 
     Args:
         data_root: folder that the places below are in.
-        layout: ``'3dmppe'`` (json), ``'mmpose'`` (npz + cameras.pkl) or ``'index'``, written from either by
-            tools/dataset_converters/index_h36m.py: the only one that loads quickly at full size.
-        protocol: the paper's Subject Protocol, with ``test_mode`` its test subjects, else its training
-            subjects: 1 is S1, 5, 6, 7, 8 / S9, S11 (scored by MPJPE), 2 is S1, 5, 6, 7, 8, 9 / S11 (scored by
-            PA-MPJPE). PoseNet's code calls them 2 and 1. 1 where neither this nor ``subjects`` is given.
+        layout: ``'3dmppe'`` (json), ``'mmpose'`` (npz + cameras.pkl) or ``'index'``, written from
+            either by tools/dataset_converters/index_h36m.py: the only one that loads quickly at
+            full size.
+        protocol: the paper's Subject Protocol, with ``test_mode`` its test subjects, else its
+            training subjects: 1 is S1, 5, 6, 7, 8 / S9, S11 (scored by MPJPE), 2 is S1, 5, 6, 7, 8,
+            9 / S11 (scored by PA-MPJPE). PoseNet's code calls them 2 and 1. 1 where neither this
+            nor ``subjects`` is given.
         subjects: instead of a protocol.
         actions: some of the 15 names; all where None.
-        frame_step: frames whose number (at 50 a second) is a multiple of this; None: 5, with ``test_mode`` 64.
-        bbox_root_file: RootNet's json with predicted boxes and root depths, for ``test_mode``. The boxes are
-            square and padded already and are not extended again.
+        frame_step: frames whose number (at 50 a second) is a multiple of this; None: 5, with
+            ``test_mode`` 64.
+        bbox_root_file: RootNet's json with predicted boxes and root depths, for ``test_mode``. The
+            boxes are square and padded already and are not extended again.
         joint_set: joints of the samples.
-        ann_path: folder of the annotations, or the index; by default the layout's, see :data:`PLACES`.
+        ann_path: folder of the annotations, or the index; by default the layout's, see
+            :data:`PLACES`.
         data_prefix: ``dict(img=...)``, folder of the pictures; by default the layout's.
-        skip_bad: leave out, count and report bad records and videos whose folder of pictures is absent, instead
-            of raising at the first. A test with frames left out cannot be compared with another.
+        skip_bad: leave out, count and report bad records and videos whose folder of pictures is
+            absent, instead of raising at the first. A test with frames left out cannot be compared
+            with another.
         check_pictures: at start-up, look whether each video's folder of pictures is there.
         convention_tolerance: of the check of the camera convention by reprojection, px.
-        **kwargs: MMEngine's ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``, ``max_refetch``.
+        **kwargs: MMEngine's ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``,
+            ``max_refetch``.
 
     Raises:
-        ValueError: an unknown subject, action, layout or protocol, a bad record (``BadDataError``: file, record
-            and mend), or a selection of which nothing is left.
+        ValueError: an unknown subject, action, layout or protocol, a bad record (``BadDataError``:
+            file, record and mend), or a selection of which nothing is left.
         FileNotFoundError: ``check_pictures`` finds no pictures.
 
     Attributes:
@@ -91,13 +97,17 @@ class H36MImageDataset(Pose3DDataset):
         **kwargs: Any,
     ) -> None:
         if layout not in PLACES:
-            raise ValueError(f'H36MImageDataset: layout must be one of {sorted(PLACES)}, got {layout!r}')
+            raise ValueError(
+                f'H36MImageDataset: layout must be one of {sorted(PLACES)}, got {layout!r}'
+            )
         self.layout = layout
         self.subjects = select_subjects(protocol, subjects, test_mode)
         self.actions = check_actions(actions)
         self.frame_step = select_step(frame_step, test_mode)
         if bbox_root_file and not test_mode:
-            raise ValueError('H36MImageDataset: bbox_root_file is for test_mode; training takes labelled boxes')
+            raise ValueError(
+                'H36MImageDataset: bbox_root_file is for test_mode; training takes labelled boxes'
+            )
         if bbox_root_file and layout == 'mmpose':
             raise ValueError(
                 "H36MImageDataset: bbox_root_file goes by 3DMPPE's image ids, which MMPose's layout lacks; "
@@ -171,7 +181,9 @@ class H36MImageDataset(Pose3DDataset):
         """The rows whose folder of pictures is there."""
         rows = self.table.rows
         keys = rows.sequences(selected)
-        columns = np.stack([rows.subject, rows.action, rows.take, rows.camera], axis=-1)[selected].astype(int)
+        columns = np.stack([rows.subject, rows.action, rows.take, rows.camera], axis=-1)[
+            selected
+        ].astype(int)
         code = (((columns[:, 0] * 64 + columns[:, 1]) * 64) + columns[:, 2]) * 64 + columns[:, 3]
         found, first = np.unique(code, return_index=True)
         gone = {}
@@ -199,7 +211,10 @@ class H36MImageDataset(Pose3DDataset):
     def _predict(self, selected: np.ndarray) -> None:
         """Boxes and root depths for each row of the table, nan for those that are not selected."""
         boxes, depths = read_bbox_root(self.bbox_root_file, self.table.rows.image_id[selected])
-        self._predicted = np.full((len(self.table.rows), 4), np.nan), np.full(len(self.table.rows), np.nan)
+        self._predicted = (
+            np.full((len(self.table.rows), 4), np.nan),
+            np.full(len(self.table.rows), np.nan),
+        )
         self._predicted[0][selected], self._predicted[1][selected] = boxes, depths
 
     def _path(self, row: int) -> str:
@@ -208,7 +223,8 @@ class H36MImageDataset(Pose3DDataset):
     def load_row(self, row: int) -> dict:
         rows = self.table.rows
         subject, action, take, camera, frame = (
-            int(column[row]) for column in (rows.subject, rows.action, rows.take, rows.camera, rows.frame)
+            int(column[row])
+            for column in (rows.subject, rows.action, rows.take, rows.camera, rows.frame)
         )
         predicted = self._predicted is not None
         box = self._predicted[0][row] if predicted else rows.bbox[row]

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """One file with all that a Human3.6M training needs of the annotations, mapped into memory.
 
-Nothing is parsed or copied when it is opened: pages are read when a row is asked for, and all processes share
-them. The file is a sequence of ``.npy`` blocks: a json header as bytes, then one block for each column of
-:class:`~wsp_mm.datasets.h36m_table.H36MRows`. It appears at its path all at once, or not at all.
+Nothing is parsed or copied when it is opened: pages are read when a row is asked for, and all
+processes share them. The file is a sequence of ``.npy`` blocks: a json header as bytes, then one
+block for each column of :class:`~wsp_mm.datasets.h36m_table.H36MRows`. It appears at its path all
+at once, or not at all.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 from wsp_mm.datasets.h36m_table import H36MRows, H36MTable
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
 from wsp_mm.utils.files import atomic_file, file_sha256
 
 FORMAT = 'wsp_mm h36m index'
@@ -87,7 +88,9 @@ def read_index(path: str | Path) -> H36MTable:
             columns = {name: _map_block(file, path) for name in header['columns']}
             rows = H36MRows(**columns)
         except (ValueError, EOFError, OSError, TypeError) as error:
-            raise BadDataError('broken index', path, '', f'it may be cut off ({error})', _MEND) from None
+            raise BadDataError(
+                'broken index', path, '', f'it may be cut off ({error})', _MEND
+            ) from None
     return H36MTable(
         layout=header['layout'],
         rows=rows,
@@ -105,8 +108,9 @@ def read_index(path: str | Path) -> H36MTable:
 def check_fresh(path: str | Path, root: str | Path) -> list[str]:
     """See that the sources are what they were when the index was written.
 
-    A source that is no longer there is no reason to complain: the index does without. One of the same size and
-    time is taken to be the same; one of the same size and another time (a copied tree) is read and compared.
+    A source that is no longer there is no reason to complain: the index does without. One of the
+    same size and time is taken to be the same; one of the same size and another time (a copied
+    tree) is read and compared.
 
     Returns:
         Sentences for the user.
@@ -139,7 +143,9 @@ def _open(path: str | Path):
     try:
         return open(path, 'rb')
     except OSError as error:
-        raise BadDataError('missing file', path, '', f'no index can be read here ({error})', _MEND) from None
+        raise BadDataError(
+            'missing file', path, '', f'no index can be read here ({error})', _MEND
+        ) from None
 
 
 def _header(file, path: str | Path) -> dict:
@@ -149,15 +155,22 @@ def _header(file, path: str | Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError):
         raise BadDataError('broken index', path, '', 'it is no index of Human3.6M', _MEND) from None
     # Version 1 differs in the takes of MMPose's layout alone, which it took from a simpler rule.
-    if kind != FORMAT or version not in ((VERSION, 1) if header.get('layout') == '3dmppe' else (VERSION,)):
-        raise BadDataError('other version', path, '', f'it is of version {version}, not {VERSION}', _MEND)
+    if kind != FORMAT or version not in (
+        (VERSION, 1) if header.get('layout') == '3dmppe' else (VERSION,)
+    ):
+        raise BadDataError(
+            'other version', path, '', f'it is of version {version}, not {VERSION}', _MEND
+        )
     return header
 
 
 def _map_block(file, path: str | Path) -> np.ndarray:
     """Map the ``.npy`` block at the file's position, and go behind it."""
     version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
     shape, _, dtype = read(file)
     start, size = file.tell(), int(np.prod(shape)) * dtype.itemsize
     if start + size > os.fstat(file.fileno()).st_size:

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Human3.6M from the files of MMPose's converter: h36m_train.npz, h36m_test.npz and cameras.pkl.
 
-Made for lifting, they lack what pictures need: boxes are computed as 3DMPPE's are, pixels are projected without
-lens distortion as PoseNet's are, so that a frame is the same sample in either layout. N frames, 17 joints.
+Made for lifting, they lack what pictures need: boxes are computed as 3DMPPE's are, pixels are
+projected without lens distortion as PoseNet's are, so that a frame is the same sample in either
+layout. N frames, 17 joints.
 """
 
 from __future__ import annotations
@@ -16,26 +17,43 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets import h36m_convention as convention
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_3dmppe import SKIP_HINT
-from wsp_mm.datasets.h36m_sequences import ACTIONS, CAMERA_IDS, frame_id, parse_file_name, take_number
-from wsp_mm.datasets.h36m_table import H36MRows, H36MTable, is_broken, join_rows, keep_frames, make_rows
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
+from wsp_mm.datasets.h36m_sequences import (
+    ACTIONS,
+    CAMERA_IDS,
+    frame_id,
+    parse_file_name,
+    take_number,
+)
+from wsp_mm.datasets.h36m_table import (
+    H36MRows,
+    H36MTable,
+    is_broken,
+    join_rows,
+    keep_frames,
+    make_rows,
+)
+from wsp_mm.structures.bbox import crop_boxes, joints_boxes
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import crop_boxes, joints_boxes
 
-#: Which file holds a subject. The names are the converter's; under protocol 1 subject 9 is trained on all the
-#: same.
+#: Which file holds a subject. The names are the converter's; under protocol 1 subject 9 is trained
+#: on all the same.
 SPLITS = {'train': (1, 5, 6, 7, 8), 'test': (9, 11)}
 
-#: cameras.pkl says 1000 or 1002 rows by camera alone, and is wrong for some videos (subject 7's 55011271).
+#: cameras.pkl says 1000 or 1002 rows by camera alone, and is wrong for some videos (subject 7's
+#: 55011271).
 SIZE_SLACK_PX = 2
 
 _AGAIN = "Make it again with MMPose's tools/dataset_converters/preprocess_h36m.py (docs/data.md)"
-_MILLIMETRES = 100.0  # a depth below this is in metres: nobody stands 10 cm or 100 m from the camera
+_MILLIMETRES = (
+    100.0  # a depth below this is in metres: nobody stands 10 cm or 100 m from the camera
+)
 
 
 def npz_file(folder: Path, split: str, steps: tuple[int, ...]) -> Path:
-    """The file of a split: of those at 10 and 50 frames a second the smaller one that holds all steps.
+    """The file of a split: of those at 10 and 50 frames a second the smaller one that holds all
+    steps.
 
     Raises:
         BadDataError: there is neither.
@@ -46,7 +64,11 @@ def npz_file(folder: Path, split: str, steps: tuple[int, ...]) -> Path:
         if path.is_file():
             return path
     raise BadDataError(
-        'missing file', Path(folder) / wanted[0] / f'h36m_{split}.npz', '', 'there is no such file', _AGAIN
+        'missing file',
+        Path(folder) / wanted[0] / f'h36m_{split}.npz',
+        '',
+        'there is no such file',
+        _AGAIN,
     )
 
 
@@ -58,10 +80,14 @@ def read_mmpose(
     tolerance: float = convention.TOLERANCE_PX,
     progress=None,
 ) -> H36MTable:
-    """As :func:`wsp_mm.datasets.h36m_3dmppe.read_3dmppe`; ``folder`` holds cameras.pkl, fps10 and fps50."""
+    """As :func:`wsp_mm.datasets.h36m_3dmppe.read_3dmppe`; ``folder`` holds cameras.pkl, fps10 and
+    fps50.
+    """
     folder = Path(folder)
     cameras = _read_cameras(folder / 'cameras.pkl')
-    table = H36MTable('mmpose', None, {}, subjects, steps, SIZE_SLACK_PX, [str(folder / 'cameras.pkl')])
+    table = H36MTable(
+        'mmpose', None, {}, subjects, steps, SIZE_SLACK_PX, [str(folder / 'cameras.pkl')]
+    )
     parts = []
     for split, of_split in SPLITS.items():
         wanted = [subject for subject in subjects if subject in of_split]
@@ -109,7 +135,9 @@ class _Split:
                 'nothing there', self.path, '',
                 f'no frame of subject {absent} whose number is a multiple of {self.table.steps}', _AGAIN,
             )  # fmt: skip
-        finite = np.isfinite(joints[rows]).all(axis=(1, 2)) & np.isfinite(pixels[rows]).all(axis=(1, 2))
+        finite = np.isfinite(joints[rows]).all(axis=(1, 2)) & np.isfinite(pixels[rows]).all(
+            axis=(1, 2)
+        )
         for i in rows[~finite]:
             self._bad('bad joints', f'row {i} ({names[i]})', 'a joint holds nan or infinity')
         rows = rows[finite]
@@ -129,7 +157,9 @@ class _Split:
         good &= boxed
         ids = np.array([frame_id(*key) for key in keys.tolist()], dtype=np.int64)
         columns = dict(zip(('subject', 'action', 'take', 'camera', 'frame'), keys.T, strict=True))
-        columns |= dict(id=ids, image_id=ids, size=sizes, bbox=boxes, joints=joints, file_name=names)
+        columns |= dict(
+            id=ids, image_id=ids, size=sizes, bbox=boxes, joints=joints, file_name=names
+        )
         return make_rows(**{key: value[good] for key, value in columns.items()})
 
     def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,10 +171,18 @@ class _Split:
             raise BadDataError('wrong layout', self.path, '', str(error.args[0]), _AGAIN) from None
         except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise BadDataError(
-                'broken npz', self.path, '', f'it cannot be read ({error})', f'It may be cut off. {_AGAIN}'
+                'broken npz',
+                self.path,
+                '',
+                f'it cannot be read ({error})',
+                f'It may be cut off. {_AGAIN}',
             ) from None
         n = len(names)
-        if pixels.shape[:2] != (n, 17) or joints.shape[:2] != (n, 17) or joints.shape[2:] not in ((3,), (4,)):
+        if (
+            pixels.shape[:2] != (n, 17)
+            or joints.shape[:2] != (n, 17)
+            or joints.shape[2:] not in ((3,), (4,))
+        ):
             raise BadDataError(
                 'wrong layout', self.path, '',
                 f'part {pixels.shape} and S {joints.shape} are not 17 joints of {n} names each', _AGAIN,
@@ -158,18 +196,25 @@ class _Split:
             try:
                 parsed.append(parse_file_name(name))
             except ValueError as error:
-                raise BadDataError('wrong layout', self.path, f'row {row}', str(error), _AGAIN) from None
+                raise BadDataError(
+                    'wrong layout', self.path, f'row {row}', str(error), _AGAIN
+                ) from None
             subject, action, take = parsed[-1][:3]
             takes[subject, action].add(take)
         return np.array(
-            [(s, a, take_number(s, ACTIONS[a], take, takes[s, a]), c, f) for s, a, take, c, f in parsed],
+            [
+                (s, a, take_number(s, ACTIONS[a], take, takes[s, a]), c, f)
+                for s, a, take, c, f in parsed
+            ],
             dtype=np.int64,
         ).reshape(-1, 5)
 
     def _to_cameras(
         self, keys: np.ndarray, pixels: np.ndarray, joints: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Camera joints (N, 17, 3) mm, their pixels (N, 17, 2), picture sizes (N, 2), which have a camera."""
+        """Camera joints (N, 17, 3) mm, their pixels (N, 17, 2), picture sizes (N, 2), which have a
+        camera.
+        """
         good, out = np.ones(len(joints), dtype=bool), np.zeros_like(joints)
         projected, sizes = np.zeros_like(joints[..., :2]), np.full((len(joints), 2), 1000)
         for subject, number in {(int(key[0]), int(key[3])) for key in keys}:
@@ -199,7 +244,9 @@ class _Split:
             out[of] = camera.to_camera(joints[of])
             behind = (out[of][..., 2] <= 0).any(axis=-1)
             for i in of[behind]:
-                self._bad('bad joints', f'frame {keys[i].tolist()}', 'a joint lies behind the camera')
+                self._bad(
+                    'bad joints', f'frame {keys[i].tolist()}', 'a joint lies behind the camera'
+                )
             good[of[behind]] = False
             projected[of] = camera.project(out[of])[..., :2]
         return out, projected, sizes, good
@@ -211,21 +258,29 @@ class _Split:
         key, path = (f'S{subject}', CAMERA_IDS[number - 1]), Path(self.table.files[0])
         try:
             raw = self.raw_cameras[key]
-            f, c, centre = (np.array(raw[name], dtype=np.float64).ravel() for name in ('f', 'c', 'T'))
+            f, c, centre = (
+                np.array(raw[name], dtype=np.float64).ravel() for name in ('f', 'c', 'T')
+            )
             if np.abs(centre).max() < _MILLIMETRES:
                 centre = centre * 1000.0
-            rotation = np.array(raw['R'], dtype=np.float64).T  # theirs turns from the camera to the world
+            rotation = np.array(
+                raw['R'], dtype=np.float64
+            ).T  # theirs turns from the camera to the world
             here = PinholeCamera(f, c)
             world = PinholeCamera(f, c, rotation, -rotation @ centre)
             return {"camera's frame": here, "world's frame": world}, (int(raw['w']), int(raw['h']))
         except (KeyError, TypeError, ValueError) as error:
             what = f'no {error}' if isinstance(error, KeyError) else str(error)
-            self._bad('bad camera', f'camera {key}', f'{what}; {frames:,} frames were taken with it', path)
+            self._bad(
+                'bad camera', f'camera {key}', f'{what}; {frames:,} frames were taken with it', path
+            )
             return None
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Arrays and plain values alone: a pickle can run any code, and this one comes from who knows where."""
+    """Arrays and plain values alone: a pickle can run any code, and this one comes from who knows
+    where.
+    """
 
     _ALLOWED = {('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode')} | {
         (f'{core}.multiarray', name)
@@ -235,7 +290,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str):
         if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f'it holds {module}.{name}, not just arrays and plain values')
+            raise pickle.UnpicklingError(
+                f'it holds {module}.{name}, not just arrays and plain values'
+            )
         return super().find_class(module, name)
 
 
@@ -246,7 +303,9 @@ def _read_cameras(path: Path) -> dict:
     except FileNotFoundError:
         raise BadDataError('missing file', path, '', 'there is no such file', _AGAIN) from None
     except Exception as error:  # a damaged pickle raises almost anything
-        raise BadDataError('broken pickle', path, '', f'it cannot be read ({error})', _AGAIN) from None
+        raise BadDataError(
+            'broken pickle', path, '', f'it cannot be read ({error})', _AGAIN
+        ) from None
     if not isinstance(content, dict):
         raise BadDataError('wrong layout', path, '', 'it is no table of cameras', _AGAIN)
     return content

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 #: Subjects whose poses are public.
 SUBJECTS = (1, 5, 6, 7, 8, 9, 11)
 
-#: The paper's Subject Protocols -> (training subjects, test subjects). PoseNet numbers them the other way
-#: round.
+#: The paper's Subject Protocols -> (training subjects, test subjects). PoseNet numbers them the
+#: other way round.
 PROTOCOLS = {1: ((1, 5, 6, 7, 8), (9, 11)), 2: ((1, 5, 6, 7, 8, 9), (11,))}
 
 #: In the order of ``action_idx``, which begins at 2.
@@ -26,11 +26,12 @@ _ACTION_ALIASES = {'TakingPhoto': 'Photo', 'WalkingDog': 'WalkDog'}
 #: Ids of the cameras, in the order of ``cam_idx``, which begins at 1.
 CAMERA_IDS = ('54138969', '55011271', '58860488', '60457274')
 
-#: Subject, action, take, camera of the video that is broken in the release. Everybody leaves it out.
+#: Subject, action, take, camera of the video that is broken in the release. Everybody leaves it
+#: out.
 BROKEN = (11, ACTIONS[0], 2, 1)
 
-# Numbers in the names of takes 1 and 2 (None: no number), by subject and action, where the rule of take_number
-# does not tell them. From the table in the release's metadata.xml.
+# Numbers in the names of takes 1 and 2 (None: no number), by subject and action, where the rule of
+# take_number does not tell them. From the table in the release's metadata.xml.
 _TAKE_NAMES = {
     (5, 'Discussion'): (2, 3),
     (11, 'Phoning'): (3, 2),
@@ -53,7 +54,9 @@ def check_subjects(subjects: Iterable[int]) -> tuple[int, ...]:
         raise ValueError(f'subjects must be some of {SUBJECTS}, each once, got {found}')
     for subject in found:
         if subject not in SUBJECTS:
-            raise ValueError(f'Human3.6M has no poses of subject {subject!r}; it has those of {SUBJECTS}')
+            raise ValueError(
+                f'Human3.6M has no poses of subject {subject!r}; it has those of {SUBJECTS}'
+            )
     return tuple(found)
 
 
@@ -73,7 +76,9 @@ def check_actions(actions: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def sequence_key(subject: int, action: int, take: int, camera: int) -> str:
-    """Name of a video in 3DMPPE's layout; ``action`` is an index in :data:`ACTIONS`, camera 1 to 4."""
+    """Name of a video in 3DMPPE's layout; ``action`` is an index in :data:`ACTIONS`, camera 1 to
+    4.
+    """
     idx = action + FIRST_ACTION_IDX
     return f's_{subject:02d}_act_{idx:02d}_subact_{take:02d}_ca_{camera:02d}'
 
@@ -94,8 +99,8 @@ def parse_file_name(name: str) -> tuple[int, int, int | None, int, int]:
     Folders do not count, only the last part.
 
     Returns:
-        Subject, index of the action in :data:`ACTIONS`, number in the name of the take (None where there is
-        none), camera 1 to 4, frame from 0.
+        Subject, index of the action in :data:`ACTIONS`, number in the name of the take (None where
+        there is none), camera 1 to 4, frame from 0.
 
     Raises:
         ValueError: this is no such name, or it names an action or camera that Human3.6M has not.
@@ -106,9 +111,13 @@ def parse_file_name(name: str) -> tuple[int, int, int | None, int, int]:
     subject, action, take, camera, number = match.groups()
     action = _ACTION_ALIASES.get(action, action)
     if action not in ACTIONS:
-        raise ValueError(f'{name!r} names the action {action!r}; Human3.6M has {", ".join(ACTIONS)}')
+        raise ValueError(
+            f'{name!r} names the action {action!r}; Human3.6M has {", ".join(ACTIONS)}'
+        )
     if camera not in CAMERA_IDS:
-        raise ValueError(f'{name!r} names the camera {camera!r}; Human3.6M has {", ".join(CAMERA_IDS)}')
+        raise ValueError(
+            f'{name!r} names the camera {camera!r}; Human3.6M has {", ".join(CAMERA_IDS)}'
+        )
     if int(number) < 1:
         raise ValueError(f'{name!r}: frames are numbered from 1')
     return (
@@ -122,11 +131,14 @@ def take_name(subject: int, action: str, take: int) -> int | None:
     return _TAKE_NAMES.get((subject, action), (1, None))[take - 1]
 
 
-def take_number(subject: int, action: str, named: int | None, siblings: Iterable[int | None]) -> int:
+def take_number(
+    subject: int, action: str, named: int | None, siblings: Iterable[int | None]
+) -> int:
     """Which of an action's two takes a video is, 1 or 2.
 
-    The videos of one action of one subject are called 'X 1' and 'X 2', or 'X 1' and 'X', or even 'X 2' and 'X',
-    and the one without a number is the second; but for some, of which the release's table of names tells.
+    The videos of one action of one subject are called 'X 1' and 'X 2', or 'X 1' and 'X', or even 'X
+    2' and 'X', and the one without a number is the second; but for some, of which the release's
+    table of names tells.
 
     Args:
         named: the number in its name, None where there is none.

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Human3.6M in memory: arrays with a row for each frame of each camera, whatever files they came from.
+"""Human3.6M in memory: arrays with a row for each frame of each camera, whatever files they came
+from.
 
-N rows. A dict for each of 312,000 training frames would take minutes and gigabytes; arrays take neither, and
-can lie in a file that all processes map (:mod:`wsp_mm.datasets.h36m_index`).
+N rows. A dict for each of 312,000 training frames would take minutes and gigabytes; arrays take
+neither, and can lie in a file that all processes map (:mod:`wsp_mm.datasets.h36m_index`).
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def make_rows(**columns: np.ndarray) -> H36MRows:
 def join_rows(parts: list[H36MRows]) -> H36MRows:
     """Several sets of rows as one."""
     return H36MRows(
-        **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(H36MRows)}
+        **{
+            f.name: np.concatenate([getattr(part, f.name) for part in parts])
+            for f in fields(H36MRows)
+        }
     )
 
 

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """MCPC: pictures with two or more persons whose ankles are labelled, from four data sets.
 
-N persons of one picture, K = 16 joints (``mcpc16``: MPII's joints and order), coordinates in px of the picture.
+N persons of one picture, K = 16 joints (``mcpc16``: MPII's joints and order), coordinates in px of
+the picture.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import numpy as np
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from wsp_mm.datasets.mcpc_builder.files import pack_numbers
+from wsp_mm.datasets.converters.mcpc.files import pack_numbers
 from wsp_mm.datasets.meta_keys import SampleMeta
 from wsp_mm.datasets.seeding import SeededItemsMixin
-from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 _BUILDER = 'build it with tools/dataset_converters/build_mcpc.py'
 _KEPT = ('id', 'image_id', 'bbox', 'keypoints', 'ground_y', 'scale', 'area')
@@ -31,21 +32,21 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
     """MCPC, as the builder writes it.
 
     ``item='pair'``: in training one item is a picture with all its eligible persons, of whom
-    ``SamplePersonPair`` draws two; with ``test_mode`` one item is one of the json's fixed pairs. Keys:
-    img_path, img_id, source, bbox (N, 4) xyxy px, keypoints (N, K, 2) px, keypoints_visible (N, K) 0 or 1,
-    ground_y (N,) px, scale (N,) px (Eq. 13), ann_ids (N,), other_ankles (M, 3) x px, y px, knee-ankle length px
-    (nan where unknown); for a fixed pair also pair (2,) indices of A and B among the persons, id = pair_id,
-    pair_label (1: A is nearer), pair_gap (Eq. 14).
+    ``SamplePersonPair`` draws two; with ``test_mode`` one item is one of the json's fixed pairs.
+    Keys: img_path, img_id, source, bbox (N, 4) xyxy px, keypoints (N, K, 2) px, keypoints_visible
+    (N, K) 0 or 1, ground_y (N,) px, scale (N,) px (Eq. 13), ann_ids (N,), other_ankles (M, 3) x px,
+    y px, knee-ankle length px (nan where unknown); for a fixed pair also pair (2,) indices of A and
+    B among the persons, id = pair_id, pair_label (1: A is nearer), pair_gap (Eq. 14).
 
     ``item='person'``: one eligible person an item, in MMPose's top-down keys.
 
     Args:
         ann_file: the MCPC json of one split, relative to ``data_root`` or absolute.
         item: ``'pair'`` or ``'person'``.
-        data_prefix: source -> folder of its pictures, relative to ``data_root`` or absolute; what is not given
-            is the source's own name.
-        check_pictures: at start-up, look whether the first picture of each source is there, so that a wrong
-            folder is found before the training starts.
+        data_prefix: source -> folder of its pictures, relative to ``data_root`` or absolute; what
+            is not given is the source's own name.
+        check_pictures: at start-up, look whether the first picture of each source is there, so that
+            a wrong folder is found before the training starts.
         **kwargs: MMPose's, save ``bbox_file``, ``data_mode`` and ``sample_interval``.
 
     Raises:
@@ -78,7 +79,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """One item, see the class, with what transforms read of the metainfo."""
-        info = super(BaseCocoStyleDataset, self).get_data_info(idx)  # MMPose's own copies the metainfo slowly
+        info = super(BaseCocoStyleDataset, self).get_data_info(
+            idx
+        )  # MMPose's own copies the metainfo slowly
         info.update(self._sample_meta())
         return info
 
@@ -105,9 +108,13 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             items = self._pairs(content, images, persons, rows)
         else:
             # A picture with one person has no pair, and could only be refused again and again.
-            items = [self._picture(images[i], persons, rows[i]) for i in images if len(rows[i]) >= 2]
+            items = [
+                self._picture(images[i], persons, rows[i]) for i in images if len(rows[i]) >= 2
+            ]
             if not items:
-                raise ValueError(f"{self.ann_file}: no image has two persons in 'annotations'; {_BUILDER}")
+                raise ValueError(
+                    f"{self.ann_file}: no image has two persons in 'annotations'; {_BUILDER}"
+                )
         return items
 
     def _image_keys(self, image: dict) -> dict:
@@ -143,7 +150,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def _picture(self, image: dict, persons: _Persons, rows: list[int]) -> dict:
         """One picture with all its persons."""
-        other = np.array(image.get('other_ankles') or np.zeros((0, 3)), dtype=np.float32)  # null becomes nan
+        other = np.array(
+            image.get('other_ankles') or np.zeros((0, 3)), dtype=np.float32
+        )  # null becomes nan
         return dict(
             **self._image_keys(image),
             bbox=persons.bbox[rows],
@@ -155,7 +164,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             other_ankles=other.reshape(-1, 3),
         )
 
-    def _pairs(self, content: dict, images: dict, persons: _Persons, rows: dict[int, list[int]]) -> list[dict]:
+    def _pairs(
+        self, content: dict, images: dict, persons: _Persons, rows: dict[int, list[int]]
+    ) -> list[dict]:
         """The fixed pairs."""
         pairs = content.get('pairs')
         if not pairs:
@@ -171,7 +182,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             ids = [int(persons.ids[row]) for row in rows[pair['image_id']]]
             for ann in (pair['ann_a'], pair['ann_b']):
                 if ann not in ids:
-                    raise ValueError(f'{where} names annotation {ann}, which image {pair["image_id"]} has not')
+                    raise ValueError(
+                        f'{where} names annotation {ann}, which image {pair["image_id"]} has not'
+                    )
             if pair['label'] not in (0, 1):
                 raise ValueError(f'{where}: label must be 0 or 1, is {pair["label"]!r}')
             items.append(
@@ -236,13 +249,17 @@ class _Persons:
     def _column(self, key: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """The values of one key, (P, *shape)."""
         try:
-            values = np.array([annotation[key] for annotation in self._annotations], dtype=np.float64)
+            values = np.array(
+                [annotation[key] for annotation in self._annotations], dtype=np.float64
+            )
             if values.shape[1:] != shape:
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             for annotation in self._annotations:  # slow, and only to name the culprit
                 if key not in annotation:
-                    raise KeyError(f'{self._path}: annotation {annotation.get("id")} has no {key!r}') from None
+                    raise KeyError(
+                        f'{self._path}: annotation {annotation.get("id")} has no {key!r}'
+                    ) from None
                 try:
                     if np.array(annotation[key], dtype=np.float64).shape == shape:
                         continue
@@ -255,14 +272,18 @@ class _Persons:
                 ) from None
             raise
         self._refuse(
-            ~np.isfinite(values.reshape(len(values), -1)).all(axis=1), key, 'holds nan, null or infinity'
+            ~np.isfinite(values.reshape(len(values), -1)).all(axis=1),
+            key,
+            'holds nan, null or infinity',
         )
         return values.astype(dtype)
 
     def _refuse(self, bad: np.ndarray, key: str, what: str) -> None:
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise ValueError(f'{self._path}: annotation {self._annotations[row].get("id")}: {key!r} {what}')
+            raise ValueError(
+                f'{self._path}: annotation {self._annotations[row].get("id")}: {key!r} {what}'
+            )
 
 
 _pack = pack_numbers(('bbox', 'keypoints'))
@@ -278,8 +299,11 @@ def _compact(record: dict) -> dict:
 def _read(path: str, keys: tuple[str, ...]) -> dict:
     """The json, which must have ``keys``."""
     if not osp.isfile(path):
-        raise FileNotFoundError(f'no MCPC annotations at {path}: set data_root and ann_file, or {_BUILDER}')
-    # The collector would look through millions of new lists again and again, and half the time is its.
+        raise FileNotFoundError(
+            f'no MCPC annotations at {path}: set data_root and ann_file, or {_BUILDER}'
+        )
+    # The collector would look through millions of new lists again and again, and half the time is
+    # its.
     collecting = gc.isenabled()
     gc.disable()
     try:

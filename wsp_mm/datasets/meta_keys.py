@@ -16,15 +16,17 @@ META_KEYS = (
 class SampleMeta:
     """Makes copies of the parts of a metainfo that belong into every sample.
 
-    A transform may change what it finds (``KeypointConverter`` does), so each sample needs its own. Reading
-    them from bytes takes a tenth of the time of ``deepcopy``.
+    A transform may change what it finds (``KeypointConverter`` does), so each sample needs its own.
+    Reading them from bytes takes a tenth of the time of ``deepcopy``.
 
     Args:
         metainfo: parsed, with all of :data:`META_KEYS`.
     """
 
     def __init__(self, metainfo: Mapping[str, Any]) -> None:
-        self._bytes = pickle.dumps({key: metainfo[key] for key in META_KEYS}, protocol=pickle.HIGHEST_PROTOCOL)
+        self._bytes = pickle.dumps(
+            {key: metainfo[key] for key in META_KEYS}, protocol=pickle.HIGHEST_PROTOCOL
+        )
 
     def __call__(self) -> dict[str, Any]:
         """A new dict of new objects."""

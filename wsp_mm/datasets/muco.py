@@ -14,18 +14,16 @@ from typing import Any
 import numpy as np
 from mmpose.registry import DATASETS
 
+from wsp_mm.datasets.converters.mcpc.files import load_json, pack_numbers
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_convention import TOLERANCE_PX, pixel_error
-from wsp_mm.datasets.mcpc_builder.files import load_json, pack_numbers
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 from wsp_mm.datasets.pose3d import Pose3DDataset
-from wsp_mm.structures.person_box import crop_boxes, to_corners
-from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
+from wsp_mm.structures.bbox import crop_boxes, to_corners
+from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINT_SET = 'muco21'
 _ROOT = get_joint_set(JOINT_SET).index('pelvis')
-_MEND = (
-    'Download MuCo-3DHP.json of 3DMPPE again (docs/data.md), or set skip_bad=True to go on without the record'
-)
+_MEND = 'Download MuCo-3DHP.json of 3DMPPE again (docs/data.md), or set skip_bad=True to go on without the record'
 
 _SHAPES = dict(keypoints_cam=(21, 3), keypoints_img=(21, 2), keypoints_vis=(21,), bbox=(4,))
 
@@ -36,8 +34,9 @@ APART_MM = 500.0
 def choose_persons(roots: np.ndarray) -> list[int]:
     """Which persons of a picture become samples: PoseNet's rule.
 
-    The one nearest to the camera always (the first of several); of the rest those whose root is at least 500 mm
-    from everybody else's, measured across the camera's axis and, which follows from it, in space.
+    The one nearest to the camera always (the first of several); of the rest those whose root is at
+    least 500 mm from everybody else's, measured across the camera's axis and, which follows from
+    it, in space.
 
     Args:
         roots: (P, 3) camera mm.
@@ -58,22 +57,24 @@ class MuCoDataset(Pose3DDataset):
     """MuCo-3DHP, one person a sample (see :class:`Pose3DDataset` for its keys).
 
     Args:
-        ann_file: 3DMPPE's MuCo-3DHP.json, relative to ``data_root`` or absolute. It lists both sets of
-            pictures.
-        data_prefix: ``dict(img=...)``, the folder that ``augmented_set`` and ``unaugmented_set`` are in.
+        ann_file: 3DMPPE's MuCo-3DHP.json, relative to ``data_root`` or absolute. It lists both sets
+            of pictures.
+        data_prefix: ``dict(img=...)``, the folder that ``augmented_set`` and ``unaugmented_set``
+            are in.
         joint_set: joints of the samples.
-        use_visibility: hidden joints (``keypoints_vis`` 0) are not supervised. Off as in PoseNet, which
-            supervises all 21 joints of everybody; RootNet has it on.
-        root_range_mm: persons whose root is nearer or farther than these two depths are left out (RootNet:
-            1500, 7500); none where None. They still count when persons near to each other are looked for.
+        use_visibility: hidden joints (``keypoints_vis`` 0) are not supervised. Off as in PoseNet,
+            which supervises all 21 joints of everybody; RootNet has it on.
+        root_range_mm: persons whose root is nearer or farther than these two depths are left out
+            (RootNet: 1500, 7500); none where None. They still count when persons near to each other
+            are looked for.
         skip_bad: leave out, count and report bad records instead of raising at the first.
         check_pictures: at start-up, look whether the first picture of each folder is there.
         **kwargs: MMEngine's ``data_root``, ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``,
             ``max_refetch``.
 
     Raises:
-        ValueError: a bad record (``BadDataError``: file, record and mend), joints that do not land where the
-            file has them under its own cameras, or nothing to load.
+        ValueError: a bad record (``BadDataError``: file, record and mend), joints that do not land
+            where the file has them under its own cameras, or nothing to load.
         FileNotFoundError: ``check_pictures`` finds no picture.
     """
 
@@ -90,9 +91,15 @@ class MuCoDataset(Pose3DDataset):
         check_pictures: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.use_visibility, self.skip_bad, self.check_pictures = use_visibility, skip_bad, check_pictures
+        self.use_visibility, self.skip_bad, self.check_pictures = (
+            use_visibility,
+            skip_bad,
+            check_pictures,
+        )
         if root_range_mm is not None and not 0 <= root_range_mm[0] < root_range_mm[1]:
-            raise ValueError(f'MuCoDataset: root_range_mm must be (near, far) in mm, got {root_range_mm}')
+            raise ValueError(
+                f'MuCoDataset: root_range_mm must be (near, far) in mm, got {root_range_mm}'
+            )
         self.root_range_mm = root_range_mm
         super().__init__(
             JOINT_SET,
@@ -109,16 +116,25 @@ class MuCoDataset(Pose3DDataset):
         content = load_json(Path(self.ann_file), hook=pack_numbers(tuple(_SHAPES), np.float32))
         for key in ('images', 'annotations'):
             if not isinstance(content, dict) or not content.get(key):
-                raise BadDataError('wrong layout', self.ann_file, '', f'{key!r} is missing or empty', _MEND)
-        # What is made of the records is arrays, which workers share and never copy; the records themselves go.
+                raise BadDataError(
+                    'wrong layout', self.ann_file, '', f'{key!r} is missing or empty', _MEND
+                )
+        # What is made of the records is arrays, which workers share and never copy; the records
+        # themselves go.
         images = _Images(content.pop('images'), self.ann_file)
         self._images = images
-        self._persons = persons = _Persons(content.pop('annotations'), images, self.ann_file, findings)
+        self._persons = persons = _Persons(
+            content.pop('annotations'), images, self.ann_file, findings
+        )
         images.row.clear()
         chosen = persons.choose()
         skipped['near to another person'] += len(persons.id) - len(chosen)
-        boxed = np.isfinite(crop_boxes(persons.bbox[chosen], images.size[persons.image[chosen]])).all(axis=-1)
-        skipped['whose box has no area within the picture (PoseNet leaves them out too)'] += int((~boxed).sum())
+        boxed = np.isfinite(
+            crop_boxes(persons.bbox[chosen], images.size[persons.image[chosen]])
+        ).all(axis=-1)
+        skipped['whose box has no area within the picture (PoseNet leaves them out too)'] += int(
+            (~boxed).sum()
+        )
         chosen = chosen[boxed]
         if self.root_range_mm is not None:
             near, far = self.root_range_mm
@@ -127,7 +143,9 @@ class MuCoDataset(Pose3DDataset):
             skipped[f'whose root is not within {near:g} to {far:g} mm'] += int((~within).sum())
             chosen = chosen[within]
         if not len(chosen):
-            raise ValueError(f'{self.ann_file}: no person of {len(persons.id)} is left to be a sample')
+            raise ValueError(
+                f'{self.ann_file}: no person of {len(persons.id)} is left to be a sample'
+            )
         self._check_cameras(chosen)
         if self.check_pictures:
             self._check_pictures(chosen)
@@ -185,17 +203,25 @@ class _Images:
     """All pictures as arrays.
 
     Attributes:
-        id: (M,). size: (M, 2) px. f, c: (M, 2) px. file_name: (M,) bytes. row: id -> number (while loading).
+        id: (M,). size: (M, 2) px. f, c: (M, 2) px. file_name: (M,) bytes. row: id -> number (while
+            loading).
     """
 
     def __init__(self, images: list[dict], path: str) -> None:
         numbers = []
         for i, image in enumerate(images):
             try:
-                numbers.append([image['id'], image['width'], image['height'], *image['f'], *image['c']])
-                bad = len(numbers[-1]) != 7 or not np.isfinite(np.array(numbers[-1], dtype=np.float64)).all()
+                numbers.append(
+                    [image['id'], image['width'], image['height'], *image['f'], *image['c']]
+                )
+                bad = (
+                    len(numbers[-1]) != 7
+                    or not np.isfinite(np.array(numbers[-1], dtype=np.float64)).all()
+                )
                 if bad or min(numbers[-1][1:5]) <= 0:
-                    raise ValueError('width, height, f (2) and c (2) must be numbers, all but c positive')
+                    raise ValueError(
+                        'width, height, f (2) and c (2) must be numbers, all but c positive'
+                    )
                 image['file_name'].encode()
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 name = image.get('id', f'number {i}') if isinstance(image, dict) else f'number {i}'
@@ -213,11 +239,14 @@ class _Persons:
     """All persons as arrays, checked.
 
     Attributes:
-        id: (N,). image: (N,) number of the picture. bbox: (N, 4) x, y, w, h px. joints: (N, 21, 3) camera mm.
+        id: (N,). image: (N,) number of the picture. bbox: (N, 4) x, y, w, h px. joints: (N, 21, 3)
+            camera mm.
         pixels: (N, 21, 2) px. visible: (N, 21) 0 or 1.
     """
 
-    def __init__(self, annotations: list[dict], images: _Images, path: str, findings: Findings) -> None:
+    def __init__(
+        self, annotations: list[dict], images: _Images, path: str, findings: Findings
+    ) -> None:
         kept = []
         for i, annotation in enumerate(annotations):
             try:
@@ -233,7 +262,11 @@ class _Persons:
                     raise ValueError('keypoints_cam: a joint lies behind the camera')
                 kept.append(values)
             except (KeyError, TypeError, ValueError) as error:
-                name = annotation.get('id', f'number {i}') if isinstance(annotation, dict) else f'number {i}'
+                name = (
+                    annotation.get('id', f'number {i}')
+                    if isinstance(annotation, dict)
+                    else f'number {i}'
+                )
                 what = f'no {error}' if isinstance(error, KeyError) else str(error)
                 if (
                     isinstance(error, KeyError)
@@ -243,7 +276,9 @@ class _Persons:
                     what = f'it is of image {annotation["image_id"]}, which is not there'
                 findings.report('bad annotation', path, f'annotation {name}', what, _MEND)
         if not kept:
-            raise BadDataError('nothing there', path, '', "no usable record in 'annotations'", _MEND)
+            raise BadDataError(
+                'nothing there', path, '', "no usable record in 'annotations'", _MEND
+            )
         ids, rows, joints, pixels, visible, boxes = zip(*kept, strict=True)
         self.id = np.array(ids, dtype=np.int64)
         self.image = np.array(rows, dtype=np.int64)
@@ -255,4 +290,6 @@ class _Persons:
         order = np.argsort(self.image, kind='stable')
         starts = np.flatnonzero(np.diff(self.image[order], prepend=-1))
         roots = self.joints[:, _ROOT].astype(np.float64)
-        return np.concatenate([group[choose_persons(roots[group])] for group in np.split(order, starts[1:])])
+        return np.concatenate(
+            [group[choose_persons(roots[group])] for group in np.split(order, starts[1:])]
+        )

@@ -15,13 +15,12 @@ from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.bbox_root import prediction_path, read_bbox_roots
 from wsp_mm.datasets.box_files import read_boxes
+from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings
 from wsp_mm.datasets.h36m_convention import TOLERANCE_PX, pixel_error
-from wsp_mm.datasets.mcpc_builder.records import BadDataError, Findings
 from wsp_mm.datasets.pose3d import Pose3DDataset
+from wsp_mm.structures.bbox import crop_boxes, k_value, to_corners
+from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 from wsp_mm.structures.mupots_json import frame_key, parse_name, read_mupots_json
-from wsp_mm.structures.person_box import crop_boxes, to_corners
-from wsp_mm.structures.root_depth import k_value
-from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
 
 SOURCE_SET, JOINT_SET = 'mupots17', 'muco21'
 _ROOT = get_joint_set(SOURCE_SET).index('pelvis')
@@ -33,8 +32,8 @@ class _Rows:
     """The persons that are samples.
 
     Attributes:
-        picture: (N,) number of the picture. id: (N,). box: (N, 4) x, y, w, h px. score: (N,). depth: (N,) mm,
-            of the root. extended: whether the boxes are square and padded already.
+        picture: (N,) number of the picture. id: (N,). box: (N, 4) x, y, w, h px. score: (N,).
+            depth: (N,) mm, of the root. extended: whether the boxes are square and padded already.
         person: (N,) number of the true person, None where boxes are predicted.
         det_idx: (N,) number of the row among those of its picture.
     """
@@ -65,32 +64,35 @@ class _Rows:
 class MuPoTSDataset(Pose3DDataset):
     """MuPoTS-3D for tests, one person a sample (see :class:`Pose3DDataset` for its keys).
 
-    Further keys: frame_key (``TS1_img_000000``), sequence (1 to 20), frame (from 0) and det_idx (int, number of
-    the sample among those of its frame), by which ``MuPoTS3DPCK`` puts frames together again.
+    Further keys: frame_key (``TS1_img_000000``), sequence (1 to 20), frame (from 0) and det_idx
+    (int, number of the sample among those of its frame), by which ``MuPoTS3DPCK`` puts frames
+    together again.
 
-    Boxes and root depths are those of the ground truth (persons who are valid), or predicted. A predicted box
-    belongs to nobody: such samples have no keypoints, keypoints_cam and has_depth. A picture without boxes
-    makes no sample; the metric knows of it from its own ground truth.
+    Boxes and root depths are those of the ground truth (persons who are valid), or predicted. A
+    predicted box belongs to nobody: such samples have no keypoints, keypoints_cam and has_depth. A
+    picture without boxes makes no sample; the metric knows of it from its own ground truth.
 
-    MuPoTS-3D has 17 joints and networks are trained with MuCo's 21: hands and toes are there with visibility
-    0.
+    MuPoTS-3D has 17 joints and networks are trained with MuCo's 21: hands and toes are there with
+    visibility 0.
 
     Args:
         ann_file: 3DMPPE's MuPoTS-3D.json, relative to ``data_root`` or absolute.
         data_prefix: ``dict(img=...)``, the folder that TS1 to TS20 are in.
-        bbox_root_file: json with predicted boxes, square and padded already, and roots (RootNet's, or of
-            tools/predict_roots.py).
-        boxes_file: instead, json with detected boxes (tools/detect_persons.py, or COCO results); raw ones are
-            made square and padded once, those that are marked as extended are taken as they are. The root depth
-            is then the box's k-value (:func:`wsp_mm.structures.root_depth.k_value`). Both files are looked for
-            in the working folder, then below ``data_root``.
+        bbox_root_file: json with predicted boxes, square and padded already, and roots (RootNet's,
+            or of tools/predict_roots.py).
+        boxes_file: instead, json with detected boxes (tools/detect_persons.py, or COCO results);
+            raw ones are made square and padded once, those that are marked as extended are taken as
+            they are. The root depth is then the box's k-value
+            (:func:`wsp_mm.structures.bbox.k_value`). Both files are looked for in the working
+            folder, then below ``data_root``.
         joint_set: joints of the samples.
         check_pictures: at start-up, look whether the first picture of each sequence is there.
         **kwargs: MMEngine's ``data_root``, ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``,
             ``max_refetch``.
 
     Raises:
-        ValueError: both files of boxes, a bad record, a file of boxes for other pictures, or nothing to load.
+        ValueError: both files of boxes, a bad record, a file of boxes for other pictures, or
+            nothing to load.
         FileNotFoundError: ``check_pictures`` finds no picture.
     """
 
@@ -119,7 +121,9 @@ class MuPoTSDataset(Pose3DDataset):
             joint_set,
             'mupots',
             ann_file=ann_file,
-            data_prefix=dict(img='mupots/MultiPersonTestSet') if data_prefix is None else dict(data_prefix),
+            data_prefix=dict(img='mupots/MultiPersonTestSet')
+            if data_prefix is None
+            else dict(data_prefix),
             data_root=data_root,
             **kwargs,
         )
@@ -170,7 +174,9 @@ class MuPoTSDataset(Pose3DDataset):
         )  # fmt: skip
 
     def _check_cameras(self, persons: np.ndarray, findings: Findings) -> None:
-        """Say so where joints do not land where the file has them: its cameras were fitted, not measured."""
+        """Say so where joints do not land where the file has them: its cameras were fitted, not
+        measured.
+        """
         content = self._content
         if not len(persons):
             return
@@ -188,7 +194,9 @@ class MuPoTSDataset(Pose3DDataset):
         """Predicted boxes and roots."""
         found = read_bbox_roots(self.bbox_root_file)
         picture, persons = self._in_pictures(self.bbox_root_file, dict.fromkeys(found, ''), found)
-        boxes, roots, scores = (np.array([p[k] for p in persons], dtype=np.float64) for k in range(3))
+        boxes, roots, scores = (
+            np.array([p[k] for p in persons], dtype=np.float64) for k in range(3)
+        )
         depth = roots.reshape(-1, 3)[:, 2]
         return _Rows(picture, np.arange(len(picture)), boxes.reshape(-1, 4), scores, depth, True)
 
@@ -217,12 +225,15 @@ class MuPoTSDataset(Pose3DDataset):
         depth = np.full(len(boxes), np.nan)
         if there.any():
             depth[there] = k_value(extended[there], content.intrinsic[picture[there], :2])
-        return _Rows(picture, np.arange(len(picture)), boxes, scores, depth, file.extended).keep(there)
+        return _Rows(picture, np.arange(len(picture)), boxes, scores, depth, file.extended).keep(
+            there
+        )
 
     def _in_pictures(
         self, path: str, names: dict[int, str], tables: dict[int, tuple]
     ) -> tuple[np.ndarray, list[tuple]]:
-        """Pictures (N,) of all predicted persons, and their rows of the tables, in the order of the pictures.
+        """Pictures (N,) of all predicted persons, and their rows of the tables, in the order of the
+        pictures.
 
         Raises:
             BadDataError: the file is of other pictures.
@@ -287,12 +298,15 @@ class MuPoTSDataset(Pose3DDataset):
         )
         if rows.person is not None:
             out.update(
-                joints=content.keypoints_cam[rows.person[row]], pixels=content.keypoints_img[rows.person[row]]
+                joints=content.keypoints_cam[rows.person[row]],
+                pixels=content.keypoints_img[rows.person[row]],
             )
         return out
 
     def sample(self, *, joints: np.ndarray | None = None, **more: Any) -> dict:
-        """As :meth:`Pose3DDataset.sample`; without ``joints`` nothing but box, camera and root depth."""
+        """As :meth:`Pose3DDataset.sample`; without ``joints`` nothing but box, camera and root
+        depth.
+        """
         score = more.pop('bbox_score')
         if joints is not None:
             return super().sample(joints=joints, **more) | dict(bbox_score=score)

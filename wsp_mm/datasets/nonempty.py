@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Nothing ever loads empty: a data set without a sample is an error that says what was looked for."""
+"""Nothing ever loads empty: a data set without a sample is an error that says what was looked
+for.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def build_nonempty(cfg: Mapping) -> Any:
     if size == 0:
         kind = str(cfg['type']).rpartition('.')[2]
         root, file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
-        more = {key: cfg[key] for key in ('filter_cfg', 'indices', 'sample_interval') if cfg.get(key)}
+        more = {
+            key: cfg[key] for key in ('filter_cfg', 'indices', 'sample_interval') if cfg.get(key)
+        }
         raise ValueError(
             f'{kind} loaded nothing from {file!r} (data_root {root!r}): it looks for '
             f'{_LOOKED_FOR.get(kind, _COCO_STYLE)}' + (f', selected by {more}' if more else '')

@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """A picture of which only the part that is needed is decoded.
 
-Decoding is most of the work of loading, and a crop needs a part of the picture. Of a JPEG everything above the
-part must be read through (its code words have no fixed length), but neither transformed nor coloured, and what
-is below is not even read. That takes nvImageCodec (extra ``fast``), on the processor, with libjpeg-turbo inside
-as in OpenCV: same pixels. Without it the whole picture is decoded, as MMPose does it.
+Decoding is most of the work of loading, and a crop needs a part of the picture. Of a JPEG
+everything above the part must be read through (its code words have no fixed length), but neither
+transformed nor coloured, and what is below is not even read. That takes nvImageCodec (extra
+``fast``), on the processor, with libjpeg-turbo inside as in OpenCV: same pixels. Without it the
+whole picture is decoded, as MMPose does it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Picture:
         ValueError: these bytes are no picture.
     """
 
-    def __init__(self, data: bytes, name: str, color_type: str = 'color', partial: bool = True) -> None:
+    def __init__(
+        self, data: bytes, name: str, color_type: str = 'color', partial: bool = True
+    ) -> None:
         self.name = name
         self._data, self._color_type = data, color_type
         self._whole: np.ndarray | None = None
@@ -62,7 +65,10 @@ class Picture:
 
     def _is_plain_jpeg(self) -> bool:
         """Whether this is a JPEG in usual colours that lies upright; sets the size of one."""
-        if self._color_type not in ('color', 'color_ignore_orientation') or self._data[:2] != b'\xff\xd8':
+        if (
+            self._color_type not in ('color', 'color_ignore_orientation')
+            or self._data[:2] != b'\xff\xd8'
+        ):
             return False
         try:
             with Image.open(io.BytesIO(self._data)) as header:
@@ -85,15 +91,20 @@ class Picture:
             try:
                 pixels = mmcv.imfrombytes(self._data, flag=self._color_type)
             except cv2.error as error:
-                raise ValueError(f'{self.name} is no picture that OpenCV can read: {error}') from None
+                raise ValueError(
+                    f'{self.name} is no picture that OpenCV can read: {error}'
+                ) from None
             if pixels is None:
-                raise ValueError(f'{self.name} is no picture that OpenCV can read: it is broken or empty')
+                raise ValueError(
+                    f'{self.name} is no picture that OpenCV can read: it is broken or empty'
+                )
             self._whole = pixels
             self.size = pixels.shape[1::-1]
         return self._whole
 
     def region(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-        """Pixels of columns ``left`` to ``right`` - 1 and rows ``top`` to ``bottom`` - 1, as in :meth:`whole`.
+        """Pixels of columns ``left`` to ``right`` - 1 and rows ``top`` to ``bottom`` - 1, as in
+        :meth:`whole`.
 
         Args:
             left, top, right, bottom: px within the picture.
@@ -115,7 +126,8 @@ class Picture:
         return self._plain and self._whole is None
 
     def reduced(self, factor: int) -> np.ndarray:
-        """All pixels at 1 / ``factor`` (2, 4 or 8) of the size, means over the pixels that each stands for.
+        """All pixels at 1 / ``factor`` (2, 4 or 8) of the size, means over the pixels that each
+        stands for.
 
         Raises:
             ValueError: they cannot be decoded.
@@ -125,14 +137,18 @@ class Picture:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(self._data, np.uint8), flag)
         if pixels is None:
-            raise ValueError(f'{self.name} is no picture that OpenCV can read: it is broken or empty')
+            raise ValueError(
+                f'{self.name} is no picture that OpenCV can read: it is broken or empty'
+            )
         return pixels
 
 
 def block_grid(sides: tuple[float, float], origin: tuple[float, float]) -> np.ndarray:
-    """(3, 3) from px of a picture that holds means over blocks to px of the picture of which these are blocks.
+    """(3, 3) from px of a picture that holds means over blocks to px of the picture of which these
+    are blocks.
 
-    Pixels are squares about their coordinates: the centre of block i is origin + (i + 0.5) * side - 0.5.
+    Pixels are squares about their coordinates: the centre of block i is origin + (i + 0.5) * side -
+    0.5.
 
     Args:
         sides: width and height of a block, px.
@@ -140,7 +156,8 @@ def block_grid(sides: tuple[float, float], origin: tuple[float, float]) -> np.nd
     """
     (across, down), (left, top) = sides, origin
     return np.array(
-        [[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]], dtype=np.float64
+        [[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5], [0, 0, 1]],
+        dtype=np.float64,
     )
 
 
@@ -151,10 +168,15 @@ class _PartDecoder:
         self._codec = codec
         cpu = codec.Backend(codec.BackendKind.CPU_ONLY)
         self._decoder = codec.Decoder(device_id=_CPU_ONLY, max_num_cpu_threads=1, backends=[cpu])
-        # Turned pictures never come here, and the module's own orientation would turn the rectangle.
-        self._params = codec.DecodeParams(apply_exif_orientation=False, color_spec=codec.ColorSpec.SRGB)
+        # Turned pictures never come here, and the module's own orientation would turn the
+        # rectangle.
+        self._params = codec.DecodeParams(
+            apply_exif_orientation=False, color_spec=codec.ColorSpec.SRGB
+        )
 
-    def decode(self, data: bytes, left: int, top: int, right: int, bottom: int) -> np.ndarray | None:
+    def decode(
+        self, data: bytes, left: int, top: int, right: int, bottom: int
+    ) -> np.ndarray | None:
         """BGR pixels of the rectangle, or None where this decoder cannot."""
         stream = self._codec.CodeStream(data)
         stream = stream.get_sub_code_stream(region=self._codec.Region(top, left, bottom, right))
@@ -178,7 +200,9 @@ def part_decoder() -> _PartDecoder | None:
 
 
 def _load_decoder() -> _PartDecoder | None:
-    os.environ.setdefault('PYNVIMGCODEC_VERBOSITY', '0')  # of a picture that it cannot decode, Picture tells
+    os.environ.setdefault(
+        'PYNVIMGCODEC_VERBOSITY', '0'
+    )  # of a picture that it cannot decode, Picture tells
     try:
         with _silence():
             from nvidia import nvimgcodec
@@ -189,7 +213,9 @@ def _load_decoder() -> _PartDecoder | None:
 
 @contextmanager
 def _silence():
-    """Nothing goes to standard error: at import, nvImageCodec complains of each GPU library that is missing."""
+    """Nothing goes to standard error: at import, nvImageCodec complains of each GPU library that is
+    missing.
+    """
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """What the image-based 3D data sets share: one person a sample, rows instead of dicts.
 
-K joints of the set that is asked for. Pixels are px of the picture, depths and positions mm in the camera's
-frame.
+K joints of the set that is asked for. Pixels are px of the picture, depths and positions mm in the
+camera's frame.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
+from wsp_mm.datasets.converters.mcpc.records import Findings
 from wsp_mm.datasets.crop_check import check_crop_caches
-from wsp_mm.datasets.mcpc_builder.records import Findings
 from wsp_mm.datasets.meta_keys import SampleMeta
 from wsp_mm.datasets.seeding import SeededItemsMixin
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set, pose_metainfo
 
 
 class Pose3DDataset(SeededItemsMixin, BaseDataset):
-    """Base of the 3D data sets: ``data_list`` is an array of row numbers, and :meth:`sample` makes the dict.
+    """Base of the 3D data sets: ``data_list`` is an array of row numbers, and :meth:`sample` makes
+    the dict.
 
-    A sample: img_path, img_id, id, bbox (1, 4) xyxy px, bbox_score (1,), bbox_extended (bool: the box is square
-    and padded already), keypoints (1, K, 3): u px, v px, depth relative to the root mm; keypoints_visible (1,
-    K), keypoints_cam (1, K, 3) mm, root_depth (1,) mm, has_depth (1,) = 1, camera_f and camera_c (2,) px,
-    picture_size (w, h) px as annotated and picture_size_slack px (``PersonCenterScale`` compares them with the
-    picture), and what MMPose's pipelines read of a data set's metainfo.
+    A sample: img_path, img_id, id, bbox (1, 4) xyxy px, bbox_score (1,), bbox_extended (bool: the
+    box is square and padded already), keypoints (1, K, 3): u px, v px, depth relative to the root
+    mm; keypoints_visible (1, K), keypoints_cam (1, K, 3) mm, root_depth (1,) mm, has_depth (1,) =
+    1, camera_f and camera_c (2,) px, picture_size (w, h) px as annotated and picture_size_slack px
+    (``PersonCenterScale`` compares them with the picture), and what MMPose's pipelines read of a
+    data set's metainfo.
 
-    ``keypoints_cam`` and ``root_depth`` are the ground truth of the picture on disk; no transform mirrors them
-    along. They are for tests, where nothing is mirrored, and training does not read them.
+    ``keypoints_cam`` and ``root_depth`` are the ground truth of the picture on disk; no transform
+    mirrors them along. They are for tests, where nothing is mirrored, and training does not read
+    them.
 
     Args:
         source_set: joint set of the rows.
@@ -46,7 +49,9 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
     def __init__(self, source_set: str, joint_set: str, dataset_name: str, **kwargs: Any) -> None:
         for name in ('serialize_data', 'metainfo'):
             if name in kwargs:
-                raise TypeError(f'{type(self).__name__} takes no {name}: joint_set says which joints there are')
+                raise TypeError(
+                    f'{type(self).__name__} takes no {name}: joint_set says which joints there are'
+                )
         self.source_set, self.joint_set = source_set, joint_set
         self.root = get_joint_set(joint_set).index('pelvis')
         metainfo = dict(pose_metainfo(joint_set), dataset_name=dataset_name)
@@ -117,9 +122,9 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
         f, c = np.asarray(f, dtype=np.float64), np.asarray(c, dtype=np.float64)
         if pixels is None:
             pixels = joints[0, :, :2] / joints[0, :, 2:] * f + c
-        # The middle of two joints is the same point in every frame, so thorax (and pelvis) may be made here, in
-        # the camera's, though PoseNet makes it in the world's; but not in the picture, so pixels are made
-        # after.
+        # The middle of two joints is the same point in every frame, so thorax (and pelvis) may be
+        # made here, in the camera's, though PoseNet makes it in the world's; but not in the
+        # picture, so pixels are made after.
         everywhere = np.ones(joints.shape[:2])
         both = np.concatenate([joints, pixels[None]], axis=-1)
         converted, there = convert_joints(both, everywhere, self.source_set, self.joint_set)
@@ -139,7 +144,9 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
             keypoints=keypoints.astype(np.float32),
             keypoints_visible=shown.astype(np.float32),
             keypoints_cam=cam.astype(np.float32),
-            root_depth=np.array([cam[0, self.root, 2] if root_depth is None else root_depth], dtype=np.float32),
+            root_depth=np.array(
+                [cam[0, self.root, 2] if root_depth is None else root_depth], dtype=np.float32
+            ),
             has_depth=np.ones(1, dtype=np.float32),
             camera_f=f,
             camera_c=c,

@@ -18,16 +18,19 @@ from wsp_mm.datasets.seeding import SeededCombinedDataset
 class HalfHalfSampler(Sampler):
     """Exactly half of every batch from the 3D data sets and half from the 2D ones, on every rank.
 
-    An epoch shows each sample of the longer side once (rounded up to whole batches of all ranks) and as many of
-    the shorter side, which begins anew with another order whenever it is through: 2 x max(length) samples, as
-    PoseNet's epoch. PoseNet shuffles all of them together, so its halves hold on average alone.
+    An epoch shows each sample of the longer side once (rounded up to whole batches of all ranks)
+    and as many of the shorter side, which begins anew with another order whenever it is through: 2
+    x max(length) samples, as PoseNet's epoch. PoseNet shuffles all of them together, so its halves
+    hold on average alone.
 
-    3D and 2D take turns, so that the halves are exact in whatever even batches the data loader cuts.
+    3D and 2D take turns, so that the halves are exact in whatever even batches the data loader
+    cuts.
 
-    Of a ``SeededCombinedDataset`` it asks for sample i the n-th time in an epoch as ``n * len(dataset) + i``,
-    which is the same sample in other augmentation.
+    Of a ``SeededCombinedDataset`` it asks for sample i the n-th time in an epoch as ``n *
+    len(dataset) + i``, which is the same sample in other augmentation.
 
-    The order is a function of ``seed + epoch``: MMEngine's hook sets the epoch, also after a resume.
+    The order is a function of ``seed + epoch``: MMEngine's hook sets the epoch, also after a
+    resume.
 
     Args:
         dataset: a ``CombinedDataset`` (or ours, ``SeededCombinedDataset``).
@@ -35,13 +38,14 @@ class HalfHalfSampler(Sampler):
         num_3d: the first ``num_3d`` of the combined data sets are 3D, the others 2D.
         shuffle: otherwise both sides go through in order.
         seed: the runner gives its own.
-        round_up: fill the last batch of every rank, repeating samples; otherwise leave the rest out.
+        round_up: fill the last batch of every rank, repeating samples; otherwise leave the rest
+            out.
         rank, world_size: of this process; None asks MMEngine.
 
     Raises:
         TypeError: not a combined data set.
-        ValueError: an odd or non-positive batch size, a side without a data set or without a sample, or
-            (``round_up=False``) too few samples for one batch.
+        ValueError: an odd or non-positive batch size, a side without a data set or without a
+            sample, or (``round_up=False``) too few samples for one batch.
     """
 
     def __init__(
@@ -56,7 +60,9 @@ class HalfHalfSampler(Sampler):
         world_size: int | None = None,
     ) -> None:
         if not isinstance(dataset, CombinedDataset):
-            raise TypeError(f'HalfHalfSampler draws from a CombinedDataset, got {type(dataset).__name__}')
+            raise TypeError(
+                f'HalfHalfSampler draws from a CombinedDataset, got {type(dataset).__name__}'
+            )
         if not isinstance(batch_size, int) or batch_size < 2 or batch_size % 2:
             raise ValueError(
                 f'HalfHalfSampler: batch_size must be even to hold half 3D and half 2D, got {batch_size!r}'
@@ -81,9 +87,12 @@ class HalfHalfSampler(Sampler):
         self.batch_size, self.shuffle = batch_size, shuffle
         self.seed = sync_random_seed() if seed is None else int(seed)
         self.epoch = 0
-        step = batch_size // 2 * self.world_size  # samples of a side that one step of all ranks takes
+        step = (
+            batch_size // 2 * self.world_size
+        )  # samples of a side that one step of all ranks takes
         longer = max(self.sizes)
-        # Where a sample comes again within an epoch, its augmentation must not: ours tells them apart.
+        # Where a sample comes again within an epoch, its augmentation must not: ours tells them
+        # apart.
         self.again = len(dataset) if isinstance(dataset, SeededCombinedDataset) else 0
         self.num_batches = -(-longer // step) if round_up else longer // step
         if not self.num_batches:

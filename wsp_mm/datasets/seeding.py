@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Randomness that is a function of (seed, epoch, sample index), and of nothing else.
 
-The number of workers, the order in which they run, the rank and a resume leave every sample as it is: a resumed
-run sees the data of an uninterrupted one. :class:`SeededItemsMixin` seeds numpy's, Python's and torch's CPU
-generators around each item and puts their states back afterwards, so that the model's own randomness never
-depends on the data. :class:`ItemSeedHook` tells the data sets seed and epoch, also those in persistent workers.
+The number of workers, the order in which they run, the rank and a resume leave every sample as it
+is: a resumed run sees the data of an uninterrupted one. :class:`SeededItemsMixin` seeds numpy's,
+Python's and torch's CPU generators around each item and puts their states back afterwards, so that
+the model's own randomness never depends on the data. :class:`ItemSeedHook` tells the data sets seed
+and epoch, also those in persistent workers.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from mmpose.registry import DATASETS, HOOKS
 
 from wsp_mm.datasets.crop_check import check_crop_caches
 from wsp_mm.datasets.nonempty import build_nonempty
-from wsp_mm.structures.skeletons import pose_metainfo
+from wsp_mm.structures.keypoints import pose_metainfo
 
 _UNSET = -1
 
-# Entropy of the item that is being made, while one data set asks another for an item. Per process: workers are
-# processes and each makes one item at a time.
+# Entropy of the item that is being made, while one data set asks another for an item. Per process:
+# workers are processes and each makes one item at a time.
 _outer: tuple[int, ...] = ()
 
 
 @contextmanager
 def item_randomness(*entropy: int) -> Iterator[None]:
-    """Seed the three global generators from ``entropy`` (non-negative), and restore them at the end.
+    """Seed the three global generators from ``entropy`` (non-negative), and restore them at the
+    end.
 
     A nested use adds its entropy to that of the outer one.
     """
@@ -45,7 +47,9 @@ def item_randomness(*entropy: int) -> Iterator[None]:
         words = np.random.SeedSequence(_outer).generate_state(4)
         np.random.seed(words[:2])
         random.seed(int(words[2]))
-        torch.default_generator.manual_seed(int(words[3]))  # the CPU's: CUDA must not start in a worker
+        torch.default_generator.manual_seed(
+            int(words[3])
+        )  # the CPU's: CUDA must not start in a worker
         yield
     finally:
         _outer = before
@@ -55,10 +59,12 @@ def item_randomness(*entropy: int) -> Iterator[None]:
 
 
 class SeededItemsMixin:
-    """For a data set (to the left of its base class): each item's randomness depends on its key alone.
+    """For a data set (to the left of its base class): each item's randomness depends on its key
+    alone.
 
-    Until :meth:`set_item_seed` is called the data set behaves as its base class does. A sample that the
-    pipeline refuses (None) is replaced by another one drawn from the same stream, so that is repeatable too.
+    Until :meth:`set_item_seed` is called the data set behaves as its base class does. A sample that
+    the pipeline refuses (None) is replaced by another one drawn from the same stream, so that is
+    repeatable too.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -94,10 +100,11 @@ class SeededItemsMixin:
 
 @DATASETS.register_module()
 class SeededCombinedDataset(SeededItemsMixin, CombinedDataset):
-    """MMPose's ``CombinedDataset``, whose own pipeline is seeded per item as well, and none of it empty.
+    """MMPose's ``CombinedDataset``, whose own pipeline is seeded per item as well, and none of it
+    empty.
 
-    An index beyond the end means the same sample again, in other randomness: ``n * len(self) + i`` is sample i
-    for the n-th time in one epoch, which a sampler that repeats samples asks for.
+    An index beyond the end means the same sample again, in other randomness: ``n * len(self) + i``
+    is sample i for the n-th time in one epoch, which a sampler that repeats samples asks for.
 
     Args:
         metainfo: MMPose's, a dict.
@@ -106,7 +113,8 @@ class SeededCombinedDataset(SeededItemsMixin, CombinedDataset):
         **kwargs: of ``CombinedDataset``.
 
     Raises:
-        ValueError: a data set that holds nothing, or both or neither of ``joint_set`` and ``metainfo``.
+        ValueError: a data set that holds nothing, or both or neither of ``joint_set`` and
+            ``metainfo``.
     """
 
     def __init__(
@@ -141,8 +149,8 @@ class SeededCombinedDataset(SeededItemsMixin, CombinedDataset):
 def seeded_datasets(dataset: Any) -> list[SeededItemsMixin]:
     """Every seeded data set in ``dataset``, through any depth of wrappers (outer ones first).
 
-    Wrappers keep what they wrap in ``dataset`` (RepeatDataset, ClassBalancedDataset, torch's Subset) or in
-    ``datasets`` (ConcatDataset, CombinedDataset).
+    Wrappers keep what they wrap in ``dataset`` (RepeatDataset, ClassBalancedDataset, torch's
+    Subset) or in ``datasets`` (ConcatDataset, CombinedDataset).
     """
     found = [dataset] if isinstance(dataset, SeededItemsMixin) else []
     inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())]
@@ -159,19 +167,22 @@ def _unseeded_pipelines(dataset: Any) -> list[str]:
     steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     named = [type(dataset).__name__] if len(steps) else []
     inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())]
-    return named + [name for child in inner if child is not None for name in _unseeded_pipelines(child)]
+    return named + [
+        name for child in inner if child is not None for name in _unseeded_pipelines(child)
+    ]
 
 
 @HOOKS.register_module()
 class ItemSeedHook(Hook):
-    """Give the training data the runner's seed and the epoch, before the epoch's first item is fetched.
+    """Give the training data the runner's seed and the epoch, before the epoch's first item is
+    fetched.
 
     In an iteration-based loop an epoch is one pass of the sampler.
 
     Raises:
-        ValueError: no training data set is seeded (the hook would do nothing), batches of an odd size are to be
-            half 3D and half 2D, or an iteration-based loop draws from an endless sampler, whose passes overlap
-            in the workers.
+        ValueError: no training data set is seeded (the hook would do nothing), batches of an odd
+            size are to be half 3D and half 2D, or an iteration-based loop draws from an endless
+            sampler, whose passes overlap in the workers.
     """
 
     priority = 'VERY_HIGH'
@@ -209,8 +220,8 @@ class ItemSeedHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if isinstance(runner.train_loop, IterBasedTrainLoop):
-            # runner.iter still counts this iteration. A pass ends with its last batch, and the next one's first
-            # item is fetched only when the loop asks for its next batch.
+            # runner.iter still counts this iteration. A pass ends with its last batch, and the next
+            # one's first item is fetched only when the loop asks for its next batch.
             done, length = runner.iter + 1, len(runner.train_loop.dataloader)
             if done % length == 0:
                 self._set(runner, done // length)

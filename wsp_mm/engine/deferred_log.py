@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Losses go to the log without the training step waiting for them.
 
-MMEngine turns every logged value into a number in the iteration that made it, and for that the host waits until
-the device has finished the iteration: four or five times an iteration, for a line every 50. Here values stay
-where they are until somebody reads them, and then all that are waiting come in one copy.
+MMEngine turns every logged value into a number in the iteration that made it, and for that the host
+waits until the device has finished the iteration: four or five times an iteration, for a line every
+50. Here values stay where they are until somebody reads them, and then all that are waiting come in
+one copy.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MOST_WAITING = 10_000
 class DeferredBuffer(HistoryBuffer):
     """A history whose latest values may still be on their way.
 
-    Whoever reads it (the log line, a scheduler, a checkpoint) finds the numbers that an ordinary one would
-    hold: reading fetches what waits, in this and in all buffers that share the queue. Copied or pickled it
-    becomes an ordinary one, so checkpoints hold MMEngine's own classes alone.
+    Whoever reads it (the log line, a scheduler, a checkpoint) finds the numbers that an ordinary
+    one would hold: reading fetches what waits, in this and in all buffers that share the queue.
+    Copied or pickled it becomes an ordinary one, so checkpoints hold MMEngine's own classes alone.
 
     Args:
         queue: what waits, shared by the buffers of a message hub.
@@ -66,7 +67,8 @@ class DeferredBuffer(HistoryBuffer):
         ones = np.ones(len(values), dtype=int)
         if len(self._values):
             values, ones = np.append(self._values, values), np.append(self._counts, ones)
-        # numpy's empty array is of floats; integers stay integers as in a buffer that starts with one
+        # numpy's empty array is of floats; integers stay integers as in a buffer that starts with
+        # one
         self._values, self._counts = np.array(values)[-self.max_length :], ones[-self.max_length :]
 
     def __reduce__(self):
@@ -108,14 +110,17 @@ def defer_scalar(hub: MessageHub, queue: DeferredQueue, key: str, value: Tensor)
     buffer = hub.log_scalars.get(key)
     if not isinstance(buffer, DeferredBuffer):
         if buffer is None:
-            hub.update_scalar(key, 0.0)  # notes that the key goes into checkpoints; the number is not kept
+            hub.update_scalar(
+                key, 0.0
+            )  # notes that the key goes into checkpoints; the number is not kept
         buffer = hub.log_scalars[key] = DeferredBuffer(queue, buffer)
     buffer.defer(value)
 
 
 @HOOKS.register_module()
 class DeferredRuntimeInfoHook(RuntimeInfoHook):
-    """MMEngine's hook of the same name, ``default_hooks.runtime_info``, without a wait in every iteration.
+    """MMEngine's hook of the same name, ``default_hooks.runtime_info``, without a wait in every
+    iteration.
 
     The log, the checkpoints and the json files hold exactly what they would with MMEngine's.
     """

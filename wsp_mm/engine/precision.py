@@ -33,9 +33,9 @@ def bfloat16_is_fast(device: str) -> bool:
 class BFloat16OptimWrapper(OptimWrapper):
     """Forward and loss under autocast to bfloat16; weights, gradients and optimizer stay float32.
 
-    bfloat16 has float32's range, so no loss scaling is needed, and unlike MMEngine's ``AmpOptimWrapper`` this
-    one also works without a GPU, and never waits for the device: neither to ask whether a gradient overflowed
-    nor, with ``clip_grad``, for the norm that goes to the log.
+    bfloat16 has float32's range, so no loss scaling is needed, and unlike MMEngine's
+    ``AmpOptimWrapper`` this one also works without a GPU, and never waits for the device: neither
+    to ask whether a gradient overflowed nor, with ``clip_grad``, for the norm that goes to the log.
 
     Args:
         enabled: True, False, or 'auto': only where the device really computes in bfloat16.
@@ -60,7 +60,9 @@ class BFloat16OptimWrapper(OptimWrapper):
     def _clip_grad(self) -> None:
         """MMEngine's, whose norm is a number only when the log is written."""
         groups = self.optimizer.param_groups
-        parameters = [p for group in groups for p in group['params'] if p.requires_grad and p.grad is not None]
+        parameters = [
+            p for group in groups for p in group['params'] if p.requires_grad and p.grad is not None
+        ]
         if parameters:
             norm = self.clip_func(parameters, **self.clip_grad_kwargs)
             if norm is not None:  # clipping by value has none
@@ -76,12 +78,12 @@ def computes_in_16_bit(optim_wrapper: object) -> bool:
 class ChannelsLastHook(Hook):
     """Lays the model's convolutions out channels-last, which 16-bit kernels want.
 
-    Checkpoints do not tell: a training of either layout goes on from what the other saved, the optimizer's
-    state included.
+    Checkpoints do not tell: a training of either layout goes on from what the other saved, the
+    optimizer's state included.
 
     Args:
-        enabled: True, False, or 'auto': where the forward pass runs in 16 bit. With float32, layouts differ
-            little in speed, and the plain one stays.
+        enabled: True, False, or 'auto': where the forward pass runs in 16 bit. With float32,
+            layouts differ little in speed, and the plain one stays.
 
     Raises:
         ValueError: another word.
@@ -93,8 +95,8 @@ class ChannelsLastHook(Hook):
         self.enabled = enabled
 
     def before_run(self, runner) -> None:
-        # Before a training's weights are drawn: what a generator fills depends on the layout. A test has no
-        # optimizer, and its speed no need of this.
+        # Before a training's weights are drawn: what a generator fills depends on the layout. A
+        # test has no optimizer, and its speed no need of this.
         if not isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict)):
             return
         enabled = self.enabled
@@ -106,8 +108,8 @@ class ChannelsLastHook(Hook):
     def before_train(self, runner) -> None:
         """Lay what an optimizer took from a checkpoint out as the weights are, after a resume.
 
-        Fused optimizers pair weights and moments by their place in memory, and loading keeps the layout that
-        was saved.
+        Fused optimizers pair weights and moments by their place in memory, and loading keeps the
+        layout that was saved.
         """
         wrapper = runner.optim_wrapper
         if not isinstance(wrapper, (OptimWrapper, OptimWrapperDict)):
@@ -126,9 +128,9 @@ class ChannelsLastHook(Hook):
 class CompileHook(Hook):
     """Compiles the backbone (``torch.compile``), in place: checkpoints' names stay what they are.
 
-    The heads stay as they are. Most of their time is in the deconvolutions and in kernels of their own, and
-    their losses read lists of samples, which would be compiled anew for many a batch. The first iterations take
-    minutes, and a first validation again.
+    The heads stay as they are. Most of their time is in the deconvolutions and in kernels of their
+    own, and their losses read lists of samples, which would be compiled anew for many a batch. The
+    first iterations take minutes, and a first validation again.
 
     Args:
         enabled: compile at all.

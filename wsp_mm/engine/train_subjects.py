@@ -37,7 +37,9 @@ def subjects_of(dataset: Any) -> tuple[int, ...] | None:
     found = [tuple(int(subject) for subject in own)] if own is not None else []
     inner = getattr(dataset, 'datasets', None)
     inner = list(inner) if inner is not None else [getattr(dataset, 'dataset', None)]
-    found += [subjects for one in inner if one is not None and (subjects := subjects_of(one)) is not None]
+    found += [
+        subjects for one in inner if one is not None and (subjects := subjects_of(one)) is not None
+    ]
     return tuple(sorted({subject for subjects in found for subject in subjects})) if found else None
 
 
@@ -45,20 +47,21 @@ def subjects_of(dataset: Any) -> tuple[int, ...] | None:
 class TrainSubjectsHook(Hook):
     """Writes the training's subjects into every checkpoint and refuses tests on them.
 
-    Human3.6M's Subject Protocol 1 trains on S1, S5, S6, S7, S8 and tests S9 and S11; Subject Protocol 2 trains
-    on S9, too. A model of the second scored by the first has seen half of the test subjects, and looks far
-    better than it is. The rule here is the general one: no subject of the test set may be among those that the
-    weights have seen.
+    Human3.6M's Subject Protocol 1 trains on S1, S5, S6, S7, S8 and tests S9 and S11; Subject
+    Protocol 2 trains on S9, too. A model of the second scored by the first has seen half of the
+    test subjects, and looks far better than it is. The rule here is the general one: no subject of
+    the test set may be among those that the weights have seen.
 
-    Checkpoints carry ``meta['train_subjects']``, a list of int: the subjects of all training data sets (which
-    have the attribute ``subjects``), and those of every checkpoint that the training went on or started from
-    (``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained', ...)``), as far as those name theirs. An
-    empty list says that no data set with subjects was trained on. Where some of those weights are a pose
-    network's and name nobody, ``meta['train_subjects_incomplete']`` is True, and stays so in what is trained
-    from them.
+    Checkpoints carry ``meta['train_subjects']``, a list of int: the subjects of all training data
+    sets (which have the attribute ``subjects``), and those of every checkpoint that the training
+    went on or started from (``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained',
+    ...)``), as far as those name theirs. An empty list says that no data set with subjects was
+    trained on. Where some of those weights are a pose network's and name nobody,
+    ``meta['train_subjects_incomplete']`` is True, and stays so in what is trained from them.
 
-    A checkpoint without the list, or with an incomplete one, is tested with a warning that it cannot be
-    checked. Validation during a training only warns: what it measures is up to who trains.
+    A checkpoint without the list, or with an incomplete one, is tested with a warning that it
+    cannot be checked. Validation during a training only warns: what it measures is up to who
+    trains.
 
     Args:
         on_overlap: ``'refuse'``, or ``'warn'`` for those who want the training error itself.
@@ -92,8 +95,9 @@ class TrainSubjectsHook(Hook):
     def before_train(self, runner) -> None:
         """Add the subjects of this training, and of the weights that its model started from."""
         for _, _, name in pretrained_inits(runner.cfg.get('model') or {}):
-            # Weights of a model zoo (ImageNet) have seen nobody; a file may be somebody's 3D network. One that
-            # the model needed is there, or the model would not have come this far.
+            # Weights of a model zoo (ImageNet) have seen nobody; a file may be somebody's 3D
+            # network. One that the model needed is there, or the model would not have come this
+            # far.
             if name and resolve_url(name) is None and Path(name).is_file():
                 checkpoint = load(name, 'meta')
                 if META_KEY in _meta(checkpoint) or _is_pose_network(checkpoint):
@@ -133,7 +137,11 @@ class TrainSubjectsHook(Hook):
         both = self._seen & set(tested)
         if both:
             left = [subject for subject in tested if subject not in both]
-            alone = f'on {_names(left)} alone (`subjects` of the test data set)' if left else 'on others'
+            alone = (
+                f'on {_names(left)} alone (`subjects` of the test data set)'
+                if left
+                else 'on others'
+            )
             message = (
                 f'{source} was trained on {_names(self._seen)} and would be scored on {_names(tested)}: it has '
                 f'seen {_names(both)}. Score it {alone}, or a checkpoint that did not see {_names(both)}. '

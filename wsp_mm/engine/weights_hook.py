@@ -30,13 +30,14 @@ def weights_file(checkpoint: str | Path) -> Path:
 class PublishedWeightsHook(Hook):
     """Writes ``NAME_weights.pth`` beside every ``NAME.pth`` that the run saves.
 
-    A training checkpoint also holds the optimizer and MMEngine's log buffers, which only a list of allowed
-    objects can load. The neighbour is what ``tools/misc/publish_model.py`` would make of it: weights (with an
-    EMA hook the averaged ones) and plain metadata, which ``torch.load(..., weights_only=True)`` reads anywhere.
-    When the training checkpoint is deleted (``max_keep_ckpts``, a new best), so is its neighbour.
+    A training checkpoint also holds the optimizer and MMEngine's log buffers, which only a list of
+    allowed objects can load. The neighbour is what ``tools/misc/publish_model.py`` would make of
+    it: weights (with an EMA hook the averaged ones) and plain metadata, which ``torch.load(...,
+    weights_only=True)`` reads anywhere. When the training checkpoint is deleted
+    (``max_keep_ckpts``, a new best), so is its neighbour.
 
-    Runs after ``CheckpointHook`` and reads back what that wrote, so the two cannot differ. Only the process
-    that saves checkpoints does anything.
+    Runs after ``CheckpointHook`` and reads back what that wrote, so the two cannot differ. Only the
+    process that saves checkpoints does anything.
     """
 
     priority = 'LOWEST'

@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """What stands beside every relative-depth figure: rules that do not look, and the truth.
 
-The paper's task can be answered without seeing (its label is a function of where the ankles lie), so a figure
-means something only next to these controls on the same pairs: the box rules, the same checkpoint on grey
-pictures, and agreement with true depth where that is known.
+The paper's task can be answered without seeing (its label is a function of where the ankles lie),
+so a figure means something only next to these controls on the same pairs: the box rules, the same
+checkpoint on grey pictures, and agreement with true depth where that is known.
 
 P pairs, K joints. Probabilities are P(A nearer).
 """
@@ -20,8 +20,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from wsp_mm.evaluation.functional import relative_depth_scores
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 
 RULES = ('taller box', 'lower box bottom')
 
@@ -50,8 +50,8 @@ class PairTable:
     def rule(self, name: str) -> np.ndarray:
         """Score (P,) in (0, 1) of a rule that sees nothing but the boxes, 0.5 where they tie.
 
-        The difference of the two heights (or bottoms) in units of the larger height, squashed: rules have no
-        probability, but AUC needs an order over pairs.
+        The difference of the two heights (or bottoms) in units of the larger height, squashed:
+        rules have no probability, but AUC needs an order over pairs.
 
         Raises:
             KeyError: unknown rule.
@@ -83,12 +83,16 @@ def load_pairs(mcpc_file: str | Path, truth_dir: str | Path | None = None) -> Pa
     """
     mcpc = json.loads(Path(mcpc_file).read_text())
     if not mcpc.get('pairs'):
-        raise ValueError(f"{mcpc_file} holds no 'pairs'; controls need a test file of build_mcpc.py")
+        raise ValueError(
+            f"{mcpc_file} holds no 'pairs'; controls need a test file of build_mcpc.py"
+        )
     persons = {person['id']: person for person in mcpc['annotations']}
     pairs = mcpc['pairs']
     ann_ids = np.array([(pair['ann_a'], pair['ann_b']) for pair in pairs])
     both = [(persons[a], persons[b]) for a, b in ann_ids]
-    visible = np.array([[np.reshape(p['keypoints'], (-1, 3))[:, 2] > 0 for p in pair] for pair in both])
+    visible = np.array(
+        [[np.reshape(p['keypoints'], (-1, 3))[:, 2] > 0 for p in pair] for pair in both]
+    )
     return PairTable(
         ids=np.array([pair['id'] for pair in pairs]),
         ann_ids=ann_ids,
@@ -117,7 +121,9 @@ def _true_depth(both: Sequence[tuple[dict, dict]], truth_dir: Path) -> np.ndarra
             for source_id, depth in zip(truth['source_ids'], joints[..., 2], strict=True):
                 depth_of[source, str(source_id)] = depth
     try:
-        return np.array([[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both])
+        return np.array(
+            [[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both]
+        )
     except KeyError as error:
         raise ValueError(f'{truth_dir} does not know the person {error}: another world?') from None
 
@@ -136,14 +142,19 @@ def load_predictions(dump_file: str | Path, table: PairTable) -> tuple[np.ndarra
     probs = {sample['id']: sample['pred_instances'] for sample in samples}
     missing = [int(i) for i in table.ids if i not in probs]
     if missing:
-        raise ValueError(f'{dump_file} lacks {len(missing)} of {len(table.ids)} pairs, first {missing[0]}')
+        raise ValueError(
+            f'{dump_file} lacks {len(missing)} of {len(table.ids)} pairs, first {missing[0]}'
+        )
     joints = np.stack([np.asarray(probs[i]['depth_probs'])[0] for i in table.ids])
     pairs = np.array([float(np.asarray(probs[i]['pair_probs'])[0]) for i in table.ids])
     return joints, pairs
 
 
 def control_row(
-    table: PairTable, joint_probs: np.ndarray, pair_probs: np.ndarray, gaps: Sequence[float] = (1.0, 0.1)
+    table: PairTable,
+    joint_probs: np.ndarray,
+    pair_probs: np.ndarray,
+    gaps: Sequence[float] = (1.0, 0.1),
 ) -> dict[str, float]:
     """One line of the control table, in percent.
 
@@ -151,9 +162,10 @@ def control_row(
         joint_probs: (P, K). pair_probs: (P,). A rule gives each joint its pair's value.
 
     Returns:
-        ``auc_gap{g}`` and ``acc_gap{g}`` against the perspective label, joint by joint as in the paper; where
-        the truth is known also ``truth_pairs`` (agreement with the order of the pelvises), ``truth_joints``
-        and both on the pairs whose label is wrong (``*_rule_wrong``), with ``n_rule_wrong``.
+        ``auc_gap{g}`` and ``acc_gap{g}`` against the perspective label, joint by joint as in the
+        paper; where the truth is known also ``truth_pairs`` (agreement with the order of the
+        pelvises), ``truth_joints`` and both on the pairs whose label is wrong (``*_rule_wrong``),
+        with ``n_rule_wrong``.
     """
     row: dict[str, float] = {}
     for gap in gaps:
@@ -181,7 +193,9 @@ def control_table(
     blind['label (perspective rule)'] = table.label.astype(np.float64)
     rows = {name: control_row(table, *probs) for name, probs in predictions.items()}
     for name, probs in blind.items():
-        rows[name] = control_row(table, np.repeat(probs[:, None], table.labelled.shape[1], axis=1), probs)
+        rows[name] = control_row(
+            table, np.repeat(probs[:, None], table.labelled.shape[1], axis=1), probs
+        )
     return rows
 
 
@@ -194,9 +208,9 @@ def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str,
         one, other: (P,) P(A nearer).
 
     Returns:
-        ``only_one`` and ``only_other``, the number of pairs whose true order one of them alone gives, and
-        ``p``, the two-sided exact probability of a split at least as uneven if both were equally good
-        (McNemar's test).
+        ``only_one`` and ``only_other``, the number of pairs whose true order one of them alone
+        gives, and ``p``, the two-sided exact probability of a split at least as uneven if both were
+        equally good (McNemar's test).
 
     Raises:
         ValueError: the truth is not known.

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Predictions for MuPoTS-3D in the two mat files that the official evaluation loads.
 
-Both hold one variable a frame, ``TS1_img_000000`` and so on (sequence from 1, frame from 0): (P, 17, 2) px in
-``preds_2d_kpt_mupots.mat``, (P, 17, 3) mm in the camera frame in ``preds_3d_kpt_mupots.mat``. The script stops
-at a frame that has no variable, so frames without predictions are there with P = 0.
+Both hold one variable a frame, ``TS1_img_000000`` and so on (sequence from 1, frame from 0): (P,
+17, 2) px in ``preds_2d_kpt_mupots.mat``, (P, 17, 3) mm in the camera frame in
+``preds_3d_kpt_mupots.mat``. The script stops at a frame that has no variable, so frames without
+predictions are there with P = 0.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def save_predictions(
-    folder: str | Path, keys: Iterable[str], predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    folder: str | Path,
+    keys: Iterable[str],
+    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> tuple[Path, Path]:
     """Write both files; each appears whole or not at all.
 
     Args:
         folder: made where it is missing.
         keys: of every frame of the test set.
-        predictions: key -> (P, 17, 2) px and (P, 17, 3) mm; frames that are not in it are written empty.
+        predictions: key -> (P, 17, 2) px and (P, 17, 3) mm; frames that are not in it are written
+            empty.
 
     Returns:
         Paths of the 2D and the 3D file.
 
     Raises:
-        ValueError: a key that names no frame, predictions of a frame that is not among ``keys``, or of wrong
-            shapes.
+        ValueError: a key that names no frame, predictions of a frame that is not among ``keys``, or
+            of wrong shapes.
     """
     from scipy.io import savemat
 
@@ -53,7 +57,9 @@ def save_predictions(
     for side, (name, dim) in enumerate(((FILE_2D, 2), (FILE_3D, 3))):
         nobody = np.zeros((0, 17, dim))
         content = {
-            key: np.asarray(predictions[key][side], dtype=np.float64) if key in predictions else nobody
+            key: np.asarray(predictions[key][side], dtype=np.float64)
+            if key in predictions
+            else nobody
             for key in keys
         }
         for key, joints in content.items():
@@ -83,8 +89,9 @@ def load_predictions(file_2d: str | Path, file_3d: str | Path) -> Predictions:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: no mat file, or one of MATLAB's version 7.3; a variable that names no frame or has the wrong
-            shape; frames or persons that are in one of the files alone. The message names the file.
+        ValueError: no mat file, or one of MATLAB's version 7.3; a variable that names no frame or
+            has the wrong shape; frames or persons that are in one of the files alone. The message
+            names the file.
     """
     flat, deep = _load(Path(file_2d), 2), _load(Path(file_3d), 3)
     alone = sorted(flat.keys() ^ deep.keys())
@@ -95,7 +102,9 @@ def load_predictions(file_2d: str | Path, file_3d: str | Path) -> Predictions:
         )
     for key, joints in flat.items():
         if len(joints) != len(deep[key]):
-            raise ValueError(f'{key} has {len(joints)} persons in {file_2d}, {len(deep[key])} in {file_3d}')
+            raise ValueError(
+                f'{key} has {len(joints)} persons in {file_2d}, {len(deep[key])} in {file_3d}'
+            )
     return {key: (flat[key], deep[key]) for key in sorted(flat, key=parse_key)}
 
 
@@ -109,7 +118,9 @@ def _load(file: Path, dim: int) -> dict[str, np.ndarray]:
     except NotImplementedError as error:
         raise ValueError(f"{file} is in MATLAB's format 7.3: save it with -v7") from error
     except Exception as error:  # SciPy stumbles over a damaged file in many ways
-        raise ValueError(f'{file} cannot be read as a mat file, it may be damaged: {error}') from error
+        raise ValueError(
+            f'{file} cannot be read as a mat file, it may be damaged: {error}'
+        ) from error
     out = {}
     for key, value in content.items():
         if key.startswith('__'):

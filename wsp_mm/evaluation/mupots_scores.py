@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""All figures of one MuPoTS-3D test: annotated frames beside what was predicted for them, out come flat scores.
+"""All figures of one MuPoTS-3D test: annotated frames beside what was predicted for them, out come
+flat scores.
 
-Frames are rebuilt by their keys from the annotation, so a frame without predictions counts like any other.
+Frames are rebuilt by their keys from the annotation, so a frame without predictions counts like any
+other.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def parse_key(key: object) -> tuple[int, int]:
     """
     found = _KEY.fullmatch(key) if isinstance(key, str) else None
     if found is None:
-        raise ValueError(f'{key!r} does not name a frame of MuPoTS-3D; names are like TS1_img_000000')
+        raise ValueError(
+            f'{key!r} does not name a frame of MuPoTS-3D; names are like TS1_img_000000'
+        )
     return int(found[1]), int(found[2])
 
 
@@ -51,29 +55,33 @@ def mupots_scores(
 ) -> dict[str, float | int]:
     """Scores of a test set. Ground truth is ``keypoints_univ`` of the valid persons, as officially.
 
-    Keys, percent: those of :func:`mupots_3dpck` with ``All`` or ``Matched`` after the first word (``PCK_All``,
-    ``PCK_Matched_100``, ``AUC_All``, ``AUC_All_defined``, ``PCK_All_Head``, ``PCK_All_TS1``,
-    ``PCK_All_TS1_Head``), and of :func:`mupots_occlusion_pck` (``PCK_All_visible``, ``PCK_All_occluded``, over
-    ``n_sequences_All_occluded``). Poses are relative to the pelvis; of absolute positions the keys start with
-    ``abs_``. Counts: ``n_sequences``, ``n_frames``, ``n_frames_without_predictions`` (of those with a valid
-    person), ``n_persons``, ``n_matched``, ``n_predictions``, ``n_undefined_All``, ``n_undefined_Matched``
+    Keys, percent: those of :func:`mupots_3dpck` with ``All`` or ``Matched`` after the first word
+    (``PCK_All``, ``PCK_Matched_100``, ``AUC_All``, ``AUC_All_defined``, ``PCK_All_Head``,
+    ``PCK_All_TS1``, ``PCK_All_TS1_Head``), and of :func:`mupots_occlusion_pck`
+    (``PCK_All_visible``, ``PCK_All_occluded``, over ``n_sequences_All_occluded``). Poses are
+    relative to the pelvis; of absolute positions the keys start with ``abs_``. Counts:
+    ``n_sequences``, ``n_frames``, ``n_frames_without_predictions`` (of those with a valid person),
+    ``n_persons``, ``n_matched``, ``n_predictions``, ``n_undefined_All``, ``n_undefined_Matched``
     (sequences without a person, without a match).
 
     Args:
         truth: every frame of the test set.
-        predictions: frame key -> joints (M, 17, 2) px and (M, 17, 3) mm, camera frame; frames without
-            predictions may be absent.
+        predictions: frame key -> joints (M, 17, 2) px and (M, 17, 3) mm, camera frame; frames
+            without predictions may be absent.
         thresholds_mm: 3DPCK is given at each.
         absolute: score absolute positions, too.
 
     Raises:
-        ValueError: no frame, two of one key, predictions for a frame that there is not, wrong shapes.
+        ValueError: no frame, two of one key, predictions for a frame that there is not, wrong
+            shapes.
     """
     if not truth:
         raise ValueError('there is no frame to score')
     by_key = {frame.key: frame for frame in truth}
     if len(by_key) < len(truth):
-        raise ValueError(f'{len(truth) - len(by_key)} frames of the ground truth have the key of another one')
+        raise ValueError(
+            f'{len(truth) - len(by_key)} frames of the ground truth have the key of another one'
+        )
     unknown = sorted(set(predictions) - set(by_key))
     if unknown:
         raise ValueError(
@@ -89,11 +97,15 @@ def mupots_scores(
     matched = {sequence: match >= 0 for sequence, match in matches.items()}
     scores: dict[str, float | int] = {}
     for start, relative in (('', True), (ABSOLUTE, False))[: 1 + absolute]:
-        errors = {s: mupots_errors(rows, relative, matches=matches[s]) for s, rows in frames.items()}
+        errors = {
+            s: mupots_errors(rows, relative, matches=matches[s]) for s, rows in frames.items()
+        }
         for mode in MODES:
             if mode == 'Matched':
                 errors = {s: rows[matched[s]] for s, rows in errors.items()}
-            hidden = occluded if mode == 'All' else {s: rows[matched[s]] for s, rows in occluded.items()}
+            hidden = (
+                occluded if mode == 'All' else {s: rows[matched[s]] for s, rows in occluded.items()}
+            )
             found = mupots_3dpck(errors, thresholds_mm)
             undefined = found.pop('n_undefined')
             found = {key: value for key, value in found.items() if not key.startswith('n_')}
@@ -104,7 +116,9 @@ def mupots_scores(
     return scores | dict(
         n_sequences=len(frames),
         n_frames=len(every),
-        n_frames_without_predictions=sum(len(f['gt_2d']) > 0 and not len(f['pred_2d']) for f in every),
+        n_frames_without_predictions=sum(
+            len(f['gt_2d']) > 0 and not len(f['pred_2d']) for f in every
+        ),
         n_persons=sum(len(f['gt_2d']) for f in every),
         n_matched=int(sum(rows.sum() for rows in matched.values())),
         n_predictions=sum(len(f['pred_2d']) for f in every),
@@ -112,7 +126,9 @@ def mupots_scores(
 
 
 def undefined_sequences(scores: Mapping[str, float], mode: str, prefix: str = '') -> list[str]:
-    """Names of the sequences in which nobody is counted: no valid person, or with ``Matched`` no match."""
+    """Names of the sequences in which nobody is counted: no valid person, or with ``Matched`` no
+    match.
+    """
     start = f'{prefix}PCK_{mode}_'
     return [
         key.removeprefix(start)
@@ -149,5 +165,7 @@ def _frame(frame: MuPoTSFrame, predictions: Mapping) -> dict[str, np.ndarray]:
     valid = np.asarray(frame.valid, dtype=bool)
     gt_2d, gt_3d = frame.keypoints_img[valid], frame.keypoints_univ[valid]
     if not (np.isfinite(gt_2d).all() and np.isfinite(gt_3d).all()):
-        raise ValueError(f'a valid person of {frame.key} has joints that are not finite: mend its annotation')
+        raise ValueError(
+            f'a valid person of {frame.key} has joints that are not finite: mend its annotation'
+        )
     return dict(gt_2d=gt_2d, gt_3d=gt_3d, pred_2d=pred_2d, pred_3d=pred_3d)

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Tables of a MuPoTS-3D test out of the flat scores of :func:`mupots_scores`: rows, and as text.
 
-``prefix`` is what stands before the names of the scores (``mupots/``). Everything is 3DPCK in percent.
+``prefix`` is what stands before the names of the scores (``mupots/``). Everything is 3DPCK in
+percent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Table = tuple[list[str], list[list]]
 def table_6(scores: Scores, prefix: str = '', name: str = 'ours') -> Table:
     """The paper's comparison at 150 mm, and our row under it."""
     rows = [[method, 'paper', *row] for method, row in TABLE_6.items()]
-    rows.append([name, 'measured', None, None, *(_get(scores, f'{prefix}PCK_{mode}') for mode in MODES)])
+    rows.append(
+        [name, 'measured', None, None, *(_get(scores, f'{prefix}PCK_{mode}') for mode in MODES)]
+    )
     return ['3DPCK, 150 mm', 'source', 'backbone', 'category', *MODES], rows
 
 
@@ -31,7 +34,9 @@ def table_7(scores: Scores, prefix: str = '', name: str = 'ours') -> Table:
     rows = []
     for mode in MODES:
         rows += [
-            [f'{method} R18', mode, 'paper', *row, None] for (method, m), row in TABLE_7.items() if m == mode
+            [f'{method} R18', mode, 'paper', *row, None]
+            for (method, m), row in TABLE_7.items()
+            if m == mode
         ]
         rows.append([name, mode, 'measured', *threshold_row(scores, mode, prefix)])
     return ['3DPCK', 'persons', 'source', *(f'{mm} mm' for mm in TABLE_7_MM), 'AUC'], rows
@@ -50,10 +55,11 @@ def threshold_row(scores: Scores, mode: str, prefix: str = '') -> list[float]:
 
 
 def sequence_table(scores: Scores, mode: str, prefix: str = '') -> Table:
-    """The official table: a row a sequence with its joint groups at 150 mm, their total and the AUC.
+    """The official table: a row a sequence with its joint groups at 150 mm, their total and the
+    AUC.
 
-    The last row is the mean over sequences. Where some are undefined it has no value, and a row with the mean
-    over the others says of how many it is.
+    The last row is the mean over sequences. Where some are undefined it has no value, and a row
+    with the mean over the others says of how many it is.
     """
     start = f'{prefix}PCK_{mode}_'
     names = [m[1] for key in scores if (m := re.fullmatch(rf'{re.escape(start)}(TS\d+)', key))]
@@ -66,13 +72,19 @@ def sequence_table(scores: Scores, mode: str, prefix: str = '') -> Table:
         ]
         for name in names
     ]
-    mean = [*(f'{start}{group}' for group in JOINT_GROUPS), f'{prefix}PCK_{mode}', f'{prefix}AUC_{mode}']
+    mean = [
+        *(f'{start}{group}' for group in JOINT_GROUPS),
+        f'{prefix}PCK_{mode}',
+        f'{prefix}AUC_{mode}',
+    ]
     undefined = set(undefined_sequences(scores, mode, prefix))
     defined = [row[1:] for row in rows if row[0] not in undefined]
     rows.append(['mean', *(_get(scores, key) for key in mean)])
     if undefined and defined:
         columns = zip(*defined, strict=True)
-        rows.append([f'mean of {len(defined)}', *(sum(column) / len(defined) for column in columns)])
+        rows.append(
+            [f'mean of {len(defined)}', *(sum(column) / len(defined) for column in columns)]
+        )
     return [f'{mode}, 150 mm', *JOINT_GROUPS, 'Total', 'AUC'], rows
 
 
@@ -89,9 +101,14 @@ def occlusion_table(scores: Scores, prefix: str = '') -> Table:
 
 
 def remarks(scores: Scores, prefix: str = '') -> list[str]:
-    """What the means do not say: sequences that have no figure, and test sets that are not the official one."""
+    """What the means do not say: sequences that have no figure, and test sets that are not the
+    official one.
+    """
     out = []
-    for mode, reason in (('All', 'no valid person'), ('Matched', 'no person whom a prediction matches')):
+    for mode, reason in (
+        ('All', 'no valid person'),
+        ('Matched', 'no person whom a prediction matches'),
+    ):
         names = undefined_sequences(scores, mode, prefix)
         if not names:
             continue
@@ -110,7 +127,9 @@ def remarks(scores: Scores, prefix: str = '') -> list[str]:
 
 
 def summary_text(scores: Scores, prefix: str = '', sequences: bool = True) -> str:
-    """All tables of one test as text, absolute ones where they were scored; :func:`remarks` comes beside it."""
+    """All tables of one test as text, absolute ones where they were scored; :func:`remarks` comes
+    beside it.
+    """
 
     def count(name: str) -> int:
         return scores[f'{prefix}n_{name}']
@@ -127,7 +146,9 @@ def summary_text(scores: Scores, prefix: str = '', sequences: bool = True) -> st
     starts = [(prefix, 'relative to the pelvis')]
     if f'{prefix}{ABSOLUTE}PCK_All' in scores:
         parts.append(
-            text_table(*absolute_table(scores, prefix), title='Absolute positions in the camera frame')
+            text_table(
+                *absolute_table(scores, prefix), title='Absolute positions in the camera frame'
+            )
         )
         starts.append((f'{prefix}{ABSOLUTE}', 'absolute positions'))
     for start, what in starts:
@@ -135,7 +156,9 @@ def summary_text(scores: Scores, prefix: str = '', sequences: bool = True) -> st
             for mode in MODES:
                 table = sequence_table(scores, mode, start)
                 parts.append(text_table(*table, title=f'Sequences and joint groups, {what}'))
-        parts.append(text_table(*occlusion_table(scores, start), title=f'Seen and hidden joints, {what}'))
+        parts.append(
+            text_table(*occlusion_table(scores, start), title=f'Seen and hidden joints, {what}')
+        )
     return '\n'.join([head, '', *parts])
 
 

@@ -17,8 +17,9 @@ TABLE_3 = {
     0.1: (87.89, 79.00, 78.96, 79.03, 79.00),
 }
 
-# Table 4, mm. "Joints Avg" is in every row, within rounding, the length of the vector (X, Y, Z) of mean axis
-# errors: AxisNorm of pose3d_scores, no mean of distances. Row 4 prints 47.5 where the text says 48.7.
+# Table 4, mm. "Joints Avg" is in every row, within rounding, the length of the vector (X, Y, Z) of
+# mean axis errors: AxisNorm of pose3d_scores, no mean of distances. Row 4 prints 47.5 where the
+# text says 48.7.
 TABLE_4_COLUMNS = ('Action Avg', 'Joints Avg', 'X', 'Y', 'Z')
 TABLE_4 = {
     ('PoseNet', 'HM36'): (67.5, 59.9, 22.0, 24.1, 50.2),
@@ -47,7 +48,8 @@ TABLE_8 = {
     'WalkTogether': 93.0,
 }
 
-# Table 6: 3DPCK at 150 mm on MuPoTS-3D, percent -> backbone, category, All, Matched (None: not printed).
+# Table 6: 3DPCK at 150 mm on MuPoTS-3D, percent -> backbone, category, All, Matched (None: not
+# printed).
 TABLE_6 = {
     'LCR-Net': ('VGG16', 'top-down', 53.8, 62.4),
     'LCR-Net++': ('ResNet50', 'top-down', 70.6, 74.0),
@@ -59,8 +61,9 @@ TABLE_6 = {
     'SMAP': ('Hourglass', 'bottom-up', 73.5, 80.5),
     'WSP': ('ResNet50', 'top-down', 82.4, 83.2),
 }
-# Table 7: the same at several thresholds, networks on ResNet-18. The values of All at 130 mm lie far below the
-# line through their neighbours; the differences that the paper prints beside them fit them, so they stay.
+# Table 7: the same at several thresholds, networks on ResNet-18. The values of All at 130 mm lie
+# far below the line through their neighbours; the differences that the paper prints beside them fit
+# them, so they stay.
 TABLE_7_MM = (100, 110, 120, 130, 140, 150)
 TABLE_7 = {
     ('PoseNet', 'All'): (57.6, 63.1, 68.1, 70.4, 76.0, 79.0),

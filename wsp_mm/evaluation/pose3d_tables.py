@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The tables that the paper prints, out of the flat scores of :func:`pose3d_scores`: rows, and as text."""
+"""The tables that the paper prints, out of the flat scores of :func:`pose3d_scores`: rows, and as
+text.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +44,15 @@ def table_4(scores: Mapping[str, float], prefix: str = '') -> tuple[list[str], l
 
 
 def table_5(scores: Mapping[str, float], prefix: str = '') -> tuple[list[str], list[list]]:
-    """Table 5's row for each position error: every action, their mean (the paper's Avg), the pooled mean."""
+    """Table 5's row for each position error: every action, their mean (the paper's Avg), the pooled
+    mean.
+    """
     rows = []
     for name, label in ERROR_NAMES.items():
-        keys = [f'{name}_action_{action}' for action in ACTION_HEADS] + [f'{name}_action_mean', name]
+        keys = [f'{name}_action_{action}' for action in ACTION_HEADS] + [
+            f'{name}_action_mean',
+            name,
+        ]
         rows.append([label, *(float(scores.get(f'{prefix}{key}', math.nan)) for key in keys)])
     return ['mm', *ACTION_HEADS.values(), 'Avg', 'pooled'], rows
 
@@ -54,11 +61,16 @@ def joint_table(scores: Mapping[str, float], prefix: str = '') -> tuple[list[str
     """One line a joint with its position errors."""
     start = f'{prefix}MPJPE_joint_'
     joints = [key.removeprefix(start) for key in scores if key.startswith(start)]
-    rows = [[joint, *(scores[f'{prefix}{name}_joint_{joint}'] for name in PER_JOINT)] for joint in joints]
+    rows = [
+        [joint, *(scores[f'{prefix}{name}_joint_{joint}'] for name in PER_JOINT)]
+        for joint in joints
+    ]
     return ['mm', *(ERROR_NAMES[name] for name in PER_JOINT)], rows
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence], title: str = '', digits: int = 1) -> str:
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence], title: str = '', digits: int = 1
+) -> str:
     """A table as plain text of fixed width without colours: a log file is no terminal."""
     from rich.box import ASCII
     from rich.console import Console
@@ -76,7 +88,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence], title: str = '',
 
 def summary_text(scores: Mapping[str, float], prefix: str = '') -> str:
     """Tables 4 and 5 and the joints of one test, as text; without actions Table 5 is left out."""
-    parts = [text_table(*table_4(scores, prefix), title=f"Table 4's columns, {scores[f'{prefix}n']} samples")]
+    parts = [
+        text_table(
+            *table_4(scores, prefix), title=f"Table 4's columns, {scores[f'{prefix}n']} samples"
+        )
+    ]
     if f'{prefix}n_actions' in scores:
         parts.append(text_table(*table_5(scores, prefix), title="Table 5's rows"))
     parts.append(text_table(*joint_table(scores, prefix), title='Joints'))

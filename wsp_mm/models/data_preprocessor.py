@@ -12,15 +12,18 @@ from torch import Tensor
 
 @MODELS.register_module()
 class BatchDataPreprocessor(PoseDataPreprocessor):
-    """MMPose's preprocessor, batch by batch instead of sample by sample, and without waiting for the device.
+    """MMPose's preprocessor, batch by batch instead of sample by sample, and without waiting for
+    the device.
 
     Same arguments, same values. What differs is how they come about:
 
-    - Pictures of one size go to the device as they are (8 bit), straight into their places in the batch, and
-      are reordered and normalised there in one go. MMPose copies, reorders and normalises one by one, and the
-      reordering (an index made from a list) waits for the device once a picture.
-    - The samples' tensors are put together on the host and go in one copy a field; each sample gets its part of
-      that as a view, in place. MMPose copies every field of every sample, and deep-copies all metainfo.
+    - Pictures of one size go to the device as they are (8 bit), straight into their places in the
+      batch, and are reordered and normalised there in one go. MMPose copies, reorders and
+      normalises one by one, and the reordering (an index made from a list) waits for the device
+      once a picture.
+    - The samples' tensors are put together on the host and go in one copy a field; each sample gets
+      its part of that as a view, in place. MMPose copies every field of every sample, and
+      deep-copies all metainfo.
     - The copies do not wait (``non_blocking``), where the memory is pinned.
 
     Pictures of different sizes, and batch augmentations, take MMPose's way.
@@ -34,7 +37,9 @@ class BatchDataPreprocessor(PoseDataPreprocessor):
         super().__init__(*args, non_blocking=non_blocking, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Inputs (B, 3, H, W) float32, normalised, and the samples, with their tensors on the device."""
+        """Inputs (B, 3, H, W) float32, normalised, and the samples, with their tensors on the
+        device.
+        """
         inputs, samples = data['inputs'], data.get('data_samples')
         shapes = {tuple(one.shape) for one in inputs}
         (shape,) = shapes if len(shapes) == 1 else ((),)
@@ -52,7 +57,9 @@ class BatchDataPreprocessor(PoseDataPreprocessor):
         """The pictures on the device, (B, C, H, W), as they came."""
         if isinstance(inputs, Tensor):
             return inputs.to(self.device, non_blocking=self._non_blocking)
-        batch = torch.empty((len(inputs), *inputs[0].shape), dtype=inputs[0].dtype, device=self.device)
+        batch = torch.empty(
+            (len(inputs), *inputs[0].shape), dtype=inputs[0].dtype, device=self.device
+        )
         for place, picture in zip(batch, inputs, strict=True):
             place.copy_(picture, non_blocking=self._non_blocking)
         return batch
@@ -63,13 +70,17 @@ class BatchDataPreprocessor(PoseDataPreprocessor):
 
 
 def stacked(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Tensors of one shape and type as one, (N, ...); for a GPU in memory that it copies from by itself."""
+    """Tensors of one shape and type as one, (N, ...); for a GPU in memory that it copies from by
+    itself.
+    """
     shape = (len(tensors), *tensors[0].shape)
     host = torch.empty(shape, dtype=tensors[0].dtype, pin_memory=device.type == 'cuda')
     return torch.stack(list(tensors), out=host)
 
 
-def move_together(samples: Sequence[BaseDataElement], device: torch.device, non_blocking: bool = True) -> None:
+def move_together(
+    samples: Sequence[BaseDataElement], device: torch.device, non_blocking: bool = True
+) -> None:
     """Move all tensors of the samples to the device, in place, each field's in one copy.
 
     Fields whose shapes or types differ between the samples, or which some lack, go one by one.

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Pinhole cameras: the only place where pixels become millimetres and back.
 
-Axes of the camera frame: x right, y down, z forward. World and camera coordinates are mm, pictures px.
-The convention of the extrinsics is ``X_cam = R @ X_world + t``.
+Axes of the camera frame: x right, y down, z forward. World and camera coordinates are mm, pictures
+px. The convention of the extrinsics is ``X_cam = R @ X_world + t``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class PinholeCamera:
             if value.shape != shape:
                 raise ValueError(f'camera {name} has shape {value.shape}, expected {shape}')
             if not np.isfinite(value).all():
-                raise ValueError(f'camera {name} holds a value that is not finite: {value.tolist()}')
+                raise ValueError(
+                    f'camera {name} holds a value that is not finite: {value.tolist()}'
+                )
             object.__setattr__(self, name, value)
         if (self.f <= 0).any():
             raise ValueError(f'focal lengths must be positive, got {self.f.tolist()} px')

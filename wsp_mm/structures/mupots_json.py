@@ -25,12 +25,13 @@ class MuPoTSJson:
 
     Attributes:
         path: the file.
-        image_id: (M,) int. file_name: M names such as ``TS1/img_000000.jpg``. sequence: (M,) from 1.
-            frame: (M,) from 0. size: (M, 2) width and height px. intrinsic: (M, 4) fx, fy, cx, cy px.
-        id: (N,) int. picture: (N,) number of the person's picture. valid: (N,) bool. bbox: (N, 4) x, y, w, h
-            px.
-        keypoints_cam: (N, 17, 3) camera mm. keypoints_img: (N, 17, 2) px. shown: (N, 17) bool. Joints and boxes
-            of persons who are not valid may be nan.
+        image_id: (M,) int. file_name: M names such as ``TS1/img_000000.jpg``. sequence: (M,) from
+            1. frame: (M,) from 0. size: (M, 2) width and height px. intrinsic: (M, 4) fx, fy, cx,
+            cy px.
+        id: (N,) int. picture: (N,) number of the person's picture. valid: (N,) bool. bbox: (N, 4)
+            x, y, w, h px.
+        keypoints_cam: (N, 17, 3) camera mm. keypoints_img: (N, 17, 2) px. shown: (N, 17) bool.
+            Joints and boxes of persons who are not valid may be nan.
     """
 
     path: Path
@@ -55,7 +56,9 @@ def frame_key(sequence: int, frame: int) -> str:
 
 
 def parse_name(file_name: str) -> tuple[int, int] | None:
-    """Sequence (from 1) and frame (from 0) of a picture's name; None where it is no picture of MuPoTS-3D."""
+    """Sequence (from 1) and frame (from 0) of a picture's name; None where it is no picture of
+    MuPoTS-3D.
+    """
     found = _NAME.match(str(file_name).replace('\\', '/'))
     if found is None or not 1 <= int(found[1]) <= NUM_SEQUENCES:
         return None
@@ -72,7 +75,9 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
-        raise ValueError(f'{path}: there is no such file. docs/data.md says where to get it') from None
+        raise ValueError(
+            f'{path}: there is no such file. docs/data.md says where to get it'
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f'{path}: this is no json ({error}). {_MEND}') from error
     for key in ('images', 'annotations'):
@@ -86,11 +91,15 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     places: set[tuple[int, int]] = set()
     for row, image in enumerate(images):
         if image[0] in rows or image[1:3] in places:
-            raise ValueError(f'{path}: image {image[0]}: its id or its frame is listed twice. {_MEND}')
+            raise ValueError(
+                f'{path}: image {image[0]}: its id or its frame is listed twice. {_MEND}'
+            )
         rows[image[0]] = row
         places.add(image[1:3])
     persons = [_person(person, i, rows, path) for i, person in enumerate(content['annotations'])]
-    ids, pictures, valid, cam, img, box, shown = zip(*persons, strict=True) if persons else ([],) * 7
+    ids, pictures, valid, cam, img, box, shown = (
+        zip(*persons, strict=True) if persons else ([],) * 7
+    )
     numbers, sequences, frames, names, sizes, intrinsics = zip(*images, strict=True)
     return MuPoTSJson(
         path,
@@ -125,8 +134,14 @@ def _image(image: dict, number: int, path: Path) -> tuple:
             )
         size = int(image['width']), int(image['height'])
         intrinsic = np.array(image['intrinsic'], dtype=np.float64).reshape(-1)
-        if intrinsic.shape != (4,) or not np.isfinite(intrinsic).all() or not min(*intrinsic[:2], *size) > 0:
-            raise ValueError('width, height and intrinsic (fx, fy, cx, cy) must be numbers, all but c positive')
+        if (
+            intrinsic.shape != (4,)
+            or not np.isfinite(intrinsic).all()
+            or not min(*intrinsic[:2], *size) > 0
+        ):
+            raise ValueError(
+                'width, height and intrinsic (fx, fy, cx, cy) must be numbers, all but c positive'
+            )
         return int(image['id']), *place, str(image['file_name']), size, intrinsic
     except (KeyError, TypeError, ValueError) as error:
         raise _bad(path, 'image', image, number, error) from None
@@ -146,11 +161,16 @@ def _person(person: dict, number: int, rows: dict[int, int], path: Path) -> tupl
                     raise
                 given = value
             if valid and (given.shape != shape or not np.isfinite(given).all()):
-                raise ValueError(f'{key} must be finite numbers of shape {shape}, is {_short(given)}')
+                raise ValueError(
+                    f'{key} must be finite numbers of shape {shape}, is {_short(given)}'
+                )
             values.append(given if given.shape == shape else value)
         if valid and not (values[0][:, 2] > 0).all():
             raise ValueError('keypoints_cam: a joint of a valid person lies behind the camera')
-        shown = np.array(person.get('keypoints_vis', np.ones(NUM_JOINTS)), dtype=np.float64).reshape(-1) > 0
+        shown = (
+            np.array(person.get('keypoints_vis', np.ones(NUM_JOINTS)), dtype=np.float64).reshape(-1)
+            > 0
+        )
         if shown.shape != (NUM_JOINTS,):
             raise ValueError(f'keypoints_vis must be {NUM_JOINTS} labels, are {len(shown)}')
         cam, img, box = values

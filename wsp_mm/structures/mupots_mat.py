@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The official files of a MuPoTS-3D sequence, ``annot.mat`` and ``occlusion.mat``, as arrays.
 
-F frames, P persons of a sequence (columns), 17 joints (``mupots17``). Both files hold cell arrays {frame,
-person}: of structs with annot2, annot3, univ_annot3 and isValidFrame, and of rows of labels.
+F frames, P persons of a sequence (columns), 17 joints (``mupots17``). Both files hold cell arrays
+{frame, person}: of structs with annot2, annot3, univ_annot3 and isValidFrame, and of rows of
+labels.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class SequenceTruth:
     Attributes:
         keypoints_img: (F, P, 17, 2) px. keypoints_cam: (F, P, 17, 3) camera mm.
         keypoints_univ: (F, P, 17, 3) camera mm, scaled to a universal height.
-        valid: (F, P) bool, whether the person is to be scored. present: (F, P) bool, whether there is a record.
+        valid: (F, P) bool, whether the person is to be scored. present: (F, P) bool, whether there
+            is a record.
     """
 
     keypoints_img: np.ndarray
@@ -44,7 +46,8 @@ def load_cells(path: str | Path, name: str) -> np.ndarray:
     """The cell array of that name, (F, P).
 
     Raises:
-        ValueError: no such file, none that can be read, or no such array in it; the message names the file.
+        ValueError: no such file, none that can be read, or no such array in it; the message names
+            the file.
     """
     from scipy.io import loadmat
 
@@ -81,8 +84,9 @@ def read_annot_mat(path: str | Path) -> SequenceTruth:
     """Ground truth of a sequence. An empty cell is a person who is not there.
 
     Raises:
-        ValueError: a broken file, a field that is missing or of another shape, or joints of a valid person that
-            are not finite; the message names file, frame (from 0), person (from 1) and field.
+        ValueError: a broken file, a field that is missing or of another shape, or joints of a valid
+            person that are not finite; the message names file, frame (from 0), person (from 1) and
+            field.
     """
     cells = load_cells(path, 'annotations')
     values = {
@@ -107,8 +111,8 @@ def read_occlusion_mat(path: str | Path, valid: np.ndarray | None = None) -> np.
     """(F, P, 17) bool, whether a joint is occluded. An empty cell says that none is.
 
     Args:
-        valid: (F, P) bool, persons that count. Of the others, as with their joints, what is unusable is passed
-            over. None: all count.
+        valid: (F, P) bool, persons that count. Of the others, as with their joints, what is
+            unusable is passed over. None: all count.
 
     Raises:
         ValueError: a broken file, or a cell that does not hold 17 labels 0 and 1.
@@ -116,7 +120,9 @@ def read_occlusion_mat(path: str | Path, valid: np.ndarray | None = None) -> np.
     cells = load_cells(path, 'occlusion_labels')
     occluded = np.zeros((*cells.shape, NUM_JOINTS), dtype=bool)
     # Files that do not fit each other are the caller's to report.
-    counts = np.ones(cells.shape, dtype=bool) if valid is None or valid.shape != cells.shape else valid
+    counts = (
+        np.ones(cells.shape, dtype=bool) if valid is None or valid.shape != cells.shape else valid
+    )
     for where, cell in np.ndenumerate(cells):
         labels = np.asarray(cell)
         if not labels.size:
@@ -135,7 +141,9 @@ def read_occlusion_mat(path: str | Path, valid: np.ndarray | None = None) -> np.
 
 
 def _shape(array: np.ndarray) -> str:
-    return ' x '.join(map(str, array.shape)) + ('' if array.dtype.kind in 'fiub' else f' of {array.dtype}')
+    return ' x '.join(map(str, array.shape)) + (
+        '' if array.dtype.kind in 'fiub' else f' of {array.dtype}'
+    )
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,9 @@ class _Record:
             expected = ' x '.join(map(str, shape))
             raise ValueError(f'{self.where}: {name} must be {expected}, is {_shape(value)}. {MEND}')
         if valid and not np.isfinite(value).all():
-            raise ValueError(f'{self.where}: {name} of a valid person holds nan or infinity. {MEND}')
+            raise ValueError(
+                f'{self.where}: {name} of a valid person holds nan or infinity. {MEND}'
+            )
         return value.astype(np.float64) if good else np.full(shape, np.nan)
 
 

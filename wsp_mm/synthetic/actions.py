@@ -47,10 +47,17 @@ class Draft:
         """The busy side (right for most people) and the other."""
         return ('left', 'right') if self.chance(0.25) else ('right', 'left')
 
-    def touch(self, side: str, what: str, x: float = 0, y: float = 0, z: float = 0, **more: float) -> None:
+    def touch(
+        self, side: str, what: str, x: float = 0, y: float = 0, z: float = 0, **more: float
+    ) -> None:
         n = self.rng.normal(0, 0.012, 3)
         self.side(
-            side, hand_target=TARGET_INDEX[what], hand_x=x + n[0], hand_y=y + n[1], hand_z=z + n[2], **more
+            side,
+            hand_target=TARGET_INDEX[what],
+            hand_x=x + n[0],
+            hand_y=y + n[1],
+            hand_z=z + n[2],
+            **more,
         )
 
 
@@ -81,7 +88,9 @@ def _gesture(d: Draft, side: str) -> None:
 
 
 def _idle_arm(d: Draft, side: str) -> None:
-    """An arm that the action does not need: hanging, on the hip, in the pocket, across the belly."""
+    """An arm that the action does not need: hanging, on the hip, in the pocket, across the
+    belly.
+    """
     k = d.rng.random()
     if k < 0.12:
         d.touch(side, 'hip', elbow_out=d.u(70, 100), curl=d.u(10, 50))
@@ -94,10 +103,21 @@ def _idle_arm(d: Draft, side: str) -> None:
 def _seat(d: Draft, low: float = 0.46, high: float = 0.56) -> None:
     """On a chair: hips at the height of the knees, feet before them."""
     d.posture = 'sitting'
-    d.set(hip_height=d.u(low, high), root_pitch=d.n(-8, 6), spine_flex=d.n(12, 10), root_roll=d.n(0, 2))
+    d.set(
+        hip_height=d.u(low, high),
+        root_pitch=d.n(-8, 6),
+        spine_flex=d.n(12, 10),
+        root_roll=d.n(0, 2),
+    )
     spread, reach = d.u(-0.02, 0.14), d.u(0.42, 0.58)
     for side in ('left', 'right'):
-        d.side(side, foot_x=spread, foot_y=reach + d.n(0, 0.05), foot_yaw=d.n(10, 8), knee_out=d.n(8, 8))
+        d.side(
+            side,
+            foot_x=spread,
+            foot_y=reach + d.n(0, 0.05),
+            foot_yaw=d.n(10, 8),
+            knee_out=d.n(8, 8),
+        )
         if d.chance(0.5):
             d.touch(side, 'thigh', z=d.u(-0.03, 0.12), elbow_out=d.u(15, 55), curl=d.u(10, 35))
     if d.chance(0.2):  # legs stretched
@@ -110,9 +130,17 @@ def _floor(d: Draft) -> None:
     d.set(root_pitch=d.n(-14, 6), spine_flex=d.n(24, 8), root_roll=d.n(0, 2))
     kind = d.rng.choice(['knees_up', 'stretched', 'crossed', 'half'])
     if kind in ('knees_up', 'half'):
-        d.both(leg_fk=1, hip_flex=d.u(95, 112), hip_abd=d.u(0, 14), knee=d.u(88, 115), ankle=d.u(-25, -5))
+        d.both(
+            leg_fk=1,
+            hip_flex=d.u(95, 112),
+            hip_abd=d.u(0, 14),
+            knee=d.u(88, 115),
+            ankle=d.u(-25, -5),
+        )
     if kind == 'stretched':
-        d.both(leg_fk=1, hip_flex=d.u(70, 76), hip_abd=d.u(2, 18), knee=d.u(2, 12), ankle=d.u(-20, 5))
+        d.both(
+            leg_fk=1, hip_flex=d.u(70, 76), hip_abd=d.u(2, 18), knee=d.u(2, 12), ankle=d.u(-20, 5)
+        )
     if kind == 'half':
         side = d.sides()[0]
         d.side(side, hip_flex=d.u(70, 76), knee=d.u(3, 14), ankle=d.u(-20, 5))
@@ -191,7 +219,9 @@ def _greeting(d: Draft) -> None:
             curl=d.u(15, 35),
         )
     else:  # both arms
-        d.both(arm_elev=d.u(70, 130), arm_azim=d.u(15, 75), arm_twist=d.u(-30, 20), elbow=d.u(15, 70))
+        d.both(
+            arm_elev=d.u(70, 130), arm_azim=d.u(15, 75), arm_twist=d.u(-30, 20), elbow=d.u(15, 70)
+        )
         return
     _idle_arm(d, idle)
 
@@ -215,7 +245,13 @@ def _posing(d: Draft) -> None:
         d.touch('left', 'belly', x=-0.2, y=-0.03, z=0.13, elbow_out=d.u(20, 45))
         d.touch('right', 'belly', x=-0.2, y=0.02, z=0.17, elbow_out=d.u(20, 45))
     elif kind == 2:  # flexing
-        d.both(arm_elev=d.u(75, 100), arm_azim=d.u(0, 25), arm_twist=d.u(-60, -40), elbow=d.u(85, 125), curl=75)
+        d.both(
+            arm_elev=d.u(75, 100),
+            arm_azim=d.u(0, 25),
+            arm_twist=d.u(-60, -40),
+            elbow=d.u(85, 125),
+            curl=75,
+        )
     elif kind == 3:
         d.both(arm_elev=d.u(60, 165), arm_azim=d.u(0, 40), arm_twist=d.u(-20, 40), elbow=d.u(3, 45))
     else:
@@ -230,11 +266,21 @@ def _purchases(d: Draft) -> None:
     busy, idle = d.sides()
     if d.chance(0.5):  # reaching to a shelf
         d.side(
-            busy, arm_elev=d.u(50, 150), arm_azim=d.u(55, 100), arm_twist=d.u(0, 50), elbow=d.u(5, 50), curl=45
+            busy,
+            arm_elev=d.u(50, 150),
+            arm_azim=d.u(55, 100),
+            arm_twist=d.u(0, 50),
+            elbow=d.u(5, 50),
+            curl=45,
         )
         d.set(neck_flex=d.n(-8, 12))
     else:  # looking through a bag
-        d.set(root_pitch=d.u(8, 30), spine_flex=d.u(20, 45), neck_flex=d.u(10, 35), hip_height=d.u(0.82, 0.95))
+        d.set(
+            root_pitch=d.u(8, 30),
+            spine_flex=d.u(20, 45),
+            neck_flex=d.u(10, 35),
+            hip_height=d.u(0.82, 0.95),
+        )
         d.side(busy, arm_elev=d.u(25, 50), arm_azim=d.u(60, 100), elbow=d.u(20, 60), curl=45)
     d.side(idle, elbow=d.u(60, 100), arm_elev=d.u(8, 25), arm_azim=d.u(50, 90), curl=65)
 
@@ -255,8 +301,18 @@ def _sitting_down(d: Draft) -> None:
         _seat(d, 0.34, 0.46)
     else:  # half-way down
         d.posture = 'crouching'
-        d.set(hip_height=d.u(0.55, 0.8), root_pitch=d.u(15, 35), spine_flex=d.u(15, 35), neck_flex=d.u(-25, 5))
-        d.both(foot_y=d.u(0.12, 0.25), foot_x=d.u(0.0, 0.12), arm_elev=d.u(20, 60), arm_azim=d.u(40, 95))
+        d.set(
+            hip_height=d.u(0.55, 0.8),
+            root_pitch=d.u(15, 35),
+            spine_flex=d.u(15, 35),
+            neck_flex=d.u(-25, 5),
+        )
+        d.both(
+            foot_y=d.u(0.12, 0.25),
+            foot_x=d.u(0.0, 0.12),
+            arm_elev=d.u(20, 60),
+            arm_azim=d.u(40, 95),
+        )
 
 
 def _smoking(d: Draft) -> None:
@@ -265,7 +321,13 @@ def _smoking(d: Draft) -> None:
     busy, idle = d.sides()
     if d.chance(0.65):
         d.touch(
-            busy, 'mouth', x=d.u(0, 0.05), y=d.u(0, 0.1), z=d.u(-0.12, -0.04), elbow_out=d.u(15, 60), curl=30
+            busy,
+            'mouth',
+            x=d.u(0, 0.05),
+            y=d.u(0, 0.1),
+            z=d.u(-0.12, -0.04),
+            elbow_out=d.u(15, 60),
+            curl=30,
         )
     else:
         _gesture(d, busy)
@@ -303,7 +365,12 @@ def _walk_dog(d: Draft) -> None:
 
 def _running(d: Draft) -> None:
     d.walk(Gait(d.u(0, 2 * np.pi), d.u(0.34, 0.5), d.u(0.28, 0.5), d.u(25, 50), d.u(1.2, 1.5)))
-    d.set(root_pitch=d.u(8, 16), hip_height=d.u(0.91, 0.97), spine_flex=d.n(6, 5), neck_flex=d.n(-4, 6))
+    d.set(
+        root_pitch=d.u(8, 16),
+        hip_height=d.u(0.91, 0.97),
+        spine_flex=d.n(6, 5),
+        neck_flex=d.n(-4, 6),
+    )
     d.both(elbow=d.u(75, 105), foot_yaw=d.u(0, 8), curl=60, arm_twist=d.u(5, 35))
 
 
@@ -337,9 +404,19 @@ def _kneeling(d: Draft) -> None:
     down, other = d.sides()
     both = d.chance(0.4)
     tilt = d.n(2, 4)
-    d.side(down, leg_fk=1, hip_flex=tilt, hip_abd=d.u(2, 10), hip_rot=0, knee=d.u(92, 100), ankle=-45)
+    d.side(
+        down, leg_fk=1, hip_flex=tilt, hip_abd=d.u(2, 10), hip_rot=0, knee=d.u(92, 100), ankle=-45
+    )
     if both:
-        d.side(other, leg_fk=1, hip_flex=tilt, hip_abd=d.u(2, 10), hip_rot=0, knee=d.u(92, 100), ankle=-45)
+        d.side(
+            other,
+            leg_fk=1,
+            hip_flex=tilt,
+            hip_abd=d.u(2, 10),
+            hip_rot=0,
+            knee=d.u(92, 100),
+            ankle=-45,
+        )
     else:
         d.side(other, foot_y=d.u(0.38, 0.52), foot_x=d.u(0, 0.08), foot_yaw=d.u(0, 12))
     for side in ('left', 'right'):
@@ -350,7 +427,13 @@ def _kneeling(d: Draft) -> None:
 def _stepping(d: Draft) -> None:
     """One foot up, as on stairs or in dancing."""
     up, _ = d.sides()
-    d.side(up, foot_y=d.u(0.1, 0.35), foot_z=d.u(0.1, 0.38), foot_pitch=d.u(-5, 25), knee_out=d.u(0, 18))
+    d.side(
+        up,
+        foot_y=d.u(0.1, 0.35),
+        foot_z=d.u(0.1, 0.38),
+        foot_pitch=d.u(-5, 25),
+        knee_out=d.u(0, 18),
+    )
     d.set(root_pitch=d.u(2, 12), hip_height=0.99)
     for side in ('left', 'right'):
         if d.chance(0.5):
@@ -360,7 +443,11 @@ def _stepping(d: Draft) -> None:
 def _lying(d: Draft) -> None:
     d.posture = 'lying'
     face = d.u(-1, 1)
-    d.set(root_pitch=-88 if face < 0.6 else 88, spine_flex=d.n(2, 3), neck_flex=5 if face < 0.6 else -10)
+    d.set(
+        root_pitch=-88 if face < 0.6 else 88,
+        spine_flex=d.n(2, 3),
+        neck_flex=5 if face < 0.6 else -10,
+    )
     for side in ('left', 'right'):
         bent = d.chance(0.4) and face < 0.6
         d.side(

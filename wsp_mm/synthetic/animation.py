@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Poses in time, for videos: walkers walk, everybody else moves smoothly between variations of their pose."""
+"""Poses in time, for videos: walkers walk, everybody else moves smoothly between variations of
+their pose.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def pose_at(pose: Pose, time: float, rng: np.random.Generator) -> Pose:
     """The pose ``time`` seconds later; the pose itself at 0.
 
     Args:
-        pose: at the start. time: s, not negative. rng: fresh, and the same for every time of one person.
+        pose: at the start. time: s, not negative. rng: fresh, and the same for every time of one
+            person.
 
     Raises:
         ValueError: negative time.
@@ -54,12 +57,15 @@ def pose_at(pose: Pose, time: float, rng: np.random.Generator) -> Pose:
     gait = pose.gait
     if gait is not None:
         gait = replace(gait, phase=gait.phase + 2 * np.pi * gait.cadence * time)
-        # What the gait moves goes on from where it was: the pose may have been drawn with more than the gait.
+        # What the gait moves goes on from where it was: the pose may have been drawn with more than
+        # the gait.
         before, after = pose.gait.values(), gait.values()
         for name, value in after.items():
             c = column(name)
             values[c] = (
-                value if name.endswith(('foot_y', 'foot_z', 'foot_pitch')) else values[c] + value - before[name]
+                value
+                if name.endswith(('foot_y', 'foot_z', 'foot_pitch'))
+                else values[c] + value - before[name]
             )
     return replace(pose, values=np.clip(values, LOWER, UPPER), gait=gait)
 

@@ -1,12 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Full-size annotation files without pictures, to measure the time and memory of what reads them.
 
-People come from a bank of posed bodies, are turned and placed on the ground before a camera, and go through the
-same writers as rendered pictures. Geometry and labelling rules are those of the rendered world; what needs
-pixels
-is approximate: an outline is the hull of the joints, a person hides what lies inside the ellipse of its
-    joints' box farther away, persons may overlap in space, and a face turned away hides itself. So there are
-    no truth tables, and the listed pictures do not exist.
+People come from a bank of posed bodies, are turned and placed on the ground before a camera, and go
+through the same writers as rendered pictures. Geometry and labelling rules are those of the
+rendered world; what needs pixels is approximate: an outline is the hull of the joints, a person
+hides what lies inside the ellipse of its
+    joints' box farther away, persons may overlap in space, and a face turned away hides itself. So
+    there are no truth tables, and the listed pictures do not exist.
 
 S pictures, N persons in a picture, J joints of the set ``world``.
 """
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.synthetic.plan import Preset, fingerprint, plan_world
 from wsp_mm.synthetic.record import Person, Scene
 from wsp_mm.synthetic.scene import SceneRequest
@@ -42,7 +42,8 @@ class Bank:
 
     Attributes:
         joints: (B, J, 3) mm, z up, the ground at 0, the pelvis over the origin.
-        posture, action: (B,) names. age: (B,) years. height: (B,) mm. lowest: (B,) mm over the ground.
+        posture, action: (B,) names. age: (B,) years. height: (B,) mm. lowest: (B,) mm over the
+        ground.
     """
 
     joints: np.ndarray
@@ -65,7 +66,9 @@ def make_annotations(
         WorldError: ``out`` holds something else or cannot be written, or the numbers are too small.
     """
     out = Path(out)
-    preset = Preset('annotations-only', pictures, 640, video=30, test_share=0.15, mean_persons=persons)
+    preset = Preset(
+        'annotations-only', pictures, 640, video=30, test_share=0.15, mean_persons=persons
+    )
     requests = plan_world(preset, seed)
     claim(out, kind='annotations only', preset=preset, seed=seed, plan=fingerprint(requests))
     start = time.perf_counter()
@@ -84,19 +87,24 @@ def scenes(requests: list[SceneRequest], bank: Bank, seed: int) -> Iterator[Scen
         yield _scene(request, bank, np.random.default_rng((seed, start)))
 
 
-def _camera(request: SceneRequest, rng: np.random.Generator) -> tuple[PinholeCamera, float, float, float]:
+def _camera(
+    request: SceneRequest, rng: np.random.Generator
+) -> tuple[PinholeCamera, float, float, float]:
     """Camera, height mm, pitch and roll in degrees, as wild pictures have them."""
     height = rng.uniform(800, 2200)
     pitch, roll = rng.normal(4, 4), rng.normal(0, 1.5)
     focal = rng.uniform(0.8, 1.8) * max(request.width, request.height)
     p, r = np.deg2rad(pitch), np.deg2rad(roll)
-    # World x right, y forward, z up; camera x right, y down, z forward, pitched about x, then rolled about z.
+    # World x right, y forward, z up; camera x right, y down, z forward, pitched about x, then
+    # rolled about z.
     level = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=float)
     pitched = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     rolled = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     rotation = rolled @ pitched @ level
     centre = ((request.width - 1) / 2, (request.height - 1) / 2)
-    camera = PinholeCamera(np.full(2, focal), np.array(centre), rotation, -rotation @ (0, 0, height))
+    camera = PinholeCamera(
+        np.full(2, focal), np.array(centre), rotation, -rotation @ (0, 0, height)
+    )
     return camera, float(height), float(pitch), float(roll)
 
 
@@ -109,7 +117,13 @@ def _scene(request: SceneRequest, bank: Bank, rng: np.random.Generator) -> Scene
     forward = forward + 40 * max(request.frame, 0) * np.cos(yaw)
     cos, sin = np.cos(yaw), np.sin(yaw)
     turn = np.zeros((n, 3, 3))
-    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1], turn[:, 2, 2] = cos, -sin, sin, cos, 1
+    turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1], turn[:, 2, 2] = (
+        cos,
+        -sin,
+        sin,
+        cos,
+        1,
+    )
     joints = np.einsum('nij,nkj->nki', turn, bank.joints[chosen])
     joints[..., 0] += sideways[:, None]
     joints[..., 1] += forward[:, None]
@@ -187,13 +201,19 @@ def _silhouette(px: np.ndarray, inside: np.ndarray, hidden: np.ndarray, size: np
         first, last = hull.min(axis=0), hull.max(axis=0)
         if area > 0 and len(hull) >= 3:
             polygon = hull.ravel().astype(np.float64).round(2).tolist()
-            visible = {'bbox': np.concatenate([first, last - first]), 'area': area, 'polygons': [polygon]}
+            visible = {
+                'bbox': np.concatenate([first, last - first]),
+                'area': area,
+                'polygons': [polygon],
+            }
     return {**visible, 'visible_share': share, 'full_bbox': np.concatenate([low, high - low])}
 
 
 def posed_bank(seed: int, size: int = _BANK_SIZE) -> Bank:
     """A bank of the world's own people, undressed and unrendered."""
-    from wsp_mm.synthetic.people import sample_people  # loads the body model, which a given bank does not need
+    from wsp_mm.synthetic.people import (
+        sample_people,
+    )  # loads the body model, which a given bank does not need
 
     people = sample_people(size, seed)
     return Bank(

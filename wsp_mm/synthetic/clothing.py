@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What people wear: garments and hair on the canonical body (arms hanging, 1.65 m), as rows that the renderer
-reads.
+"""What people wear: garments and hair on the canonical body (arms hanging, 1.65 m), as rows that
+the renderer reads.
 
-Garments end at heights of the canonical body, so that a short sleeve is a short sleeve in every pose.
+Garments end at heights of the canonical body, so that a short sleeve is a short sleeve in every
+pose.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _HAIR_STYLES = (0, 1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Canon:
-    """The canonical body: ``points`` (V, 3) m, pelvis at the origin; ``axes`` (parts, 3): x, y of the limb's
-    axis and the radius
-    that turns an angle about it into metres of cloth; ``marks``: heights of landmarks."""
+    """The canonical body: ``points`` (V, 3) m, pelvis at the origin; ``axes`` (parts, 3): x, y of
+    the limb's axis and the radius that turns an angle about it into metres of cloth; ``marks``:
+    heights of landmarks."""
 
     points: np.ndarray
     axes: np.ndarray
@@ -54,7 +55,9 @@ def canonical_body(body: BodyModel) -> Canon:
 def _make_canon(body: BodyModel) -> Canon:
     pose = REST.copy()
     for side in ('left', 'right'):
-        for name, value in dict(arm_elev=8, arm_azim=10, elbow=2, arm_twist=0, foot_yaw=5, curl=5).items():
+        for name, value in dict(
+            arm_elev=8, arm_azim=10, elbow=2, arm_twist=0, foot_yaw=5, curl=5
+        ).items():
             pose[column(f'{side}_{name}')] = value
     pose[column('spine_flex')] = pose[column('neck_flex')] = 0
     shapes = body.shapes(np.array([[0.5, 0.7, 0.5, 0.5, 0.5, 0.5]]))
@@ -71,7 +74,14 @@ def _make_canon(body: BodyModel) -> Canon:
         'shin': 'lowerleg01',
         'foot': 'foot',
     }
-    radius = {'upper_arm': 0.05, 'forearm': 0.045, 'hand': 0.04, 'thigh': 0.085, 'shin': 0.065, 'foot': 0.06}
+    radius = {
+        'upper_arm': 0.05,
+        'forearm': 0.045,
+        'hand': 0.04,
+        'thigh': 0.085,
+        'shin': 0.065,
+        'foot': 0.06,
+    }
     for side, tag in (('left', 'L'), ('right', 'R')):
         for part, bone in bones.items():
             x, y, _ = at[f'{bone}.{tag}']
@@ -104,7 +114,9 @@ class Outfit:
 def _skin(rng: np.random.Generator) -> tuple[float, float, float]:
     tone = rng.beta(1.3, 1.3)
     light, dark = np.array([0.80, 0.52, 0.40]), np.array([0.13, 0.065, 0.04])
-    color = np.exp(np.log(light) * tone + np.log(dark) * (1 - tone)) * np.exp(rng.normal(0, 0.05, 3))
+    color = np.exp(np.log(light) * tone + np.log(dark) * (1 - tone)) * np.exp(
+        rng.normal(0, 0.05, 3)
+    )
     return tuple(float(x) for x in np.clip(color, 0.02, 0.9))
 
 
@@ -179,7 +191,9 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
     row['hairline'] = rng.uniform(0.052, 0.075) + (
         0 if female else np.clip((age - 40) / 400, 0, 0.05) * rng.random()
     )
-    row['hair_end'] = {3: rng.uniform(-0.2, -0.1), 4: rng.uniform(-0.42, -0.25)}.get(int(row['hair']), -0.1)
+    row['hair_end'] = {3: rng.uniform(-0.2, -0.1), 4: rng.uniform(-0.42, -0.25)}.get(
+        int(row['hair']), -0.1
+    )
     row['beard'] = float(not female and age > 20 and rng.random() < 0.3)
 
     skin, hair = _skin(rng), _hair_color(rng, age)
@@ -193,19 +207,37 @@ def sample_outfit(rng: np.random.Generator, body: BodyModel, age: float, female:
     if rng.random() < 0.06:  # overalls, tracksuits
         bottom = top
     shoes = sample_plain(rng, cloth_color(rng), 0.1)
-    socks = sample_plain(rng, hsv(rng.random(), rng.uniform(0, 0.4), rng.choice([0.1, 0.5, 0.95])), 0.05)
-    textures = [sample_plain(rng, skin, 0.04), sample_plain(rng, hair, 0.35), top, bottom, shoes, socks]
+    socks = sample_plain(
+        rng, hsv(rng.random(), rng.uniform(0, 0.4), rng.choice([0.1, 0.5, 0.95])), 0.05
+    )
+    textures = [
+        sample_plain(rng, skin, 0.04),
+        sample_plain(rng, hair, 0.35),
+        top,
+        bottom,
+        shoes,
+        socks,
+    ]
     loose = rng.uniform(0.005, 0.02, 2)
     thick = 0.012 + 0.016 * rng.random()
     thickness = np.array(
-        [0, thick if row['hair'] else 0, loose[0], loose[1], 0.006 if row['shoe'] > -1 else 0, 0.002]
+        [
+            0,
+            thick if row['hair'] else 0,
+            loose[0],
+            loose[1],
+            0.006 if row['shoe'] > -1 else 0,
+            0.002,
+        ]
     )
     encoded = np.stack([texture.encode() for texture in textures])
     assert encoded.shape == (len(SLOTS), TEXTURE_COLUMNS)
     return Outfit(np.array([row[name] for name in COLUMNS], np.float32), encoded, thickness)
 
 
-def dress(outfit: Outfit, body: BodyModel, skin: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def dress(
+    outfit: Outfit, body: BodyModel, skin: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Surface (V, 3) and normals (V, 3) of one body with its clothes, shoes and hair.
 
     Args:
@@ -220,7 +252,9 @@ def dress(outfit: Outfit, body: BodyModel, skin: np.ndarray, scale: float) -> tu
             even = smooth @ foot
             # Smoothing shrinks: the affine map that fits it best to the foot gives the size back.
             grow = np.linalg.lstsq(even - even.mean(axis=0), foot - middle, rcond=None)[0]
-            surface[vertices] = (1 - free) * even + free * ((even - even.mean(axis=0)) @ grow + middle)
+            surface[vertices] = (1 - free) * even + free * (
+                (even - even.mean(axis=0)) @ grow + middle
+            )
             flat = smooth @ normals[vertices]
             normals[vertices] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
     return surface, normals
@@ -271,9 +305,11 @@ def _vertex_masks(body: BodyModel) -> dict[str, np.ndarray]:
     return _masks[id(body)]
 
 
-def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each foot its vertices (n,), the matrix (n, n) that evens them out, and how free (n, 1) each is to
-    move: 0 at the ankle's rim, 1 from the fifth ring on.
+def _foot_smoothing(
+    body: BodyModel, steps: int = 14
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each foot its vertices (n,), the matrix (n, n) that evens them out, and how free (n, 1)
+    each is to move: 0 at the ankle's rim, 1 from the fifth ring on.
     """
     if id(body) not in _feet:
         _feet[id(body)] = []
@@ -289,11 +325,15 @@ def _foot_smoothing(body: BodyModel, steps: int = 14) -> list[tuple[np.ndarray, 
                 links[a[inside], b[inside]] = links[b[inside], a[inside]] = 1
                 rim[a[(a >= 0) & (b < 0)]] = True
                 rim[b[(b >= 0) & (a < 0)]] = True
-            step = 0.5 * np.eye(len(vertices)) + 0.5 * links / np.maximum(links.sum(axis=1, keepdims=True), 1)
+            step = 0.5 * np.eye(len(vertices)) + 0.5 * links / np.maximum(
+                links.sum(axis=1, keepdims=True), 1
+            )
             step[rim] = np.eye(len(vertices))[rim]
             # How far from the rim each vertex is, in edges: the rim must not move, all else may.
             free = np.where(rim, 0.0, 5.0)
             for _ in range(5):
                 free = np.minimum(free, np.where(links > 0, free[None], 5.0).min(axis=1) + 1)
-            _feet[id(body)].append((vertices, np.linalg.matrix_power(step, steps), free[:, None] / 5))
+            _feet[id(body)].append(
+                (vertices, np.linalg.matrix_power(step, steps), free[:, None] / 5)
+            )
     return _feet[id(body)]

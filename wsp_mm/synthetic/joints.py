@@ -1,10 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it without hiding
-it.
+"""Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it
+without hiding it.
 
-One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'), from bone
-heads
-('bone', their mean), from other joints ('mean'), or is the vertex on top of the head ('crown').
+One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'),
+from bone heads ('bone', their mean), from other joints ('mean'), or is the vertex on top of the
+head ('crown').
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 from .body import PART_INDEX, PARTS, BodyModel
 
@@ -26,8 +26,8 @@ class Joint:
 
     Attributes:
         source: 'keypoint', 'bone', 'mean' or 'crown'. names: what of.
-        parts: of the body it lies in, without side for paired parts: only their surface may lie before a
-            visible joint.
+        parts: of the body it lies in, without side for paired parts: only their surface may lie
+            before a visible joint.
         depth: m for a body of 1.7 m: the most that surface may lie before it.
     """
 
@@ -52,7 +52,8 @@ def _paired(
     }
 
 
-# Depths: the thickest that living people's parts are before the joint, seen from any side that shows it.
+# Depths: the thickest that living people's parts are before the joint, seen from any side that
+# shows it.
 DEFINITIONS: dict[str, Joint] = {
     'nose': Joint('keypoint', ('nose',), _HEAD, 0.03),
     **_paired('eye', 'keypoint', ('*_eye',), _HEAD, 0.03),
@@ -63,7 +64,9 @@ DEFINITIONS: dict[str, Joint] = {
     **_paired('hip', 'keypoint', ('*_hip',), ('pelvis', 'torso', 'thigh'), 0.22),
     **_paired('knee', 'keypoint', ('*_knee',), ('thigh', 'shin'), 0.13),
     **_paired('ankle', 'keypoint', ('*_ankle',), ('shin', 'foot'), 0.10),
-    'pelvis': Joint('mean', ('left_hip', 'right_hip'), ('pelvis', 'torso', 'left_thigh', 'right_thigh'), 0.26),
+    'pelvis': Joint(
+        'mean', ('left_hip', 'right_hip'), ('pelvis', 'torso', 'left_thigh', 'right_thigh'), 0.26
+    ),
     'spine': Joint('bone', ('spine03',), ('torso', 'pelvis'), 0.26),
     'thorax': Joint('mean', ('left_shoulder', 'right_shoulder'), ('torso', 'neck'), 0.24),
     'upper_neck': Joint('bone', ('neck01', 'neck03'), ('neck', 'torso', 'head'), 0.14),
@@ -75,7 +78,9 @@ DEFINITIONS: dict[str, Joint] = {
 }
 
 WORLD = get_joint_set('world').concepts
-if set(DEFINITIONS) != set(WORLD):  # a table and a joint set that drift apart must not pass silently
+if set(DEFINITIONS) != set(
+    WORLD
+):  # a table and a joint set that drift apart must not pass silently
     raise RuntimeError(f'joint table and joint set differ: {sorted(set(DEFINITIONS) ^ set(WORLD))}')
 
 DEPTHS = np.array([DEFINITIONS[name].depth for name in WORLD])
@@ -87,7 +92,8 @@ def regress_joints(body: BodyModel, vertices: np.ndarray, heads: np.ndarray) -> 
     """Joints of posed bodies.
 
     Args:
-        body: the model. vertices: (B, V, 3) of the skin. heads: (B, N, 3) bone heads, same frame, m.
+        body: the model. vertices: (B, V, 3) of the skin. heads: (B, N, 3) bone heads, same frame,
+            m.
 
     Returns:
         (B, J, 3) in the order of the joint set ``world``, same frame and unit.

@@ -1,7 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 # ruff: noqa: UP018 -- Warp makes a variable of float(0.0), and a constant of 0.0
-"""Warp kernels of the renderer: casting, light and shadow, and the camera's curve. The same code runs on CPU
-and CUDA.
+"""Warp kernels of the renderer: casting, light and shadow, and the camera's curve. The same code
+runs on CPU and CUDA.
 
 Metres and linear RGB, as in :mod:`wsp_mm.synthetic.surface_kernels`.
 """
@@ -11,7 +11,8 @@ import warp as wp
 from .surface_kernels import band, fbm, person_color, sky_color, surround, texture_color
 
 wp.config.log_level = wp.LOG_WARNING
-# No gradients are wanted, and approximate divisions are exact enough for colours and for depth (float32).
+# No gradients are wanted, and approximate divisions are exact enough for colours and for depth
+# (float32).
 wp.set_module_options({'enable_backward': False, 'fast_math': True})
 
 # What a pixel shows when it is not a person (0, 1, 2, ...).
@@ -28,11 +29,9 @@ def cast(
 ):  # fmt: skip
     """First surface at every pixel centre.
 
-    Out: ``depth`` along the camera's axis (m), ``owner`` (person, GROUND, SKY, PROP), ``face`` (of that body,
-    of all props; -1)
-    and ``bary`` (weights of its first two corners). ``boxes``: px, x0, y0, x1, y1 of everything that is not
-    ground or sky;
-    outside them no ray need be cast.
+    Out: ``depth`` along the camera's axis (m), ``owner`` (person, GROUND, SKY, PROP), ``face`` (of
+    that body, of all props; -1) and ``bary`` (weights of its first two corners). ``boxes``: px, x0,
+    y0, x1, y1 of everything that is not ground or sky; outside them no ray need be cast.
     """
     i = wp.tid()
     x = float(i % width)
@@ -102,7 +101,9 @@ def near_any(p: wp.vec3, reach: float, count: int, discs: wp.array(dtype=wp.vec4
 
 @wp.func
 def shaded_by_any(p: wp.vec3, sun: wp.vec3, count: int, discs: wp.array(dtype=wp.vec4)) -> bool:
-    """Whether the way from a ground point to the sun passes over anybody's disc below their height."""
+    """Whether the way from a ground point to the sun passes over anybody's disc below their
+    height.
+    """
     for k in range(count):
         disc = discs[k]
         sx = sun[0] / sun[2] * disc[3]
@@ -141,8 +142,8 @@ def shade(
     people: wp.array2d(dtype=float), axes: wp.array2d(dtype=float), textures: wp.array2d(dtype=float),
     world: wp.array(dtype=float), image: wp.array(dtype=wp.vec3),
 ):  # fmt: skip
-    """Colour of every pixel: texture, sun or lamp with cast shadow, light from the sky and from the ground,
-    haze.
+    """Colour of every pixel: texture, sun or lamp with cast shadow, light from the sky and from the
+    ground, haze.
     """
     i = wp.tid()
     x = float(i % width)
@@ -205,7 +206,9 @@ def shade(
         if wp.dot(n, d) > 0.0:
             n = wp.normalize(n - d * (1.05 * wp.dot(n, d)))
         q = canonical[faces[k, 0]] * b0 + canonical[faces[k, 1]] * b1 + canonical[faces[k, 2]] * b2
-        both = person_color(who, face_part[k], eye_face[k], q, n, footprint, people, axes, textures, noise)
+        both = person_color(
+            who, face_part[k], eye_face[k], q, n, footprint, people, axes, textures, noise
+        )
         albedo = wp.vec3(both[0], both[1], both[2])
         shine = both[3]
 
@@ -230,7 +233,10 @@ def shade(
     bounce = wp.vec3(world[51], world[52], world[53])
     light = sun_color * (wp.max(facing, 0.0) * lit)
     light = (
-        light + (zenith * (0.6 * sky) + wp.vec3(0.4, 0.4, 0.4) * sky + bounce * (1.0 - sky)) * ambient * opening
+        light
+        + (zenith * (0.6 * sky) + wp.vec3(0.4, 0.4, 0.4) * sky + bounce * (1.0 - sky))
+        * ambient
+        * opening
     )
     color = wp.cw_mul(albedo, light)
     half = wp.normalize(sun - d)

@@ -1,11 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""From a pose's numbers to the rotation of every bone: spine and free limbs by angles, planted feet and hands
-that
-touch something by two-bone inverse kinematics.
+"""From a pose's numbers to the rotation of every bone: spine and free limbs by angles, planted feet
+and hands that touch something by two-bone inverse kinematics.
 
-B bodies, N bones. Frames and units as in :mod:`wsp_mm.synthetic.body`; G of a bone is its rotation from the
-reference
-pose to the posed body, in the body frame.
+B bodies, N bones. Frames and units as in :mod:`wsp_mm.synthetic.body`; G of a bone is its rotation
+from the reference pose to the posed body, in the body frame.
 """
 
 from __future__ import annotations
@@ -25,7 +23,9 @@ _MAX_REACH = 0.9985
 
 
 def rotation(axis: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) about unit axes (..., 3) or (3,) by angles (...,) in degrees."""
+    """Rotation matrices (..., 3, 3) about unit axes (..., 3) or (3,) by angles (...,) in
+    degrees.
+    """
     degrees = np.asarray(degrees, dtype=np.float64)
     axis = np.broadcast_to(axis, (*degrees.shape, 3))
     angle = np.deg2rad(degrees)[..., None, None]
@@ -44,16 +44,20 @@ def _apply(m: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _frame(direction: np.ndarray, hinge: np.ndarray) -> np.ndarray:
-    """Rotation with columns (hinge, direction, hinge x direction); the hinge is made orthogonal first."""
+    """Rotation with columns (hinge, direction, hinge x direction); the hinge is made orthogonal
+    first.
+    """
     direction = unit(direction)
     hinge = unit(hinge - (hinge * direction).sum(-1, keepdims=True) * direction)
     return np.stack([hinge, direction, np.cross(hinge, direction)], axis=-1)
 
 
 def _two_bones(vector: np.ndarray, first: np.ndarray, second: np.ndarray, pole: np.ndarray):
-    """Directions of two bones that span ``vector`` and bend towards ``pole`` (a unit vector orthogonal to it).
+    """Directions of two bones that span ``vector`` and bend towards ``pole`` (a unit vector
+    orthogonal to it).
 
-    Returns the directions (B, 3) of both bones. Targets out of reach are approached, too near ones kept off.
+    Returns the directions (B, 3) of both bones. Targets out of reach are approached, too near ones
+    kept off.
     """
     distance = np.linalg.norm(vector, axis=-1)
     reach = first + second
@@ -99,7 +103,9 @@ class PoseSolver:
         return self.G[:, self.body.parents[self.body.index[bone]]]
 
     def solve(self) -> np.ndarray:
-        """Rotations (B, N, 3, 3) of every bone relative to its parent, in the reference pose's axes."""
+        """Rotations (B, N, 3, 3) of every bone relative to its parent, in the reference pose's
+        axes.
+        """
         self._trunk()
         for side in ('left', 'right'):
             self._leg(side)
@@ -154,7 +160,8 @@ class PoseSolver:
         fk_upper, fk_hinge = _apply(swing, _DOWN), _apply(swing, _LEFT)
         fk_lower = _apply(rotation(unit(fk_hinge), self._p(f'{side}_knee')), fk_upper)
 
-        # Planted: the ball of the foot is put somewhere, the ankle follows from the foot, the knee from both.
+        # Planted: the ball of the foot is put somewhere, the ankle follows from the foot, the knee
+        # from both.
         yaw = sign * self._p(f'{side}_foot_yaw')
         ball, ball_offset = self._ball(side)
         ball[:, 2] += self._sink()
@@ -170,7 +177,9 @@ class PoseSolver:
             ik_upper, ik_lower = _two_bones(vector, first, second, np.cross(u, hinge))
             # A shin that leans further over the foot than an ankle allows lifts the heel.
             lean = np.rad2deg(
-                np.arctan2(-(ik_lower * _apply(rotation(_Z, yaw), _FORWARD)).sum(1), -ik_lower[:, 2])
+                np.arctan2(
+                    -(ik_lower * _apply(rotation(_Z, yaw), _FORWARD)).sum(1), -ik_lower[:, 2]
+                )
             )
             excess = lean - pitch - MAX_DORSIFLEXION
             if (excess <= 0.1).all():
@@ -198,13 +207,19 @@ class PoseSolver:
     def _leg_reference(self, tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Thigh, shin and the knee's axis in the reference pose, each (B, 3).
 
-        The axis is level across the line from hip to ankle, and the bones are taken in the plane that it is
-        normal to. What they stick out of that plane is opposite and equal: hip and ankle stay where they are.
+        The axis is level across the line from hip to ankle, and the bones are taken in the plane
+        that it is normal to. What they stick out of that plane is opposite and equal: hip and ankle
+        stay where they are.
         """
-        hip, knee, ankle = (self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot'))
+        hip, knee, ankle = (
+            self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot')
+        )
         line = unit(ankle - hip)
         hinge = unit(_LEFT - line[:, :1] * line)
-        bones = (bone - (bone * hinge).sum(1, keepdims=True) * hinge for bone in (knee - hip, ankle - knee))
+        bones = (
+            bone - (bone * hinge).sum(1, keepdims=True) * hinge
+            for bone in (knee - hip, ankle - knee)
+        )
         return *bones, hinge
 
     def _swing(self, side: str) -> np.ndarray:
@@ -218,11 +233,13 @@ class PoseSolver:
         )
 
     def _ball(self, side: str) -> tuple[np.ndarray, np.ndarray]:
-        """Where the ball of the foot is wanted (B, 3), and its offset from the ankle in the reference pose (B,
-        3).
+        """Where the ball of the foot is wanted (B, 3), and its offset from the ankle in the
+        reference pose (B, 3).
         """
         tag, sign = ('L', 1.0) if side == 'left' else ('R', -1.0)
-        hip, knee, ankle = (self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot'))
+        hip, knee, ankle = (
+            self._ref(f'{bone}.{tag}') for bone in ('upperleg01', 'lowerleg01', 'foot')
+        )
         ref_ball = self._ref(f'toe2-1.{tag}')
         length = np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)
         # A straight leg of reference feet is 1; the reference pose's own legs are a little apart.
@@ -230,7 +247,11 @@ class PoseSolver:
         # Beside a knee that kneels, the ground is where that knee is.
         other = 'right' if side == 'left' else 'left'
         thigh = np.linalg.norm(knee - hip, axis=1)
-        kneeling = hip[:, 2] + thigh * _apply(self._swing(other), _DOWN)[:, 2] - _KNEE_RADIUS * self.size[:, 0]
+        kneeling = (
+            hip[:, 2]
+            + thigh * _apply(self._swing(other), _DOWN)[:, 2]
+            - _KNEE_RADIUS * self.size[:, 0]
+        )
         ground = np.where(self._p(f'{other}_leg_fk') > 0.5, kneeling, ground)
         # The ball is the pivot of a lifted heel; toes that are up turn about the heel instead.
         toes_up = np.sin(np.deg2rad(np.maximum(-self._p(f'{side}_foot_pitch'), 0)))
@@ -308,7 +329,10 @@ class PoseSolver:
             want = _apply(chest, np.cos(swivel) * _DOWN + np.sin(swivel) * sign * _LEFT + 0.25 * _Y)
             ik_pole = unit(want - (want * u).sum(-1, keepdims=True) * u)
             ik_upper, ik_lower = _two_bones(vector, first, second, ik_pole)
-            upper, lower = np.where(used[:, None], ik_upper, upper), np.where(used[:, None], ik_lower, lower)
+            upper, lower = (
+                np.where(used[:, None], ik_upper, upper),
+                np.where(used[:, None], ik_lower, lower),
+            )
         hinge = np.cross(upper, lower)
         straight = np.linalg.norm(hinge, axis=1, keepdims=True) < 1e-3
         hinge = np.where(straight, np.cross(upper, pole), hinge)
@@ -344,7 +368,9 @@ class PoseSolver:
             if chosen.any():
                 i = self.body.index[bone.replace('*', 'L' if sign > 0 else 'R')]
                 local = (np.asarray(anchor) * (sign, 1, 1) + offset) * self.size
-                target = np.where(chosen[:, None], self.at[:, i] + _apply(self.G[:, i], local), target)
+                target = np.where(
+                    chosen[:, None], self.at[:, i] + _apply(self.G[:, i], local), target
+                )
         return target, kind > 0
 
     def _fingers(self, tag: str, curl: np.ndarray) -> None:

@@ -1,11 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The lab: one room, four calibrated cameras, seven people who never change their clothes.
 
-Nothing varies but who does what, where and how turned: that is what Human3.6M is like, and why pictures from
-the wild help. World frame of this module: metres, z up, the floor at 0, the middle of the room at the origin.
+Nothing varies but who does what, where and how turned: that is what Human3.6M is like, and why
+pictures from the wild help. World frame of this module: metres, z up, the floor at 0, the middle of
+the room at the origin.
 
-A take is cut into pieces of 64 frames (1.28 s). In each the person takes up a new pose of the action somewhere
-in the room, turned anywhere, and moves on from it (:mod:`wsp_mm.synthetic.animation`); walkers go in circles.
+A take is cut into pieces of 64 frames (1.28 s). In each the person takes up a new pose of the
+action somewhere in the room, turned anywhere, and moves on from it
+(:mod:`wsp_mm.synthetic.animation`); walkers go in circles.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 from .actions import sample_pose
 from .animation import pose_at, walking_speed
@@ -55,8 +57,8 @@ _AIM = (0.0, 0.0, 0.85)
 _FOCAL = (1.145, 1.1497, 1.1491, 1.1455)
 _HALF_ROOM = (4.2, 6.6)  # m
 _HALF_STAGE = np.array([1.1, 1.25])  # m: where people are
-# m: how far shadows reach over the floor. The lamp is 16 degrees off the vertical, the light from the ceiling
-# comes from at most 27.
+# m: how far shadows reach over the floor. The lamp is 16 degrees off the vertical, the light from
+# the ceiling comes from at most 27.
 _SHADOW = 0.62
 # Salts of the random streams.
 _IDENTITY, _RIG, _PIECE, _MOTION, _LENS, _GRAIN = 101, 102, 103, 104, 105, 106
@@ -90,7 +92,8 @@ class LabRecord:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: the joints are not all there. TypeError: something else is missing or too much.
+            ValueError: the joints are not all there. TypeError: something else is missing or too
+                much.
         """
         joints = np.asarray(data['joints_world'], dtype=np.float64)
         if joints.shape != (len(get_joint_set('world')), 3):
@@ -101,7 +104,9 @@ class LabRecord:
 # ------------------------------------------------------------------ who, where
 @lru_cache(maxsize=2 * len(SUBJECTS))
 def subject_identity(seed: int, subject: int) -> Identity:
-    """Who a subject is in the world of that seed: an adult of 20 to 50 years, in the same clothes for ever."""
+    """Who a subject is in the world of that seed: an adult of 20 to 50 years, in the same clothes
+    for ever.
+    """
     rng = np.random.default_rng([seed, _IDENTITY, subject])
     while True:
         identity = sample_identity(rng)
@@ -113,8 +118,8 @@ def subject_identity(seed: int, subject: int) -> Identity:
 def lab_cameras(seed: int, subject: int, side: int) -> tuple[PinholeCamera, ...]:
     """The four cameras (mm) as they hang on the day that a subject is recorded.
 
-    As in the real set they are put up anew for each subject, some centimetres from where they were, and the
-    lenses stay the same.
+    As in the real set they are put up anew for each subject, some centimetres from where they were,
+    and the lenses stay the same.
     """
     lenses = np.random.default_rng([seed, _LENS])
     rig = np.random.default_rng([seed, _RIG, subject])
@@ -129,7 +134,10 @@ def lab_cameras(seed: int, subject: int, side: int) -> tuple[PinholeCamera, ...]
         right /= np.linalg.norm(right)
         roll = np.deg2rad(rig.normal(0, 0.6))
         down = np.cross(forward, right)
-        right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
+        right, down = (
+            np.cos(roll) * right + np.sin(roll) * down,
+            np.cos(roll) * down - np.sin(roll) * right,
+        )
         rotation = np.stack([right, down, forward])
         cameras.append(PinholeCamera(f=f, c=c, R=rotation, t=-rotation @ at * 1000))
     return tuple(cameras)
@@ -155,8 +163,12 @@ def lab_scenery() -> Scenery:
     textures = [
         Texture('speckles', 0.03, 0, 0.6, carpet, dark, dark, 0.12, 0.4, 11),
         Texture('plain', 0.1, 0, 0.5, white, white, white, 0.05, 0.6, 12),
-        Texture('blocks', 1.1, 0, 0.5, grey, hsv(0.6, 0.05, 0.56), hsv(0.6, 0.05, 0.66), 0.05, 0.4, 13),
-        Texture('planks', 0.8, 90, 0.04, blue, hsv(0.58, 0.25, 0.4), hsv(0.58, 0.2, 0.6), 0.06, 0.3, 14),
+        Texture(
+            'blocks', 1.1, 0, 0.5, grey, hsv(0.6, 0.05, 0.56), hsv(0.6, 0.05, 0.66), 0.05, 0.4, 13
+        ),
+        Texture(
+            'planks', 0.8, 90, 0.04, blue, hsv(0.58, 0.25, 0.4), hsv(0.58, 0.2, 0.6), 0.06, 0.3, 14
+        ),
         Texture('stripes', 0.35, 90, 0.6, black, hsv(0.6, 0.1, 0.15), black, 0.1, 0.2, 15),
     ]
     return Scenery('room', row, np.stack([texture.encode() for texture in textures]))
@@ -186,8 +198,12 @@ def make_lab_setting(moment: Moment) -> Setting:
     camera = lab_cameras(moment.seed, moment.subject, moment.side)[0]
     pitch = np.arcsin(-camera.R[2, 2])
     roll = np.arcsin(camera.R[0, 2] / np.cos(pitch))
-    view = View(camera, float(camera.position[2]), float(np.rad2deg(pitch)), float(np.rad2deg(roll)))
-    return Setting(moment, view, bodies, np.array([yaw]), place[None], np.zeros(1), boxes, lab_scenery())
+    view = View(
+        camera, float(camera.position[2]), float(np.rad2deg(pitch)), float(np.rad2deg(roll))
+    )
+    return Setting(
+        moment, view, bodies, np.array([yaw]), place[None], np.zeros(1), boxes, lab_scenery()
+    )
 
 
 def _whereabouts(
@@ -199,7 +215,8 @@ def _whereabouts(
     radius, way = rng.uniform(0.6, 1.0), rng.choice([-1.0, 1.0])
     if start.gait is None:
         return spot, float(turn)
-    # Round a circle within the stage. Statures differ by too little to matter for how fast one goes round it.
+    # Round a circle within the stage. Statures differ by too little to matter for how fast one goes
+    # round it.
     speed = walking_speed(start, 1.6 if identity.female else 1.75)
     middle = spot * (_HALF_STAGE - radius) / _HALF_STAGE
     angle = turn + way * speed * time / radius
@@ -216,7 +233,11 @@ def generate_moment(moment: Moment) -> tuple[list[np.ndarray], LabRecord]:
     """
     setting = make_lab_setting(moment)
     stage = Stage(
-        setting.surfaces, setting.normals, [setting.bodies.identities[0].outfit], setting.boxes, setting.scenery
+        setting.surfaces,
+        setting.normals,
+        [setting.bodies.identities[0].outfit],
+        setting.boxes,
+        setting.scenery,
     )
     rooms = _empty_room(moment.seed, moment.subject, moment.side)
     images = []
@@ -248,9 +269,13 @@ class _Lens:
 
 @lru_cache(maxsize=4 * len(CAMERA_NAMES))
 def _lens(seed: int, number: int) -> _Lens:
-    """How a camera (from 1) sees: exponent of its curve, blur in px at up to 512 px, noise in grey levels."""
+    """How a camera (from 1) sees: exponent of its curve, blur in px at up to 512 px, noise in grey
+    levels.
+    """
     rng = np.random.default_rng([seed, _LENS, number])
-    return _Lens(float(rng.uniform(0.44, 0.5)), float(rng.uniform(0.35, 0.5)), float(rng.uniform(1.0, 2.5)))
+    return _Lens(
+        float(rng.uniform(0.44, 0.5)), float(rng.uniform(0.35, 0.5)), float(rng.uniform(1.0, 2.5))
+    )
 
 
 @lru_cache(maxsize=2 * len(SUBJECTS))
@@ -268,12 +293,18 @@ def _empty_room(seed: int, subject: int, side: int) -> list[np.ndarray]:
 
 
 def _window(setting: Setting, camera: PinholeCamera, side: int) -> tuple[int, int, int, int]:
-    """The part x0, y0, x1, y1 px of the picture that differs from the empty room's: person, chair, shadows."""
+    """The part x0, y0, x1, y1 px of the picture that differs from the empty room's: person, chair,
+    shadows.
+    """
     cloud = [setting.surfaces[0], *(box.corners() for box in setting.boxes)]
     low, high = (np.array([getattr(c, end)(axis=0) for c in cloud]) for end in ('min', 'max'))
     (left, front, _), (right, back, top) = low.min(axis=0), high.max(axis=0)
     corners = np.array(
-        [(x, y, 0.0) for x in (left - _SHADOW, right + _SHADOW) for y in (front - _SHADOW, back + _SHADOW)]
+        [
+            (x, y, 0.0)
+            for x in (left - _SHADOW, right + _SHADOW)
+            for y in (front - _SHADOW, back + _SHADOW)
+        ]
         + [(x, y, top) for x in (left, right) for y in (front, back)]
     )
     projected = project_m(camera, corners)

@@ -1,17 +1,19 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Which moments of the lab are photographed: Human3.6M's subjects, actions and takes, thinned.
 
-A *take* is one subject doing one action for the first or second time (sub-action). It is as long as in the real
-set, but only some of its frames are written, those that readers pick (50 frames a second, counted from 0):
+A *take* is one subject doing one action for the first or second time (sub-action). It is as long as
+in the real set, but only some of its frames are written, those that readers pick (50 frames a
+second, counted from 0):
 
 - training subjects 1, 5, 6, 7, 8: frames 5, 70, 135, ... (every 65th), picked by the training rule
   ``frame % 5 == 0`` and hardly ever by the test rule;
-- test subject 11: frames 0, 192, 320, 512, ..., picked by the test rule ``frame % 64 == 0``; every other one is
-  picked by the training rule as well, and so is in files of 10 frames a second;
-- subject 9, who is trained on in Subject Protocol 1 and tested on in 2: the frames of 11, and 70, 200, ...
+- test subject 11: frames 0, 192, 320, 512, ..., picked by the test rule ``frame % 64 == 0``; every
+  other one is picked by the training rule as well, and so is in files of 10 frames a second;
+- subject 9, who is trained on in Subject Protocol 1 and tested on in 2: the frames of 11, and 70,
+  200, ...
 
-All four cameras see every moment. The take that is broken in the real set (subject 11, action 2, sub-action 2,
-camera 1) is written like any other; readers skip it.
+All four cameras see every moment. The take that is broken in the real set (subject 11, action 2,
+sub-action 2, camera 1) is written like any other; readers skip it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsp_mm.synthetic.actions import H36M_ACTIONS
-from wsp_mm.synthetic.writers.files import WorldError
+from wsp_mm.synthetic.layouts.files import WorldError
 
 SUBJECTS = (1, 5, 6, 7, 8, 9, 11)
 TEST_SUBJECTS = (9, 11)
@@ -40,7 +42,8 @@ class LabPreset:
     Attributes:
         name: as on the command line. side: px of the square pictures.
         actions: numbers of the actions, 2 to 16.
-        train_frames: frames of each take of a training subject. test_frames: of each take of 9 and 11.
+        train_frames: frames of each take of a training subject. test_frames: of each take of 9 and
+            11.
         extra_frames: of each take of 9, for training only.
     """
 
@@ -68,7 +71,8 @@ class Moment:
     """One moment in the lab, which four cameras see; nothing else has a say in their pictures.
 
     Attributes:
-        scene_id: number of the moment in the world. subject, action, subaction, frame: as in Human3.6M.
+        scene_id: number of the moment in the world. subject, action, subaction, frame: as in
+            Human3.6M.
         side: px. seed: of the world.
     """
 

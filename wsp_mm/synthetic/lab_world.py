@@ -10,12 +10,12 @@ import numpy as np
 
 from wsp_mm.synthetic.lab import LabRecord, generate_moment, make_lab_setting
 from wsp_mm.synthetic.lab_plan import CAMERA_NAMES, Moment, get_lab_preset, plan_lab
+from wsp_mm.synthetic.layouts import h36m, h36m_mmpose
+from wsp_mm.synthetic.layouts.h36m import annotation_path, h36m_joints, picture_name, write_h36m
+from wsp_mm.synthetic.layouts.h36m_mmpose import mmpose_picture_name, write_h36m_mmpose
 from wsp_mm.synthetic.parcels import Kind, Names
 from wsp_mm.synthetic.verify import MAX_REPROJECTION, check_feet, check_hinges
 from wsp_mm.synthetic.world import Report
-from wsp_mm.synthetic.writers import h36m, h36m_mmpose
-from wsp_mm.synthetic.writers.h36m import annotation_path, h36m_joints, picture_name, write_h36m
-from wsp_mm.synthetic.writers.h36m_mmpose import mmpose_picture_name, write_h36m_mmpose
 
 _MAX_OFF = 1.0  # mm between a record and the body it is of
 
@@ -52,7 +52,9 @@ def check(record: LabRecord, moment: Moment) -> list[str]:
 
 
 def check_files(out: Path, moments: list[Moment], records: list[LabRecord]) -> list[str]:
-    """Both layouts, read back as their readers do, have every picture, and its joints where they project to."""
+    """Both layouts, read back as their readers do, have every picture, and its joints where they
+    project to.
+    """
     wanted = {}
     for moment, record in zip(moments, records, strict=True):
         for camera in range(1, len(CAMERA_NAMES) + 1):
@@ -73,13 +75,19 @@ def check_files(out: Path, moments: list[Moment], records: list[LabRecord]) -> l
         apart = np.linalg.norm(px - part, axis=1).max()
         if not apart <= MAX_REPROJECTION or np.abs(local - metres * 1000).max() > _MAX_OFF:
             problems.append(f'{name}: the two layouts are {apart:.2f} px apart')
-    for extra in (set(first) - set(wanted)) | (set(second) - {value[0] for value in wanted.values()}):
+    for extra in (set(first) - set(wanted)) | (
+        set(second) - {value[0] for value in wanted.values()}
+    ):
         problems.append(f'{extra} is listed, but not planned')
     return problems
 
 
-def _read_3dmppe(out: Path, subjects: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Picture -> joints (17, 3) mm in the world and in the camera frame, and (17, 2) px by the camera file."""
+def _read_3dmppe(
+    out: Path, subjects: list[int]
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Picture -> joints (17, 3) mm in the world and in the camera frame, and (17, 2) px by the
+    camera file.
+    """
     found = {}
     for subject in subjects:
         paths = (annotation_path(out, subject, name) for name in ('data', 'camera', 'joint_3d'))
@@ -101,7 +109,9 @@ def _read_mmpose(out: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     for split in ('train', 'test'):
         path = Path(out) / h36m_mmpose.FOLDER / 'annotation_body3d' / 'fps50' / f'h36m_{split}.npz'
         with np.load(path) as table:
-            rows = zip(table['imgname'].tolist(), table['S'][..., :3], table['part'][..., :2], strict=True)
+            rows = zip(
+                table['imgname'].tolist(), table['S'][..., :3], table['part'][..., :2], strict=True
+            )
             found.update({name: (local, px) for name, local, px in rows})
     return found
 

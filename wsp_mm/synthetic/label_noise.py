@@ -1,11 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """How often the perspective rule (Eq. 1-4, 7) contradicts true depth.
 
-The rule says that of two persons the one whose labelled ankle is lower in the picture stands nearer, and that
-then all of its joints are nearer (Eq. 4). The embedded world knows better. Person level: the rule against the
-depths of the two pelvises. Joint level: the rule against the depths of each joint that is labelled in both
-persons. All pairs of persons of a picture that have a labelled ankle count; pairs whose ankles are level are
-left out, as MCPC does.
+The rule says that of two persons the one whose labelled ankle is lower in the picture stands
+nearer, and that then all of its joints are nearer (Eq. 4). The embedded world knows better. Person
+level: the rule against the depths of the two pelvises. Joint level: the rule against the depths of
+each joint that is labelled in both persons. All pairs of persons of a picture that have a labelled
+ankle count; pairs whose ankles are level are left out, as MCPC does.
 
 P pairs, K = 16 joints of ``mcpc16``. Depth is Z in the camera frame, mm.
 """
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.relative_depth import ground_y, relative_depth_label
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 from wsp_mm.synthetic.truth import available, load_truth
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Pairs:
 
     Attributes:
         label: (P,) 1 where the rule calls A nearer. truth: (P,) 1 where A's pelvis is nearer.
-        joint_truth: (P, K) 1 where A's joint is nearer. joint_weight: (P, K) whether it counts: labelled in
-            both.
+        joint_truth: (P, K) 1 where A's joint is nearer. joint_weight: (P, K) whether it counts:
+            labelled in both.
         gap: (P,) m between the pelvises in depth. pitch, roll: (P,) degrees.
         postures: (P,) the two postures, sorted, joined by ' + '; one word where they are equal.
         ties: pairs left out because the ankles are level.
@@ -78,7 +78,10 @@ def find_pairs(table: dict[str, np.ndarray], reduce: str = 'lowest') -> Pairs:
     scenes, depth = table['scene_ids'], table['keypoints_cam'][:, _PELVIS, 2].astype(float)
     joints = _mcpc_depths(table['keypoints_cam'])
     ground = np.array(
-        [ground_y(xy, v, _ANKLES, reduce) for xy, v in zip(table['keypoints'], table['labelled'], strict=True)]
+        [
+            ground_y(xy, v, _ANKLES, reduce)
+            for xy, v in zip(table['keypoints'], table['labelled'], strict=True)
+        ]
     )
     first, second, ties = [], [], 0
     order = np.argsort(scenes, kind='stable')
@@ -94,7 +97,11 @@ def find_pairs(table: dict[str, np.ndarray], reduce: str = 'lowest') -> Pairs:
     both = (table['labelled'][a] > 0) & (table['labelled'][b] > 0)
     return Pairs(
         label=np.array(
-            [relative_depth_label(ground[i], ground[j]) for i, j in zip(first, second, strict=True)], int
+            [
+                relative_depth_label(ground[i], ground[j])
+                for i, j in zip(first, second, strict=True)
+            ],
+            int,
         ),
         truth=(depth[a] < depth[b]).astype(int),
         joint_truth=(joints[a] < joints[b]).astype(int),
@@ -103,7 +110,10 @@ def find_pairs(table: dict[str, np.ndarray], reduce: str = 'lowest') -> Pairs:
         pitch=table['pitch'][a].astype(float),
         roll=np.abs(table['roll'][a].astype(float)),
         postures=np.array(
-            [_posture_pair(table['posture'][i], table['posture'][j]) for i, j in zip(a, b, strict=True)]
+            [
+                _posture_pair(table['posture'][i], table['posture'][j])
+                for i, j in zip(a, b, strict=True)
+            ]
         ),
         ties=ties,
     )
@@ -124,7 +134,8 @@ def contradiction(pairs: Pairs, chosen: np.ndarray) -> dict[str, float]:
     """Shares in percent of the ``chosen`` (P,) pairs where the rule is wrong.
 
     Returns:
-        person, joint: percent, nan where there is nothing to count; n, n_joint: pairs and joints counted.
+        person, joint: percent, nan where there is nothing to count; n, n_joint: pairs and joints
+        counted.
     """
     person = pairs.label[chosen] != pairs.truth[chosen]
     weight = pairs.joint_weight[chosen]
@@ -145,7 +156,9 @@ def bin_name(low: float | None, high: float | None) -> str:
 
 
 def tabulate(pairs: Pairs) -> dict[str, dict[str, dict[str, float]]]:
-    """Axis -> bin -> :func:`contradiction`. Empty bins stay in, with n = 0; postures are those that occur."""
+    """Axis -> bin -> :func:`contradiction`. Empty bins stay in, with n = 0; postures are those that
+    occur.
+    """
     everything = np.ones(len(pairs.label), dtype=bool)
     table = {'all': {'all': contradiction(pairs, everything)}}
     for axis, edges in BINS.items():
@@ -156,7 +169,8 @@ def tabulate(pairs: Pairs) -> dict[str, dict[str, dict[str, float]]]:
             chosen = chosen & (everything if high is None else values < high)
             table[axis][bin_name(low, high)] = contradiction(pairs, chosen)
     table['posture'] = {
-        name: contradiction(pairs, pairs.postures == name) for name in sorted(set(pairs.postures.tolist()))
+        name: contradiction(pairs, pairs.postures == name)
+        for name in sorted(set(pairs.postures.tolist()))
     }
     return table
 
@@ -174,8 +188,9 @@ def label_noise(world: Path, reduce: str = 'lowest') -> dict[str, float]:
     """Contradictions in all of a world's annotated pictures.
 
     Returns:
-        Flat dict with stable keys: ``person/AXIS/BIN`` and ``joint/AXIS/BIN`` in percent, ``n/AXIS/BIN`` pairs,
-        ``n_joint/AXIS/BIN`` joints, ``ties``; AXIS is all, pitch, roll, gap or posture.
+        Flat dict with stable keys: ``person/AXIS/BIN`` and ``joint/AXIS/BIN`` in percent,
+        ``n/AXIS/BIN`` pairs, ``n_joint/AXIS/BIN`` joints, ``ties``; AXIS is all, pitch, roll, gap
+        or posture.
 
     Raises:
         WorldError: ``world`` is no finished world.
@@ -194,7 +209,12 @@ def rows_of(result: dict[str, float], axis: str) -> list[tuple[str, float, float
     """(bin, person %, joint %, pairs) of one axis of :func:`label_noise`'s result."""
     names = [key.split('/', 2)[2] for key in result if key.startswith(f'person/{axis}/')]
     return [
-        (name, result[f'person/{axis}/{name}'], result[f'joint/{axis}/{name}'], int(result[f'n/{axis}/{name}']))
+        (
+            name,
+            result[f'person/{axis}/{name}'],
+            result[f'joint/{axis}/{name}'],
+            int(result[f'n/{axis}/{name}']),
+        )
         for name in names
     ]
 
@@ -232,7 +252,9 @@ def plot(result: dict[str, float], path: Path) -> None:
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
     figure = Figure(figsize=(11, 8), layout='constrained')
-    for axes, axis in zip(figure.subplots(2, 2).flat, ('pitch', 'roll', 'gap', 'posture'), strict=True):
+    for axes, axis in zip(
+        figure.subplots(2, 2).flat, ('pitch', 'roll', 'gap', 'posture'), strict=True
+    ):
         rows = rows_of(result, axis)
         if axis == 'posture':  # the commonest ones, lying bars for their long names
             rows = sorted((row for row in rows if row[3] >= 10), key=lambda row: -row[3])[:10][::-1]
@@ -249,7 +271,10 @@ def plot(result: dict[str, float], path: Path) -> None:
 def _bars(axes: Axes, rows: list[tuple[str, float, float, int]], lying: bool) -> None:
     places = np.arange(len(rows))
     names = [f'{pretty(row[0])}{" " if lying else chr(10)}(n={row[3]})' for row in rows]
-    for shift, column, label, colour in ((-0.2, 1, 'persons', '#3366aa'), (0.2, 2, 'joints', '#dd8833')):
+    for shift, column, label, colour in (
+        (-0.2, 1, 'persons', '#3366aa'),
+        (0.2, 2, 'joints', '#dd8833'),
+    ):
         shares = [row[column] if row[3] >= 10 else math.nan for row in rows]
         draw = axes.barh if lying else axes.bar
         draw(places + shift, shares, 0.4, label=label, color=colour)

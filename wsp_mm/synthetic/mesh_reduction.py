@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Fewer faces where a mesh is finer than any of our pictures shows (fingers, toes, lips), keeping its vertices.
+"""Fewer faces where a mesh is finer than any of our pictures shows (fingers, toes, lips), keeping
+its vertices.
 
-Edges are collapsed into one of their ends, shortest first, in rounds of edges that do not touch each other. V
-vertices, F faces.
+Edges are collapsed into one of their ends, shortest first, in rounds of edges that do not touch
+each other. V vertices, F faces.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ def collapse_short_edges(
 
     Args:
         vertices: (V, 3). faces: (F, 3) int. labels: (V,), edges between different labels stay.
-        shortest: same unit as the vertices. max_turn: degrees that a remaining face may turn by in one
-            collapse.
+        shortest: same unit as the vertices. max_turn: degrees that a remaining face may turn by in
+            one collapse.
         rounds: at most so many; each takes at most a seventh of the edges.
 
     Returns:
-        faces (F', 3) that use a subset of the vertices, and the index (F',) of the face that each was.
+        faces (F', 3) that use a subset of the vertices, and the index (F',) of the face that each
+        was.
     """
     count = len(vertices)
     source = np.arange(len(faces))
@@ -72,15 +74,22 @@ def collapse_short_edges(
         if not usable.any():
             break
         adjacency = sparse.csr_matrix(
-            (np.ones(2 * len(edges)), (edges.reshape(-1), edges[:, ::-1].reshape(-1))), shape=(count, count)
+            (np.ones(2 * len(edges)), (edges.reshape(-1), edges[:, ::-1].reshape(-1))),
+            shape=(count, count),
         )
         taken = _independent(edges[usable][np.argsort(length[usable], kind='stable')], adjacency)
         # More than two common neighbours: the collapse would fold the surface onto itself.
-        common = np.asarray(adjacency[taken[:, 0]].multiply(adjacency[taken[:, 1]]).sum(axis=1)).reshape(-1)
+        common = np.asarray(
+            adjacency[taken[:, 0]].multiply(adjacency[taken[:, 1]]).sum(axis=1)
+        ).reshape(-1)
         target = np.arange(count)
         target[taken[:, 0]] = np.where(common == 2, taken[:, 1], taken[:, 0])
         moved = target[faces]
-        alive = (moved[:, 0] != moved[:, 1]) & (moved[:, 1] != moved[:, 2]) & (moved[:, 2] != moved[:, 0])
+        alive = (
+            (moved[:, 0] != moved[:, 1])
+            & (moved[:, 1] != moved[:, 2])
+            & (moved[:, 2] != moved[:, 0])
+        )
         changed = (moved != faces).any(axis=1) & alive
         turn = (_normals(vertices, moved[changed]) * _normals(vertices, faces[changed])).sum(axis=1)
         flipped = np.flatnonzero(changed)[turn < np.cos(np.deg2rad(max_turn))]
@@ -90,6 +99,10 @@ def collapse_short_edges(
         forbidden = np.union1d(forbidden, refused[:, 0].astype(np.int64) * count + refused[:, 1])
         target[bad] = np.flatnonzero(bad)
         moved = target[faces]
-        alive = (moved[:, 0] != moved[:, 1]) & (moved[:, 1] != moved[:, 2]) & (moved[:, 2] != moved[:, 0])
+        alive = (
+            (moved[:, 0] != moved[:, 1])
+            & (moved[:, 1] != moved[:, 2])
+            & (moved[:, 2] != moved[:, 0])
+        )
         faces, source = moved[alive], source[alive]
     return faces, source

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Which pictures the MuCo world has: half of them before the studio's walls, half before other backgrounds."""
+"""Which pictures the MuCo world has: half of them before the studio's walls, half before other
+backgrounds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsp_mm.synthetic.writers.files import WorldError
+from wsp_mm.synthetic.layouts.files import WorldError
 
 # In the order of their numbers; the names are those of the pictures' folders.
 SETS = ('augmented_set', 'unaugmented_set')
@@ -17,7 +19,9 @@ _PERSONS = {1: 0.12, 2: 0.26, 3: 0.34, 4: 0.28}
 
 @dataclass(frozen=True)
 class MucoPreset:
-    """Size of a MuCo world: ``name`` as on the command line, ``pictures`` in both sets, square ``side`` px."""
+    """Size of a MuCo world: ``name`` as on the command line, ``pictures`` in both sets, square
+    ``side`` px.
+    """
 
     name: str
     pictures: int
@@ -39,7 +43,8 @@ class MucoRequest:
     """What a picture is made from; nothing else has a say in it.
 
     Attributes:
-        scene_id: number in the world. file_name: with the set's folder. augmented: with a foreign background.
+        scene_id: number in the world. file_name: with the set's folder. augmented: with a foreign
+            background.
         side: px. num_persons: 1 to 4. seed: of the world.
     """
 
@@ -76,12 +81,16 @@ def plan_muco(preset: MucoPreset, seed: int) -> list[MucoRequest]:
         )
     half = (preset.pictures + 1) // 2
     requests: list[MucoRequest] = []
-    for number, (folder, count) in enumerate(zip(SETS, (half, preset.pictures - half), strict=True)):
+    for number, (folder, count) in enumerate(
+        zip(SETS, (half, preset.pictures - half), strict=True)
+    ):
         rng = np.random.default_rng([seed, 201, number])
         # Shares in turn, so that even few pictures have every number of persons; then shuffled.
         edges = np.cumsum(list(_PERSONS.values())) / sum(_PERSONS.values())
         persons = np.searchsorted(edges, (np.arange(count) + 0.5) / count) + 1
         for k, num_persons in enumerate(rng.permutation(persons).tolist()):
             name = f'{folder}/{k:06d}.jpg'
-            requests.append(MucoRequest(len(requests), name, number == 0, preset.side, num_persons, seed))
+            requests.append(
+                MucoRequest(len(requests), name, number == 0, preset.side, num_persons, seed)
+            )
     return requests

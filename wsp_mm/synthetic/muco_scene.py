@@ -1,13 +1,15 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""One picture of the MuCo world: people recorded one by one in a studio, cut out, and pasted together.
+"""One picture of the MuCo world: people recorded one by one in a studio, cut out, and pasted
+together.
 
-As in MuCo-3DHP, eight subjects with two sets of clothes each are seen by a few fixed cameras. Every person is
-rendered alone under a light of their own, without shadow on the floor, and the layers are pasted in the order
-of their pelvises' depths, farthest first. So nothing shades anything else, and where persons interlock, the one
-is wholly before the other. Behind them is the studio, or (augmented) a background that another camera saw and
-that agrees with nobody's perspective.
+As in MuCo-3DHP, eight subjects with two sets of clothes each are seen by a few fixed cameras. Every
+person is rendered alone under a light of their own, without shadow on the floor, and the layers are
+pasted in the order of their pelvises' depths, farthest first. So nothing shades anything else, and
+where persons interlock, the one is wholly before the other. Behind them is the studio, or
+(augmented) a background that another camera saw and that agrees with nobody's perspective.
 
-World frame of this module: metres, z up, the floor at 0, the camera over the origin, looking along +y.
+World frame of this module: metres, z up, the floor at 0, the camera over the origin, looking along
++y.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 from .actions import ACTIONS, sample_pose
 from .body import body_model
@@ -67,8 +69,9 @@ class MucoRecord:
     Attributes:
         scene_id, file_name: as in :class:`MucoRequest`. width, height: px. f, c: (2,) px.
         joints_cam: (N, J, 3) mm in the camera frame.
-        shown: (N, J) whether the joint is in the picture and no nearer person's layer covers it. What the own
-            body hides is shown: a layer knows nothing of what is behind its own surface.
+        shown: (N, J) whether the joint is in the picture and no nearer person's layer covers it.
+            What the own body hides is shown: a layer knows nothing of what is behind its own
+            surface.
     """
 
     scene_id: int
@@ -82,7 +85,12 @@ class MucoRecord:
 
     def to_dict(self) -> dict:
         """Plain lists and numbers, for json."""
-        arrays = {'f': self.f, 'c': self.c, 'joints_cam': np.round(self.joints_cam, 3), 'shown': self.shown}
+        arrays = {
+            'f': self.f,
+            'c': self.c,
+            'joints_cam': np.round(self.joints_cam, 3),
+            'shown': self.shown,
+        }
         return vars(self) | {name: value.tolist() for name, value in arrays.items()}
 
     @classmethod
@@ -90,7 +98,8 @@ class MucoRecord:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: the joints are not all there. KeyError, TypeError: something is missing or too much.
+            ValueError: the joints are not all there. KeyError, TypeError: something is missing or
+                too much.
         """
         f, c = (np.asarray(data[name], dtype=np.float64) for name in ('f', 'c'))
         joints = np.asarray(data['joints_cam'], dtype=np.float64)
@@ -103,7 +112,9 @@ class MucoRecord:
 # ------------------------------------------------------------------ who, where
 @lru_cache(maxsize=2 * NUM_SUBJECTS * NUM_OUTFITS)
 def studio_identity(seed: int, subject: int, outfit: int) -> Identity:
-    """A subject (from 0) of the world of that seed, an adult, in one of their two sets of clothes."""
+    """A subject (from 0) of the world of that seed, an adult, in one of their two sets of
+    clothes.
+    """
     rng = np.random.default_rng([seed, _SUBJECT, subject])
     while True:
         identity = sample_identity(rng)
@@ -112,7 +123,9 @@ def studio_identity(seed: int, subject: int, outfit: int) -> Identity:
     if outfit == 0:
         return identity
     again = np.random.default_rng([seed, _SUBJECT, subject, outfit])
-    return replace(identity, outfit=sample_outfit(again, body_model(), identity.age, identity.female))
+    return replace(
+        identity, outfit=sample_outfit(again, body_model(), identity.age, identity.female)
+    )
 
 
 def studio_view(number: int, side: int) -> View:
@@ -133,14 +146,20 @@ def make_muco_setting(request: MucoRequest) -> StudioSetting:
     rng = np.random.default_rng([request.seed, _CAST, request.scene_id])
     view = studio_view(int(rng.integers(len(_VIEWS))), request.side)
     subjects = rng.permutation(NUM_SUBJECTS)[: request.num_persons]
-    identities = [studio_identity(request.seed, int(s), int(rng.integers(NUM_OUTFITS))) for s in subjects]
+    identities = [
+        studio_identity(request.seed, int(s), int(rng.integers(NUM_OUTFITS))) for s in subjects
+    ]
     shares = np.array(list(_ACTIONS.values())) / sum(_ACTIONS.values())
-    poses = [sample_pose(list(_ACTIONS)[rng.choice(len(shares), p=shares)], rng) for _ in identities]
+    poses = [
+        sample_pose(list(_ACTIONS)[rng.choice(len(shares), p=shares)], rng) for _ in identities
+    ]
     bodies = pose_bodies(identities, poses)
     places, yaws = _place(rng, bodies)
     seats = _seats(bodies, places, yaws, rng)
     boxes = [seat for seat in seats if seat is not None]
-    return StudioSetting(request, view, bodies, yaws, places, np.zeros(len(bodies)), boxes, _studio(), seats)
+    return StudioSetting(
+        request, view, bodies, yaws, places, np.zeros(len(bodies)), boxes, _studio(), seats
+    )
 
 
 def _place(rng: np.random.Generator, bodies: PosedBodies) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +206,9 @@ def _studio() -> Scenery:
         row[WALLS + 5 * i : WALLS + 5 * i + 5] = 1, nx, ny, h, 1 + i
     green = hsv(0.34, 0.55, 0.6)
     row[BOUNCE : BOUNCE + 3] = 0.25 * np.array(green)
-    cloth = Texture('clouds', 0.9, 0, 0.5, green, hsv(0.34, 0.55, 0.56), green, 0.04, 0.5, 21).encode()
+    cloth = Texture(
+        'clouds', 0.9, 0, 0.5, green, hsv(0.34, 0.55, 0.56), green, 0.04, 0.5, 21
+    ).encode()
     return Scenery('room', row, np.stack([cloth] * 5))
 
 
@@ -197,7 +218,9 @@ def _own_light(rng: np.random.Generator) -> Scenery:
     angle, high = rng.uniform(-np.pi, np.pi), rng.uniform(0.9, 1.4)
     sun = np.array([np.cos(angle) * np.cos(high), np.sin(angle) * np.cos(high), np.sin(high)])
     row[SUN : SUN + 3] = sun
-    row[SUN_COLOR : SUN_COLOR + 3] = rng.uniform(0.3, 0.9) * (1 + rng.normal(0, 0.05) * np.array([1, 0, -1]))
+    row[SUN_COLOR : SUN_COLOR + 3] = rng.uniform(0.3, 0.9) * (
+        1 + rng.normal(0, 0.05) * np.array([1, 0, -1])
+    )
     row[EXPOSURE] = np.exp(rng.normal(0, 0.12))
     return replace(_studio(), row=row)
 
@@ -209,7 +232,12 @@ def _empty(scenery: Scenery, camera: PinholeCamera, side: int, gamma: float) -> 
 
 @lru_cache(maxsize=2 * len(_VIEWS))
 def _empty_studio(camera_height: float, pitch: float, side: int) -> np.ndarray:
-    return _empty(_studio(), make_view(_FOCAL * side, camera_height, pitch, 0.0, side, side).camera, side, 0.47)
+    return _empty(
+        _studio(),
+        make_view(_FOCAL * side, camera_height, pitch, 0.0, side, side).camera,
+        side,
+        0.47,
+    )
 
 
 def _background(request: MucoRequest, view: View) -> np.ndarray:
@@ -250,16 +278,26 @@ def generate_muco(request: MucoRequest) -> tuple[list[np.ndarray], MucoRecord]:
         joints.append(camera.to_camera(setting.joints[i] * 1000))
         shown.append(inside & (rank[pixel[:, 1], pixel[:, 0]] >= place))
     record = MucoRecord(
-        request.scene_id, request.file_name, side, side, camera.f, camera.c, np.stack(joints), np.stack(shown)
+        request.scene_id,
+        request.file_name,
+        side,
+        side,
+        camera.f,
+        camera.c,
+        np.stack(joints),
+        np.stack(shown),
     )
     return [image], record
 
 
-def _layer(setting: StudioSetting, i: int) -> tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]:
+def _layer(
+    setting: StudioSetting, i: int
+) -> tuple[tuple[int, int, int, int], np.ndarray, np.ndarray]:
     """Person i alone, with what they sit on.
 
     Returns:
-        window x0, y0, x1, y1 px; mask (h, w) of the pixels they cover in it; colours (h, w, 3) uint8.
+        window x0, y0, x1, y1 px; mask (h, w) of the pixels they cover in it; colours (h, w, 3)
+        uint8.
     """
     request, camera, side = setting.request, setting.view.camera, setting.request.side
     rng = np.random.default_rng([request.seed, _LIGHT, request.scene_id, i])
@@ -273,7 +311,11 @@ def _layer(setting: StudioSetting, i: int) -> tuple[tuple[int, int, int, int], n
     if x1 <= x0 or y1 <= y0:
         return window, np.zeros((0, 0), dtype=bool), np.zeros((0, 0, 3), dtype=np.uint8)
     stage = Stage(
-        surface[None], setting.normals[i][None], [setting.bodies.identities[i].outfit], own, _own_light(rng)
+        surface[None],
+        setting.normals[i][None],
+        [setting.bodies.identities[i].outfit],
+        own,
+        _own_light(rng),
     )
     seen = stage.look(replace(camera, c=camera.c - (x0, y0)), int(x1 - x0), int(y1 - y0))
     colors = stage.develop(seen.light, int(x1 - x0), int(y1 - y0), float(rng.uniform(0.44, 0.5)))

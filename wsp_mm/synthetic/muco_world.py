@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.synthetic.layouts.muco import FILE, FOLDER, muco_joints, write_muco
 from wsp_mm.synthetic.muco_plan import MucoRequest, get_muco_preset, plan_muco
 from wsp_mm.synthetic.muco_scene import MucoRecord, generate_muco, make_muco_setting
 from wsp_mm.synthetic.parcels import Kind, Names
 from wsp_mm.synthetic.verify import MAX_REPROJECTION, check_feet, check_hinges
 from wsp_mm.synthetic.world import Report
-from wsp_mm.synthetic.writers.muco import FILE, FOLDER, muco_joints, write_muco
 
 _MAX_OFF = 1.0  # mm between a record and the bodies it is of
 
@@ -23,13 +23,17 @@ def names(request: MucoRequest) -> list[Names]:
     return [(f'{FOLDER}/{request.file_name}', None)]
 
 
-def write(out: Path, requests: list[MucoRequest], records: list[MucoRecord], report: Report) -> None:
+def write(
+    out: Path, requests: list[MucoRequest], records: list[MucoRecord], report: Report
+) -> None:
     """Write the json; counts are by set."""
     report.paths.append(write_muco(out, records))
     for record in records:
         count = report.counts.setdefault((FOLDER, record.file_name.partition('/')[0]), {})
         for column in ('pictures', 'persons', 'annotated', 'with_ankle'):
-            count[column] = count.get(column, 0) + (1 if column == 'pictures' else len(record.joints_cam))
+            count[column] = count.get(column, 0) + (
+                1 if column == 'pictures' else len(record.joints_cam)
+            )
 
 
 def check(record: MucoRecord, request: MucoRequest) -> list[str]:
@@ -47,13 +51,18 @@ def check(record: MucoRecord, request: MucoRequest) -> list[str]:
 
 
 def check_files(out: Path, requests: list[MucoRequest], records: list[MucoRecord]) -> list[str]:
-    """The json, read back, has every person of every picture, and their joints where they project to."""
+    """The json, read back, has every person of every picture, and their joints where they project
+    to.
+    """
     content = json.loads((Path(out) / FOLDER / FILE).read_text())
     images = {image['id']: image for image in content['images']}
     persons: dict[int, list[dict]] = {}
     for annotation in content['annotations']:
         persons.setdefault(annotation['image_id'], []).append(annotation)
-    problems = [f'{FILE}: image {extra} is listed, but not planned' for extra in set(images) - _ids(requests)]
+    problems = [
+        f'{FILE}: image {extra} is listed, but not planned'
+        for extra in set(images) - _ids(requests)
+    ]
     for record in records:
         image, there = images.get(record.scene_id), persons.get(record.scene_id, [])
         joints, _ = muco_joints(record)
@@ -65,7 +74,9 @@ def check_files(out: Path, requests: list[MucoRequest], records: list[MucoRecord
             px = local[:, :2] / local[:, 2:] * image['f'] + image['c']
             off = np.linalg.norm(px - annotation['keypoints_img'], axis=1).max()
             if not off <= MAX_REPROJECTION or np.abs(local - truth).max() > _MAX_OFF:
-                problems.append(f'{FILE}: a person of {record.file_name} reprojects {off:.2f} px off')
+                problems.append(
+                    f'{FILE}: a person of {record.file_name} reprojects {off:.2f} px off'
+                )
     return problems
 
 

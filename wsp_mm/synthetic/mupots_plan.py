@@ -1,10 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Which frames the MuPoTS world has: twenty sequences as in MuPoTS-3D, each with its people and its one camera.
+"""Which frames the MuPoTS world has: twenty sequences as in MuPoTS-3D, each with its people and its
+one camera.
 
-- TS1 to TS5 are square, the others wider than high; there are two or three people, those of a sequence the same
-  throughout.
+- TS1 to TS5 are square, the others wider than high; there are two or three people, those of a
+  sequence the same throughout.
 - In TS4, 8, 16 and 20 one of the three is a bystander, who is in no annotation.
-- The first frame of TS10 and TS20 is of the empty place, in the last of TS5 and TS15 nobody is annotated.
+- The first frame of TS10 and TS20 is of the empty place, in the last of TS5 and TS15 nobody is
+  annotated.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsp_mm.structures.mupots_json import NUM_SEQUENCES
-from wsp_mm.synthetic.writers.files import WorldError
+from wsp_mm.synthetic.layouts.files import WorldError
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class MupotsPreset:
     """Size of a MuPoTS world.
 
     Attributes:
-        name: as on the command line. frames: of each of the twenty sequences. side: px, height of the pictures.
+        name: as on the command line. frames: of each of the twenty sequences. side: px, height of
+            the pictures.
         interval: s between one frame and the next.
     """
 
@@ -45,9 +48,12 @@ class MupotsRequest:
     """What a frame is made from; nothing else has a say in it.
 
     Attributes:
-        scene_id: number in the world. sequence: 1 to 20. frame: from 0. time: s since the sequence began.
-        width, height: px. num_persons: who are there, the bystander included; 0 for the empty place.
-        bystander: whether the last of them is in no annotation. annotated: whether anybody is, in this frame.
+        scene_id: number in the world. sequence: 1 to 20. frame: from 0. time: s since the sequence
+            began.
+        width, height: px. num_persons: who are there, the bystander included; 0 for the empty
+        place.
+        bystander: whether the last of them is in no annotation. annotated: whether anybody is, in
+            this frame.
         seed: of the world.
     """
 

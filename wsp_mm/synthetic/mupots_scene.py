@@ -1,12 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """One frame of the MuPoTS world: a few people in one place anywhere, before one camera that stays.
 
-Unlike MuCo's pictures these are not pasted together: people, their shadows and seats are in one scene, with the
-light and the surroundings of the wild world. A sequence is cut into pieces of three seconds. In each piece
-everybody takes up a new pose somewhere in the picture, turned anywhere, and moves on from it; walkers go round
-circles. The people are none of MuCo's: a stream of random numbers of their own makes them.
+Unlike MuCo's pictures these are not pasted together: people, their shadows and seats are in one
+scene, with the light and the surroundings of the wild world. A sequence is cut into pieces of three
+seconds. In each piece everybody takes up a new pose somewhere in the picture, turned anywhere, and
+moves on from it; walkers go round circles. The people are none of MuCo's: a stream of random
+numbers of their own makes them.
 
-World frame of this module: metres, z up, the ground at 0, the camera over the origin, looking along +y.
+World frame of this module: metres, z up, the ground at 0, the camera over the origin, looking along
++y.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 from .actions import ACTIONS, sample_pose
 from .animation import pose_at, walking_speed
@@ -38,8 +40,8 @@ PIECE_SECONDS = 3.0
 _NEAR, _FAR = 2.6, 5.8  # m: where people are
 _ROOM = 0.12  # m between people, for what they do with their arms
 _ACTIONS = dict.fromkeys(ACTIONS, 1.0) | {'Walking': 2.0, 'Jumping': 0.0, 'Lying': 0.2}
-# m. Nobody is far from the universal height: absolute 3DPCK is measured against poses scaled to it, and
-# 4 % of a person's size are 160 mm at 4 m.
+# m. Nobody is far from the universal height: absolute 3DPCK is measured against poses scaled to it,
+# and 4 % of a person's size are 160 mm at 4 m.
 _STATURE = (1.62, 1.76)
 # Share of the annotations of people in full view that are missing.
 _MISSED = 0.06
@@ -52,13 +54,15 @@ _SUBJECT, _CAST, _VIEW, _SCENERY, _PIECE, _MOTION, _MISS, _PHOTO, _GRAIN = range
 
 @dataclass(frozen=True)
 class MupotsRecord:
-    """What is kept of a frame. N persons in the order of the annotations' columns, a bystander last; J joints
-    of the set ``world``.
+    """What is kept of a frame. N persons in the order of the annotations' columns, a bystander
+    last; J joints of the set ``world``.
 
     Attributes:
-        scene_id, sequence, frame, file_name, width, height: as in :class:`MupotsRequest`. f, c: (2,) px.
+        scene_id, sequence, frame, file_name, width, height: as in :class:`MupotsRequest`. f, c:
+        (2,) px.
         joints_cam: (N, J, 3) mm in the camera frame.
-        shown: (N, J) whether the joint is in the picture and nothing hides it, the own body included.
+        shown: (N, J) whether the joint is in the picture and nothing hides it, the own body
+            included.
         valid: (N,) whether the person is annotated in this frame; never a bystander.
         in_view: (N,) whether enough of the person is visible to be annotated.
     """
@@ -87,7 +91,8 @@ class MupotsRecord:
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: the joints are not all there. KeyError, TypeError: something is missing or too much.
+            ValueError: the joints are not all there. KeyError, TypeError: something is missing or
+                too much.
         """
         joints = len(get_joint_set('world'))
         f, c = (np.asarray(data[name], dtype=np.float64) for name in ('f', 'c'))
@@ -95,7 +100,9 @@ class MupotsRecord:
         shown = np.reshape(np.asarray(data['shown'], dtype=bool), (-1, joints))
         valid, in_view = (np.asarray(data[name], dtype=bool) for name in ('valid', 'in_view'))
         if not len(cam) == len(shown) == len(valid) == len(in_view):
-            raise ValueError(f'{len(cam)} persons have {len(shown)}, {len(valid)} and {len(in_view)} labels')
+            raise ValueError(
+                f'{len(cam)} persons have {len(shown)}, {len(valid)} and {len(in_view)} labels'
+            )
         changed = dict(f=f, c=c, joints_cam=cam, shown=shown, valid=valid, in_view=in_view)
         return cls(**{**data, **changed})
 
@@ -103,7 +110,9 @@ class MupotsRecord:
 # ------------------------------------------------------------------ who, where
 @lru_cache(maxsize=4 * NUM_SUBJECTS)
 def mupots_identity(seed: int, sequence: int, subject: int) -> Identity:
-    """A subject (from 0) of the world of that seed: an adult of average height, dressed for a sequence."""
+    """A subject (from 0) of the world of that seed: an adult of average height, dressed for a
+    sequence.
+    """
     rng = np.random.default_rng([seed, _SUBJECT, subject, sequence])
     body = np.random.default_rng([seed, _SUBJECT, subject])
     while True:
@@ -123,7 +132,9 @@ def mupots_view(request: MupotsRequest) -> View:
     focal = rng.uniform(0.72, 0.95) * request.height
     height = rng.uniform(0.9, 2.0)
     pitch = np.rad2deg(np.arctan2(height - 0.85, 4.0)) + rng.normal(0, 2)
-    return make_view(focal, height, float(pitch), float(rng.normal(0, 1.5)), request.width, request.height)
+    return make_view(
+        focal, height, float(pitch), float(rng.normal(0, 1.5)), request.width, request.height
+    )
 
 
 @lru_cache(maxsize=4)
@@ -133,8 +144,9 @@ def _surroundings(seed: int, sequence: int) -> Scenery:
 
 @dataclass
 class _Cast:
-    """The people of a piece as it begins: who, their poses, and for each the middle (2,) m of what they go
-    round, the radius m (0 for who stays), the angle and yaw radians, and the seat's texture.
+    """The people of a piece as it begins: who, their poses, and for each the middle (2,) m of what
+    they go round, the radius m (0 for who stays), the angle and yaw radians, and the seat's
+    texture.
     """
 
     identities: list[Identity]
@@ -147,14 +159,20 @@ class _Cast:
 
 @lru_cache(maxsize=4)
 def _piece(seed: int, sequence: int, piece: int, half: float) -> _Cast:
-    who = np.random.default_rng([seed, _CAST, sequence]).permutation(NUM_SUBJECTS)[: cast_size(sequence)[0]]
+    who = np.random.default_rng([seed, _CAST, sequence]).permutation(NUM_SUBJECTS)[
+        : cast_size(sequence)[0]
+    ]
     identities = [mupots_identity(seed, sequence, int(subject)) for subject in who]
     rng = np.random.default_rng([seed, _PIECE, sequence, piece])
     shares = np.array(list(_ACTIONS.values())) / sum(_ACTIONS.values())
-    poses = [sample_pose(list(_ACTIONS)[rng.choice(len(shares), p=shares)], rng) for _ in identities]
+    poses = [
+        sample_pose(list(_ACTIONS)[rng.choice(len(shares), p=shares)], rng) for _ in identities
+    ]
     bodies = pose_bodies(identities, poses)
     middles, radii, turns = _place(rng, bodies, half)
-    return _Cast(identities, poses, middles, radii, turns, [sample_wall(rng).encode() for _ in identities])
+    return _Cast(
+        identities, poses, middles, radii, turns, [sample_wall(rng).encode() for _ in identities]
+    )
 
 
 def _place(rng: np.random.Generator, bodies: PosedBodies, half: float) -> tuple[np.ndarray, ...]:
@@ -165,7 +183,9 @@ def _place(rng: np.random.Generator, bodies: PosedBodies, half: float) -> tuple[
     """
     number = len(bodies)
     middles, radii, turns, hulls = np.zeros((number, 2)), np.zeros(number), np.zeros(number), []
-    circle = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
+    circle = np.stack(
+        [f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], axis=1
+    )
     for i, pose in enumerate(bodies.poses):
         cloud = [bodies.surface[i][body_model().on_surface]]
         seat = seat_under(bodies, i) if pose.posture == 'sitting' else None
@@ -205,7 +225,11 @@ def make_mupots_setting(request: MupotsRequest) -> Setting:
     half = 0.5 * request.width / float(view.camera.f[0])
     cast = _piece(request.seed, request.sequence, int(piece), half)
     poses = [
-        pose_at(pose, since, np.random.default_rng([request.seed, _MOTION, request.sequence, int(piece), i]))
+        pose_at(
+            pose,
+            since,
+            np.random.default_rng([request.seed, _MOTION, request.sequence, int(piece), i]),
+        )
         for i, pose in enumerate(cast.poses)
     ]
     bodies = pose_bodies(cast.identities, poses)
@@ -213,7 +237,10 @@ def make_mupots_setting(request: MupotsRequest) -> Setting:
     boxes = []
     for i, pose in enumerate(poses):
         if cast.radii[i]:
-            angle = cast.turns[i] + walking_speed(cast.poses[i], bodies.height[i]) * since / cast.radii[i]
+            angle = (
+                cast.turns[i]
+                + walking_speed(cast.poses[i], bodies.height[i]) * since / cast.radii[i]
+            )
             places[i] += cast.radii[i] * np.array([np.cos(angle), np.sin(angle)])
             yaws[i] = np.arctan2(np.sin(angle + np.pi), np.cos(angle + np.pi))
         seat = seat_under(bodies, i) if pose.posture == 'sitting' else None
@@ -240,7 +267,10 @@ def generate_mupots(request: MupotsRequest) -> tuple[list[np.ndarray], MupotsRec
     blur, grain = rng.uniform(0.3, 0.6) * max(1.0, height / 512) ** 0.5, rng.uniform(0, 2.5)
     image = lens_and_grain(image, blur, grain, [request.seed, _GRAIN, request.scene_id])
     number = len(setting.joints)
-    shown, in_view = np.zeros((number, len(get_joint_set('world'))), dtype=bool), np.zeros(number, dtype=bool)
+    shown, in_view = (
+        np.zeros((number, len(get_joint_set('world'))), dtype=bool),
+        np.zeros(number, dtype=bool),
+    )
     for i in range(number):
         projected = project_m(camera, setting.joints[i])
         inside, shown[i] = visible_joints(

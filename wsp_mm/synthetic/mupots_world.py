@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.structures.mupots import read_mupots
+from wsp_mm.synthetic.layouts.mupots import FILE, FOLDER, SEQUENCES, mupots_joints, write_mupots
 from wsp_mm.synthetic.mupots_plan import MupotsRequest, get_mupots_preset, num_columns, plan_mupots
 from wsp_mm.synthetic.mupots_scene import MupotsRecord, generate_mupots, make_mupots_setting
 from wsp_mm.synthetic.parcels import Kind, Names
 from wsp_mm.synthetic.verify import MAX_REPROJECTION, check_feet, check_hinges, check_overlap
 from wsp_mm.synthetic.world import Report
-from wsp_mm.synthetic.writers.mupots import FILE, FOLDER, SEQUENCES, mupots_joints, write_mupots
 
 _MAX_OFF = 1.0  # mm between a record and the bodies it is of
 
@@ -23,7 +23,9 @@ def names(request: MupotsRequest) -> list[Names]:
     return [(f'{FOLDER}/{SEQUENCES}/{request.file_name}', None)]
 
 
-def write(out: Path, requests: list[MupotsRequest], records: list[MupotsRecord], report: Report) -> None:
+def write(
+    out: Path, requests: list[MupotsRequest], records: list[MupotsRecord], report: Report
+) -> None:
     """Write json and MATLAB files; counts are by sequence, annotated are those who are valid."""
     report.paths += write_mupots(out, records)
     for record in records:
@@ -35,7 +37,9 @@ def write(out: Path, requests: list[MupotsRequest], records: list[MupotsRecord],
 
 
 def check(record: MupotsRecord, request: MupotsRequest) -> list[str]:
-    """The record is of the bodies that the request makes, which stand, bend and keep apart as bodies do."""
+    """The record is of the bodies that the request makes, which stand, bend and keep apart as
+    bodies do.
+    """
     setting = make_mupots_setting(request)
     problems = check_feet(setting) + check_hinges(setting) + check_overlap(setting)
     truth = setting.view.camera.to_camera(setting.joints * 1000)
@@ -49,8 +53,8 @@ def check(record: MupotsRecord, request: MupotsRequest) -> list[str]:
 
 
 def check_files(out: Path, requests: list[MupotsRequest], records: list[MupotsRecord]) -> list[str]:
-    """Json and MATLAB files, read back by the package's reader, have every frame and person of the records, and
-    their joints where they project to.
+    """Json and MATLAB files, read back by the package's reader, have every frame and person of the
+    records, and their joints where they project to.
     """
     folder = Path(out) / FOLDER
     try:
@@ -61,7 +65,9 @@ def check_files(out: Path, requests: list[MupotsRequest], records: list[MupotsRe
     problems = [f'{FILE}: {note}' for note in by_mat.notes]
     frames = {frame.key: frame for frame in by_mat.frames}
     wanted = {f'TS{record.sequence}_img_{record.frame:06d}': record for record in records}
-    problems += [f'{key} is listed, but not planned' for key in sorted({*frames, *by_json} - set(wanted))]
+    problems += [
+        f'{key} is listed, but not planned' for key in sorted({*frames, *by_json} - set(wanted))
+    ]
     for key, record in wanted.items():
         if key not in frames or key not in by_json or frames[key].file_name != record.file_name:
             problems.append(f'{FILE} or annot.mat: {key} is not listed')
@@ -70,7 +76,9 @@ def check_files(out: Path, requests: list[MupotsRequest], records: list[MupotsRe
         joints, universal, shown = mupots_joints(record)
         columns = num_columns(record.sequence)
         if frame.valid.shape != (columns,) or len(listed.valid) != len(joints):
-            problems.append(f'{key}: {len(frame.valid)} columns and {len(listed.valid)} records, not {columns}')
+            problems.append(
+                f'{key}: {len(frame.valid)} columns and {len(listed.valid)} records, not {columns}'
+            )
             continue
         for i in range(len(joints)):
             local, f, c = listed.keypoints_cam[i], listed.intrinsic[:2], listed.intrinsic[2:]
@@ -82,7 +90,9 @@ def check_files(out: Path, requests: list[MupotsRequest], records: list[MupotsRe
                 local - joints[i],
             ]
             if not off <= MAX_REPROJECTION or max(np.abs(a).max() for a in apart) > _MAX_OFF:
-                problems.append(f'{key}: person {i + 1} is elsewhere, or reprojects {off:.2f} px off')
+                problems.append(
+                    f'{key}: person {i + 1} is elsewhere, or reprojects {off:.2f} px off'
+                )
             flags = (frame.valid[i], listed.valid[i], *(frame.occluded[i] == ~shown[i]))
             if flags != (record.valid[i], record.valid[i], *[True] * 17):
                 problems.append(f'{key}: labels of person {i + 1} are not those of the record')

@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Worlds whose requests give a parcel: any number of pictures and one record, all or nothing.
 
-A :class:`Kind` says what there is to plan, make, write and check; this module does it: in processes, whole
-files only, taken up again where it stopped. The wild world (:mod:`wsp_mm.synthetic.world`) has one picture a
-request and needs none of this.
+A :class:`Kind` says what there is to plan, make, write and check; this module does it: in
+processes, whole files only, taken up again where it stopped. The wild world
+(:mod:`wsp_mm.synthetic.world`) has one picture a request and needs none of this.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from wsp_mm.synthetic.layouts.files import WorldError, encode_json, link_or_copy, write_bytes
 from wsp_mm.synthetic.plan import fingerprint
 from wsp_mm.synthetic.processes import in_processes
 from wsp_mm.synthetic.world import Report, claim, encode_picture
-from wsp_mm.synthetic.writers.files import WorldError, encode_json, link_or_copy, write_bytes
 
 # A picture's path under the world's folder, and its second name if it has one.
 Names = tuple[str, str | None]
@@ -29,17 +29,20 @@ Names = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Kind:
-    """What one kind of world is made of. Requests and records have a ``scene_id``; functions are picklable.
+    """What one kind of world is made of. Requests and records have a ``scene_id``; functions are
+    picklable.
 
     Attributes:
-        name: as on the command line. format: to be raised whenever a request's pictures or record change.
+        name: as on the command line. format: to be raised whenever a request's pictures or record
+            change.
         folders: under the world's folder, all its own.
         get_preset: name -> preset. plan: (preset, seed) -> requests by number.
-        names: request -> its pictures' names. generate: request -> pictures (H, W, 3) uint8 RGB, and record.
+        names: request -> its pictures' names. generate: request -> pictures (H, W, 3) uint8 RGB,
+            and record.
         read: dict -> record. agree: attributes that record and request share.
         write: (folder, requests, records, report) -> annotation files; fills the report.
-        check: (record, request) -> problems. check_files: (folder, requests, records) -> problems in the
-            annotation files.
+        check: (record, request) -> problems. check_files: (folder, requests, records) -> problems
+            in the annotation files.
     """
 
     name: str
@@ -91,7 +94,8 @@ def make_parcels(out: Path, kind: Kind, preset: Any, seed: int = 0, workers: int
 
 
 def make_parcel(out: Path, kind: Kind, request: Any) -> None:
-    """Make the pictures and the record of one request; the record last, as a sign that all is there.
+    """Make the pictures and the record of one request; the record last, as a sign that all is
+    there.
 
     Raises:
         WorldError: they cannot be made (the message names the scene) or not be written.
@@ -115,8 +119,8 @@ def _encoded(kind: Kind, request: Any) -> tuple[list[bytes], bytes]:
 
 
 def parcel_is_done(out: Path, kind: Kind, request: Any) -> bool:
-    """Whether all pictures, under all their names, and the record are there; the identity file vouches for the
-    rest.
+    """Whether all pictures, under all their names, and the record are there; the identity file
+    vouches for the rest.
     """
     paths = [kind.record_path(out, request)]
     paths += [out / name for names in kind.names(request) for name in names if name is not None]
@@ -134,7 +138,9 @@ def read_records(out: Path, kind: Kind, requests: list) -> Iterator[Any]:
         try:
             record = kind.read(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WorldError(f'{path}: not a scene record ({error!r}); delete it and run again') from error
+            raise WorldError(
+                f'{path}: not a scene record ({error!r}); delete it and run again'
+            ) from error
         for name in kind.agree:
             if getattr(record, name) != getattr(request, name):
                 raise WorldError(
@@ -147,10 +153,12 @@ def read_records(out: Path, kind: Kind, requests: list) -> Iterator[Any]:
 def verify_parcels(
     out: Path, kind: Kind, preset: Any, seed: int = 0, workers: int = 1, count: int = -1
 ) -> tuple[list[str], int]:
-    """Check a finished world: geometry of the scenes, that files are what the seed makes, and the annotations.
+    """Check a finished world: geometry of the scenes, that files are what the seed makes, and the
+    annotations.
 
     Args:
-        count: how many scenes, evenly spread; negative takes all. Annotation files are checked as a whole.
+        count: how many scenes, evenly spread; negative takes all. Annotation files are checked as a
+            whole.
 
     Returns:
         the problems, each naming its scene or file, and the number of pictures that were checked.
@@ -167,7 +175,9 @@ def verify_parcels(
         )
     problems = kind.check_files(out, requests, list(read_records(out, kind, requests)))
     if 0 <= count < len(requests):
-        requests = [requests[i] for i in np.linspace(0, len(requests) - 1, count).round().astype(int)]
+        requests = [
+            requests[i] for i in np.linspace(0, len(requests) - 1, count).round().astype(int)
+        ]
     for found in in_processes(partial(_verify, out, kind), requests, workers, 'checks'):
         problems += found
     return problems, sum(len(kind.names(request)) for request in requests)

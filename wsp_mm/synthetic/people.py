@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Who is in the picture: ages and builds as people have them, and posed bodies standing on the ground.
+"""Who is in the picture: ages and builds as people have them, and posed bodies standing on the
+ground.
 
-Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis over the
-origin.
+Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis
+over the origin.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 from .actions import ACTIONS, sample_pose
 from .body import PARTS, body_model
@@ -30,7 +31,9 @@ _AGES = ((3, 12, 0.12), (12, 18, 0.10), (18, 65, 0.64), (65, 88, 0.14))
 
 @dataclass(frozen=True)
 class Identity:
-    """Who somebody is, whatever they do. ``phenotype`` (6,) as ``BodyModel.phenotypes``; ``age`` years."""
+    """Who somebody is, whatever they do. ``phenotype`` (6,) as ``BodyModel.phenotypes``; ``age``
+    years.
+    """
 
     phenotype: np.ndarray
     age: float
@@ -43,9 +46,11 @@ class PosedBodies:
     """B bodies in their stand frames.
 
     Attributes:
-        surface: (B, V, 3) m vertices with clothes and hair, what is rendered. normals: (B, V, 3) of the skin.
+        surface: (B, V, 3) m vertices with clothes and hair, what is rendered. normals: (B, V, 3) of
+            the skin.
         joints: (B, J, 3) m, joint set ``world``.
-        rotations: (B, N, 3, 3) of each bone relative to its parent, in the axes of the reference pose.
+        rotations: (B, N, 3, 3) of each bone relative to its parent, in the axes of the reference
+            pose.
         lowest: (B,) m, height of the lowest vertex (0 unless airborne).
         height: (B,) m, stature. identities, poses: length B.
     """
@@ -65,24 +70,30 @@ class PosedBodies:
 
 @lru_cache(maxsize=1)
 def _distribution() -> dict:
-    """anny's calibrated distribution as plain tables: age in years to anny's age, and Beta parameters by anny's
-    age.
+    """anny's calibrated distribution as plain tables: age in years to anny's age, and Beta
+    parameters by anny's age.
     """
     model = body_model().model
     from anny.shape_distribution import SimpleShapeDistribution
 
     source = SimpleShapeDistribution(model)
     mapping = source.morphological_age_mapping
-    tables: dict = {'age': (mapping.morphological_age_anchors.numpy(), mapping.anny_age_anchors.numpy())}
+    tables: dict = {
+        'age': (mapping.morphological_age_anchors.numpy(), mapping.anny_age_anchors.numpy())
+    }
     for who in ('boys', 'girls'):
         for name in _BUILD:
             beta = getattr(source, f'{who}_conditional_{name}_distribution')
-            tables[who, name] = [x.numpy() for x in (beta.age_anchors, beta.alpha_anchors, beta.beta_anchors)]
+            tables[who, name] = [
+                x.numpy() for x in (beta.age_anchors, beta.alpha_anchors, beta.beta_anchors)
+            ]
     return tables
 
 
 def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
-    """Somebody, by anny's distribution of builds given age and sex (calibrated on WHO growth data)."""
+    """Somebody, by anny's distribution of builds given age and sex (calibrated on WHO growth
+    data).
+    """
     body = body_model()
     shares = np.array([share for _, _, share in _AGES])
     low, high, _ = _AGES[rng.choice(len(_AGES), p=shares / shares.sum())]
@@ -96,10 +107,13 @@ def sample_identity(rng: np.random.Generator, dressed: bool = True) -> Identity:
         anchors, alpha, beta = tables['girls' if female else 'boys', name]
         values[name] = rng.beta(np.interp(mapped, anchors, alpha), np.interp(mapped, anchors, beta))
     if age > 18:
-        # The calibration knows means, the street knows more slender and heavier people than it draws.
+        # The calibration knows means, the street knows more slender and heavier people than it
+        # draws.
         values['weight'] = np.clip(values['weight'] + rng.normal(0, 0.08), 0, 1)
     phenotype = np.clip([values.get(name, 0.5) for name in body.phenotypes], 0, 1)
-    return Identity(phenotype, age, female, sample_outfit(rng, body, age, female) if dressed else None)
+    return Identity(
+        phenotype, age, female, sample_outfit(rng, body, age, female) if dressed else None
+    )
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +139,9 @@ def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
     shapes = body.shapes(np.stack([identity.phenotype for identity in identities]))
     values = np.stack([pose.values for pose in poses])
     on_ground = np.array([pose.posture not in ('airborne', 'lying') for pose in poses])
-    on_feet = on_ground & (values[:, [column('left_leg_fk'), column('right_leg_fk')]] < 0.5).all(axis=1)
+    on_feet = on_ground & (values[:, [column('left_leg_fk'), column('right_leg_fk')]] < 0.5).all(
+        axis=1
+    )
     for _ in range(10):
         rotations = PoseSolver(body, shapes, values).solve()
         skin, heads = body.skin(shapes, rotations)
@@ -169,16 +185,18 @@ def pose_bodies(identities: list[Identity], poses: list[Pose]) -> PosedBodies:
 def sample_people(
     n: int, seed: int, actions: tuple[str, ...] | None = None, batch: int = 32
 ) -> dict[str, np.ndarray]:
-    """Joints of n undressed people in random poses, without rendering; the bank for worlds of annotations only.
+    """Joints of n undressed people in random poses, without rendering; the bank for worlds of
+    annotations only.
 
     Args:
-        n: how many. seed: of everything. actions: to draw from (default: all). batch: bodies posed at a time.
+        n: how many. seed: of everything. actions: to draw from (default: all). batch: bodies posed
+            at a time.
 
     Returns:
-        dict of ``joints`` (n, J, 3) mm in the stand frame (z over the ground, facing -y, pelvis over the
-        origin),
-        ``height`` (n,) mm, ``lowest`` (n,) mm, ``age`` (n,) years, ``action`` and ``posture`` (n,) str,
-        ``radius`` (n,) mm, of the body's extent around the origin on the ground.
+        dict of ``joints`` (n, J, 3) mm in the stand frame (z over the ground, facing -y, pelvis
+        over the origin), ``height`` (n,) mm, ``lowest`` (n,) mm, ``age`` (n,) years, ``action`` and
+        ``posture`` (n,) str, ``radius`` (n,) mm, of the body's extent around the origin on the
+        ground.
 
     Raises:
         ValueError: n is not positive.
@@ -187,7 +205,9 @@ def sample_people(
         raise ValueError(f'n must be positive, got {n}')
     rng = np.random.default_rng(seed)
     names = actions or tuple(ACTIONS)
-    out: dict[str, list] = {k: [] for k in ('joints', 'height', 'lowest', 'age', 'action', 'posture', 'radius')}
+    out: dict[str, list] = {
+        k: [] for k in ('joints', 'height', 'lowest', 'age', 'action', 'posture', 'radius')
+    }
     for start in range(0, n, batch):
         count = min(batch, n - start)
         identities = [sample_identity(rng, dressed=False) for _ in range(count)]

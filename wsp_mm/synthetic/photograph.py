@@ -13,8 +13,8 @@ def lens_and_grain(image: np.ndarray, blur: float, grain: float, seed: Sequence[
     """Blur a picture and add noise.
 
     Args:
-        image: (H, W, 3) uint8. blur: px, standard deviation. grain: standard deviation of the noise in grey
-            levels, 0 for none. seed: of the noise.
+        image: (H, W, 3) uint8. blur: px, standard deviation. grain: standard deviation of the noise
+            in grey levels, 0 for none. seed: of the noise.
 
     Returns:
         (H, W, 3) uint8.

@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where people stand: plan-view hulls that never overlap (so bodies cannot run through each other), and the
-wild camera.
+"""Where people stand: plan-view hulls that never overlap (so bodies cannot run through each other),
+and the wild camera.
 
 World frame: metres, z up, ground at 0; wild cameras stand over the origin and look along +y.
 """
@@ -25,7 +25,9 @@ class View:
     roll: float
 
 
-def make_view(f: float, height_m: float, pitch: float, roll: float, width: int, height: int) -> View:
+def make_view(
+    f: float, height_m: float, pitch: float, roll: float, width: int, height: int
+) -> View:
     """A camera over the origin that looks along +y, down by ``pitch``, turned clockwise by ``roll``
     (degrees).
     """
@@ -34,13 +36,17 @@ def make_view(f: float, height_m: float, pitch: float, roll: float, width: int, 
     turn = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     rotation = turn @ level
     center = np.array([0, 0, height_m * 1000])
-    camera = PinholeCamera(f=[f, f], c=[(width - 1) / 2, (height - 1) / 2], R=rotation, t=-rotation @ center)
+    camera = PinholeCamera(
+        f=[f, f], c=[(width - 1) / 2, (height - 1) / 2], R=rotation, t=-rotation @ center
+    )
     return View(camera, height_m * 1000, pitch, roll)
 
 
 def plan_hull(points: np.ndarray) -> np.ndarray:
     """Convex hull (n, 2) of points (..., 2+) seen from above."""
-    flat = np.ascontiguousarray(np.reshape(points, (-1, points.shape[-1]))[:, :2].astype(np.float32))
+    flat = np.ascontiguousarray(
+        np.reshape(points, (-1, points.shape[-1]))[:, :2].astype(np.float32)
+    )
     return cv2.convexHull(flat)[:, 0].astype(np.float64)
 
 
@@ -51,7 +57,9 @@ def turn_plan(hull: np.ndarray, yaw: float, at: np.ndarray) -> np.ndarray:
 
 
 def hull_gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Distance of two convex hulls along their best separating edge normal; negative where they overlap."""
+    """Distance of two convex hulls along their best separating edge normal; negative where they
+    overlap.
+    """
     best = -np.inf
     for p, q in ((a, b), (b, a)):
         edges = np.roll(p, -1, axis=0) - p

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Which pictures the embedded world has: a function of preset and seed alone.
 
-Sources, splits, picture sizes and persons per picture come in fixed quotas (so that even sixty pictures hold
-single persons, crowds and upright formats) and are then dealt out by the seed.
+Sources, splits, picture sizes and persons per picture come in fixed quotas (so that even sixty
+pictures hold single persons, crowds and upright formats) and are then dealt out by the seed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.scene import SceneRequest
-from wsp_mm.synthetic.writers.files import WorldError
 
 # Few videos: neighbouring frames are nearly the same picture.
 SOURCES = {'coco': 0.46, 'mpii': 0.2, 'posetrack18': 0.12, 'crowdpose': 0.22}
@@ -97,12 +97,18 @@ def plan_world(preset: Preset, seed: int) -> list[SceneRequest]:
 
 
 def fingerprint(requests: list) -> str:
-    """A short hash of any world's plan, a list of dataclasses: the same one means the same pictures."""
-    return hashlib.sha256(repr([astuple(request) for request in requests]).encode()).hexdigest()[:16]
+    """A short hash of any world's plan, a list of dataclasses: the same one means the same
+    pictures.
+    """
+    return hashlib.sha256(repr([astuple(request) for request in requests]).encode()).hexdigest()[
+        :16
+    ]
 
 
 def _splits(source: str, test_share: float) -> dict[str, float]:
-    if source == 'crowdpose':  # the real one is 5 : 1 : 4; its train and val together are MCPC's train
+    if (
+        source == 'crowdpose'
+    ):  # the real one is 5 : 1 : 4; its train and val together are MCPC's train
         return {'train': (1 - test_share) * 5 / 6, 'val': (1 - test_share) / 6, 'test': test_share}
     return {'train': 1 - test_share, 'val': test_share}
 
@@ -165,7 +171,9 @@ def _deal_videos(
 
 
 def _still_name(source: str, split: str, scene_id: int) -> str:
-    """A picture's name as in the real set: numbers with gaps, so that nobody takes an id for an index."""
+    """A picture's name as in the real set: numbers with gaps, so that nobody takes an id for an
+    index.
+    """
     if source == 'coco':
         return f'{split}2017/{139 + 37 * scene_id:012d}.jpg'
     if source == 'mpii':
@@ -179,12 +187,16 @@ def _size(aspect: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 
 def _scene_seed(seed: int, scene_id: int) -> int:
-    """A seed of its own for every scene; scenes of different worlds never share one by arithmetic."""
+    """A seed of its own for every scene; scenes of different worlds never share one by
+    arithmetic.
+    """
     return int(np.random.SeedSequence((seed, scene_id)).generate_state(1)[0])
 
 
 def _person_table(source: str, mean: float | None) -> dict[int, float]:
-    """Persons -> weight; with a mean, one person and a Poisson number of others, 12 in all at most."""
+    """Persons -> weight; with a mean, one person and a Poisson number of others, 12 in all at
+    most.
+    """
     if mean is None:
         return _PERSONS[source]
     if mean < 1:

@@ -2,11 +2,10 @@
 """Poses: the numbers that describe one, their limits, and the walk. How actions draw them:
 :mod:`wsp_mm.synthetic.actions`.
 
-A pose is a row of the columns in :data:`DOFS`. Angles are in degrees, zero is upright with hanging arms;
-lengths of the
-legs' targets are shares of the leg's length, of the hands' targets metres for a person of 1.7 m. A leg is
-either
-planted (the foot has a target, inverse kinematics finds the knee) or free (``leg_fk`` = 1, angles).
+A pose is a row of the columns in :data:`DOFS`. Angles are in degrees, zero is upright with hanging
+arms; lengths of the legs' targets are shares of the leg's length, of the hands' targets metres for
+a person of 1.7 m. A leg is either planted (the foot has a target, inverse kinematics finds the
+knee) or free (``leg_fk`` = 1, angles).
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ _SIDED = {
     'elbow_out': (-20, 110, 35),
 }  # fmt: skip
 
-# What a hand may touch: name, bone that carries it, point from the bone's head in the reference pose for the
-# left side
-# (m for 1.7 m of height; x left, y back, z up).
+# What a hand may touch: name, bone that carries it, point from the bone's head in the reference
+# pose for the left side (m for 1.7 m of height; x left, y back, z up).
 HAND_TARGETS = (
     ('ear', 'head', (0.115, -0.05, -0.03)),
     ('mouth', 'head', (0.045, -0.19, -0.08)),
@@ -57,7 +55,9 @@ DOFS: dict[str, tuple[float, float, float]] = dict(_BODY)
 for _side in ('left', 'right'):
     DOFS |= {f'{_side}_{name}': limits for name, limits in _SIDED.items()}
 _COLUMN = {name: i for i, name in enumerate(DOFS)}
-LOWER, UPPER, REST = (np.array([limits[k] for limits in DOFS.values()], dtype=np.float64) for k in range(3))
+LOWER, UPPER, REST = (
+    np.array([limits[k] for limits in DOFS.values()], dtype=np.float64) for k in range(3)
+)
 # Switches: never jittered or interpolated.
 SWITCHES = [i for i, name in enumerate(DOFS) if name.endswith(('leg_fk', 'hand_target'))]
 
@@ -73,10 +73,9 @@ def column(name: str) -> int:
 
 @dataclass(frozen=True)
 class Gait:
-    """How somebody walks. ``phase`` radians: the left foot is foremost at 0 and in the air over (pi, 2 pi).
-    ``stride``: half
-    the step, ``lift`` of the free foot, shares of the leg. ``swing`` of the arms, degrees. ``cadence``: double
-    steps a second.
+    """How somebody walks. ``phase`` radians: the left foot is foremost at 0 and in the air over
+    (pi, 2 pi). ``stride``: half the step, ``lift`` of the free foot, shares of the leg. ``swing``
+    of the arms, degrees. ``cadence``: double steps a second.
     """
 
     phase: float
@@ -91,7 +90,10 @@ class Gait:
         for side, shift in (('left', 0.0), ('right', np.pi)):
             p = self.phase + shift
             # The heel leaves the ground before the foot does, and comes down before the toes.
-            heel = 38 * max(0.0, np.cos(p - 1.2 * np.pi)) ** 2 - 10 * max(0.0, np.cos(p - 1.85 * np.pi)) ** 6
+            heel = (
+                38 * max(0.0, np.cos(p - 1.2 * np.pi)) ** 2
+                - 10 * max(0.0, np.cos(p - 1.85 * np.pi)) ** 6
+            )
             forward = -np.cos(p)  # arms go against the legs
             angle = self.swing * forward
             values |= {
@@ -100,19 +102,22 @@ class Gait:
                 f'{side}_arm_azim': np.rad2deg(np.arctan2(angle, 7)),
                 f'{side}_elbow': 14 + self.swing * 0.5 * (1 + forward),
             }  # fmt: skip
-        return values | {'root_twist': -6 * np.cos(self.phase), 'spine_twist': 9 * np.cos(self.phase)}
+        return values | {
+            'root_twist': -6 * np.cos(self.phase),
+            'spine_twist': 9 * np.cos(self.phase),
+        }
 
     def speed(self, stature: float) -> float:
-        """m/s over the ground of somebody of that height (m): two steps of 2 strides a cycle, legs 0.47 of the
-        height.
+        """m/s over the ground of somebody of that height (m): two steps of 2 strides a cycle, legs
+        0.47 of the height.
         """
         return 4 * self.stride * 0.47 * stature * self.cadence
 
 
 @dataclass(frozen=True)
 class Pose:
-    """One pose. ``values`` (len(DOFS),) within the limits; ``posture`` as in ``record.Person``; ``gait`` of
-    walkers.
+    """One pose. ``values`` (len(DOFS),) within the limits; ``posture`` as in ``record.Person``;
+    ``gait`` of walkers.
     """
 
     action: str

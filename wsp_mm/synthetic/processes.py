@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Work shared among processes of one thread each, so that bytes do not depend on how many there are."""
+"""Work shared among processes of one thread each, so that bytes do not depend on how many there
+are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from wsp_mm.synthetic.writers.files import WorldError
+from wsp_mm.synthetic.layouts.files import WorldError
 
 _THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
@@ -26,13 +28,15 @@ Result = TypeVar('Result')
 def in_processes(
     task: Callable[[Request], Result], requests: list[Request], workers: int, unit: str
 ) -> list[Result]:
-    """Do ``task`` for every request in ``workers`` processes of one thread each; 0 means in this one.
+    """Do ``task`` for every request in ``workers`` processes of one thread each; 0 means in this
+    one.
 
     Returns:
         what the task returned, in the order of the requests.
 
     Raises:
-        WorldError: a process died. Whatever the task raises; what has not begun by then is given up.
+        WorldError: a process died. Whatever the task raises; what has not begun by then is given
+            up.
     """
     with progress(len(requests), unit) as bar:
         if not workers:

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """What the embedded world knows of one picture: the truth that every writer and check reads.
 
-The world frame has z up, the ground near z = 0, and millimetres. Joints follow the joint set ``world`` of
-:mod:`wsp_mm.structures.skeletons` (J joints). Pixel (0, 0) is the centre of the upper left pixel.
+The world frame has z up, the ground near z = 0, and millimetres. Joints follow the joint set
+``world`` of :mod:`wsp_mm.structures.keypoints` (J joints). Pixel (0, 0) is the centre of the upper
+left pixel.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Person:
         bbox: (4,) x, y, w, h px of the visible pixels, zeros when nothing is visible.
         full_bbox: (4,) x, y, w, h px of the whole body's projection, not clipped to the picture.
         area: number of visible pixels.
-        visible_share: visible pixels / pixels the body would fill in this picture without the others.
+        visible_share: visible pixels / pixels the body would fill in this picture without the
+            others.
         polygons: outlines of the visible pixels, each a flat list x0, y0, x1, y1, ... px.
         lowest_mm: height of the body's lowest vertex over the ground, mm.
     """
@@ -59,14 +61,19 @@ class Person:
     def to_dict(self) -> dict:
         """Plain lists and numbers, for json."""
         return {
-            k: (np.round(v, 3) if v.dtype.kind == 'f' else v).tolist() if isinstance(v, np.ndarray) else v
+            k: (np.round(v, 3) if v.dtype.kind == 'f' else v).tolist()
+            if isinstance(v, np.ndarray)
+            else v
             for k, v in asdict(self).items()
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> Person:
         return cls(
-            **{k: np.asarray(v, dtype=cls._ARRAYS[k]) if k in cls._ARRAYS else v for k, v in data.items()}
+            **{
+                k: np.asarray(v, dtype=cls._ARRAYS[k]) if k in cls._ARRAYS else v
+                for k, v in data.items()
+            }
         )
 
 

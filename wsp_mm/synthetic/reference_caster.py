@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A second, slow ray caster in plain numpy (float64), against which the renderer is checked. It shares no code
-with it.
+"""A second, slow ray caster in plain numpy (float64), against which the renderer is checked. It
+shares no code with it.
 
 Metres; T triangles, n pixels, S solids (bodies and boxes).
 """
@@ -22,7 +22,9 @@ class ReferenceCaster:
     def __init__(self, triangles: list[np.ndarray], camera: PinholeCamera) -> None:
         self.camera = camera
         self.num_solids = len(triangles)
-        self.solid = np.concatenate([np.full(len(t), i) for i, t in enumerate(triangles)] or [np.zeros(0, int)])
+        self.solid = np.concatenate(
+            [np.full(len(t), i) for i, t in enumerate(triangles)] or [np.zeros(0, int)]
+        )
         self.face = np.concatenate([np.arange(len(t)) for t in triangles] or [np.zeros(0, int)])
         world = np.concatenate(triangles) if triangles else np.zeros((0, 3, 3))
         self.tri = (world * 1000 @ camera.R.T + camera.t) / 1000
@@ -35,11 +37,16 @@ class ReferenceCaster:
         self.high = np.where(front[:, None], px.max(axis=1), np.inf)
 
     def cast(self, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
-        """Depth along the camera's axis (S,) m of each solid's first surface at a pixel (inf: none), and its
-        face (S,).
+        """Depth along the camera's axis (S,) m of each solid's first surface at a pixel (inf:
+        none), and its face (S,).
         """
         depth, face = np.full(self.num_solids, np.inf), np.full(self.num_solids, -1)
-        near = (self.low[:, 0] <= x) & (self.high[:, 0] >= x) & (self.low[:, 1] <= y) & (self.high[:, 1] >= y)
+        near = (
+            (self.low[:, 0] <= x)
+            & (self.high[:, 0] >= x)
+            & (self.low[:, 1] <= y)
+            & (self.high[:, 1] >= y)
+        )
         candidates = np.flatnonzero(near)
         if not len(candidates):
             return depth, face

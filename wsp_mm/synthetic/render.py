@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Ray-cast pictures of bodies and boxes on a plane: colours, depth, and who is at every pixel.
 
-World frame of this module: metres, z up, ground at z = 0. B bodies, V vertices, F faces, P pixels = H x W.
+World frame of this module: metres, z up, ground at z = 0. B bodies, V vertices, F faces, P pixels =
+H x W.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ GROUND, SKY, PROP = -1, -2, -3
 
 @dataclass(frozen=True)
 class Box:
-    """A seat or a step: an upright box. ``center`` (2,) m, ``size`` (3,) m, ``yaw`` degrees, ``texture`` a
-    row.
+    """A seat or a step: an upright box. ``center`` (2,) m, ``size`` (3,) m, ``yaw`` degrees,
+    ``texture`` a row.
     """
 
     center: np.ndarray
@@ -58,13 +59,16 @@ class Rendering:
     """What the renderer knows of one picture.
 
     Attributes:
-        light: (P,) linear RGB on the device, for :meth:`develop`; None when only geometry was asked for.
+        light: (P,) linear RGB on the device, for :meth:`develop`; None when only geometry was asked
+            for.
         depth: (H, W) m along the camera's axis; very large where the sky is.
         owner: (H, W) index of the body, or GROUND, SKY (walls too), PROP.
         face: (H, W) face of that body or of all props, -1 elsewhere.
-        extent: (B, 4) px, lowest x, y and highest x, y of each whole body's projection; nan behind the camera.
+        extent: (B, 4) px, lowest x, y and highest x, y of each whole body's projection; nan behind
+            the camera.
         normal: (H, W, 3) of the hit surface in the world, zeros elsewhere; filled on request.
-        alone: per body (x0, y0, mask): the pixels that it would cover without the others, in a box at x0, y0.
+        alone: per body (x0, y0, mask): the pixels that it would cover without the others, in a box
+            at x0, y0.
     """
 
     light: wp.array | None
@@ -103,10 +107,11 @@ def _noise_table(size: int = 512, period: int = 64) -> np.ndarray:
 
 
 def default_device() -> str:
-    """Warp device to render on: the environment's ``WSP_MM_RENDER_DEVICE`` (such as 'cuda:0'), else 'cpu'.
+    """Warp device to render on: the environment's ``WSP_MM_RENDER_DEVICE`` (such as 'cuda:0'), else
+    'cpu'.
 
-    The CPU is the default even where there is a GPU: any number of processes can share the work, and a
-    world does not depend on who has which GPU.
+    The CPU is the default even where there is a GPU: any number of processes can share the work,
+    and a world does not depend on who has which GPU.
     """
     return os.environ.get('WSP_MM_RENDER_DEVICE', 'cpu')
 
@@ -122,8 +127,8 @@ class Stage:
     """Bodies and boxes in one world, ready to be looked at by any number of cameras.
 
     Args:
-        surfaces: (B, V, 3) m, posed bodies in the world. normals: (B, V, 3) for shading. outfits: length B.
-            boxes: seats and steps.
+        surfaces: (B, V, 3) m, posed bodies in the world. normals: (B, V, 3) for shading. outfits:
+            length B. boxes: seats and steps.
         scenery: ground, surroundings and light.
         device: Warp device; None: :func:`default_device`.
 
@@ -157,13 +162,21 @@ class Stage:
     def _build(self, normals: np.ndarray) -> None:
         body, b = self.body, len(self.surfaces)
         v = body.num_vertices
-        corners = np.concatenate([box.corners() for box in self.boxes]) if self.boxes else np.zeros((0, 3))
+        corners = (
+            np.concatenate([box.corners() for box in self.boxes])
+            if self.boxes
+            else np.zeros((0, 3))
+        )
         points = np.concatenate([np.reshape(self.surfaces, (-1, 3)), corners]).astype(np.float32)
         faces = (body.faces[None] + (np.arange(b) * v)[:, None, None]).reshape(-1, 3)
-        box_faces = (BOX_FACES[None] + (np.arange(len(self.boxes)) * 8)[:, None, None]).reshape(-1, 3)
+        box_faces = (BOX_FACES[None] + (np.arange(len(self.boxes)) * 8)[:, None, None]).reshape(
+            -1, 3
+        )
         faces = np.concatenate([faces, box_faces + b * v]).astype(np.int32)
         # Group i + 1 is body i; group 0 the boxes.
-        groups = np.concatenate([np.repeat(np.arange(b) + 1, len(body.faces)), np.zeros(len(box_faces))])
+        groups = np.concatenate(
+            [np.repeat(np.arange(b) + 1, len(body.faces)), np.zeros(len(box_faces))]
+        )
         if not len(faces):  # a mesh needs a face: one that no ray meets
             points, faces, groups = (
                 np.full((3, 3), -1e4, np.float32),
@@ -201,7 +214,12 @@ class Stage:
         )
 
     def look(
-        self, camera: PinholeCamera, width: int, height: int, color: bool = True, normals: bool = False
+        self,
+        camera: PinholeCamera,
+        width: int,
+        height: int,
+        color: bool = True,
+        normals: bool = False,
     ) -> Rendering:
         """What a camera sees.
 
@@ -249,7 +267,8 @@ class Stage:
         if normals:
             out.normal = self._normals(out)
         out.alone = [
-            self._alone(i, width, height, (origin, rays, f, c), out, owner) for i in range(len(self.surfaces))
+            self._alone(i, width, height, (origin, rays, f, c), out, owner)
+            for i in range(len(self.surfaces))
         ]
         return out
 
@@ -262,7 +281,11 @@ class Stage:
         for i, cloud in enumerate(clouds):
             low, high = cloud.min(axis=0), cloud.max(axis=0)
             middle = (low + high)[:2] / 2
-            discs[i] = *middle, np.sqrt(((cloud[:, :2] - middle) ** 2).sum(axis=1).max()) + 0.01, high[2] + 0.01
+            discs[i] = (
+                *middle,
+                np.sqrt(((cloud[:, :2] - middle) ** 2).sum(axis=1).max()) + 0.01,
+                high[2] + 0.01,
+            )
         return discs
 
     def _extents(self, camera: PinholeCamera) -> np.ndarray:
@@ -274,8 +297,8 @@ class Stage:
         return out
 
     def _boxes_px(self, camera: PinholeCamera, extent: np.ndarray) -> np.ndarray:
-        """Everywhere that a body or a box may be seen, (n, 4) px with a margin; the whole plane where it is
-        near the camera.
+        """Everywhere that a body or a box may be seen, (n, 4) px with a margin; the whole plane
+        where it is near the camera.
         """
         boxes = [extent]
         for box in self.boxes:
@@ -342,5 +365,11 @@ class Stage:
     def develop(self, light: wp.array, width: int, height: int, gamma: float) -> np.ndarray:
         """8-bit RGB (H, W, 3) from the light that :meth:`look` found."""
         out = wp.empty((width * height, 3), dtype=wp.uint8, device=self.device)
-        wp.launch(kernels.develop, dim=width * height, inputs=[light, gamma], outputs=[out], device=self.device)
+        wp.launch(
+            kernels.develop,
+            dim=width * height,
+            inputs=[light, gamma],
+            outputs=[out],
+            device=self.device,
+        )
         return out.numpy().reshape(height, width, 3)

@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""One wild picture of the embedded world, from its request alone: who, where, how lit, and the truth about all
-of it.
+"""One wild picture of the embedded world, from its request alone: who, where, how lit, and the
+truth about all of it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class SceneRequest:
     Attributes:
         scene_id, source, split, file_name: copied to the :class:`Scene`.
         width, height: px. num_persons: 0 to 12 who are meant to be in the picture.
-        seed: of everything. sequence, frame: video and frame number, -1 for stills; the frames of a sequence
-            share their seed.
+        seed: of everything. sequence, frame: video and frame number, -1 for stills; the frames of a
+            sequence share their seed.
 
     Raises:
         ValueError: a size or number that makes no picture.
@@ -64,7 +64,9 @@ class SceneRequest:
                 f'scene {self.scene_id}: {self.width} x {self.height} px is too small, 32 is the least'
             )
         if not 0 <= self.num_persons <= 12:
-            raise ValueError(f'scene {self.scene_id}: num_persons must be 0 to 12, got {self.num_persons}')
+            raise ValueError(
+                f'scene {self.scene_id}: num_persons must be 0 to 12, got {self.num_persons}'
+            )
 
 
 @dataclass
@@ -93,7 +95,11 @@ class Setting:
     @property
     def normals(self) -> np.ndarray:
         """(B, V, 3) of the skin, in the world."""
-        return self.bodies.normals @ np.swapaxes(self._turns(), 1, 2) if self.bodies else np.zeros((0, 1, 3))
+        return (
+            self.bodies.normals @ np.swapaxes(self._turns(), 1, 2)
+            if self.bodies
+            else np.zeros((0, 1, 3))
+        )
 
     def _turns(self) -> np.ndarray:
         c, s = np.cos(self.yaws), np.sin(self.yaws)
@@ -129,15 +135,17 @@ def render_setting(setting: Setting, normals: bool = False) -> tuple[np.ndarray,
 
 
 def _photograph(stage: Stage, seen: Rendering, request: SceneRequest) -> np.ndarray:
-    """What a camera makes of light: a curve, a soft lens, noise, 8 bits. Only the noise differs between a
-    video's frames.
+    """What a camera makes of light: a curve, a soft lens, noise, 8 bits. Only the noise differs
+    between a video's frames.
     """
     width, height = request.width, request.height
     rng = np.random.default_rng([request.seed, 5])
     image = stage.develop(seen.light, width, height, float(rng.uniform(0.42, 0.52)))
     blur = rng.uniform(0.3, 0.7) * max(1.0, width / 640) ** 0.5
     level = rng.uniform(0, 4)
-    return lens_and_grain(image, blur, level if level > 0.5 else 0.0, [request.seed, 6, request.frame + 1])
+    return lens_and_grain(
+        image, blur, level if level > 0.5 else 0.0, [request.seed, 6, request.frame + 1]
+    )
 
 
 # ------------------------------------------------------------------ who, where, how
@@ -153,9 +161,15 @@ def make_setting(request: SceneRequest) -> Setting:
     still = bodies if time == 0 else _bodies(people, 0.0, request.seed)
     view = _sample_view(rng, request)
     lifts, supports = _supports(lift_rng, still)
-    places, yaws, walls = _place(rng, still, supports, view, request, people if request.sequence >= 0 else None)
+    places, yaws, walls = _place(
+        rng, still, supports, view, request, people if request.sequence >= 0 else None
+    )
     boxes = [
-        replace(box, center=turn_plan(box.center[None], yaws[i], places[i])[0], yaw=float(np.rad2deg(yaws[i])))
+        replace(
+            box,
+            center=turn_plan(box.center[None], yaws[i], places[i])[0],
+            yaw=float(np.rad2deg(yaws[i])),
+        )
         for i, box in supports
     ]
     if time > 0:
@@ -167,7 +181,10 @@ def make_setting(request: SceneRequest) -> Setting:
 def _bodies(people: list[tuple[Identity, Pose]], time: float, seed: int) -> PosedBodies | None:
     if not people:
         return None
-    poses = [pose_at(pose, time, np.random.default_rng([seed, 4, i])) for i, (_, pose) in enumerate(people)]
+    poses = [
+        pose_at(pose, time, np.random.default_rng([seed, 4, i]))
+        for i, (_, pose) in enumerate(people)
+    ]
     return pose_bodies([identity for identity, _ in people], poses)
 
 
@@ -191,12 +208,19 @@ def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
     distance = np.clip(f / request.width * 640 / 135, 3.0, 9)
     pitch = np.rad2deg(np.arctan2(height - 0.8, distance)) + rng.normal(0, 2.5)
     return make_view(
-        f, height, float(np.clip(pitch, -8, 22)), float(rng.normal(0, 2.2)), request.width, request.height
+        f,
+        height,
+        float(np.clip(pitch, -8, 22)),
+        float(rng.normal(0, 2.2)),
+        request.width,
+        request.height,
     )
 
 
 def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
-    """Distances at which a person of 1.7 m is between 32 % and nearly all of the picture's height."""
+    """Distances at which a person of 1.7 m is between 32 % and nearly all of the picture's
+    height.
+    """
     f = view.camera.f[1]
     near = 1.7 * f / (0.95 * request.height)
     far = 1.7 * f / (0.32 * request.height)
@@ -204,7 +228,9 @@ def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
 
 
 def _place(rng, bodies: PosedBodies | None, supports, view: View, request: SceneRequest, movers):
-    """Places (B, 2) m and yaws (B,) radians of everybody, and the distance that must stay free of walls."""
+    """Places (B, 2) m and yaws (B,) radians of everybody, and the distance that must stay free of
+    walls.
+    """
     n = len(bodies) if bodies else 0
     places, yaws, hulls = np.zeros((n, 2)), np.zeros(n), []
     near, far = _depth_range(view, request)
@@ -255,10 +281,11 @@ def _place(rng, bodies: PosedBodies | None, supports, view: View, request: Scene
     return places, yaws, max(deepest, 4.0) + 0.5
 
 
-def _supports(rng: np.random.Generator, bodies: PosedBodies | None) -> tuple[np.ndarray, list[tuple[int, Box]]]:
-    """Seats under those who sit, and a step under some who stand: heights (B,) m that people are lifted by, and
-    for each
-    box whose it is and where it stands in that body's stand frame."""
+def _supports(
+    rng: np.random.Generator, bodies: PosedBodies | None
+) -> tuple[np.ndarray, list[tuple[int, Box]]]:
+    """Seats under those who sit, and a step under some who stand: heights (B,) m that people are
+    lifted by, and for each box whose it is and where it stands in that body's stand frame."""
     lifts, boxes = np.zeros(len(bodies) if bodies else 0), []
     for i, pose in enumerate(bodies.poses if bodies else []):
         if pose.posture == 'sitting':
@@ -269,12 +296,16 @@ def _supports(rng: np.random.Generator, bodies: PosedBodies | None) -> tuple[np.
             lifts[i] = rng.uniform(0.08, 0.45)
             hull = plan_hull(bodies.surface[i][bodies.surface[i][:, 2] < 0.15])
             size = np.append(hull.max(0) - hull.min(0) + rng.uniform(0.04, 0.15, 2), lifts[i])
-            boxes.append((i, Box((hull.min(0) + hull.max(0)) / 2, size, 0.0, sample_wall(rng).encode())))
+            boxes.append(
+                (i, Box((hull.min(0) + hull.max(0)) / 2, size, 0.0, sample_wall(rng).encode()))
+            )
     return lifts, boxes
 
 
 def seat_under(bodies: PosedBodies, i: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Centre (2,) and size (3,) m of a seat in the stand frame of body i; None where it sits on the ground."""
+    """Centre (2,) and size (3,) m of a seat in the stand frame of body i; None where it sits on the
+    ground.
+    """
     surface = bodies.surface[i]
     part = body_model().vertex_part
     bottom = surface[part == PART_INDEX['pelvis']]
@@ -293,7 +324,9 @@ def seat_under(bodies: PosedBodies, i: int) -> tuple[np.ndarray, np.ndarray] | N
 
 
 def _swept(hull: np.ndarray, speed: float) -> np.ndarray:
-    """A hull in the stand frame with arms' room around it, drawn out along the way of a sequence's walker."""
+    """A hull in the stand frame with arms' room around it, drawn out along the way of a sequence's
+    walker.
+    """
     middle = hull.mean(axis=0)
     wide = middle + (hull - middle) * (
         1 + 0.2 / np.maximum(np.linalg.norm(hull - middle, axis=1, keepdims=True), 0.1)
@@ -301,10 +334,14 @@ def _swept(hull: np.ndarray, speed: float) -> np.ndarray:
     return np.concatenate([wide, wide - np.array([0, speed * LONGEST_SEQUENCE / FRAME_RATE])])
 
 
-def _moved(places: np.ndarray, yaws: np.ndarray, start: PosedBodies | None, time: float) -> np.ndarray:
+def _moved(
+    places: np.ndarray, yaws: np.ndarray, start: PosedBodies | None, time: float
+) -> np.ndarray:
     """Where walkers are after ``time`` seconds."""
     if start is None:
         return places
-    speed = np.array([walking_speed(pose, h) for pose, h in zip(start.poses, start.height, strict=True)])
+    speed = np.array(
+        [walking_speed(pose, h) for pose, h in zip(start.poses, start.height, strict=True)]
+    )
     forward = np.stack([np.sin(yaws), -np.cos(yaws)], axis=1)
     return places + forward * (speed * time)[:, None]

@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Ground, surroundings and light of a wild scene, as the row of numbers that the renderer reads (metres, linear
-RGB).
+"""Ground, surroundings and light of a wild scene, as the row of numbers that the renderer reads
+(metres, linear RGB).
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from .textures import hsv, sample_floor, sample_wall
 ) = (0, 1, 2, 5, 8, 9, 10, 13, 16, 17, 20, 23, 24, 25, 26, 27, 28, 29, 30, 50, 51, 54)  # fmt: skip
 ROW_LENGTH = 56
 
-# Kinds of surroundings, and how often. The first four have a horizon (their index is the renderer's sky mode).
+# Kinds of surroundings, and how often. The first four have a horizon (their index is the renderer's
+# sky mode).
 KINDS = {'plain': 0.14, 'hills': 0.14, 'town': 0.12, 'trees': 0.16, 'wall': 0.16, 'room': 0.28}
 
 
 @dataclass(frozen=True)
 class Scenery:
-    """``kind`` in :data:`KINDS`; ``row`` (ROW_LENGTH,); ``textures`` (5, columns): ground, then four walls."""
+    """``kind`` in :data:`KINDS`; ``row`` (ROW_LENGTH,); ``textures`` (5, columns): ground, then
+    four walls.
+    """
 
     kind: str
     row: np.ndarray
@@ -41,7 +44,11 @@ def _sun(rng: np.random.Generator, outdoor: bool) -> np.ndarray:
     elevation = np.deg2rad(rng.uniform(22, 78) if outdoor else rng.uniform(45, 85))
     azimuth = rng.uniform(0, 2 * np.pi)
     return np.array(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
     )
 
 
@@ -50,11 +57,14 @@ def _warmth(rng: np.random.Generator, spread: float) -> np.ndarray:
     return np.clip(np.array([1 + w, 1.0, 1 - w]), 0.4, 1.6)
 
 
-def sample_scenery(rng: np.random.Generator, kind: str | None = None, depth: float = 12.0) -> Scenery:
+def sample_scenery(
+    rng: np.random.Generator, kind: str | None = None, depth: float = 12.0
+) -> Scenery:
     """Surroundings of a scene that a camera near the origin looks at along +y.
 
     Args:
-        rng: randomness. kind: in :data:`KINDS`, drawn when None. depth: m, nothing may stand nearer than this.
+        rng: randomness. kind: in :data:`KINDS`, drawn when None. depth: m, nothing may stand nearer
+            than this.
 
     Raises:
         KeyError: unknown kind.
@@ -123,7 +133,11 @@ def _walls(row: np.ndarray, rng: np.random.Generator, kind: str, depth: float) -
     if kind == 'room':
         row[WALL_HEIGHT], row[CEILING] = rng.uniform(2.5, 4.5), 1
         wide = depth * 0.9 + rng.uniform(1, 3)
-        planes = [(tilt * 0.3, -back), (tilt * 0.3 + np.pi / 2, -wide), (tilt * 0.3 - np.pi / 2, -wide)]
+        planes = [
+            (tilt * 0.3, -back),
+            (tilt * 0.3 + np.pi / 2, -wide),
+            (tilt * 0.3 - np.pi / 2, -wide),
+        ]
     for i, (angle, h) in enumerate(planes):
         # At angle 0 the normal points at the camera, along -y.
         row[WALLS + 5 * i : WALLS + 5 * i + 5] = 1, -np.sin(angle), -np.cos(angle), h, 1 + i

@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 # ruff: noqa: UP018, RUF046 -- Warp makes a variable of float(0.0), and a constant of 0.0
-"""Warp functions that colour surfaces: textures, sky and walls, people. The same code runs on CPU and CUDA.
+"""Warp functions that colour surfaces: textures, sky and walls, people. The same code runs on CPU
+and CUDA.
 
-Everything is in metres and linear RGB. Rows of ``textures`` are laid out in :mod:`wsp_mm.synthetic.textures`,
-of ``people``
-in :mod:`wsp_mm.synthetic.clothing`, of ``world`` in :mod:`wsp_mm.synthetic.scenery`.
+Everything is in metres and linear RGB. Rows of ``textures`` are laid out in
+:mod:`wsp_mm.synthetic.textures`, of ``people`` in :mod:`wsp_mm.synthetic.clothing`, of ``world`` in
+:mod:`wsp_mm.synthetic.scenery`.
 """
 
 import warp as wp
@@ -33,8 +34,8 @@ def smooth(edge: float, width: float, x: float) -> float:
 
 @wp.func
 def fbm(x: float, y: float, seed: float, noise: wp.array2d(dtype=float)) -> float:
-    """Three octaves of smooth noise, about -1 to 1, one unit a bump; read from a table that repeats after 64
-    units.
+    """Three octaves of smooth noise, about -1 to 1, one unit a bump; read from a table that repeats
+    after 64 units.
     """
     u = (x + seed * 7.31) * 8.0
     v = (y + seed * 3.77) * 8.0
@@ -68,8 +69,8 @@ def texture_color(
     textures: wp.array2d(dtype=float),
     noise: wp.array2d(dtype=float),
 ) -> wp.vec3:
-    """Colour of a texture at (u, v) m. ``footprint``: width of a pixel there, m; finer detail fades to the
-    mean.
+    """Colour of a texture at (u, v) m. ``footprint``: width of a pixel there, m; finer detail fades
+    to the mean.
     """
     kind = int(textures[row, 0])
     size = textures[row, 1]
@@ -161,7 +162,11 @@ def texture_color(
         k = fade * wp.where(h > 0.75, 1.0, 0.0)
     elif kind == 18:  # grass
         fade = 1.0 - smooth(2.0, 2.0, footprint / size)
-        m = 0.5 + 0.6 * fade * fbm(u, v * 0.4, seed, noise) + 0.3 * fbm(u * 0.05, v * 0.05, seed + 9.0, noise)
+        m = (
+            0.5
+            + 0.6 * fade * fbm(u, v * 0.4, seed, noise)
+            + 0.3 * fbm(u * 0.05, v * 0.05, seed + 9.0, noise)
+        )
         m = wp.clamp(m, 0.0, 1.0)
     elif kind == 19:  # print: one emblem in the middle of the front
         du = u / 0.5
@@ -208,7 +213,11 @@ def sky_color(d: wp.vec3, world: wp.array(dtype=float), noise: wp.array2d(dtype=
         for layer in range(2):
             width = 14.0 + 9.0 * float(layer)
             column = wp.floor(azimuth * width)
-            top = world[23] * (0.35 + 1.2 * hash2(column, float(layer), seed)) * (1.0 - 0.35 * float(layer))
+            top = (
+                world[23]
+                * (0.35 + 1.2 * hash2(column, float(layer), seed))
+                * (1.0 - 0.35 * float(layer))
+            )
             if rise < top:
                 tone = 0.6 + 0.6 * hash2(column, 5.0 + float(layer), seed)
                 wall = wp.where(layer == 0, far, near) * tone
@@ -216,14 +225,17 @@ def sky_color(d: wp.vec3, world: wp.array(dtype=float), noise: wp.array2d(dtype=
                 color = wall * (1.0 - 0.45 * window)
     if mode == 3:  # trees
         top = world[23] * (
-            0.8 + 0.35 * fbm(azimuth * 9.0, 1.0, seed, noise) + 0.25 * fbm(azimuth * 45.0, 2.0, seed, noise)
+            0.8
+            + 0.35 * fbm(azimuth * 9.0, 1.0, seed, noise)
+            + 0.25 * fbm(azimuth * 45.0, 2.0, seed, noise)
         )
         if rise < top:
             leaf = 0.75 + 0.8 * fbm(azimuth * 55.0, rise * 45.0, seed + 4.0, noise)
             color = near + (far - near) * wp.clamp(leaf - 0.5, 0.0, 1.0)
             if (
                 rise < top * 0.25
-                and band(azimuth * 22.0 + 0.3 * fbm(azimuth * 9.0, 5.0, seed, noise), 0.16, 0.03) > 0.5
+                and band(azimuth * 22.0 + 0.3 * fbm(azimuth * 9.0, 5.0, seed, noise), 0.16, 0.03)
+                > 0.5
             ):
                 color = near * 0.35
     return color
@@ -239,8 +251,8 @@ def surround(
     textures: wp.array2d(dtype=float),
     noise: wp.array2d(dtype=float),
 ) -> wp.vec4:
-    """Walls (two vertical planes and a ceiling at most): colour, and distance along the ray (negative:
-    none).
+    """Walls (two vertical planes and a ceiling at most): colour, and distance along the ray
+    (negative: none).
     """
     best = float(max_t)
     color = wp.vec3(0.0, 0.0, 0.0)
@@ -258,7 +270,9 @@ def surround(
                     best = t
                     found = 1
                     along = p[0] * n[1] - p[1] * n[0]
-                    color = texture_color(int(world[base + 4]), along, p[2], t * pixel, textures, noise)
+                    color = texture_color(
+                        int(world[base + 4]), along, p[2], t * pixel, textures, noise
+                    )
                     shade = 0.72 + 0.28 * wp.abs(n[0] * 0.8 + n[1] * 0.6)
                     if p[2] < world[26]:  # skirting
                         shade = shade * 0.5
@@ -267,7 +281,9 @@ def surround(
                         wv = p[2]
                         if wu > 0.3 and wu < 0.75 and wv > 1.0 and wv < 2.1:
                             inside = wp.vec3(world[20], world[21], world[22])
-                            edge = wp.min(wp.min(wu - 0.3, 0.75 - wu) * world[27], wp.min(wv - 1.0, 2.1 - wv))
+                            edge = wp.min(
+                                wp.min(wu - 0.3, 0.75 - wu) * world[27], wp.min(wv - 1.0, 2.1 - wv)
+                            )
                             color = wp.where(
                                 edge < 0.06,
                                 color * 0.45,
@@ -298,11 +314,14 @@ def person_color(
     textures: wp.array2d(dtype=float),
     noise: wp.array2d(dtype=float),
 ) -> wp.vec4:
-    """Colour of a person at the point q of the canonical body (arms hanging), and how much it shines.
+    """Colour of a person at the point q of the canonical body (arms hanging), and how much it
+    shines.
 
     Which garment covers q is decided here, per pixel, so that hems are sharp and straight.
     """
-    base = int(people[row, 0])  # first of the person's textures: skin, hair, top, bottom, shoes, socks
+    base = int(
+        people[row, 0]
+    )  # first of the person's textures: skin, hair, top, bottom, shoes, socks
     shoulder = people[row, 1]
     wrist = people[row, 2]
     hip = people[row, 3]
@@ -334,7 +353,9 @@ def person_color(
         if q[2] + wave < people[row, 7]:
             slot = 3
         # Neckline: lower in front.
-        front = wp.clamp(-q[1] * 8.0, 0.0, 1.0) * (1.0 - wp.clamp(wp.abs(q[0]) * people[row, 9], 0.0, 1.0))
+        front = wp.clamp(-q[1] * 8.0, 0.0, 1.0) * (
+            1.0 - wp.clamp(wp.abs(q[0]) * people[row, 9], 0.0, 1.0)
+        )
         if q[2] > people[row, 8] - 0.10 * front * people[row, 11]:
             slot = 0
         if people[row, 13] > 0.5 and wp.abs(q[0]) > 0.105 and q[2] > people[row, 8] - 0.02:
@@ -344,14 +365,22 @@ def person_color(
         # Hair: above and behind a plane that falls from the forehead to the nape.
         h = q - wp.vec3(0.0, people[row, 14], people[row, 15])
         style = int(people[row, 16])
-        line = people[row, 17] + 0.012 * fbm(q[0] * 40.0, q[1] * 40.0 + q[2] * 25.0, people[row, 19], noise)
+        line = people[row, 17] + 0.012 * fbm(
+            q[0] * 40.0, q[1] * 40.0 + q[2] * 25.0, people[row, 19], noise
+        )
         hair = False
         if style > 0:
-            if part == 0 and h[2] > line - 0.95 * wp.max(h[1] + 0.015, 0.0) - 0.15 * wp.max(-h[1] - 0.02, 0.0):
+            if part == 0 and h[2] > line - 0.95 * wp.max(h[1] + 0.015, 0.0) - 0.15 * wp.max(
+                -h[1] - 0.02, 0.0
+            ):
                 hair = True
             if wp.abs(h[0]) > 0.062 and h[1] < 0.02 and h[2] < 0.02 and style < 3:
                 hair = False
-            if style >= 3 and h[1] > -0.02 - 0.03 * wp.clamp(h[2] * 10.0, -1.0, 0.0) and h[2] > people[row, 18]:
+            if (
+                style >= 3
+                and h[1] > -0.02 - 0.03 * wp.clamp(h[2] * 10.0, -1.0, 0.0)
+                and h[2] > people[row, 18]
+            ):
                 hair = True
         if style == 5 and h[2] > people[row, 17] - 0.02:  # a cap
             hair = True

@@ -1,12 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Procedural textures: what a garment, a floor or a wall looks like, as a row of numbers that the renderer
-reads.
+"""Procedural textures: what a garment, a floor or a wall looks like, as a row of numbers that the
+renderer reads.
 
-A texture is a pattern (stripes, checks, bricks, ...) with a size, a direction, a shape, three colours, and
-noise. Nothing is
-read from files, so there is no limit to their number; :func:`catalogue` lists the ones that differ in pattern,
-size or
-direction, colours aside.
+A texture is a pattern (stripes, checks, bricks, ...) with a size, a direction, a shape, three
+colours, and noise. Nothing is read from files, so there is no limit to their number;
+:func:`catalogue` lists the ones that differ in pattern, size or direction, colours aside.
 """
 
 from __future__ import annotations
@@ -36,7 +34,8 @@ class Texture:
     Attributes:
         pattern: one of :data:`PATTERNS`. size: m, of one repeat. angle: degrees.
         share: of the first colour, or the thickness of lines, in (0, 1).
-        a, b, c: colours, linear RGB in [0, 1]. noise: amplitude of brightness noise, of size ``noise_size`` m.
+        a, b, c: colours, linear RGB in [0, 1]. noise: amplitude of brightness noise, of size
+        ``noise_size`` m.
         seed: shifts the noise and the cells.
     """
 
@@ -54,7 +53,9 @@ class Texture:
     def encode(self) -> np.ndarray:
         """The row (TEXTURE_COLUMNS,) that the renderer reads."""
         row = [PATTERN_INDEX[self.pattern], self.size, np.deg2rad(self.angle), self.share]
-        return np.array([*row, *self.a, *self.b, *self.c, self.noise, self.noise_size, self.seed], np.float32)
+        return np.array(
+            [*row, *self.a, *self.b, *self.c, self.noise, self.noise_size, self.seed], np.float32
+        )
 
 
 _GREYS = ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2), (0.8, 0.8, 0.8))
@@ -89,7 +90,9 @@ def catalogue() -> list[Texture]:
     return [
         Texture(pattern, size, angle, share, *_GREYS, seed=7 * k)
         for pattern, (sizes, angles, shares) in _FAMILIES.items()
-        for k, (size, angle, share) in enumerate((s, a, h) for s in sizes for a in angles for h in shares)
+        for k, (size, angle, share) in enumerate(
+            (s, a, h) for s in sizes for a in angles for h in shares
+        )
     ]
 
 
@@ -139,7 +142,9 @@ def _draw(weights: dict[str, float], rng: np.random.Generator) -> Texture:
     return replace(family[rng.integers(len(family))], seed=int(rng.integers(1, 10000)))
 
 
-def sample_cloth(rng: np.random.Generator, base: tuple[float, float, float] | None = None) -> Texture:
+def sample_cloth(
+    rng: np.random.Generator, base: tuple[float, float, float] | None = None
+) -> Texture:
     """A garment's texture."""
     texture = _draw(_CLOTH, rng)
     a = base or cloth_color(rng)
@@ -151,9 +156,13 @@ def sample_cloth(rng: np.random.Generator, base: tuple[float, float, float] | No
     )  # fmt: skip
 
 
-def sample_plain(rng: np.random.Generator, color: tuple[float, float, float], noise: float = 0.05) -> Texture:
+def sample_plain(
+    rng: np.random.Generator, color: tuple[float, float, float], noise: float = 0.05
+) -> Texture:
     """One colour with a little noise."""
-    return Texture('plain', 0.1, 0, 0.5, color, color, color, noise, 0.03, int(rng.integers(1, 10000)))
+    return Texture(
+        'plain', 0.1, 0, 0.5, color, color, color, noise, 0.03, int(rng.integers(1, 10000))
+    )
 
 
 def _related(color: tuple[float, float, float], rng: np.random.Generator, spread: float):
@@ -161,7 +170,9 @@ def _related(color: tuple[float, float, float], rng: np.random.Generator, spread
     return tuple(float(np.clip(x * factor + rng.normal(0, 0.015), 0.005, 0.95)) for x in color)
 
 
-def _surface(weights: dict[str, float], rng: np.random.Generator, low: float, high: float, color) -> Texture:
+def _surface(
+    weights: dict[str, float], rng: np.random.Generator, low: float, high: float, color
+) -> Texture:
     texture = _draw(weights, rng)
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     spread = rng.uniform(0.1, 0.6)
@@ -193,4 +204,6 @@ def sample_wall(rng: np.random.Generator) -> Texture:
     """Walls and the sides of boxes."""
     color = hsv(rng.random(), rng.uniform(0, 0.45) ** 1.3, rng.uniform(0.35, 0.95))
     texture = _surface(_WALL, rng, 2, 8, color)
-    return replace(texture, angle=texture.angle if rng.random() < 0.2 else float(rng.choice([0, 90])))
+    return replace(
+        texture, angle=texture.angle if rng.random() < 0.2 else float(rng.choice([0, 90]))
+    )

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """True depth of every annotated person: ``truth/truth_{source}_{split}.npz``, one row a person.
 
-Rows are found by the source's own annotation id, which is what MCPC keeps as ``source`` and ``source_id``. N
-rows, J = 29 joints of the set ``world``, K = 16 joints of ``mcpc16``.
+Rows are found by the source's own annotation id, which is what MCPC keeps as ``source`` and
+``source_id``. N rows, J = 29 joints of the set ``world``, K = 16 joints of ``mcpc16``.
 
 ===================  ==========  ==========================================================================
 key                  shape       meaning
@@ -34,10 +34,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.structures.keypoints import convert_joints
 from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
-from wsp_mm.structures.skeletons import convert_joints
+from wsp_mm.synthetic.layouts.files import WorldError, write_bytes
 from wsp_mm.synthetic.record import Scene
-from wsp_mm.synthetic.writers.files import WorldError, write_bytes
 
 _DTYPES = {
     'source_ids': np.int64, 'image_source_ids': np.str_, 'scene_ids': np.int64, 'keypoints_cam': np.float32,
@@ -85,7 +85,8 @@ class TruthTable:
 
         Args:
             ids: their annotation ids. image_id: the picture's id in the source's file.
-            xy: (n, K_source, 2) px and v: (n, K_source), their labels in the source's ``joint_set``.
+            xy: (n, K_source, 2) px and v: (n, K_source), their labels in the source's
+                ``joint_set``.
         """
         if not rows:
             return
@@ -169,7 +170,9 @@ def available(world: Path) -> list[tuple[str, str]]:
     return found
 
 
-def mcpc_truth(world: Path, mcpc_split: str) -> tuple[dict[tuple[str, int], int], dict[str, np.ndarray]]:
+def mcpc_truth(
+    world: Path, mcpc_split: str
+) -> tuple[dict[tuple[str, int], int], dict[str, np.ndarray]]:
     """The truth behind one of MCPC's splits.
 
     Args:
@@ -181,7 +184,9 @@ def mcpc_truth(world: Path, mcpc_split: str) -> tuple[dict[tuple[str, int], int]
     Raises:
         WorldError: no table of that split is there. KeyError: unknown ``mcpc_split``.
     """
-    wanted = [(source, split) for source, splits in MCPC_SPLITS[mcpc_split].items() for split in splits]
+    wanted = [
+        (source, split) for source, splits in MCPC_SPLITS[mcpc_split].items() for split in splits
+    ]
     there = [pair for pair in wanted if pair in available(world)]
     if not there:
         raise WorldError(f'{world}: none of the truth tables of MCPC {mcpc_split}: {wanted}')

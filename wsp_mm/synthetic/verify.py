@@ -1,7 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Checks of a finished scene: does the record agree with the geometry, the geometry with a body, and the
-buffers with a second
-caster?
+"""Checks of a finished scene: does the record agree with the geometry, the geometry with a body,
+and the buffers with a second caster?
 
 Every check returns sentences, one a problem, and an empty list when all is well.
 """
@@ -30,18 +29,23 @@ _SAME = 0.01  # m between depths that count as equal
 
 
 def verify_scene(
-    scene: Scene, request: SceneRequest, setting: Setting | None = None, seen: Rendering | None = None
+    scene: Scene,
+    request: SceneRequest,
+    setting: Setting | None = None,
+    seen: Rendering | None = None,
 ) -> list[str]:
     """All checks on one scene.
 
     Args:
-        scene: the record under test. request: that it was made from. setting: its geometry; made anew from the
-            request when
-            None. seen: the renderer's buffers; made anew from the setting when None.
+        scene: the record under test. request: that it was made from. setting: its geometry; made
+            anew from the request when None. seen: the renderer's buffers; made anew from the
+            setting when None.
     """
     setting = setting or make_setting(request)
     if seen is None:
-        outfits = [identity.outfit for identity in setting.bodies.identities] if setting.bodies else []
+        outfits = (
+            [identity.outfit for identity in setting.bodies.identities] if setting.bodies else []
+        )
         stage = Stage(setting.surfaces, setting.normals, outfits, setting.boxes, setting.scenery)
         seen = stage.look(setting.view.camera, request.width, request.height, color=False)
     caster = _caster(setting)
@@ -93,7 +97,9 @@ def check_visibility(scene: Scene, setting: Setting, caster: ReferenceCaster) ->
     for person in scene.persons:
         i = person.person_id
         local = person.joints_world @ scene.camera.R.T + scene.camera.t
-        pixel, inside = joint_pixels(np.c_[person.joints_px, local[:, 2]], scene.width, scene.height)
+        pixel, inside = joint_pixels(
+            np.c_[person.joints_px, local[:, 2]], scene.width, scene.height
+        )
         for k in range(len(WORLD)):
             if inside[k] != person.in_picture[k]:
                 problems.append(f'person {i}: in_picture of {WORLD[k]} is {person.in_picture[k]}')
@@ -103,17 +109,22 @@ def check_visibility(scene: Scene, setting: Setting, caster: ReferenceCaster) ->
                 continue
             # Outlines within 0.03 px, and thicknesses within 1 mm, may be judged either way.
             expected = {
-                _expected_visible(caster, i, bodies, part, k, x, y, depth, person.height / 1700, size)
+                _expected_visible(
+                    caster, i, bodies, part, k, x, y, depth, person.height / 1700, size
+                )
                 for x, y in pixel[k] + _JITTER
                 for depth in local[k, 2] / 1000 + np.array([-0.001, 0.0, 0.001])
             }
             said = bool(person.visible[k])
             if expected == {not said}:
-                problems.append(f'person {i}: visible of {WORLD[k]} is {said}, the surfaces say otherwise')
+                problems.append(
+                    f'person {i}: visible of {WORLD[k]} is {said}, the surfaces say otherwise'
+                )
     return problems
 
 
-# Around a pixel's centre: where these disagree an outline passes, and float32 may see either side of it.
+# Around a pixel's centre: where these disagree an outline passes, and float32 may see either side
+# of it.
 _JITTER = np.array([[0, 0], [0.03, 0], [-0.03, 0], [0, 0.03], [0, -0.03]])
 
 
@@ -136,7 +147,9 @@ def _expected_visible(
 
 
 def _own_part_thin(caster, i: int, part, k: int, x, y, depth: float, scale: float) -> bool | None:
-    """None unless a pixel shows a part of body i that joint k lies in; else whether it is thin enough there."""
+    """None unless a pixel shows a part of body i that joint k lies in; else whether it is thin
+    enough there.
+    """
     hits, faces = caster.cast(x, y)
     if (
         not len(hits)
@@ -149,7 +162,9 @@ def _own_part_thin(caster, i: int, part, k: int, x, y, depth: float, scale: floa
 
 
 def check_feet(setting: Setting) -> list[str]:
-    """Planted feet are on the ground or on their step, and whoever is not in the air touches the ground."""
+    """Planted feet are on the ground or on their step, and whoever is not in the air touches the
+    ground.
+    """
     problems = []
     if not setting.bodies:
         return problems
@@ -166,20 +181,28 @@ def check_feet(setting: Setting) -> list[str]:
             continue
         for side in ('left', 'right'):
             foot = height[(part == PART_INDEX[f'{side}_foot']) & on_surface].min()
-            free = pose.values[column(f'{side}_foot_z')] > 0 or pose.values[column(f'{side}_leg_fk')] > 0.5
+            free = (
+                pose.values[column(f'{side}_foot_z')] > 0
+                or pose.values[column(f'{side}_leg_fk')] > 0.5
+            )
             if foot < -MAX_FOOT or (foot > MAX_FOOT and not free):
                 verb = 'sinks' if foot < 0 else 'hovers'
-                problems.append(f'person {i} ({pose.action}): {side} foot {verb} by {100 * abs(foot):.1f} cm')
+                problems.append(
+                    f'person {i} ({pose.action}): {side} foot {verb} by {100 * abs(foot):.1f} cm'
+                )
     return problems
 
 
-def hinge_angles(body: BodyModel, heads: np.ndarray, rotations: np.ndarray, bone: str, parent: str, child: str):
-    """Bend, and turn about anything else (degrees, both (B,)), of a knee or elbow, from what the bones do.
+def hinge_angles(
+    body: BodyModel, heads: np.ndarray, rotations: np.ndarray, bone: str, parent: str, child: str
+):
+    """Bend, and turn about anything else (degrees, both (B,)), of a knee or elbow, from what the
+    bones do.
 
     Args:
         heads: (B, N, 3) reference bone heads. rotations: (B, N, 3, 3) relative to the parent bone.
-        bone: below the joint, e.g. 'lowerleg01.L'. parent: first bone above it. child: first bone below its
-            end.
+        bone: below the joint, e.g. 'lowerleg01.L'. parent: first bone above it. child: first bone
+            below its end.
     """
     a, b, c = (heads[:, body.index[name]] for name in (parent, bone, child))
     upper, lower = b - a, c - b
@@ -243,7 +266,9 @@ def check_overlap(setting: Setting) -> list[str]:
 
 
 def _deepest(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> float:
-    """How deep (m) the deepest of the points lies inside a closed surface; 0 when all are outside."""
+    """How deep (m) the deepest of the points lies inside a closed surface; 0 when all are
+    outside.
+    """
     used = vertices[np.unique(faces)]
     low, high = used.min(axis=0), used.max(axis=0)
     points = points[((points > low) & (points < high)).all(axis=1)]
@@ -252,7 +277,8 @@ def _deepest(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> flo
     corners = vertices[faces]
     cloud = cKDTree(np.concatenate([used, corners.mean(axis=1)]))
     distance, _ = cloud.query(points)
-    # Furthest from the surface first: the first that is inside is the answer. A few hundred points will do.
+    # Furthest from the surface first: the first that is inside is the answer. A few hundred points
+    # will do.
     order = np.argsort(-distance)
     order = order[distance[order] > MAX_OVERLAP * 0.9]
     for k in order[:: max(1, len(order) // 300)]:
@@ -277,7 +303,9 @@ def _inside(point: np.ndarray, corners: np.ndarray) -> bool:
             & (high[:, v] >= point[v])
         )
         t = corners[near][..., [u, v, axis]] - point[[u, v, axis]]
-        cross = [t[:, a, 0] * t[:, b, 1] - t[:, a, 1] * t[:, b, 0] for a, b in ((1, 2), (2, 0), (0, 1))]
+        cross = [
+            t[:, a, 0] * t[:, b, 1] - t[:, a, 1] * t[:, b, 0] for a, b in ((1, 2), (2, 0), (0, 1))
+        ]
         w = np.stack(cross, axis=1)
         hit = ((w > 0).all(axis=1) | (w < 0).all(axis=1)) & (w.sum(axis=1) != 0)
         height = (w[hit] * t[hit, :, 2]).sum(axis=1) / w[hit].sum(axis=1)
@@ -285,8 +313,11 @@ def _inside(point: np.ndarray, corners: np.ndarray) -> bool:
     return votes >= 2
 
 
-def check_depth_order(scene: Scene, seen: Rendering, caster: ReferenceCaster, samples: int = 60) -> list[str]:
-    """At sampled pixels the renderer shows what the second caster finds nearest, as deep as it finds it.
+def check_depth_order(
+    scene: Scene, seen: Rendering, caster: ReferenceCaster, samples: int = 60
+) -> list[str]:
+    """At sampled pixels the renderer shows what the second caster finds nearest, as deep as it
+    finds it.
 
     Pixels that more than one body could cover come first.
     """
@@ -308,9 +339,15 @@ def check_depth_order(scene: Scene, seen: Rendering, caster: ReferenceCaster, sa
                 solid = nearest < caster.ground(x + dx, y + dy)
                 owner = (first if first < bodies else PROP) if solid else None
                 truth = owner if truth is None else truth
-                agreed |= (said == owner and abs(depth - nearest) < _SAME) if solid else said in (-1, -2)
+                agreed |= (
+                    (said == owner and abs(depth - nearest) < _SAME) if solid else said in (-1, -2)
+                )
                 # Two surfaces as deep as each other may be seen in either order.
-                agreed |= solid and 0 <= said < bodies and max(hits[said], depth) - nearest < _SAME / 4
+                agreed |= (
+                    solid and 0 <= said < bodies and max(hits[said], depth) - nearest < _SAME / 4
+                )
             if not agreed:
-                problems.append(f'pixel ({x}, {y}) shows {said} at {depth:.3f} m, nearest is {truth}')
+                problems.append(
+                    f'pixel ({x}, {y}) shows {said} at {depth:.3f} m, nearest is {truth}'
+                )
     return problems

@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Makes the embedded world: plan -> pictures and scene records -> annotation files -> truth tables.
 
-Pictures are made by worker processes, each a single thread, so that bytes do not depend on how many there
-are. Every file is written whole; a run that stops in the middle is taken up again by the same command.
+Pictures are made by worker processes, each a single thread, so that bytes do not depend on how many
+there are. Every file is written whole; a run that stops in the middle is taken up again by the same
+command.
 """
 
 from __future__ import annotations
@@ -17,24 +18,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsp_mm.synthetic.plan import SOURCES, Preset, fingerprint, plan_world
-from wsp_mm.synthetic.processes import in_processes, progress
-from wsp_mm.synthetic.record import Scene
-from wsp_mm.synthetic.scene import SceneRequest, generate_scene
-from wsp_mm.synthetic.writers.base import SourceWriter
-from wsp_mm.synthetic.writers.coco import CocoWriter
-from wsp_mm.synthetic.writers.crowdpose import CrowdPoseWriter
-from wsp_mm.synthetic.writers.files import (
+from wsp_mm.synthetic.layouts.base import SourceWriter
+from wsp_mm.synthetic.layouts.coco import CocoWriter
+from wsp_mm.synthetic.layouts.crowdpose import CrowdPoseWriter
+from wsp_mm.synthetic.layouts.files import (
     WorldError,
     encode_json,
     remove_temporaries,
     write_bytes,
     write_json,
 )
-from wsp_mm.synthetic.writers.mpii import MpiiWriter
-from wsp_mm.synthetic.writers.posetrack18 import PoseTrack18Writer
+from wsp_mm.synthetic.layouts.mpii import MpiiWriter
+from wsp_mm.synthetic.layouts.posetrack18 import PoseTrack18Writer
+from wsp_mm.synthetic.plan import SOURCES, Preset, fingerprint, plan_world
+from wsp_mm.synthetic.processes import in_processes, progress
+from wsp_mm.synthetic.record import Scene
+from wsp_mm.synthetic.scene import SceneRequest, generate_scene
 
-# To be raised whenever a request's picture or record changes, lest old and new be mixed in one folder.
+# To be raised whenever a request's picture or record changes, lest old and new be mixed in one
+# folder.
 FORMAT = 2
 JPEG_QUALITY = 92
 WRITERS: dict[str, type[SourceWriter]] = {
@@ -51,8 +53,8 @@ class Report:
     Attributes:
         rendered, kept: pictures made now, and found from an earlier run.
         seconds: spent on the pictures made now. workers: processes that made them.
-        counts: (source, split) -> pictures, persons (with a joint in the picture), annotated persons, and
-            of these those with a labelled ankle.
+        counts: (source, split) -> pictures, persons (with a joint in the picture), annotated
+            persons, and of these those with a labelled ankle.
         paths: annotation and truth files.
     """
 
@@ -65,7 +67,11 @@ class Report:
 
     @property
     def images_per_second_per_core(self) -> float:
-        return self.rendered / self.seconds / max(1, self.workers) if self.seconds > 0 else float('nan')
+        return (
+            self.rendered / self.seconds / max(1, self.workers)
+            if self.seconds > 0
+            else float('nan')
+        )
 
 
 def make_world(
@@ -81,7 +87,8 @@ def make_world(
     Args:
         workers: processes; 0 makes the pictures in this process (for tests and debugging).
         mpii_mat: write MPII's official MATLAB file, too.
-        generate: makes one picture (H, W, 3) uint8 RGB and its record; picklable unless ``workers`` is 0.
+        generate: makes one picture (H, W, 3) uint8 RGB and its record; picklable unless ``workers``
+            is 0.
 
     Raises:
         WorldError: ``out`` holds something else or cannot be written, or a picture cannot be made.
@@ -99,7 +106,10 @@ def make_world(
 
 
 def claim(
-    out: Path, name: str = 'world.json', folders: tuple[str, ...] = (*SOURCES, 'truth'), **identity: object
+    out: Path,
+    name: str = 'world.json',
+    folders: tuple[str, ...] = (*SOURCES, 'truth'),
+    **identity: object,
 ) -> None:
     """Take ``folders`` of ``out`` for this world, or find that they are this world's already.
 
@@ -119,11 +129,16 @@ def claim(
             raise WorldError(f'{path}: broken json ({error}); begin anew: {removal}') from error
         if found != json.loads(json.dumps(identity)):
             differing = {
-                key: (found.get(key), value) for key, value in identity.items() if found.get(key) != value
+                key: (found.get(key), value)
+                for key, value in identity.items()
+                if found.get(key) != value
             }
             raise WorldError(
                 f'{out} already holds another world: '
-                + '; '.join(f'{key} is {old!r}, asked for is {new!r}' for key, (old, new) in differing.items())
+                + '; '.join(
+                    f'{key} is {old!r}, asked for is {new!r}'
+                    for key, (old, new) in differing.items()
+                )
                 + f'. Choose another --out, or delete it first: {removal}'
             )
     else:
@@ -175,7 +190,8 @@ def encode_scene(image: np.ndarray, scene: Scene) -> tuple[bytes, bytes]:
     """What is written of a picture (H, W, 3) uint8 RGB and its record: a JPEG and a json file.
 
     Raises:
-        ValueError: the picture cannot be encoded, or the record holds nan. cv2.error: it is no picture.
+        ValueError: the picture cannot be encoded, or the record holds nan. cv2.error: it is no
+            picture.
     """
     return encode_picture(image), encode_json(scene.to_dict())
 
@@ -207,7 +223,9 @@ def read_scenes(out: Path, requests: Iterable[SceneRequest]) -> Iterator[Scene]:
         try:
             scene = Scene.from_dict(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WorldError(f'{path}: not a scene record ({error!r}); delete it and run again') from error
+            raise WorldError(
+                f'{path}: not a scene record ({error!r}); delete it and run again'
+            ) from error
         for name in ('scene_id', 'source', 'split', 'file_name', 'width', 'height'):
             if getattr(scene, name) != getattr(request, name):
                 raise WorldError(
@@ -218,9 +236,15 @@ def read_scenes(out: Path, requests: Iterable[SceneRequest]) -> Iterator[Scene]:
 
 
 def write_annotations(
-    out: Path, scenes: Iterable[Scene], total: int, report: Report, mpii_mat: bool = False, truth: bool = True
+    out: Path,
+    scenes: Iterable[Scene],
+    total: int,
+    report: Report,
+    mpii_mat: bool = False,
+    truth: bool = True,
 ) -> None:
-    """Write every source's annotation files and truth tables; fills ``report.counts`` and ``report.paths``.
+    """Write every source's annotation files and truth tables; fills ``report.counts`` and
+    ``report.paths``.
 
     Args:
         total: number of scenes, for the progress bar. truth: write the truth tables, too.
@@ -229,7 +253,9 @@ def write_annotations(
     with progress(total, 'records') as bar:
         for scene in scenes:
             writers[scene.source].add(scene)
-            count = report.counts.setdefault((scene.source, scene.split), {'pictures': 0, 'persons': 0})
+            count = report.counts.setdefault(
+                (scene.source, scene.split), {'pictures': 0, 'persons': 0}
+            )
             count['pictures'] += 1
             count['persons'] += len(scene.persons)
             bar.update(1)
@@ -257,7 +283,8 @@ def verify_world(
     Args:
         count: how many pictures, evenly spread; negative takes all.
         generate: as for :func:`make_world`.
-        check: finds what is wrong with a record; by default :func:`wsp_mm.synthetic.verify.verify_scene`.
+        check: finds what is wrong with a record; by default
+            :func:`wsp_mm.synthetic.verify.verify_scene`.
 
     Returns:
         the problems, each naming its scene, and the number of pictures that were checked.
@@ -275,8 +302,12 @@ def verify_world(
             f'{picture_path(out, missing[0])}; make it first'
         )
     if 0 <= count < len(requests):
-        requests = [requests[i] for i in np.linspace(0, len(requests) - 1, count).round().astype(int)]
-    found = in_processes(partial(_verify, out, generate=generate, check=check), requests, workers, 'checks')
+        requests = [
+            requests[i] for i in np.linspace(0, len(requests) - 1, count).round().astype(int)
+        ]
+    found = in_processes(
+        partial(_verify, out, generate=generate, check=check), requests, workers, 'checks'
+    )
     return [problem for problems in found for problem in problems], len(requests)
 
 
@@ -286,5 +317,7 @@ def _verify(out: Path, request: SceneRequest, generate: Generate, check: Callabl
     paths = (picture_path(out, request), scene_path(out, request))
     for path, expected in zip(paths, encode_scene(*generate(request)), strict=True):
         if path.read_bytes() != expected:
-            problems.append(f'scene {request.scene_id}: {path} is not what this version makes of the seed')
+            problems.append(
+                f'scene {request.scene_id}: {path} is not what this version makes of the seed'
+            )
     return [f'{problem} ({request.source}/{request.file_name})' for problem in problems]

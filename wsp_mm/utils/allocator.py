@@ -12,12 +12,13 @@ _MIB = 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed for what is allocated next; returns whether that could be asked for.
+    """Let glibc keep what is freed for what is allocated next; returns whether that could be asked
+    for.
 
-    By default it gives a large block back to the kernel when that is freed. A training step on the processor
-    frees its activations and allocates the next step's in the same sizes, and the kernel clears every page
-    again: ten thousand page faults an iteration, 8 % of its time (ResNet-18, 128 px, B 16). The process then
-    holds its peak until it ends. Without glibc nothing changes.
+    By default it gives a large block back to the kernel when that is freed. A training step on the
+    processor frees its activations and allocates the next step's in the same sizes, and the kernel
+    clears every page again: ten thousand page faults an iteration, 8 % of its time (ResNet-18, 128
+    px, B 16). The process then holds its peak until it ends. Without glibc nothing changes.
     """
     if not sys.platform.startswith('linux'):
         return False

@@ -1,12 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The one way in for checkpoints: nothing in a file is executed unless the user says that it may be.
+"""The one way in for checkpoints: nothing in a file is executed unless the user says that it may
+be.
 
-A ``.pth`` file is a pickle, and a pickle can run any code. MMEngine tries ``weights_only=True`` and then falls
-back to executing the file; its list of allowed objects also contains ``getattr``, with which a file can reach
-any function.
-:func:`activate` therefore replaces every loader in MMEngine's ``CheckpointLoader`` by :func:`load_file`, so
-that ``--resume``, ``tools/test.py``, ``load_from``, ``init_cfg=dict(type='Pretrained', ...)`` and MMPose's
-``init_model`` all come through here. Importing ``wsp_mm.register`` activates it.
+A ``.pth`` file is a pickle, and a pickle can run any code. MMEngine tries ``weights_only=True`` and
+then falls back to executing the file; its list of allowed objects also contains ``getattr``, with
+which a file can reach any function. :func:`activate` therefore replaces every loader in MMEngine's
+``CheckpointLoader`` by :func:`load_file`, so that ``--resume``, ``tools/test.py``, ``load_from``,
+``init_cfg=dict(type='Pretrained', ...)`` and MMPose's ``init_model`` all come through here.
+Importing ``wsp_mm.register`` activates it.
 
 Trust is given by ``--trust-checkpoint`` in the tools or by ``WSP_TRUST_CHECKPOINT=1``.
 """
@@ -37,7 +38,9 @@ class CheckpointError(RuntimeError):
 
 
 class UntrustedCheckpointError(CheckpointError):
-    """The file holds more than weights and plain values, and the user did not say that it may be executed."""
+    """The file holds more than weights and plain values, and the user did not say that it may be
+    executed.
+    """
 
 
 class BrokenCheckpointError(CheckpointError):
@@ -57,22 +60,26 @@ def trust_checkpoints(trusted: bool = True) -> None:
 def _history_statistic(owner: Any, name: str) -> Any:
     """Stand-in for ``getattr`` in MMEngine's checkpoints.
 
-    ``HistoryBuffer`` pickles its table of statistics as ``getattr(HistoryBuffer, 'mean')`` and so on. Those
-    four are all that a checkpoint may look up.
+    ``HistoryBuffer`` pickles its table of statistics as ``getattr(HistoryBuffer, 'mean')`` and so
+    on. Those four are all that a checkpoint may look up.
     """
     from mmengine.logging import HistoryBuffer
 
     if owner is HistoryBuffer and name in _HISTORY_STATISTICS:
         return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f'getattr({getattr(owner, "__name__", owner)}, {name!r}) is not allowed')
+    raise pickle.UnpicklingError(
+        f'getattr({getattr(owner, "__name__", owner)}, {name!r}) is not allowed'
+    )
 
 
 def safe_globals() -> list:
-    """What a checkpoint may name beside torch's own list: arrays, numbers and MMEngine's log buffers.
+    """What a checkpoint may name beside torch's own list: arrays, numbers and MMEngine's log
+    buffers.
 
     Returns:
-        Entries for :func:`torch.serialization.safe_globals`: objects or ``(object, 'module.name')``, the latter
-        because numpy 1 and numpy 2 write different module names for the same function.
+        Entries for :func:`torch.serialization.safe_globals`: objects or ``(object,
+        'module.name')``, the latter because numpy 1 and numpy 2 write different module names for
+        the same function.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -115,7 +122,8 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        UntrustedCheckpointError: It names objects that are not on the list, and the user did not trust it.
+        UntrustedCheckpointError: It names objects that are not on the list, and the user did not
+            trust it.
         BrokenCheckpointError: It cannot be read as a checkpoint.
     """
     path = Path(path).expanduser()
@@ -124,7 +132,9 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
     try:
         if is_trusted():
             _warn(f'{path} is loaded as trusted ({TRUST_ENV}): code in it is executed.')
-            return _restore_published(torch.load(path, map_location=map_location, weights_only=False))
+            return _restore_published(
+                torch.load(path, map_location=map_location, weights_only=False)
+            )
         # The named form of the list came with torch 2.6; older ones load plain weights only.
         if torch.__version__ >= '2.6':
             with torch.serialization.safe_globals(safe_globals()):
@@ -139,8 +149,8 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
         raise _broken(path, error) from error
-    # MMEngine executes `meta['config']` (the key of its 0.x files) as Python when it resumes: text that nobody
-    # vouches for.
+    # MMEngine executes `meta['config']` (the key of its 0.x files) as Python when it resumes: text
+    # that nobody vouches for.
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return _restore_published(checkpoint)
@@ -180,7 +190,9 @@ def _restore_published(checkpoint: Any) -> Any:
 
 
 def cached_path(url: str) -> Path:
-    """Where the file of a URL lies once it was fetched: torch hub's folder, so that other tools share it."""
+    """Where the file of a URL lies once it was fetched: torch hub's folder, so that other tools
+    share it.
+    """
     return Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(url).path).name
 
 
@@ -192,7 +204,8 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
         timeout_s: Longest silence of the server, in seconds.
 
     Raises:
-        OSError: No network, no such file, a stalled server (``urllib.error.URLError`` is an ``OSError``).
+        OSError: No network, no such file, a stalled server (``urllib.error.URLError`` is an
+            ``OSError``).
         BrokenCheckpointError: The content does not have the hash that its name promises.
     """
     from urllib.request import Request, urlopen
@@ -206,7 +219,9 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
     descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix='.part')
     try:
         with os.fdopen(descriptor, 'wb') as file:
-            with urlopen(Request(url, headers={'User-Agent': 'wsp_mm'}), timeout=timeout_s) as reply:
+            with urlopen(
+                Request(url, headers={'User-Agent': 'wsp_mm'}), timeout=timeout_s
+            ) as reply:
                 expected_size = reply.headers.get('Content-Length')
                 while block := reply.read(1 << 20):
                     file.write(block)
@@ -219,8 +234,8 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
             raise BrokenCheckpointError(
                 f'{url} has SHA-256 {digest.hexdigest()[:16]}..., its name promises {promised.group(1)}'
             )
-        # mkstemp makes private files; a shared cache should be readable like anything else that the user
-        # writes.
+        # mkstemp makes private files; a shared cache should be readable like anything else that the
+        # user writes.
         os.chmod(part, 0o644)
         os.replace(part, target)
     finally:
@@ -236,7 +251,8 @@ def resolve_url(name: str) -> str | None:
 
     Raises:
         KeyError: The scheme is known, the model is not.
-        ValueError: A storage scheme (``s3://``, ``petrel://``, ``pavi://``), which is not supported.
+        ValueError: A storage scheme (``s3://``, ``petrel://``, ``pavi://``), which is not
+            supported.
     """
     from mmengine.runner import checkpoint as host
 
@@ -291,7 +307,9 @@ _load_from_wsp.__name__ = 'load_from_wsp_mm'
 
 
 def activate() -> None:
-    """Put :func:`load` in the place of every loader of MMEngine's ``CheckpointLoader``; may be repeated."""
+    """Put :func:`load` in the place of every loader of MMEngine's ``CheckpointLoader``; may be
+    repeated.
+    """
     from mmengine.runner.checkpoint import CheckpointLoader
 
     CheckpointLoader.register_scheme(

@@ -1,16 +1,22 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What ``tools/train.py`` and ``tools/test.py`` share. Imports nothing heavy: ``--help`` is quick."""
+"""What ``tools/train.py`` and ``tools/test.py`` share. Imports nothing heavy: ``--help`` is
+quick.
+"""
 
 import argparse
 import os
 from pathlib import Path
 from typing import Any
 
-TRUST_HELP = 'load checkpoints that hold more than weights and plain values; this executes code in them'
+TRUST_HELP = (
+    'load checkpoints that hold more than weights and plain values; this executes code in them'
+)
 
 
 def add_cfg_options(
-    parser: argparse.ArgumentParser, text: str = 'override settings', default: list[str] | None = None
+    parser: argparse.ArgumentParser,
+    text: str = 'override settings',
+    default: list[str] | None = None,
 ) -> None:
     """``--cfg-options``, whose words add up however often it is given, as with MMEngine's."""
     parser.add_argument(
@@ -20,13 +26,19 @@ def add_cfg_options(
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that mean the same in training and testing (MMPose's names)."""
-    parser.add_argument('--work-dir', help='folder for logs and results; default: ./work_dirs/CONFIG_NAME')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and results; default: ./work_dirs/CONFIG_NAME'
+    )
     parser.add_argument('--show-dir', help='folder for pictures with predictions drawn in')
-    parser.add_argument('--show', action='store_true', help='show pictures with predictions in a window')
+    parser.add_argument(
+        '--show', action='store_true', help='show pictures with predictions in a window'
+    )
     parser.add_argument(
         '--interval', type=int, default=1, help='draw every n-th sample (with --show or --show-dir)'
     )
-    parser.add_argument('--wait-time', type=float, default=1, help='seconds that a window stays (with --show)')
+    parser.add_argument(
+        '--wait-time', type=float, default=1, help='seconds that a window stays (with --show)'
+    )
     add_cfg_options(
         parser,
         'override settings of the configuration, e.g. model.backbone.depth=18; '
@@ -34,7 +46,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
     )
     # torch.distributed.launch hands its processes this one; torchrun sets the variable instead.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -79,7 +94,9 @@ def load_config(parser: argparse.ArgumentParser, path: str, cfg_options: list[st
     try:
         import mmpose  # noqa: F401
     except ImportError as error:
-        raise SystemExit(f'{error}. MMEngine, MMCV and MMPose are needed: README.md, "Install"') from error
+        raise SystemExit(
+            f'{error}. MMEngine, MMCV and MMPose are needed: README.md, "Install"'
+        ) from error
     # Also for configurations that do not import wsp_mm.register.
     import wsp_mm.utils.checkpoint  # noqa: F401
     from wsp_mm.utils import config as config_files
@@ -108,7 +125,9 @@ def apply_common_arguments(cfg, args: argparse.Namespace, parser: argparse.Argum
     if args.show or args.show_dir is not None:
         hooks = cfg.get('default_hooks') or {}
         if not hooks.get('visualization'):
-            parser.error('--show and --show-dir need `default_hooks.visualization` in the configuration')
+            parser.error(
+                '--show and --show-dir need `default_hooks.visualization` in the configuration'
+            )
         # mmdet's hook, that of detectors, has other names for two of MMPose's settings.
         detector = hooks['visualization'].get('type') == 'DetVisualizationHook'
         switch, folder = ('draw', 'test_out_dir') if detector else ('enable', 'out_dir')
@@ -124,7 +143,10 @@ def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:
     from wsp_mm.utils.checkpoint import resolve_url
 
     try:
-        missing = resolve_url(name) is None and not Path(name.removeprefix('file://')).expanduser().is_file()
+        missing = (
+            resolve_url(name) is None
+            and not Path(name.removeprefix('file://')).expanduser().is_file()
+        )
     except (KeyError, ValueError) as error:
         parser.error(str(error.args[0]))
     if missing:
@@ -132,7 +154,8 @@ def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run_and_explain(action):
-    """Call ``action``; a refused checkpoint ends the program with its message instead of a traceback.
+    """Call ``action``; a refused checkpoint ends the program with its message instead of a
+    traceback.
 
     As one of several processes, it leaves word of any failure for the launcher
     (:mod:`wsp_mm.utils.rank_failure`).

@@ -1,15 +1,16 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Workarounds for bugs of the host libraries, each with its symptom and the condition for its removal.
+"""Workarounds for bugs of the host libraries, each with its symptom and the condition for its
+removal.
 
-1. MMEngine (0.10.7, onedl 0.10.12) cannot start several processes without a GPU: ``init_dist`` calls
-   ``torch.cuda.set_device`` whatever the backend (``RuntimeError: Found no NVIDIA driver``), and
-   ``Runner.wrap_model`` hands ``device_ids=[LOCAL_RANK]`` to DistributedDataParallel (``ValueError: ... only
-   work with ... GPU modules``).
-   :func:`prepare_distributed` creates the gloo group first and names the wrapper itself. Remove it when
-   ``init_dist('pytorch', backend='gloo')`` and a default ``wrap_model`` work on a machine without CUDA.
-2. MMEngine falls back to executing a checkpoint: see :mod:`wsp_mm.utils.checkpoint`. Remove its ``activate``
-   when
-   ``mmengine.runner.checkpoint._safe_torch_load`` raises instead, and its allow list no longer has ``getattr``.
+1. MMEngine (0.10.7, onedl 0.10.12) cannot start several processes without a GPU: ``init_dist``
+   calls ``torch.cuda.set_device`` whatever the backend (``RuntimeError: Found no NVIDIA driver``),
+   and ``Runner.wrap_model`` hands ``device_ids=[LOCAL_RANK]`` to DistributedDataParallel
+   (``ValueError: ... only work with ... GPU modules``). :func:`prepare_distributed` creates the
+   gloo group first and names the wrapper itself. Remove it when ``init_dist('pytorch',
+   backend='gloo')`` and a default ``wrap_model`` work on a machine without CUDA.
+2. MMEngine falls back to executing a checkpoint: see :mod:`wsp_mm.utils.checkpoint`. Remove its
+   ``activate`` when ``mmengine.runner.checkpoint._safe_torch_load`` raises instead, and its allow
+   list no longer has ``getattr``.
 """
 
 import os
@@ -17,18 +18,19 @@ from datetime import timedelta
 
 
 def prepare_distributed(cfg, launcher: str) -> None:
-    """Make a Runner with ``launcher`` work on this machine: NCCL by MMEngine's own ways on GPUs, gloo on CPUs.
+    """Make a Runner with ``launcher`` work on this machine: NCCL by MMEngine's own ways on GPUs,
+    gloo on CPUs.
 
     Call it after the configuration is final and before the Runner is built.
 
     Args:
-        cfg (mmengine.Config): Gets ``model_wrapper_cfg`` on CPU. ``env_cfg.dist_cfg.timeout`` (seconds) limits
-            how long a collective waits, as with MMEngine's own start.
+        cfg (mmengine.Config): Gets ``model_wrapper_cfg`` on CPU. ``env_cfg.dist_cfg.timeout``
+            (seconds) limits how long a collective waits, as with MMEngine's own start.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
-        SystemExit: More processes than GPUs on this node, a launcher that cannot run without GPUs, or a missing
-            environment of ``torchrun``.
+        SystemExit: More processes than GPUs on this node, a launcher that cannot run without GPUs,
+            or a missing environment of ``torchrun``.
     """
     if launcher == 'none':
         return
@@ -64,7 +66,8 @@ def prepare_distributed(cfg, launcher: str) -> None:
 
 
 def pin_memory_for_gpus(cfg) -> None:
-    """Switch pinned memory off in the loaders where no GPU could copy from it: PyTorch would only warn of it.
+    """Switch pinned memory off in the loaders where no GPU could copy from it: PyTorch would only
+    warn of it.
 
     Args:
         cfg (mmengine.Config): its ``pin_memory=True`` entries become False without a GPU.

@@ -8,13 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Names that only configs which list them in ``plain_options`` understand. (``compile`` is not one: where a
-# config does not list it, it is MMEngine's.)
-PLAIN_OPTIONS = ('action', 'bbox_root', 'bfloat16', 'boxes', 'channels_last', 'crop_cache', 'pretrained')
+# Names that only configs which list them in ``plain_options`` understand. (``compile`` is not one:
+# where a config does not list it, it is MMEngine's.)
+PLAIN_OPTIONS = (
+    'action',
+    'bbox_root',
+    'bfloat16',
+    'boxes',
+    'channels_last',
+    'crop_cache',
+    'pretrained',
+)
 
-# CPython before 3.13 counts the depth of a syntax tree in one place for all threads: of two that parse at once
-# one may fail ("AST constructor recursion depth mismatch"). Steps that run side by side load configs in
-# threads.
+# CPython before 3.13 counts the depth of a syntax tree in one place for all threads: of two that
+# parse at once one may fail ("AST constructor recursion depth mismatch"). Steps that run side by
+# side load configs in threads.
 _parsing = threading.Lock()
 
 
@@ -27,7 +35,9 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
     from mmengine.config import Config
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f'no config {path}; `python -m wsp_mm.config_path NAME` finds installed ones')
+        raise FileNotFoundError(
+            f'no config {path}; `python -m wsp_mm.config_path NAME` finds installed ones'
+        )
     with _parsing:
         config = Config.fromfile(path)
     apply_options(config, cfg_options or {})
@@ -37,16 +47,18 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
 def apply_options(config, cfg_options: Mapping[str, Any]) -> None:
     """Merge options (dotted names -> values) into a loaded config.
 
-    A config is evaluated before options are merged, so an option ``data_root=...`` would change the variable
-    and none of the data sets made from it. Here it moves every data set that lies at the config's data root:
-    one option points any config at real or synthetic data.
+    A config is evaluated before options are merged, so an option ``data_root=...`` would change the
+    variable and none of the data sets made from it. Here it moves every data set that lies at the
+    config's data root: one option points any config at real or synthetic data.
 
-    A config may name more such options in ``plain_options``: name -> the dotted places that it sets, as
-    ``plain_options = dict(action=['train_dataloader.dataset.actions'])`` does for ``action=Walking``. Those of
-    ``runtime_options`` come from the runtime's own base file, and go with every config that inherits it.
+    A config may name more such options in ``plain_options``: name -> the dotted places that it
+    sets, as ``plain_options = dict(action=['train_dataloader.dataset.actions'])`` does for
+    ``action=Walking``. Those of ``runtime_options`` come from the runtime's own base file, and go
+    with every config that inherits it.
 
     Raises:
-        ValueError: ``data_root`` or a plain option of other configs given for a config that has no such option.
+        ValueError: ``data_root`` or a plain option of other configs given for a config that has no
+            such option.
         KeyError, IndexError, TypeError: MMEngine cannot merge an option.
     """
     options = dict(cfg_options)
@@ -58,9 +70,13 @@ def apply_options(config, cfg_options: Mapping[str, Any]) -> None:
         options = {**dict.fromkeys(plain[name], value), **options}
     if 'data_root' in options:
         if 'data_root' not in config:
-            raise ValueError(f'{config.filename} has no variable data_root: the option would change nothing')
+            raise ValueError(
+                f'{config.filename} has no variable data_root: the option would change nothing'
+            )
         old, new = config.data_root, str(options['data_root'])
-        _replace(config._cfg_dict, 'data_root', old, new if new.endswith('/') or not new else f'{new}/')
+        _replace(
+            config._cfg_dict, 'data_root', old, new if new.endswith('/') or not new else f'{new}/'
+        )
         options['data_root'] = config.data_root
     config.merge_from_dict(options)
 

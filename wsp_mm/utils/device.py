@@ -10,7 +10,8 @@ def pick_device(name: str | torch.device) -> torch.device:
     """A device that is there.
 
     Args:
-        name: as torch names it, or 'auto': the process's own GPU, the processor where there is none.
+        name: as torch names it, or 'auto': the process's own GPU, the processor where there is
+            none.
 
     Raises:
         ValueError: torch knows no such name, or this machine has no such GPU.
@@ -20,7 +21,9 @@ def pick_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):
-        raise ValueError(f'device {name!r} is none that torch knows: auto, cpu, cuda, cuda:1, ...') from None
+        raise ValueError(
+            f'device {name!r} is none that torch knows: auto, cpu, cuda, cuda:1, ...'
+        ) from None
     if device.type == 'cuda':
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:

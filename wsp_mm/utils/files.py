@@ -16,8 +16,9 @@ from typing import IO
 def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file to write into, which takes its name when the context is left without an error.
 
-    Its folder is made. Until then it is a hidden neighbour that ends in ``.part``; an error removes that and
-    leaves what was there under ``path`` as it was. After a power cut too, the name stands for whole content.
+    Its folder is made. Until then it is a hidden neighbour that ends in ``.part``; an error removes
+    that and leaves what was there under ``path`` as it was. After a power cut too, the name stands
+    for whole content.
 
     Raises:
         OSError: it cannot be written.

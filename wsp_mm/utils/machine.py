@@ -16,7 +16,9 @@ def machine() -> str:
     cpuinfo = Path('/proc/cpuinfo')
     if cpuinfo.is_file():
         models = [
-            line.split(':', 1)[1].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line
+            line.split(':', 1)[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if 'model name' in line
         ]
         name = models[0] if models else name
     gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ', no GPU'

@@ -1,10 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Snapshots of 3DMPPE PoseNet as checkpoints of :class:`TopdownPoseEstimator3D`.
 
-A snapshot is ``{'epoch', 'network', 'optimizer'}``; ``network`` is the state of a DataParallel-wrapped model
-with a torchvision-like ResNet under ``backbone.`` and deconvolutions and a 1x1 convolution under ``head.``,
-which are the names of MMPose, too. Nothing of the snapshot says how deep the network is or which joints it
-knows: both are read off the weights.
+A snapshot is ``{'epoch', 'network', 'optimizer'}``; ``network`` is the state of a
+DataParallel-wrapped model with a torchvision-like ResNet under ``backbone.`` and deconvolutions and
+a 1x1 convolution under ``head.``, which are the names of MMPose, too. Nothing of the snapshot says
+how deep the network is or which joints it knows: both are read off the weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEPTHS = {
     ((3, 4, 23, 3), True): 101,
     ((3, 8, 36, 3), True): 152,
 }
-#: Joints of the last layer -> joint set (wsp_mm.structures.skeletons).
+#: Joints of the last layer -> joint set (wsp_mm.structures.keypoints).
 JOINT_SETS = {18: 'h36m18', 21: 'muco21'}
 #: Joint set -> config that tests such a network the way PoseNet does.
 CONFIGS = {
@@ -49,14 +49,15 @@ def convert_snapshot(
     """Read a snapshot (``snapshot_24.pth.tar``) and return it as a checkpoint of ours.
 
     Args:
-        path: the snapshot. It is read by :func:`wsp_mm.utils.checkpoint.load_file`: nothing in it is executed.
+        path: the snapshot. It is read by :func:`wsp_mm.utils.checkpoint.load_file`: nothing in it
+            is executed.
         depth_cells: D, layers of a joint's volume; 64 in PoseNet's code.
         train_subjects: Human3.6M's subjects that it was trained on, for
             :class:`wsp_mm.engine.train_subjects.TrainSubjectsHook`; None: not known.
 
     Returns:
-        ``dict(state_dict=..., meta=...)``; ``meta['posenet']`` is what :func:`describe` returns, with the
-        snapshot's ``epoch`` (its counter; the n-th epoch is n - 1) and ``file``.
+        ``dict(state_dict=..., meta=...)``; ``meta['posenet']`` is what :func:`describe` returns,
+        with the snapshot's ``epoch`` (its counter; the n-th epoch is n - 1) and ``file``.
 
     Raises:
         PoseNetSnapshotError: it is none, or not of a network that the head can hold.
@@ -67,17 +68,27 @@ def convert_snapshot(
 
     trained_on = {}
     if train_subjects is not None:
-        trained_on['train_subjects'] = list(check_subjects(train_subjects)) if train_subjects else []
+        trained_on['train_subjects'] = (
+            list(check_subjects(train_subjects)) if train_subjects else []
+        )
     snapshot = load_file(path, map_location='cpu')
     network = snapshot.get('network') if isinstance(snapshot, Mapping) else None
     if not isinstance(network, Mapping):
-        has = ', '.join(map(str, snapshot)) if isinstance(snapshot, Mapping) else type(snapshot).__name__
-        raise PoseNetSnapshotError(f"{path} has no 'network' as PoseNet's snapshots do; it holds: {has}")
+        has = (
+            ', '.join(map(str, snapshot))
+            if isinstance(snapshot, Mapping)
+            else type(snapshot).__name__
+        )
+        raise PoseNetSnapshotError(
+            f"{path} has no 'network' as PoseNet's snapshots do; it holds: {has}"
+        )
     state = OrderedDict()
     for key, value in network.items():
         name = key.removeprefix('module.')
         if not name.startswith(_PARTS) or not isinstance(value, Tensor):
-            raise PoseNetSnapshotError(f'{path}: {key!r} is not a weight of PoseNet ({", ".join(_PARTS)}...)')
+            raise PoseNetSnapshotError(
+                f'{path}: {key!r} is not a weight of PoseNet ({", ".join(_PARTS)}...)'
+            )
         state[name] = value.detach().clone()
     try:
         facts = describe(state, depth_cells)
@@ -92,14 +103,20 @@ def describe(state: Mapping[str, Tensor], depth_cells: int = 64) -> dict[str, An
     """Read a network's shape off its weights.
 
     Returns:
-        ``depth`` of the ResNet, ``num_joints``, ``joint_set``, ``depth_cells``, ``in_channels`` of the
-        head and ``deconv_out_channels``.
+        ``depth`` of the ResNet, ``num_joints``, ``joint_set``, ``depth_cells``, ``in_channels`` of
+        the head and ``deconv_out_channels``.
 
     Raises:
         PoseNetSnapshotError: a ResNet, a head or a number of joints that PoseNet does not have.
     """
     blocks = tuple(
-        len({m.group(1) for key in state if (m := re.match(rf'backbone\.layer{stage}\.(\d+)\.', key))})
+        len(
+            {
+                m.group(1)
+                for key in state
+                if (m := re.match(rf'backbone\.layer{stage}\.(\d+)\.', key))
+            }
+        )
         for stage in (1, 2, 3, 4)
     )
     bottleneck = 'backbone.layer1.0.conv3.weight' in state
@@ -138,7 +155,9 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
 
 
 def model_options(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of ``configs/posenet_compat`` that a snapshot's network needs: dotted name -> value."""
+    """The settings of ``configs/posenet_compat`` that a snapshot's network needs: dotted name ->
+    value.
+    """
     size = (64, 64, facts['depth_cells'])
     return {
         'model.backbone.depth': facts['depth'],

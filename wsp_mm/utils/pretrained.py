@@ -6,7 +6,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from wsp_mm.utils.checkpoint import BrokenCheckpointError, CheckpointError, fetch, load_file, resolve_url
+from wsp_mm.utils.checkpoint import (
+    BrokenCheckpointError,
+    CheckpointError,
+    fetch,
+    load_file,
+    resolve_url,
+)
 
 PARTS = 'PretrainedParts'
 
@@ -28,8 +34,8 @@ def pretrained_inits(
         types: The initialisations that are looked for.
 
     Yields:
-        ``(name of the init_cfg to switch off, name of its checkpoint key, checkpoint)``; the names are as
-        ``--cfg-options`` takes them.
+        ``(name of the init_cfg to switch off, name of its checkpoint key, checkpoint)``; the names
+        are as ``--cfg-options`` takes them.
     """
     if isinstance(cfg, dict):
         for key, value in cfg.items():
@@ -38,7 +44,9 @@ def pretrained_inits(
                 entries = [(name, value)] if isinstance(value, dict) else []
                 if isinstance(value, (list, tuple)):
                     entries = [
-                        (f'{name}.{i}', entry) for i, entry in enumerate(value) if isinstance(entry, dict)
+                        (f'{name}.{i}', entry)
+                        for i, entry in enumerate(value)
+                        if isinstance(entry, dict)
                     ]
                 for entry_name, entry in entries:
                     if entry.get('type') in types:
@@ -53,9 +61,9 @@ def pretrained_inits(
 def require_pretrained(cfg: Any, timeout_s: float = 20.0) -> None:
     """Fetch and read the weights that ``cfg.model`` starts from, or stop with the way to go on.
 
-    One process a node fetches; the others find the file when the model is initialised. Of ``PretrainedParts``
-    the content is checked as well: every tensor of every part must be there. What they replace wholly is not
-    asked for.
+    One process a node fetches; the others find the file when the model is initialised. Of
+    ``PretrainedParts`` the content is checked as well: every tensor of every part must be there.
+    What they replace wholly is not asked for.
 
     Args:
         cfg (mmengine.Config): The final configuration.
@@ -82,10 +90,18 @@ def require_pretrained(cfg: Any, timeout_s: float = 20.0) -> None:
             if not checkpoint:
                 raise FileNotFoundError('no checkpoint is named')
             url = resolve_url(checkpoint)
-            content = load_file(checkpoint if url is None else fetch(url, timeout_s), map_location='meta')
+            content = load_file(
+                checkpoint if url is None else fetch(url, timeout_s), map_location='meta'
+            )
             if in_parts and init_name == 'model.init_cfg' and checkpoint == in_parts['checkpoint']:
                 check_parts(model, content, in_parts['parts'], checkpoint)
-        except (OSError, KeyError, ValueError, BrokenCheckpointError, PretrainedPartsError) as error:
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            BrokenCheckpointError,
+            PretrainedPartsError,
+        ) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise SystemExit(
                 f'The weights that this configuration starts from, {checkpoint}, cannot be had: {reason}\n'
@@ -96,11 +112,15 @@ def require_pretrained(cfg: Any, timeout_s: float = 20.0) -> None:
 
 
 def parts_init(model: Any) -> dict | None:
-    """Checkpoint and parts of a model configuration's ``PretrainedParts``, or None where it has none."""
+    """Checkpoint and parts of a model configuration's ``PretrainedParts``, or None where it has
+    none.
+    """
     entries = model.get('init_cfg') or []
     for entry in [entries] if isinstance(entries, dict) else entries:
         if entry.get('type') == PARTS:
-            return dict(checkpoint=entry.get('checkpoint'), parts=tuple(entry.get('parts', ('backbone',))))
+            return dict(
+                checkpoint=entry.get('checkpoint'), parts=tuple(entry.get('parts', ('backbone',)))
+            )
     return None
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The publishable form of a checkpoint: weights and plain metadata, nothing that a loader would have to trust.
+"""The publishable form of a checkpoint: weights and plain metadata, nothing that a loader would
+have to trust.
 
 Imports torch only where it is needed: ``tools/misc/publish_model.py --help`` is quick.
 """
@@ -24,11 +25,12 @@ META_KEYS = (
 
 
 def plain(value: Any, where: str) -> Any:
-    """Turn metadata into what ``weights_only=True`` reads: numbers, strings, containers and tensors.
+    """Turn metadata into what ``weights_only=True`` reads: numbers, strings, containers and
+    tensors.
 
     Args:
-        value: Anything from a checkpoint's ``meta``; numpy arrays become tensors, numpy numbers become
-        Python's. where: Name for the error.
+        value: Anything from a checkpoint's ``meta``; numpy arrays become tensors, numpy numbers
+        become Python's. where: Name for the error.
 
     Raises:
         TypeError: Something that has no plain form.
@@ -58,11 +60,12 @@ def plain(value: Any, where: str) -> Any:
 def published_form(checkpoint: Any, where: str) -> dict:
     """Strip a loaded checkpoint to what ``torch.load(file, weights_only=True)`` reads by itself.
 
-    Drops optimizer, schedulers and logs. With an EMA hook ``state_dict`` already holds the averaged weights, so
-    the copy of the raw ones goes, too.
+    Drops optimizer, schedulers and logs. With an EMA hook ``state_dict`` already holds the averaged
+    weights, so the copy of the raw ones goes, too.
 
     Args:
-        checkpoint: what a checkpoint file holds: a dict with ``state_dict`` and ``meta``, or bare weights.
+        checkpoint: what a checkpoint file holds: a dict with ``state_dict`` and ``meta``, or bare
+            weights.
         where: its name, for errors.
 
     Returns:

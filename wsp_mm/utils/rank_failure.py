@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """One rank that fails ends the job, with its own error as the job's last words.
 
-torchrun stops all processes as soon as one has ended badly, and shows what that one left in its error file.
-Three things would spoil this. A process that does not write the file leaves an exit code for an explanation.
-The ranks that lose their peer fail as well, some of them before torchrun has looked, and blame the connection.
-And a process whose exit waits for something (a communicator, a loader) has not ended. Imports nothing heavy.
+torchrun stops all processes as soon as one has ended badly, and shows what that one left in its
+error file. Three things would spoil this. A process that does not write the file leaves an exit
+code for an explanation. The ranks that lose their peer fail as well, some of them before torchrun
+has looked, and blame the connection. And a process whose exit waits for something (a communicator,
+a loader) has not ended. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ _LOST = re.compile(
 
 
 def run_rank(action: Callable[[], Result]) -> Result:
-    """Call ``action``; among other processes, see that a failure ends this one, and under torchrun leave word.
+    """Call ``action``; among other processes, see that a failure ends this one, and under torchrun
+    leave word.
 
     Args:
         action: the work of this process, from the start of its process group on.
 
     Returns:
-        What ``action`` returns. Its errors go on as they are, after they were written to torchrun's error file.
+        What ``action`` returns. Its errors go on as they are, after they were written to torchrun's
+        error file.
     """
     torchrun = 'TORCHELASTIC_ERROR_FILE' in os.environ
     sizes = [os.environ.get(name, '') for name in _SIZES]
@@ -58,7 +61,8 @@ def run_rank(action: Callable[[], Result]) -> Result:
         if isinstance(error, SystemExit) and error.code in (0, None):
             raise
         if lost_peer(error):
-            # The launcher ends this process as soon as it sees the other one, whose error is the cause.
+            # The launcher ends this process as soon as it sees the other one, whose error is the
+            # cause.
             time.sleep(PATIENCE)
             if hasattr(error, 'add_note'):  # Python 3.11
                 error.add_note(HINT)

@@ -17,15 +17,19 @@ def git_revision(folder: str | Path | None = None) -> str | None:
         folder: Defaults to the package's own folder.
 
     Returns:
-        The full hash, with ``+changes`` when tracked files differ from it; None outside a repository, without
-        git, or when the folder only happens to lie in somebody else's repository (an environment inside a
-        project).
+        The full hash, with ``+changes`` when tracked files differ from it; None outside a
+        repository, without git, or when the folder only happens to lie in somebody else's
+        repository (an environment inside a project).
     """
     folder = Path(folder) if folder is not None else Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
-            ['git', '-C', str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ['git', '-C', str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
         return done.stdout.strip()
 
@@ -33,14 +37,20 @@ def git_revision(folder: str | Path | None = None) -> str | None:
         if not git('ls-files', '--', '.'):
             return None
         revision = git('rev-parse', 'HEAD')
-        return f'{revision}+changes' if git('status', '--porcelain', '--untracked-files=no') else revision
+        return (
+            f'{revision}+changes'
+            if git('status', '--porcelain', '--untracked-files=no')
+            else revision
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 @HOOKS.register_module()
 class RunInfoHook(Hook):
-    """Logs version, git revision and seed, and writes them as ``meta['wsp_mm']`` into the checkpoints."""
+    """Logs version, git revision and seed, and writes them as ``meta['wsp_mm']`` into the
+    checkpoints.
+    """
 
     priority = 'VERY_LOW'
 
@@ -52,7 +62,9 @@ class RunInfoHook(Hook):
     def before_run(self, runner) -> None:
         """Log one line as the run starts."""
         info = self._info(runner)
-        runner.logger.info(f'wsp_mm {info["version"]}, git revision {info["git"]}, seed {info["seed"]}')
+        runner.logger.info(
+            f'wsp_mm {info["version"]}, git revision {info["git"]}, seed {info["seed"]}'
+        )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``meta['wsp_mm'] = dict(version, git, seed)``."""

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The order of persons from front to back, drawn: boxes with ranks, and a table of pairwise probabilities."""
+"""The order of persons from front to back, drawn: boxes with ranks, and a table of pairwise
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ MOST = 12  # persons in the table; the boxes have all ranks
 
 
 def read_order(record: Mapping) -> tuple[list[int], np.ndarray] | None:
-    """Ids from front to back and probabilities (P, P), rows and columns in that order, nan on the diagonal.
+    """Ids from front to back and probabilities (P, P), rows and columns in that order, nan on the
+    diagonal.
 
     ``probability[i][j]`` of the record says that person i of ``persons`` is nearer than person j.
 
@@ -38,7 +41,9 @@ def read_order(record: Mapping) -> tuple[list[int], np.ndarray] | None:
     if not ids and not matrix.size:
         matrix = matrix.reshape(0, 0)
     if matrix.shape != (len(ids), len(ids)):
-        raise ValueError(f'{where}: order.probability must be {len(ids)} x {len(ids)}, is {matrix.shape}')
+        raise ValueError(
+            f'{where}: order.probability must be {len(ids)} x {len(ids)}, is {matrix.shape}'
+        )
     rows = [ids.index(identity) for identity in ranked]
     matrix = matrix[np.ix_(rows, rows)]
     np.fill_diagonal(matrix, np.nan)
@@ -46,13 +51,15 @@ def read_order(record: Mapping) -> tuple[list[int], np.ndarray] | None:
 
 
 def draw_order(image_bgr: np.ndarray, record: Mapping) -> np.ndarray:
-    """The picture with ranked boxes, 1 in front, and below it the probabilities "row is nearer than column".
+    """The picture with ranked boxes, 1 in front, and below it the probabilities "row is nearer than
+    column".
 
     Args:
         image_bgr: (H, W, 3) uint8.
 
     Returns:
-        (H + the table's height, max(W, the table's width), 3) uint8. The picture's pixels stay where they are.
+        (H + the table's height, max(W, the table's width), 3) uint8. The picture's pixels stay
+        where they are.
 
     Raises:
         ValueError: another kind of picture; an order that does not fit the persons.
@@ -68,7 +75,9 @@ def draw_order(image_bgr: np.ndarray, record: Mapping) -> np.ndarray:
         # from the back, so that the label of who is in front is never covered
         for rank in reversed(range(len(ids))):
             person = persons[ids[rank]]
-            draw_box(picture, person, f'{rank + 1} of {len(ids)}  #{person.id}', line_width(picture) + 1)
+            draw_box(
+                picture, person, f'{rank + 1} of {len(ids)}  #{person.id}', line_width(picture) + 1
+            )
         title = 'P(row is nearer than column), front to back'
         if len(ids) > MOST:
             title += f'; the {MOST} in front of {len(ids)}'
@@ -88,7 +97,9 @@ def _boxes(record: Mapping):
 
 
 def _table(ids: list[int], matrix: np.ndarray, least_width: int, title: str) -> np.ndarray:
-    """(height, width, 3): the title, and a cell a pair, the greener the surer that the row is nearer."""
+    """(height, width, 3): the title, and a cell a pair, the greener the surer that the row is
+    nearer.
+    """
     w, h = CELL
     (text_width, _), _ = cv2.getTextSize(title, FONT, 0.42, 1)
     rows = len(ids) + 1 if len(ids) > 1 else 0
@@ -110,7 +121,9 @@ def _table(ids: list[int], matrix: np.ndarray, least_width: int, title: str) -> 
             value = matrix[i, j]
             text = '-' if np.isnan(value) else f'{value:.2f}'
             strength = 0.0 if np.isnan(value) else abs(value - 0.5) * 2
-            tint = np.array((60, 150, 60) if value >= 0.5 else (60, 60, 170)) * strength + 70 * (1 - strength)
+            tint = np.array((60, 150, 60) if value >= 0.5 else (60, 60, 170)) * strength + 70 * (
+                1 - strength
+            )
             cell = (w * (j + 1), y), (w * (j + 2) - 2, y + h - 2)
             cv2.rectangle(table, *cell, tint.astype(int).tolist(), -1)
             write(text, w * (j + 1), y, (255, 255, 255))

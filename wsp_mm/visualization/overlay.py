@@ -41,7 +41,12 @@ def check_picture(picture: np.ndarray) -> None:
     Raises:
         ValueError: not (H, W, 3) uint8.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+    if (
+        picture.ndim != 3
+        or picture.shape[2] != 3
+        or picture.dtype != np.uint8
+        or 0 in picture.shape
+    ):
         raise ValueError(
             f'a picture must be (H, W, 3) uint8 BGR, got {picture.shape} {picture.dtype}; convert grey, 16-bit '
             'and CMYK pictures first'
@@ -54,7 +59,9 @@ def line_width(picture: np.ndarray) -> int:
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
-    """(..., 2) px to the integers that OpenCV takes with ``shift=SHIFT``; nan must be left out before."""
+    """(..., 2) px to the integers that OpenCV takes with ``shift=SHIFT``; nan must be left out
+    before.
+    """
     return np.round(np.clip(points, -FAR, FAR) * (1 << SHIFT)).astype(int)
 
 
@@ -65,7 +72,8 @@ def draw_text(
     color: tuple[int, int, int],
     scale: float = 0.45,
 ) -> None:
-    """White text on a bar of the colour, its lower left corner at ``corner`` px, moved into the picture.
+    """White text on a bar of the colour, its lower left corner at ``corner`` px, moved into the
+    picture.
 
     OpenCV's letters are ASCII; others become '?'.
     """
@@ -89,8 +97,8 @@ def draw_box(picture: np.ndarray, person: Person, text: str, width: int) -> None
 
 
 def draw_overlay(image_bgr: np.ndarray, record: Mapping, info: Mapping) -> np.ndarray:
-    """A copy of the picture with its persons: box, number and distance; links in the person's colour, joints in
-    that of the body's side (green left, orange right, blue middle).
+    """A copy of the picture with its persons: box, number and distance; links in the person's
+    colour, joints in that of the body's side (green left, orange right, blue middle).
 
     Joints that are not known (None, nan) and links to them are left out.
 
@@ -114,7 +122,9 @@ def draw_overlay(image_bgr: np.ndarray, record: Mapping, info: Mapping) -> np.nd
         for a, b in skeleton.links:
             if known[a] and known[b]:
                 ends = points[a].tolist(), points[b].tolist()
-                cv2.line(picture, *ends, person_color(person.id), width + 1, cv2.LINE_AA, shift=SHIFT)
+                cv2.line(
+                    picture, *ends, person_color(person.id), width + 1, cv2.LINE_AA, shift=SHIFT
+                )
         for k in np.flatnonzero(known):
             radius = (width + 1) << SHIFT
             color = side_color(skeleton.sides[k])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 PERSON_COLORS = ((255, 160, 40), (40, 120, 255))  # A blue, B orange
 RIGHT, WRONG = (70, 180, 60), (50, 50, 220)
@@ -50,18 +50,24 @@ def draw_pair(
     """One tile of the sheet.
 
     Args:
-        boxes: (2, 4) x1, y1, x2, y2. keypoints: (2, K, 2) predicted. visible: (2, K) joints to draw.
-        prob: predicted P(A nearer). label: 1, 0, or None where it is not known (then no verdict is drawn).
+        boxes: (2, 4) x1, y1, x2, y2. keypoints: (2, K, 2) predicted. visible: (2, K) joints to
+            draw.
+        prob: predicted P(A nearer). label: 1, 0, or None where it is not known (then no verdict is
+            drawn).
 
     Returns:
-        (size, size, 3): the square around both, framed green where prob and label agree, red where not.
+        (size, size, 3): the square around both, framed green where prob and label agree, red where
+        not.
     """
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     center, side = (low + high) / 2, float((high - low).max()) * (1 + 2 * margin)
     scale = size / max(side, 1.0)
     offset = size / 2 - center * scale
     tile = cv2.warpAffine(
-        picture, np.array([[scale, 0, offset[0]], [0, scale, offset[1]]]), (size, size), flags=cv2.INTER_LINEAR
+        picture,
+        np.array([[scale, 0, offset[0]], [0, scale, offset[1]]]),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
     )
     boxes = (boxes.reshape(2, 2, 2) * scale + offset).reshape(2, 4)
     mark_pair(tile, boxes, keypoints * scale + offset, visible, prob, label)
@@ -76,7 +82,9 @@ def mark_pair(
     prob: float,
     label: int | None,
 ) -> None:
-    """Draw both persons and the answer into the picture; arguments as :func:`draw_pair`, px of this picture."""
+    """Draw both persons and the answer into the picture; arguments as :func:`draw_pair`, px of this
+    picture.
+    """
     for i, color in enumerate(PERSON_COLORS):
         draw_person(picture, boxes[i], keypoints[i], visible[i], color)
         corner = (int(boxes[i][0]) + 3, int(boxes[i][1]) + 14)
@@ -86,13 +94,24 @@ def mark_pair(
     cv2.rectangle(picture, (0, 0), (width - 1, height - 1), verdict, 5)
     cv2.rectangle(picture, (0, height - 22), (width, height), verdict, -1)
     text = f'{"A" if prob >= 0.5 else "B"} nearer  {max(prob, 1 - prob):.2f}'
-    cv2.putText(picture, text, (8, height - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        picture,
+        text,
+        (8, height - 7),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.48,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
 
 
 def fit_tile(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scale a picture into (height, width, 3) without cutting it, on grey."""
     scale = min(width / picture.shape[1], height / picture.shape[0])
-    resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:height, :width]
+    resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[
+        :height, :width
+    ]
     tile = np.full((height, width, 3), 40, np.uint8)
     y, x = (height - resized.shape[0]) // 2, (width - resized.shape[1]) // 2
     tile[y : y + resized.shape[0], x : x + resized.shape[1]] = resized

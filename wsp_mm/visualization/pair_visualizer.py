@@ -17,10 +17,10 @@ from wsp_mm.visualization.pair_sheet import mark_pair
 class PairLocalVisualizer(PoseLocalVisualizer):
     """MMPose's visualizer, which also draws samples where one instance is a pair of persons.
 
-    A pair has ``pred_instances.keypoints`` (1, 2, K, 2) px and ``gt_instances.pair_bboxes`` (1, 2, 4) xyxy px;
-    MMPose takes its first axes for persons and joints and fails. Both persons are drawn, A blue and B orange,
-    with the answer who is nearer, its probability, and whether it is right where that is known. Everything else
-    goes to MMPose unchanged.
+    A pair has ``pred_instances.keypoints`` (1, 2, K, 2) px and ``gt_instances.pair_bboxes`` (1, 2,
+    4) xyxy px; MMPose takes its first axes for persons and joints and fails. Both persons are
+    drawn, A blue and B orange, with the answer who is nearer, its probability, and whether it is
+    right where that is known. Everything else goes to MMPose unchanged.
     """
 
     @master_only
@@ -49,7 +49,9 @@ def without_pair(data_sample: PoseDataSample) -> PoseDataSample:
     return rest
 
 
-def draw_pair_sample(image: np.ndarray, data_sample: PoseDataSample, threshold: float) -> np.ndarray:
+def draw_pair_sample(
+    image: np.ndarray, data_sample: PoseDataSample, threshold: float
+) -> np.ndarray:
     """A copy of the RGB picture with both persons and the answer.
 
     Args:

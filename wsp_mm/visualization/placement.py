@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Persons of an inference record as arrays, and where they stand in the one scene that is drawn of a frame.
+"""Persons of an inference record as arrays, and where they stand in the one scene that is drawn of
+a frame.
 
-P persons, K joints; camera frame: x right, y down, z forward, mm. A record is one frame of the document
-``wsp_mm.inference`` version 1, fresh from the inferencer (arrays) or read back from json (lists); what is
-not known is None or nan in it and nan here.
+P persons, K joints; camera frame: x right, y down, z forward, mm. A record is one frame of the
+document ``wsp_mm.inference`` version 1, fresh from the inferencer (arrays) or read back from json
+(lists); what is not known is None or nan in it and nan here.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from wsp_mm.structures.person_box import crop_box
-from wsp_mm.structures.skeletons import JOINT_SETS
+from wsp_mm.structures.bbox import crop_box
+from wsp_mm.structures.keypoints import JOINT_SETS
 
-#: Without a camera nobody knows how many mm a pixel is. The crop's side then stands for this many, which is
-#: what the k-value's prior (RootNet, Moon et al., ICCV 2019) takes a person's box for.
+#: Without a camera nobody knows how many mm a pixel is. The crop's side then stands for this many,
+#: which is what the k-value's prior (RootNet, Moon et al., ICCV 2019) takes a person's box for.
 CROP_MM = 2000.0
 #: Room between two persons who are drawn side by side, mm.
 GAP_MM = 500.0
@@ -46,7 +47,8 @@ class Skeleton:
 
 
 def read_skeleton(info: Mapping) -> Skeleton:
-    """The skeleton that ``info`` names (``joint_set``) or spells out (``joint_names``, ``skeleton_links``).
+    """The skeleton that ``info`` names (``joint_set``) or spells out (``joint_names``,
+    ``skeleton_links``).
 
     Links are pairs of names or of indices.
 
@@ -69,12 +71,15 @@ def read_skeleton(info: Mapping) -> Skeleton:
         links = joint_set.link_indices if known else ()
     try:
         indices = tuple(
-            tuple(names.index(end) if isinstance(end, str) else int(end) for end in link) for link in links
+            tuple(names.index(end) if isinstance(end, str) else int(end) for end in link)
+            for link in links
         )
     except ValueError as error:
         raise ValueError(f'skeleton_links names a joint that joint_names lacks: {error}') from None
     if any(len(link) != 2 or not all(0 <= end < len(names) for end in link) for link in indices):
-        raise ValueError(f'skeleton_links must be pairs of the {len(names)} joints, got {list(links)}')
+        raise ValueError(
+            f'skeleton_links must be pairs of the {len(names)} joints, got {list(links)}'
+        )
     meanings = joint_set.concepts if known else names
     return Skeleton(names, indices, tuple(_side(meaning) for meaning in meanings))
 
@@ -105,7 +110,9 @@ class Person:
     @property
     def label(self) -> str:
         """``#3``, with the root's distance along z where it is known."""
-        return f'#{self.id}' + (f' {self.root_depth / 1000:.2f} m' if np.isfinite(self.root_depth) else '')
+        return f'#{self.id}' + (
+            f' {self.root_depth / 1000:.2f} m' if np.isfinite(self.root_depth) else ''
+        )
 
 
 def read_persons(record: Mapping, num_joints: int) -> list[Person]:
@@ -116,7 +123,9 @@ def read_persons(record: Mapping, num_joints: int) -> list[Person]:
     """
     persons = []
     for i, entry in enumerate(record.get('persons') or ()):
-        where = f'frame {record.get("frame")} ({record.get("file_name")}), person {entry.get("id", i)}'
+        where = (
+            f'frame {record.get("frame")} ({record.get("file_name")}), person {entry.get("id", i)}'
+        )
 
         def read(name: str, *shape: int, entry=entry, where=where) -> np.ndarray:
             value = entry.get(name)
@@ -125,7 +134,9 @@ def read_persons(record: Mapping, num_joints: int) -> list[Person]:
             try:
                 array = np.asarray(value, dtype=np.float64)
             except (TypeError, ValueError) as error:
-                raise ValueError(f'{where}: {name} must be numbers of shape {shape}: {error}') from None
+                raise ValueError(
+                    f'{where}: {name} must be numbers of shape {shape}: {error}'
+                ) from None
             if array.shape != shape:
                 raise ValueError(f'{where}: {name} must be of shape {shape}, is {array.shape}')
             return np.where(np.isfinite(array), array, np.nan)
@@ -150,8 +161,8 @@ class Scene:
 
     Attributes:
         poses: (P, K, 3) mm, nan where a joint is not known. ids: P.
-        in_camera: in the camera's frame, so that distances between persons are true; else everybody is relative
-            to the own root, and they stand side by side.
+        in_camera: in the camera's frame, so that distances between persons are true; else everybody
+            is relative to the own root, and they stand side by side.
         note: one line that says what the coordinates are.
     """
 
@@ -164,9 +175,10 @@ class Scene:
 def place_persons(record: Mapping, skeleton: Skeleton) -> Scene:
     """Put a frame's persons into one scene.
 
-    With a camera and root depths it is the camera's frame, and who has no root depth is left out (the note
-    counts them). Without, depths are relative to each person's root, x and y are pixels times
-    ``CROP_MM`` / the side of the person's crop, and persons stand side by side in the picture's order.
+    With a camera and root depths it is the camera's frame, and who has no root depth is left out
+    (the note counts them). Without, depths are relative to each person's root, x and y are pixels
+    times ``CROP_MM`` / the side of the person's crop, and persons stand side by side in the
+    picture's order.
 
     Raises:
         ValueError: as :func:`read_persons`.
@@ -180,7 +192,11 @@ def place_persons(record: Mapping, skeleton: Skeleton) -> Scene:
         note = f'camera space, mm; camera {source}'
         poses = [p.camera_frame for p in placed]
     else:
-        placed = [p for p in persons if (np.isfinite(p.pixels).all(axis=1) & np.isfinite(p.relative)).any()]
+        placed = [
+            p
+            for p in persons
+            if (np.isfinite(p.pixels).all(axis=1) & np.isfinite(p.relative)).any()
+        ]
         size = (record.get('width') or 0, record.get('height') or 0)
         # the picture's order, from left to right
         placed.sort(key=lambda p: np.nan_to_num(np.nanmean(p.pixels[:, 0])))
@@ -217,7 +233,9 @@ def _root_relative(person: Person, skeleton: Skeleton, size: tuple[int, int]) ->
 
 
 def _side_by_side(poses: list[np.ndarray]) -> list[np.ndarray]:
-    """Move poses (K, 3) along x so that they follow each other with ``GAP_MM`` between them, centred on 0."""
+    """Move poses (K, 3) along x so that they follow each other with ``GAP_MM`` between them,
+    centred on 0.
+    """
     moved, edge = [], 0.0
     for pose in poses:
         moved.append(pose + np.array([edge - np.nanmin(pose[:, 0]), 0, 0]))

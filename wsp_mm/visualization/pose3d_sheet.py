@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Contact sheets of 3D poses: the picture with its 2D joints, and the skeleton in space from two sides.
+"""Contact sheets of 3D poses: the picture with its 2D joints, and the skeleton in space from two
+sides.
 
 K joints; camera frame: x right, y down, z forward, mm.
 """
@@ -16,14 +17,19 @@ import numpy as np
 
 from wsp_mm.evaluation.functional import mpjpe
 from wsp_mm.evaluation.functional.pose3d import evaluated_joints
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.visualization.pair_sheet import spread
 
 # By the side of the body, RGB: truth is grey and thick, prediction coloured and thin on top of it.
-SIDE_COLORS = {'left': (0.12, 0.62, 0.25), 'right': (0.90, 0.42, 0.05), 'middle': (0.15, 0.35, 0.80)}
+SIDE_COLORS = {
+    'left': (0.12, 0.62, 0.25),
+    'right': (0.90, 0.42, 0.05),
+    'middle': (0.15, 0.35, 0.80),
+}
 TRUTH_COLOR = (0.62, 0.62, 0.62)
 STYLES = (dict(lw=4.5, alpha=0.75, color=TRUTH_COLOR), dict(lw=1.8))  # of truth, of prediction
-# (elevation, azimuth) degrees in plot axes x, z, -y: from the camera, and from the person's side, raised.
+# (elevation, azimuth) degrees in plot axes x, z, -y: from the camera, and from the person's side,
+# raised.
 VIEWS = {'from the camera': (0, -90), 'from the side, raised (camera: left)': (25, -10)}
 
 
@@ -63,9 +69,11 @@ class SheetRow:
 
     Attributes:
         picture: (H, W, 3) uint8 BGR.
-        poses: (K, 3) mm each, nan where not known, and how its lines are drawn, see :func:`draw_skeletons`.
+        poses: (K, 3) mm each, nan where not known, and how its lines are drawn, see
+            :func:`draw_skeletons`.
         title: above the picture. joint_set: names the K joints.
-        cube: the panels show a cube, as one person needs it; else the poses' extent along each axis.
+        cube: the panels show a cube, as one person needs it; else the poses' extent along each
+            axis.
         views: name -> (elevation, azimuth) degrees of the two panels.
     """
 
@@ -78,10 +86,11 @@ class SheetRow:
 
 
 def pose3d_sheet(cases: Sequence[PoseCase], columns: int = 2) -> bytes:
-    """PNG with a row of three panels a person: the picture, and truth and prediction from two sides.
+    """PNG with a row of three panels a person: the picture, and truth and prediction from two
+    sides.
 
-    Both skeletons stand with their roots in the middle of the panel, as MPJPE compares them; the panels of a
-    person share one scale.
+    Both skeletons stand with their roots in the middle of the panel, as MPJPE compares them; the
+    panels of a person share one scale.
 
     Args:
         cases: persons in reading order. columns: persons side by side.
@@ -104,7 +113,8 @@ def rows_sheet(rows: Sequence[SheetRow], columns: int = 1, panel: float = 2.35) 
     """PNG with three panels a row: the picture, and its poses from two sides.
 
     Args:
-        rows: in reading order. columns: rows side by side. panel: height of a panel, inches at 80 px.
+        rows: in reading order. columns: rows side by side. panel: height of a panel, inches at 80
+            px.
 
     Raises:
         ValueError: no row.
@@ -121,7 +131,9 @@ def rows_sheet(rows: Sequence[SheetRow], columns: int = 1, panel: float = 2.35) 
     height = panel * lines + 0.3
     figure = Figure(figsize=(panel * 2.9 * columns, height), dpi=80)
     FigureCanvasAgg(figure)
-    space = dict(left=0.005, right=0.995, bottom=0.005, top=1 - 0.3 / height, wspace=0.02, hspace=0.12)
+    space = dict(
+        left=0.005, right=0.995, bottom=0.005, top=1 - 0.3 / height, wspace=0.02, hspace=0.12
+    )
     grid = figure.add_gridspec(lines, 3 * columns, **space)
     for i, row in enumerate(rows):
         line, column = i // columns, 3 * (i % columns)
@@ -159,8 +171,8 @@ def crop_with_joints(case: PoseCase, size: int = 240, margin: float = 0.2) -> np
 def draw_skeletons(axes, row: SheetRow, view: tuple[float, float]) -> None:
     """A row's poses into a matplotlib 3D panel, seen from ``(elevation, azimuth)`` degrees.
 
-    A pose's style are options of matplotlib's lines; with ``color`` the whole pose has it, else every link that
-    of its side. ``label`` is written above it.
+    A pose's style are options of matplotlib's lines; with ``color`` the whole pose has it, else
+    every link that of its side. ``label`` is written above it.
     """
     colored = links(row.joint_set)
     joints = sorted({k for a, b, _ in colored for k in (a, b)})
@@ -229,7 +241,9 @@ def cases_from_dump(file: str | Path, count: int, joint_set: str = 'h36m18') -> 
         picture = cv2.imread(str(sample['img_path']))
         if picture is None:
             raise FileNotFoundError(f'{sample["img_path"]} cannot be read')
-        pred, gt = (np.asarray(side['keypoints_cam'], dtype=np.float64)[:1] for side in (found, truth))
+        pred, gt = (
+            np.asarray(side['keypoints_cam'], dtype=np.float64)[:1] for side in (found, truth)
+        )
         error = float(mpjpe(pred, gt, root=root)[:, joints].mean())
         action = f'{sample["action"]}, ' if sample.get('action') else ''
         subject = f'S{sample["subject"]} ' if sample.get('subject') is not None else ''

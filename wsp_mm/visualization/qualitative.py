@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The paper's Figure 3 for any COCO-style set: pictures with everybody in them, and their 3D poses beside.
+"""The paper's Figure 3 for any COCO-style set: pictures with everybody in them, and their 3D poses
+beside.
 
 P persons, K joints; boxes are x, y, w, h px.
 """
@@ -14,8 +15,8 @@ import cv2
 import numpy as np
 
 from wsp_mm.datasets.box_files import BoxFile, read_boxes
-from wsp_mm.datasets.mcpc_builder.files import load_json
-from wsp_mm.datasets.mcpc_builder.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.files import load_json
+from wsp_mm.datasets.converters.mcpc.records import BadDataError
 from wsp_mm.visualization.overlay import draw_overlay
 from wsp_mm.visualization.pair_sheet import fit_tile
 from wsp_mm.visualization.placement import place_persons, read_skeleton
@@ -39,7 +40,8 @@ class Choice:
 
 
 def read_pictures(path: str | Path) -> tuple[dict[int, str], BoxFile]:
-    """Pictures of a COCO-style json, id -> file name, and its labelled persons (crowds left out) as boxes.
+    """Pictures of a COCO-style json, id -> file name, and its labelled persons (crowds left out) as
+    boxes.
 
     Raises:
         OSError: no such file. BadDataError: it is not of that kind.
@@ -49,8 +51,14 @@ def read_pictures(path: str | Path) -> tuple[dict[int, str], BoxFile]:
         raise BadDataError('no images', path, '', 'there is no list "images"', _MEND)
     names, boxes = {}, {}
     for row, image in enumerate(data['images']):
-        if not isinstance(image, Mapping) or 'id' not in image or not isinstance(image.get('file_name'), str):
-            raise BadDataError('bad image', path, f'images[{row}]', 'it has no id or no file_name', _MEND)
+        if (
+            not isinstance(image, Mapping)
+            or 'id' not in image
+            or not isinstance(image.get('file_name'), str)
+        ):
+            raise BadDataError(
+                'bad image', path, f'images[{row}]', 'it has no id or no file_name', _MEND
+            )
         names[int(image['id'])] = image['file_name']
     for row, annotation in enumerate(data.get('annotations') or ()):
         if annotation.get('iscrowd') or annotation.get('category_id', PERSON) != PERSON:
@@ -62,7 +70,9 @@ def read_pictures(path: str | Path) -> tuple[dict[int, str], BoxFile]:
             raise BadDataError('bad annotation', path, record, what, _MEND)
         boxes.setdefault(int(annotation['image_id']), []).append(np.asarray(box, dtype=np.float64))
     stacked = {image_id: np.stack(found) for image_id, found in boxes.items()}
-    return names, BoxFile(names, stacked, {i: np.ones(len(b)) for i, b in stacked.items()}, extended=False)
+    return names, BoxFile(
+        names, stacked, {i: np.ones(len(b)) for i, b in stacked.items()}, extended=False
+    )
 
 
 def choose_pictures(
@@ -90,7 +100,11 @@ def choose_pictures(
         boxes, scores = found.boxes.get(image_id), found.scores.get(image_id)
         if boxes is None:
             continue
-        keep = (boxes[:, 2:].max(axis=1) >= min_side) & (boxes[:, 2:] > 0).all(axis=1) & (scores >= min_score)
+        keep = (
+            (boxes[:, 2:].max(axis=1) >= min_side)
+            & (boxes[:, 2:] > 0).all(axis=1)
+            & (scores >= min_score)
+        )
         boxes, scores = boxes[keep], scores[keep]
         largest = np.argsort(-boxes[:, 2:].prod(axis=1), kind='stable')[:max_persons]
         if len(largest):
@@ -100,7 +114,8 @@ def choose_pictures(
 
 
 def boxes_for(ann: str | Path, boxes: str | Path | None) -> tuple[dict[int, str], BoxFile]:
-    """Pictures of the annotations, and persons from the file of boxes, or the labelled ones without it.
+    """Pictures of the annotations, and persons from the file of boxes, or the labelled ones without
+    it.
 
     Raises:
         OSError, BadDataError: of the two files, or boxes that are of none of the pictures.
@@ -110,12 +125,16 @@ def boxes_for(ann: str | Path, boxes: str | Path | None) -> tuple[dict[int, str]
         found = read_boxes(boxes)
         if not set(found.boxes) & set(names):
             what = f'none of its boxes is of a picture of {ann}, the image ids are different'
-            raise BadDataError('foreign boxes', boxes, '', what, 'Detect persons on the pictures of that file')
+            raise BadDataError(
+                'foreign boxes', boxes, '', what, 'Detect persons on the pictures of that file'
+            )
     return names, found
 
 
 def sheet_row(picture: np.ndarray, record: Mapping, info: Mapping) -> SheetRow:
-    """One row: the picture with its overlay, and all persons in one space, numbered as in the picture."""
+    """One row: the picture with its overlay, and all persons in one space, numbered as in the
+    picture.
+    """
     scene = place_persons(record, read_skeleton(info))
     styles = [dict(lw=1.6, label=f'#{identity}') for identity in scene.ids]
     name = Path(str(record.get('file_name'))).name

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A report of tables and figures, as one self-contained html page and as markdown beside its figures."""
+"""A report of tables and figures, as one self-contained html page and as markdown beside its
+figures.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,15 @@ class Report:
         self._html.append(f'<p>{html.escape(text)}</p>')
         self._md.append(text)
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1) -> None:
+    def table(
+        self, header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1
+    ) -> None:
         """A table; floats are rounded to ``digits``, nan and None print as a dash."""
         cells = [[cell(value, digits) for value in row] for row in rows]
         head = ''.join(f'<th>{html.escape(name)}</th>' for name in header)
         body = ''.join(
-            '<tr>' + ''.join(f'<td>{html.escape(value)}</td>' for value in row) + '</tr>' for row in cells
+            '<tr>' + ''.join(f'<td>{html.escape(value)}</td>' for value in row) + '</tr>'
+            for row in cells
         )
         self._html.append(f'<table><tr>{head}</tr>{body}</table>')
         self._md.append('\n'.join(markdown_table(header, cells)))
@@ -84,7 +89,9 @@ class Report:
             f'<style>{STYLE}</style><h1>{title}</h1>{"".join(self._html)}</html>'
         )
         paths = self.out / 'report.html', self.out / 'report.md'
-        for path, text in zip(paths, (page, '\n\n'.join([f'# {self.title}', *self._md]) + '\n'), strict=True):
+        for path, text in zip(
+            paths, (page, '\n\n'.join([f'# {self.title}', *self._md]) + '\n'), strict=True
+        ):
             write_text_atomic(path, text)
         return paths
 
@@ -92,11 +99,14 @@ class Report:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a markdown table; bars in a cell are escaped."""
     cells = [[cell(value).replace('|', r'\|') for value in row] for row in [header, *rows]]
-    return ['| ' + ' | '.join(line) + ' |' for line in [cells[0], ['---'] * len(header), *cells[1:]]]
+    return [
+        '| ' + ' | '.join(line) + ' |' for line in [cells[0], ['---'] * len(header), *cells[1:]]
+    ]
 
 
 def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:
-    """Curves of a training: name -> [(epoch, value), ...], from MMEngine's ``scalars.json`` of every run.
+    """Curves of a training: name -> [(epoch, value), ...], from MMEngine's ``scalars.json`` of
+    every run.
 
     A resumed training has several runs; where they overlap the later one counts.
 

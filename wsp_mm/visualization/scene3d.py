@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """All persons of a frame in one 3D scene, from the camera's side and from above, with OpenCV alone.
 
-A video of an hour has a hundred thousand frames, so a frame must cost milliseconds. Projections are parallel:
-equal lengths are equal on the picture, and depth between persons can be read off. P persons, K joints; x right,
-y down, z forward, mm.
+A video of an hour has a hundred thousand frames, so a frame must cost milliseconds. Projections are
+parallel: equal lengths are equal on the picture, and depth between persons can be read off. P
+persons, K joints; x right, y down, z forward, mm.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class View:
 
     Attributes:
         low, high: (3,) corners of the box, mm. rect: x, y, w, h px.
-        elevation: degrees that the view looks down: 0 along z, 90 from above (z up, the camera at the bottom).
+        elevation: degrees that the view looks down: 0 along z, 90 from above (z up, the camera at
+            the bottom).
     """
 
     low: np.ndarray
@@ -59,17 +60,23 @@ class View:
         """(..., 3) mm to (..., 2) px."""
         corners = self._corners()
         middle = np.array([self.rect[0] + self.rect[2] / 2, self.rect[1] + self.rect[3] / 2])
-        return (self.flat(np.asarray(points)) - (corners.min(0) + corners.max(0)) / 2) * self.scale + middle
+        return (
+            self.flat(np.asarray(points)) - (corners.min(0) + corners.max(0)) / 2
+        ) * self.scale + middle
 
     def _corners(self) -> np.ndarray:
         ends = np.stack([self.low, self.high])
-        return self.flat(np.array([ends[[i, j, k], [0, 1, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)]))
+        return self.flat(
+            np.array([ends[[i, j, k], [0, 1, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        )
 
 
 def scene_views(scene: Scene, size: tuple[int, int]) -> tuple[View, View]:
-    """The view from the camera's side (raised) and the one from above, side by side in a picture of that size.
+    """The view from the camera's side (raised) and the one from above, side by side in a picture of
+    that size.
 
-    From above the camera itself is in the box wherever there is one, so that the distance to it can be seen.
+    From above the camera itself is in the box wherever there is one, so that the distance to it can
+    be seen.
     """
     points = scene.poses[np.isfinite(scene.poses).all(axis=-1)].reshape(-1, 3)
     if not len(points):
@@ -87,10 +94,12 @@ def scene_views(scene: Scene, size: tuple[int, int]) -> tuple[View, View]:
 
 
 def draw_scene(record: Mapping, info: Mapping, size: tuple[int, int] = (960, 480)) -> np.ndarray:
-    """One frame's persons in one space, seen from the camera's side (left half) and from above (right half).
+    """One frame's persons in one space, seen from the camera's side (left half) and from above
+    (right half).
 
-    With a camera both are camera space in mm with true distances, and the camera stands at the bottom of the
-    right half. Without one, persons stand side by side, each relative to the own root, and the picture says so.
+    With a camera both are camera space in mm with true distances, and the camera stands at the
+    bottom of the right half. Without one, persons stand side by side, each relative to the own
+    root, and the picture says so.
 
     Args:
         record: one frame. info: of the document. size: width, height px, at least 320 x 160.
@@ -141,7 +150,11 @@ def _draw_grid(picture: np.ndarray, view: View, numbered: bool) -> None:
             cv2.line(picture, start, stop, GRID, 1, cv2.LINE_AA, shift=SHIFT)
             if numbered:
                 x, y = view.project(ends)[0]
-                place = (round(x) - 14, round(y) + 12) if axis == 0 else (round(x) - MARGIN + 2, round(y) + 4)
+                place = (
+                    (round(x) - 14, round(y) + 12)
+                    if axis == 0
+                    else (round(x) - MARGIN + 2, round(y) + 4)
+                )
                 cv2.putText(picture, f'{value + 0.0:.0f}', place, FONT, 0.32, INK, 1, cv2.LINE_AA)
     names = ('x, mm', 'z, mm') if numbered else ('x', 'z')
     corner = np.array([high[0], high[1], low[2]])
@@ -181,13 +194,22 @@ def _draw_camera(picture: np.ndarray, view: View, record: Mapping) -> None:
 
 
 def _draw_people(picture: np.ndarray, view: View, scene: Scene, skeleton: Skeleton) -> None:
-    """Links from the farthest to the nearest, then joints in the colour of the body's side, then numbers."""
+    """Links from the farthest to the nearest, then joints in the colour of the body's side, then
+    numbers.
+    """
     known = np.isfinite(scene.poses).all(axis=-1)
     poses = np.nan_to_num(scene.poses)
     points = fixed(view.project(poses)) if len(poses) else np.zeros((0, len(skeleton), 2), int)
-    links = [(p, a, b) for p in range(len(poses)) for a, b in skeleton.links if known[p, a] and known[p, b]]
+    links = [
+        (p, a, b)
+        for p in range(len(poses))
+        for a, b in skeleton.links
+        if known[p, a] and known[p, b]
+    ]
     depth = view.distance(poses)
-    for p, a, b in sorted(links, key=lambda link: -(depth[link[0], link[1]] + depth[link[0], link[2]])):
+    for p, a, b in sorted(
+        links, key=lambda link: -(depth[link[0], link[1]] + depth[link[0], link[2]])
+    ):
         ends = points[p, a].tolist(), points[p, b].tolist()
         cv2.line(picture, *ends, person_color(scene.ids[p]), 2, cv2.LINE_AA, shift=SHIFT)
     for p, k in zip(*np.nonzero(known), strict=True):

@@ -21,15 +21,16 @@ class VideoError(RuntimeError):
 class VideoWriter:
     """Streams pictures into an mp4; memory does not grow with its length.
 
-    The index that makes an mp4 playable comes last. Closing writes it and gives the file its name, and as a
-    context manager it closes however the block ends, so that Ctrl-C leaves a video that plays up to there. A
-    killed process leaves ``NAME.part.mp4``, never half a file under the real name.
+    The index that makes an mp4 playable comes last. Closing writes it and gives the file its name,
+    and as a context manager it closes however the block ends, so that Ctrl-C leaves a video that
+    plays up to there. A killed process leaves ``NAME.part.mp4``, never half a file under the real
+    name.
 
     Args:
         path: ends in ``.mp4``; its folder is made.
         fps: frames a second.
-        codec: four letters, as OpenCV names it. ``mp4v`` (MPEG-4 part 2) is in every wheel of OpenCV; most lack
-            ``avc1`` (H.264).
+        codec: four letters, as OpenCV names it. ``mp4v`` (MPEG-4 part 2) is in every wheel of
+            OpenCV; most lack ``avc1`` (H.264).
 
     Raises:
         ValueError: another suffix, or an fps that is none.
@@ -49,7 +50,8 @@ class VideoWriter:
         self._size = (0, 0)
 
     def write(self, picture: np.ndarray) -> None:
-        """Append (H, W, 3) uint8 BGR. The first one sets the size; others are fitted into it on grey.
+        """Append (H, W, 3) uint8 BGR. The first one sets the size; others are fitted into it on
+        grey.
 
         Raises:
             VideoError: the folder is not writable, or OpenCV has no such codec.
@@ -73,7 +75,9 @@ class VideoWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()
         except OSError as error:
-            raise VideoError(f'{self.path}: cannot be written: {error.strerror or error}') from error
+            raise VideoError(
+                f'{self.path}: cannot be written: {error.strerror or error}'
+            ) from error
         writer = cv2.VideoWriter(
             str(self._part), cv2.VideoWriter_fourcc(*self.codec), self.fps, (width, height)
         )

@@ -1,9 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""``viewer.html``: an inference document as one page that needs nothing else, also without a network.
+"""``viewer.html``: an inference document as one page that needs nothing else, also without a
+network.
 
-The page holds plotly's script, ours (``viewer.html`` beside this module is the template) and the data as one
-json text. plotly draws three traces whatever the number of frames and persons; the slider exchanges their
-coordinates, so a thousand frames cost a thousand lists of numbers and no more.
+The page holds plotly's script, ours (``viewer.html`` beside this module is the template) and the
+data as one json text. plotly draws three traces whatever the number of frames and persons; the
+slider exchanges their coordinates, so a thousand frames cost a thousand lists of numbers and no
+more.
 """
 
 from __future__ import annotations
@@ -38,14 +40,15 @@ def write_viewer(
 
     Args:
         path: of the page. document: ``wsp_mm.inference`` version 1.
-        images: pictures by position in ``document['frames']``: (H, W, 3) uint8 BGR, which are scaled to at most
-            ``PICTURE_SIDE`` px, or JPEG files as bytes, which are taken as they are. They are shown as given:
-            hand over overlays to see overlays. Frames without one show none.
+        images: pictures by position in ``document['frames']``: (H, W, 3) uint8 BGR, which are
+            scaled to at most ``PICTURE_SIDE`` px, or JPEG files as bytes, which are taken as they
+            are. They are shown as given: hand over overlays to see overlays. Frames without one
+            show none.
         title: heading.
 
     Raises:
-        ValueError: another format or version; frames that do not fit ``info``; a picture of another kind or for
-            a frame that is not there.
+        ValueError: another format or version; frames that do not fit ``info``; a picture of another
+            kind or for a frame that is not there.
     """
     data = viewer_data(document, images)
     values = {
@@ -68,12 +71,15 @@ def _plotly_script() -> str:
 
     script = get_plotlyjs()
     if '</script' in script.lower():
-        raise RuntimeError('this release of plotly.js cannot be put into a page: it holds "</script"')
+        raise RuntimeError(
+            'this release of plotly.js cannot be put into a page: it holds "</script"'
+        )
     return script
 
 
 def viewer_data(document: Mapping, images: Mapping | Sequence | None = None) -> dict:
-    """What the page's script reads: the frames' scenes in plain numbers, mm without decimals, None for unknown.
+    """What the page's script reads: the frames' scenes in plain numbers, mm without decimals, None
+    for unknown.
 
     Raises:
         ValueError: as :func:`write_viewer`.
@@ -92,11 +98,15 @@ def viewer_data(document: Mapping, images: Mapping | Sequence | None = None) -> 
         images = dict(enumerate(images))
     strange = [key for key in images if not 0 <= key < len(frames)]
     if strange:
-        raise ValueError(f'pictures for frames {strange[:5]}, but there are frames 0 to {len(frames) - 1} only')
+        raise ValueError(
+            f'pictures for frames {strange[:5]}, but there are frames 0 to {len(frames) - 1} only'
+        )
     rows = []
     for i, record in enumerate(frames):
         picture = images.get(i)
-        rows.append({**_frame(record, skeleton), 'picture': None if picture is None else _data_uri(picture)})
+        rows.append(
+            {**_frame(record, skeleton), 'picture': None if picture is None else _data_uri(picture)}
+        )
     return {
         'joints': list(skeleton.names),
         'links': [list(link) for link in skeleton.links],
@@ -108,7 +118,10 @@ def viewer_data(document: Mapping, images: Mapping | Sequence | None = None) -> 
 def _frame(record: Mapping, skeleton) -> dict:
     scene = place_persons(record, skeleton)
     camera = record.get('camera') or None
-    ranks = {int(identity): i + 1 for i, identity in enumerate((record.get('order') or {}).get('ids') or ())}
+    ranks = {
+        int(identity): i + 1
+        for i, identity in enumerate((record.get('order') or {}).get('ids') or ())
+    }
     return {
         'frame': record.get('frame'),
         'time': _number(record.get('time'), 3),

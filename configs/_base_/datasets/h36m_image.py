@@ -1,5 +1,5 @@
-# Human3.6M from pictures, Subject Protocol 1 (paper, section 4.2): train S1, 5, 6, 7, 8, test S9, S11.
-# (Not named h36m.py: run from this folder, MMPose would take it for the joint names of its own
+# Human3.6M from pictures, Subject Protocol 1 (paper, section 4.2): train S1, 5, 6, 7, 8, test S9,
+# S11. (Not named h36m.py: run from this folder, MMPose would take it for the joint names of its own
 # Human36mDataset.)
 data_mode = 'topdown'
 data_root = 'data/synthetic/'

@@ -1,4 +1,5 @@
-# Human3.6M mixed half and half with MCPC, which gives 2D supervision (the paper's MTS, section 4.4).
+# Human3.6M mixed half and half with MCPC, which gives 2D supervision (the paper's MTS, section
+# 4.4).
 _base_ = './h36m_image.py'
 data_root = _base_.data_root
 datasets_2d = [
@@ -12,7 +13,10 @@ datasets_2d = [
 ]
 train_dataloader = dict(
     sampler=dict(
-        _delete_=True, type='HalfHalfSampler', batch_size=_base_.train_dataloader.batch_size, num_3d=1
+        _delete_=True,
+        type='HalfHalfSampler',
+        batch_size=_base_.train_dataloader.batch_size,
+        num_3d=1,
     ),
     dataset=dict(
         _delete_=True,

@@ -13,7 +13,10 @@ datasets_2d = [
 ]
 train_dataloader = dict(
     sampler=dict(
-        _delete_=True, type='HalfHalfSampler', batch_size=_base_.train_dataloader.batch_size, num_3d=1
+        _delete_=True,
+        type='HalfHalfSampler',
+        batch_size=_base_.train_dataloader.batch_size,
+        num_3d=1,
     ),
     dataset=dict(
         _delete_=True,

@@ -1,6 +1,8 @@
-# MCPC (paper, section 3.2), pairs of persons at 256 x 256 -> 64 x 64; RD protocol 1 on its fixed test pairs.
+# MCPC (paper, section 3.2), pairs of persons at 256 x 256 -> 64 x 64; RD protocol 1 on its fixed
+# test pairs.
 #
-# Another size is five lines in a config that inherits this one (see wsp_pretrain_r50.py for the last of them):
+# Another size is five lines in a config that inherits this one (see wsp_pretrain_r50.py for the
+# last of them):
 #   codec = dict(_base_.codec, input_size=(128, 128), heatmap_size=(32, 32))
 #   changes = dict(PairTopdownAffine=dict(input_size=codec['input_size']), GenerateTarget=dict(encoder=codec))
 #   train_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.train_pipeline]
@@ -26,7 +28,12 @@ train_pipeline = [
     dict(type='PairRandomFlip', prob=0.5),
     # The paper names no augmentation; without some jitter the boxes' places are learned by heart.
     # rotate_factor=180 would hide where "down" is.
-    dict(type='PairRandomBBoxTransform', shift_factor=0.05, scale_factor=(0.8, 1.1), rotate_factor=0.0),
+    dict(
+        type='PairRandomBBoxTransform',
+        shift_factor=0.05,
+        scale_factor=(0.8, 1.1),
+        rotate_factor=0.0,
+    ),
     dict(type='PairTopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPairInputs'),
@@ -49,7 +56,9 @@ train_dataloader = dict(
         item='pair',
         data_root=data_root,
         ann_file='mcpc/mcpc_train.json',
-        data_prefix=dict(coco='coco', mpii='mpii', posetrack18='posetrack18', crowdpose='crowdpose'),
+        data_prefix=dict(
+            coco='coco', mpii='mpii', posetrack18='posetrack18', crowdpose='crowdpose'
+        ),
         pipeline=train_pipeline,
     ),
 )
@@ -65,7 +74,9 @@ val_dataloader = dict(
         item='pair',
         data_root=data_root,
         ann_file='mcpc/mcpc_test.json',
-        data_prefix=dict(coco='coco', mpii='mpii', posetrack18='posetrack18', crowdpose='crowdpose'),
+        data_prefix=dict(
+            coco='coco', mpii='mpii', posetrack18='posetrack18', crowdpose='crowdpose'
+        ),
         test_mode=True,
         pipeline=val_pipeline,
     ),

@@ -1,10 +1,14 @@
-# Human3.6M for the root joint: its place in the crop, and its depth by the box's prior k (docs/paper.md).
+# Human3.6M for the root joint: its place in the crop, and its depth by the box's prior k
+# (docs/paper.md).
 _base_ = './h36m_image.py'
-_codec = dict(type='RootDepthLabel', joint_set='h36m18', input_size=(256, 256), heatmap_size=(64, 64))
+_codec = dict(
+    type='RootDepthLabel', joint_set='h36m18', input_size=(256, 256), heatmap_size=(64, 64)
+)
 codec = dict(_delete_=True, **_codec)
 _prior = dict(type='RootDepthPrior')
 
-# RootNet's augmentation: no synthetic occlusion, and no scaling, which would change what a box says of depth.
+# RootNet's augmentation: no synthetic occlusion, and no scaling, which would change what a box says
+# of depth.
 train_pipeline = [
     dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),

@@ -1,4 +1,5 @@
-# Pair pre-training network: ResNet-50, three deconvs, 2D heatmaps that mask the features, relative depth.
+# Pair pre-training network: ResNet-50, three deconvs, 2D heatmaps that mask the features, relative
+# depth.
 model = dict(
     type='TopdownPoseEstimator',
     data_preprocessor=dict(

@@ -42,7 +42,9 @@ def root(fixture, tmp_path_factory):
 
 @pytest.fixture
 def album(fixture, tmp_path):
-    """A folder with three pictures and the file of their boxes; the last picture has nobody in it."""
+    """A folder with three pictures and the file of their boxes; the last picture has nobody in
+    it.
+    """
     import cv2
 
     folder = tmp_path / 'my album'

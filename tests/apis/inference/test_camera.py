@@ -36,7 +36,9 @@ def test_assumed_angle_spans_the_longer_side(width, height):
     assert camera.f == pytest.approx((400, 400))  # tan 45 degrees = 1
     assert (camera.source, camera.fov_deg) == ('assumed-fov', 90)
     # the picture's edges, half a pixel beyond the outer pixels' centres, are 90 degrees apart
-    edges = [(edge - camera.c[width < height]) / camera.f[0] for edge in (-0.5, max(width, height) - 0.5)]
+    edges = [
+        (edge - camera.c[width < height]) / camera.f[0] for edge in (-0.5, max(width, height) - 0.5)
+    ]
     assert math.degrees(math.atan(edges[1]) - math.atan(edges[0])) == pytest.approx(90)
 
 
@@ -50,17 +52,25 @@ def test_assumed_angle_spans_the_longer_side(width, height):
     ],
 )
 def test_spellings_of_a_camera_file(entry, tmp_path):
-    (tmp_path / 'c.json').write_text(json.dumps(entry), encoding='utf-8-sig')  # as Windows writes it
+    (tmp_path / 'c.json').write_text(
+        json.dumps(entry), encoding='utf-8-sig'
+    )  # as Windows writes it
     for choice in (CameraChoice.read(tmp_path / 'c.json'), CameraChoice.of(entry)):
         camera = choice.for_picture('a.jpg', 640, 480)
         assert (camera.f, camera.c, camera.source) == ((1100, 1200), (310, 250), 'file')
 
 
 def test_a_camera_for_every_picture(tmp_path):
-    images = {'x/a.jpg': dict(f=1, c=[1, 1]), 'b.jpg': dict(f=2, c=[2, 2]), 'clip.mp4': dict(f=3, c=[3, 3])}
+    images = {
+        'x/a.jpg': dict(f=1, c=[1, 1]),
+        'b.jpg': dict(f=2, c=[2, 2]),
+        'clip.mp4': dict(f=3, c=[3, 3]),
+    }
     (tmp_path / 'c.json').write_text(json.dumps(dict(images=images)))
     choice = CameraChoice.read(tmp_path / 'c.json')
-    found = {name: choice.for_picture(name, 9, 9).f[0] for name in ('x/a.jpg', 'y/b.jpg', 'clip.mp4#12')}
+    found = {
+        name: choice.for_picture(name, 9, 9).f[0] for name in ('x/a.jpg', 'y/b.jpg', 'clip.mp4#12')
+    }
     assert found == {'x/a.jpg': 1, 'y/b.jpg': 2, 'clip.mp4#12': 3}
     with pytest.raises(CameraError, match=r'no camera for a\.jpg'):
         choice.for_picture('a.jpg', 9, 9)
@@ -74,7 +84,9 @@ def test_a_camera_of_other_pictures_is_not_used():
 
 
 def test_pinhole_camera():
-    camera = CameraChoice.of(PinholeCamera(f=np.array([5, 6]), c=np.array([7, 8]))).for_picture('', 10, 10)
+    camera = CameraChoice.of(PinholeCamera(f=np.array([5, 6]), c=np.array([7, 8]))).for_picture(
+        '', 10, 10
+    )
     assert (camera.f, camera.c) == ((5, 6), (7, 8))
 
 

@@ -19,7 +19,10 @@ def crops_of(network, fixture):
         x, y, w, h = box
         corners = [[x, y, x + w, y + h]]
         sample = dict(
-            network.crop_meta, img=fixture.picture(seed), img_path='p', bbox_score=np.ones(1, np.float32)
+            network.crop_meta,
+            img=fixture.picture(seed),
+            img_path='p',
+            bbox_score=np.ones(1, np.float32),
         )
         if network.kind == 'order':
             sample.update(bbox=np.array([*corners, [60, 20, 100, 110]], np.float32), pair=(0, 1))
@@ -33,14 +36,18 @@ def crops_of(network, fixture):
 def test_equal_to_mmposes_test_step(network, fixture):
     with torch.inference_mode():
         crops = list(crops_of(network, fixture))
-        data = dict(inputs=[c['inputs'] for c in crops], data_samples=[c['data_samples'] for c in crops])
+        data = dict(
+            inputs=[c['inputs'] for c in crops], data_samples=[c['data_samples'] for c in crops]
+        )
         theirs = network.model.test_step(data)
     ours = predict(network, pack(list(crops_of(network, fixture)), CPU), CPU, None)
     assert len(ours) == len(theirs) == 3
     for a, b in zip(ours, theirs, strict=True):
         assert set(a.pred_instances.keys()) == set(b.pred_instances.keys())
         for key, value in a.pred_instances.items():
-            np.testing.assert_array_equal(np.asarray(value), np.asarray(b.pred_instances[key]), err_msg=key)
+            np.testing.assert_array_equal(
+                np.asarray(value), np.asarray(b.pred_instances[key]), err_msg=key
+            )
 
 
 def test_another_preprocessor_gets_the_samples(network, fixture, monkeypatch):

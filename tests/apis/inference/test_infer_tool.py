@@ -53,7 +53,9 @@ def test_folder(run, options, album, tmp_path):
     )
     assert document['info']['camera'] == dict(source='given', f=[500.0, 500.0], c=None)
     drawn = sorted(path.name for path in (out / 'pictures').iterdir())
-    assert drawn == [f'{i:06d}_{n}_{k}.jpg' for i, n in enumerate('abc') for k in ('overlay', 'scene')]
+    assert drawn == [
+        f'{i:06d}_{n}_{k}.jpg' for i, n in enumerate('abc') for k in ('overlay', 'scene')
+    ]
 
 
 def test_a_folder_that_changed_is_not_resumed(run, options, album, tmp_path):
@@ -67,7 +69,9 @@ def test_a_folder_that_changed_is_not_resumed(run, options, album, tmp_path):
 def test_real_pictures_with_boxes_of_coco(run, options, samples, tmp_path):
     """People whom nobody rendered, boxes in COCO's list of results, which names no files."""
     annotations = json.loads((samples / 'coco/test_coco.json').read_text())['annotations']
-    results = [dict(image_id=a['image_id'], bbox=a['bbox'], score=0.9, category_id=1) for a in annotations]
+    results = [
+        dict(image_id=a['image_id'], bbox=a['bbox'], score=0.9, category_id=1) for a in annotations
+    ]
     boxes = tmp_path / 'results.json'
     boxes.write_text(json.dumps(results))
     pattern, out = samples / 'coco/0*.jpg', tmp_path / 'out'
@@ -80,7 +84,10 @@ def test_real_pictures_with_boxes_of_coco(run, options, samples, tmp_path):
         assert frame['camera']['source'] == 'assumed-fov'
         for person in frame['persons']:
             assert person['root_depth'] > 0 and np.isfinite(person['keypoints_cam']).all()
-    assert len(list((out / 'pictures').glob('*_scene.jpg'))) == len(found) and (out / 'viewer.html').is_file()
+    assert (
+        len(list((out / 'pictures').glob('*_scene.jpg'))) == len(found)
+        and (out / 'viewer.html').is_file()
+    )
 
 
 def test_strips_and_other_kinds_of_files_do_not_stop_a_folder(run, options, album, tmp_path):
@@ -99,7 +106,9 @@ def test_a_device_that_is_not_there(run, options, album, tmp_path):
 
 
 def test_statuses(run, options, album, tmp_path, pose):
-    status, text = run(album[0] / 'a.png', *options, '--out', tmp_path / 'o', '--no-pictures', '--no-viewer')
+    status, text = run(
+        album[0] / 'a.png', *options, '--out', tmp_path / 'o', '--no-pictures', '--no-viewer'
+    )
     assert status == 0
     assert 'none given, so no keypoints_cam' in text
     assert [path.name for path in (tmp_path / 'o').iterdir()] == ['inference.json']
@@ -146,7 +155,9 @@ def test_order_is_drawn(run, pretrained, album, tmp_path):
 def video_options(fixture, pose, tmp_path, count):
     clip = fixture.write_video(tmp_path / 'my clip.avi', count)
     names = [f'my clip.avi#{i}' for i in range(count)]
-    boxes = fixture.write_boxes_file(tmp_path / 'v.json', names, dict.fromkeys(names, fixture.BOXES[:1]))
+    boxes = fixture.write_boxes_file(
+        tmp_path / 'v.json', names, dict.fromkeys(names, fixture.BOXES[:1])
+    )
     return [
         clip, '--pose-config', pose[0], '--pose-checkpoint', pose[1], '--boxes', boxes, '--batch-size', 2,
         '--assume-fov', 55,
@@ -179,7 +190,9 @@ def test_video_stopped_and_resumed_equals_a_whole_run(run, fixture, pose, tmp_pa
     assert (status, calls[2:]) == (0, [2, 1])
     whole, parts = (tmp_path / name / 'inference.json' for name in ('whole', 'parts'))
     assert whole.read_bytes() == parts.read_bytes()
-    assert frame_count(tmp_path / 'parts/video.mp4') == frame_count(tmp_path / 'whole/video.mp4') == 7
+    assert (
+        frame_count(tmp_path / 'parts/video.mp4') == frame_count(tmp_path / 'whole/video.mp4') == 7
+    )
     status, _ = run(*arguments, '--out', tmp_path / 'parts', '--resume')
     assert (status, len(calls)) == (0, 4)  # nothing left to do
 
@@ -194,11 +207,19 @@ def frame_count(path):
 @pytest.mark.slow
 def test_ctrl_c_in_a_process_of_its_own(run, repo, fixture, pose, tmp_path):
     arguments = [str(a) for a in video_options(fixture, pose, tmp_path, 400)]
-    command = [sys.executable, str(repo / 'tools/infer.py'), *arguments, '--out', str(tmp_path / 'o')]
+    command = [
+        sys.executable,
+        str(repo / 'tools/infer.py'),
+        *arguments,
+        '--out',
+        str(tmp_path / 'o'),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     partial = tmp_path / 'o/inference.partial.jsonl'
     until = time.monotonic() + 200
-    while time.monotonic() < until and not (partial.exists() and partial.read_bytes().count(b'\n') > 3):
+    while time.monotonic() < until and not (
+        partial.exists() and partial.read_bytes().count(b'\n') > 3
+    ):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     text = process.communicate(timeout=100)[0]
@@ -210,7 +231,9 @@ def test_ctrl_c_in_a_process_of_its_own(run, repo, fixture, pose, tmp_path):
 
 
 def test_large_pictures_are_drawn_smaller():
-    record = dict(width=200, height=100, persons=[dict(bbox=[10, 20, 30, 40], keypoints_img=[[50, 60]])])
+    record = dict(
+        width=200, height=100, persons=[dict(bbox=[10, 20, 30, 40], keypoints_img=[[50, 60]])]
+    )
     image, small = scaled(np.zeros((100, 200, 3), np.uint8), record, 100)
     assert image.shape == (50, 100, 3)
     assert (small['width'], small['height']) == (100, 50)

@@ -10,8 +10,8 @@ from wsp_mm.apis.inference.order import front_to_back
 from wsp_mm.apis.inference.persons import BoxesError, GivenBoxes
 from wsp_mm.apis.inference.sources import Arrays, Frame
 from wsp_mm.apis.inferencer import WSPInferencer
+from wsp_mm.structures.bbox import crop_box
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import crop_box
 from wsp_mm.utils.checkpoint import UntrustedCheckpointError
 
 CAMERA = dict(f=[500.0, 520.0], c=[80.0, 60.0])
@@ -41,7 +41,12 @@ def test_records_are_the_documented_ones(inferencer, fixture):
     record, *others = inferencer(fixture.picture())
     assert others == []
     assert json.loads(json.dumps(record)) == record
-    assert (record['frame'], record['file_name'], record['width'], record['height']) == (0, 'array 0', 160, 120)
+    assert (record['frame'], record['file_name'], record['width'], record['height']) == (
+        0,
+        'array 0',
+        160,
+        120,
+    )
     assert record['camera'] == dict(CAMERA, source='file', principal_point='given')
     assert [person['id'] for person in record['persons']] == [0, 1, 2]
     for person, box in zip(record['persons'], fixture.BOXES, strict=True):
@@ -62,7 +67,9 @@ def test_camera_space_is_the_picture_seen_by_the_camera(inferencer, fixture):
 def test_root_depth_is_k_of_the_box_that_is_cropped(inferencer, fixture):
     for person in next(iter(inferencer(fixture.picture())))['persons']:
         _, _, w, h = crop_box(np.array(person['bbox']), (160, 120))
-        assert person['root_depth'] == pytest.approx(np.sqrt(500 * 520 * 2000**2 / (w * h)), abs=0.01)
+        assert person['root_depth'] == pytest.approx(
+            np.sqrt(500 * 520 * 2000**2 / (w * h)), abs=0.01
+        )
 
 
 def test_cells_are_mapped_to_the_picture_as_posenet_does(inferencer, fixture):
@@ -76,7 +83,9 @@ def test_cells_are_mapped_to_the_picture_as_posenet_does(inferencer, fixture):
              bbox_score=np.ones(1))
     )  # fmt: skip
     with torch.no_grad():
-        sample = network.model.test_step(dict(inputs=[crop['inputs']], data_samples=[crop['data_samples']]))[0]
+        sample = network.model.test_step(
+            dict(inputs=[crop['inputs']], data_samples=[crop['data_samples']])
+        )[0]
     cells = sample.pred_instances.keypoints_cells[0]
     left, top, side, _ = crop_box(np.array(fixture.BOXES[1]), (160, 120))
     close(person['keypoints_img'], np.array([left, top]) + cells[:, :2] * side / 24, atol=0.02)
@@ -90,7 +99,9 @@ def test_persons_are_batched_across_pictures_with_equal_results(pose, fixture):
         detector = Boxes(fixture.BOXES)
         inferencer = WSPInferencer(pose[:2], det=detector, device='cpu', batch_size=size)
         forwards = []
-        inferencer.pose.model.register_forward_pre_hook(lambda module, args, f=forwards: f.append(len(args[0])))
+        inferencer.pose.model.register_forward_pre_hook(
+            lambda module, args, f=forwards: f.append(len(args[0]))
+        )
         out[size] = list(inferencer(pictures))
         assert max(forwards) <= size
         if size == 32:
@@ -103,14 +114,18 @@ def test_persons_are_batched_across_pictures_with_equal_results(pose, fixture):
 
 
 def test_without_a_camera_nothing_is_made_up(pose, fixture):
-    record = next(iter(WSPInferencer(pose[:2], det=Boxes(fixture.BOXES), device='cpu')(fixture.picture())))
+    record = next(
+        iter(WSPInferencer(pose[:2], det=Boxes(fixture.BOXES), device='cpu')(fixture.picture()))
+    )
     assert record['camera'] is None
     assert all(p['keypoints_cam'] is None and p['root_depth'] is None for p in record['persons'])
     assert all(p['keypoints_rel'] is not None for p in record['persons'])
 
 
 def test_an_assumed_camera_is_recorded_as_assumed(pose, fixture):
-    inferencer = WSPInferencer(pose[:2], det=Boxes(fixture.BOXES), device='cpu', camera=dict(fov_deg=60))
+    inferencer = WSPInferencer(
+        pose[:2], det=Boxes(fixture.BOXES), device='cpu', camera=dict(fov_deg=60)
+    )
     record = next(iter(inferencer(fixture.picture())))
     assert record['camera']['source'] == 'assumed-fov'
     assert record['camera']['fov_deg'] == 60
@@ -141,7 +156,10 @@ def test_root_network(pose, root, fixture):
             head.gamma_layer.bias.fill_(bias)
         a, b = next(iter(plain(fixture.picture()))), next(iter(learned(fixture.picture())))
         ratios.append(
-            [q['root_depth'] / p['root_depth'] for p, q in zip(a['persons'], b['persons'], strict=True)]
+            [
+                q['root_depth'] / p['root_depth']
+                for p, q in zip(a['persons'], b['persons'], strict=True)
+            ]
         )
     close(ratios, [[1.0] * 3, [1.5] * 3], rtol=1e-4)
     with torch.no_grad():
@@ -153,7 +171,9 @@ def test_root_network(pose, root, fixture):
 
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
 def test_half_precision_is_near_full_precision(precision, pose, inferencer, fixture):
-    half = WSPInferencer(pose[:2], det=Boxes(fixture.BOXES), device='cpu', camera=CAMERA, precision=precision)
+    half = WSPInferencer(
+        pose[:2], det=Boxes(fixture.BOXES), device='cpu', camera=CAMERA, precision=precision
+    )
     try:
         record = next(iter(half(fixture.picture())))
     except RuntimeError as error:  # processors without fp16 kernels
@@ -223,7 +243,14 @@ def frame_named(name, index=0):
 
 def test_boxes_are_never_those_of_another_picture(fixture, tmp_path):
     """Names that are there decide; numbers stand for names only where the file has none."""
-    names = ['cam1/000000.jpg', 'cam1/000001.jpg', 'cam2/000001.jpg', '10.jpg', 'sub/10.jpg', 'dog.jpg']
+    names = [
+        'cam1/000000.jpg',
+        'cam1/000001.jpg',
+        'cam2/000001.jpg',
+        '10.jpg',
+        'sub/10.jpg',
+        'dog.jpg',
+    ]
     boxes = {name: [[i + 1.0, 1, 5, 5]] for i, name in enumerate(names)}
     given = GivenBoxes(fixture.write_boxes_file(tmp_path / 'b.json', names, boxes))
     found = {
@@ -267,9 +294,13 @@ def spoil(monkeypatch):
 
 def test_answers_that_are_no_numbers_are_reported(pose, album, spoil):
     spoil(lambda _, samples: samples[1].pred_instances.keypoints_depth.fill(np.nan))
-    first = next(iter(WSPInferencer(pose[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0])))
+    first = next(
+        iter(WSPInferencer(pose[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0]))
+    )
     good, bad, _ = first['persons']
-    assert good['keypoints_cam'] is not None and bad['keypoints_img'] is None is bad['keypoints_cam']
+    assert (
+        good['keypoints_cam'] is not None and bad['keypoints_img'] is None is bad['keypoints_cam']
+    )
     assert first['problems'] == ['person 1: no pose: the network answered with nan or infinity']
 
 
@@ -290,9 +321,16 @@ def test_a_root_behind_the_camera_is_reported(pose, root, album, spoil):
 
     spoil(behind)
     record = next(
-        iter(WSPInferencer(pose[:2], root=root[:2], boxes=album[1], camera=CAMERA, device='cpu')(album[0]))
+        iter(
+            WSPInferencer(pose[:2], root=root[:2], boxes=album[1], camera=CAMERA, device='cpu')(
+                album[0]
+            )
+        )
     )
-    assert record['persons'][0]['root_depth'] is None and record['persons'][0]['keypoints_rel'] is not None
+    assert (
+        record['persons'][0]['root_depth'] is None
+        and record['persons'][0]['keypoints_rel'] is not None
+    )
     assert len(record['problems']) == 3
     assert record['problems'][0].endswith('a root depth of -5 mm is not before the camera')
 
@@ -300,9 +338,15 @@ def test_a_root_behind_the_camera_is_reported(pose, root, album, spoil):
 def test_extended_boxes_are_cropped_as_they_are(pose, album, fixture, tmp_path):
     folder, raw = album
     square = crop_box(np.array(fixture.BOXES[0]), (160, 120)).tolist()
-    extended = fixture.write_boxes_file(tmp_path / 'e.json', ['a.png'], {'a.png': [square]}, extended=True)
-    a = next(iter(WSPInferencer(pose[:2], boxes=raw, camera=CAMERA, device='cpu')(folder / 'a.png')))
-    b = next(iter(WSPInferencer(pose[:2], boxes=extended, camera=CAMERA, device='cpu')(folder / 'a.png')))
+    extended = fixture.write_boxes_file(
+        tmp_path / 'e.json', ['a.png'], {'a.png': [square]}, extended=True
+    )
+    a = next(
+        iter(WSPInferencer(pose[:2], boxes=raw, camera=CAMERA, device='cpu')(folder / 'a.png'))
+    )
+    b = next(
+        iter(WSPInferencer(pose[:2], boxes=extended, camera=CAMERA, device='cpu')(folder / 'a.png'))
+    )
     p, q = a['persons'][0], b['persons'][0]
     close(p['keypoints_cam'], q['keypoints_cam'], atol=0.1)
     assert q['bbox'][2] == pytest.approx(square[2] / 1.25, abs=0.01)
@@ -332,7 +376,9 @@ def test_order_of_one_and_of_nobody(pretrained, fixture):
 def test_front_to_back():
     agreed = np.array([[0.5, 0.2, 0.9], [0.8, 0.5, 0.7], [0.1, 0.3, 0.5]])
     assert front_to_back(agreed) == [1, 0, 2]
-    circle = np.array([[0.5, 0.9, 0.2], [0.1, 0.5, 0.8], [0.8, 0.2, 0.5]])  # 0 before 1 before 2 before 0
+    circle = np.array(
+        [[0.5, 0.9, 0.2], [0.1, 0.5, 0.8], [0.8, 0.2, 0.5]]
+    )  # 0 before 1 before 2 before 0
     assert front_to_back(circle) == [0, 2, 1]  # sums 1.1, 1.0, 0.9
     assert front_to_back(np.full((4, 4), 0.5)) == [0, 1, 2, 3]
 

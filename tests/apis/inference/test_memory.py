@@ -68,7 +68,12 @@ def test_memory_is_flat_over_2000_frames(pose, fixture, detector, tmp_path):
         pose[:2], det=detector, device='cpu', camera=dict(focal=200.0), overlap=True, batch_size=16
     )
     summary = infer(inferencer, source, tmp_path / 'o', scene=False, progress=False)
-    assert (summary.complete, summary.frames, summary.persons, detector.ran) == (True, 2000, 4000, 2000)
+    assert (summary.complete, summary.frames, summary.persons, detector.ran) == (
+        True,
+        2000,
+        4000,
+        2000,
+    )
     early, late = source.found
     assert late - early < BOUND, f'{(late - early) / 2**20:.1f} MiB more at frame 2,000 than at 500'
     document = read_document(tmp_path / 'o/inference.json')

@@ -29,7 +29,9 @@ def test_published_weights_fill_the_network(pose):
     assert not network.model.training
     assert all(torch.equal(value, state[key]) for key, value in network.model.state_dict().items())
     assert (network.kind, network.joint_set) == ('pose', 'h36m18')
-    assert network.identity['checkpoint_sha256'] == hashlib.sha256(published.read_bytes()).hexdigest()
+    assert (
+        network.identity['checkpoint_sha256'] == hashlib.sha256(published.read_bytes()).hexdigest()
+    )
     assert network.identity['config_sha256'] == (
         hashlib.sha256(load_config(config).pretty_text.encode()).hexdigest()
     )
@@ -37,12 +39,18 @@ def test_published_weights_fill_the_network(pose):
 
 def test_pair_networks_answer_symmetrically(pretrained):
     network = load_network(*pretrained[:2])
-    assert (network.kind, network.joint_set, network.model.head.symmetric) == ('order', 'mcpc16', True)
+    assert (network.kind, network.joint_set, network.model.head.symmetric) == (
+        'order',
+        'mcpc16',
+        True,
+    )
 
 
 def test_training_checkpoints_are_refused_unless_trusted(pose):
     config, published, training = pose
-    with pytest.raises(UntrustedCheckpointError, match=r'publish_model\.py .* or add --trust-checkpoint'):
+    with pytest.raises(
+        UntrustedCheckpointError, match=r'publish_model\.py .* or add --trust-checkpoint'
+    ):
         load_network(config, training)
     with trusting(True):
         a, b = load_network(config, training), load_network(config, published)

@@ -16,7 +16,9 @@ from wsp_mm.apis.inferencer import WSPInferencer
 
 
 class Boxes:
-    """A detector that finds as many of the fixture's persons as it is told, and breaks where it is told."""
+    """A detector that finds as many of the fixture's persons as it is told, and breaks where it is
+    told.
+    """
 
     def __init__(self, boxes, counts=(3,), fail_at=None):
         self.boxes, self.counts, self.fail_at, self.seen = np.array(boxes), counts, fail_at, 0
@@ -36,7 +38,12 @@ def make(networks, fixture, overlap, **options):
     detector = options.pop('det', None) or Boxes(fixture.BOXES, counts=(3, 0, 1, 2))
     more = dict(camera=dict(focal=500.0)) if networks[0].name.startswith('posenet') else {}
     return WSPInferencer(
-        networks[:2], det=detector, device='cpu', batch_size=4, overlap=overlap, **{**more, **options}
+        networks[:2],
+        det=detector,
+        device='cpu',
+        batch_size=4,
+        overlap=overlap,
+        **{**more, **options},
     )
 
 
@@ -53,7 +60,9 @@ def pictures(fixture, count=11):
 @pytest.mark.parametrize('kind', ['pose', 'pretrained'])
 def test_equal_records_in_the_same_order(kind, request, fixture):
     networks = request.getfixturevalue(kind)
-    plain, overlapped = (list(make(networks, fixture, overlap)(pictures(fixture))) for overlap in (False, True))
+    plain, overlapped = (
+        list(make(networks, fixture, overlap)(pictures(fixture))) for overlap in (False, True)
+    )
     assert len(plain) == 13
     assert plain == overlapped
     assert plain[5]['skipped']
@@ -62,7 +71,8 @@ def test_equal_records_in_the_same_order(kind, request, fixture):
 
 def test_equal_records_with_a_root_network(pose, root, fixture):
     plain, overlapped = (
-        list(make(pose, fixture, overlap, root=root[:2])(pictures(fixture))) for overlap in (False, True)
+        list(make(pose, fixture, overlap, root=root[:2])(pictures(fixture)))
+        for overlap in (False, True)
     )
     assert plain == overlapped
     assert overlapped[0]['persons'][0]['root_depth'] is not None
@@ -72,7 +82,9 @@ def test_a_processor_does_not_overlap_by_itself_and_a_gpu_does(pose, fixture, mo
     assert make(pose, fixture, None).overlap is False
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
-    monkeypatch.setattr(torch.nn.Module, 'to', lambda self, *args, **more: self)  # there is no GPU to go to
+    monkeypatch.setattr(
+        torch.nn.Module, 'to', lambda self, *args, **more: self
+    )  # there is no GPU to go to
     options = dict(det=Boxes(fixture.BOXES), device='cuda:0')
     assert WSPInferencer(pose[:2], **options).overlap is True
     assert WSPInferencer(pose[:2], **options, overlap=False).overlap is False
@@ -85,7 +97,9 @@ def test_files_are_equal_to_the_byte(pose, fixture, tmp_path):
         summary = infer(make(pose, fixture, overlap), clip, folder, viewer=False, progress=False)
         assert summary.complete
         assert summary.here == dict(frames=11, persons=16, pairs=0)
-        assert {'reading', 'detector', 'crops', 'pose', 'drawing', 'writing'} <= set(summary.seconds)
+        assert {'reading', 'detector', 'crops', 'pose', 'drawing', 'writing'} <= set(
+            summary.seconds
+        )
         out.append([(folder / file).read_bytes() for file in ('inference.json', 'video.mp4')])
     assert out[0] == out[1]
 
@@ -103,7 +117,9 @@ class Failing(Arrays):
 
 @pytest.mark.parametrize('overlap', [False, True])
 @pytest.mark.parametrize('stage', ['reading', 'detector', 'crops', 'pose', 'drawing'])
-def test_an_error_of_any_stage_is_the_runs_own(stage, overlap, pose, fixture, tmp_path, monkeypatch):
+def test_an_error_of_any_stage_is_the_runs_own(
+    stage, overlap, pose, fixture, tmp_path, monkeypatch
+):
     det = Boxes(fixture.BOXES, counts=(2,), fail_at=9 if stage == 'detector' else None)
     inferencer = make(pose, fixture, overlap, det=det)
     frames = [fixture.picture(i) for i in range(20)]
@@ -120,7 +136,9 @@ def test_an_error_of_any_stage_is_the_runs_own(stage, overlap, pose, fixture, tm
         return call
 
     if stage == 'crops':
-        monkeypatch.setattr(inferencer.pose, 'pipeline', broken_after(17, inferencer.pose.pipeline, 'crop'))
+        monkeypatch.setattr(
+            inferencer.pose, 'pipeline', broken_after(17, inferencer.pose.pipeline, 'crop')
+        )
     elif stage == 'pose':
         head = inferencer.pose.model.head
         monkeypatch.setattr(head, 'predict', broken_after(4, head.predict, 'pose'))
@@ -133,7 +151,9 @@ def test_an_error_of_any_stage_is_the_runs_own(stage, overlap, pose, fixture, tm
         infer(inferencer, source, tmp_path / 'o', viewer=False, scene=False, progress=False)
     assert ended()
     assert not (tmp_path / 'o/inference.json').exists()  # no half a document
-    assert (tmp_path / 'o/inference.partial.jsonl').read_text().count('\n') == 3  # and no chunk of 4 lost
+    assert (tmp_path / 'o/inference.partial.jsonl').read_text().count(
+        '\n'
+    ) == 3  # and no chunk of 4 lost
     monkeypatch.undo()
     # what was whole before the error is kept, and the run goes on from there
     summary = infer(

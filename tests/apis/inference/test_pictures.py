@@ -123,7 +123,11 @@ def test_a_previews_end_mark_is_not_the_pictures():
 
 
 def test_bytes_after_the_end_do_no_harm():
-    assert decode_picture(stored(scene(), 'JPEG') + b'appended by a phone' * 50).shape == (48, 64, 3)
+    assert decode_picture(stored(scene(), 'JPEG') + b'appended by a phone' * 50).shape == (
+        48,
+        64,
+        3,
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ def test_folder(folder):
     source = open_source(folder)
     frames = list(source.frames())
     assert (source.kind, len(source)) == ('folder', 3)
-    assert [(f.index, f.file_name) for f in frames] == [(0, 'a.jpg'), (1, 'b.png'), (2, 'broken.jpg')]
+    assert [(f.index, f.file_name) for f in frames] == [
+        (0, 'a.jpg'),
+        (1, 'b.png'),
+        (2, 'broken.jpg'),
+    ]
     assert (frames[1].image == 20).all()
     assert frames[2].image is None
     assert 'damaged' in frames[2].error

@@ -48,7 +48,9 @@ def test_all_items_in_order(overlap):
 
 
 def test_stages_work_at_the_same_time():
-    """The first stage waits for the third to be at work on an item before: possible in threads alone."""
+    """The first stage waits for the third to be at work on an item before: possible in threads
+    alone.
+    """
     third_is_busy = threading.Event()
 
     def first():
@@ -84,7 +86,11 @@ def test_a_stage_is_one_item_ahead_and_no_more():
 @pytest.mark.parametrize('overlap', [False, True])
 @pytest.mark.parametrize(
     ('fail', 'error', 'message'),
-    [(('a', 3), ZeroDivisionError, 'a 3'), (('b', 3), KeyError, 'b 3'), (('c', 3), KeyError, 'c 3')],
+    [
+        (('a', 3), ZeroDivisionError, 'a 3'),
+        (('b', 3), KeyError, 'b 3'),
+        (('c', 3), KeyError, 'c 3'),
+    ],
 )
 def test_an_error_comes_after_what_was_before_it(overlap, fail, error, message):
     out, got = chain(overlap, 10, fail={fail}), []
@@ -92,7 +98,11 @@ def test_an_error_comes_after_what_was_before_it(overlap, fail, error, message):
         got.extend(out)
     for item in out:
         got.append(item)
-    assert [item[0] for item in got] == [0, 1, 2] or got == []  # extend() keeps what came before the error
+    assert [item[0] for item in got] == [
+        0,
+        1,
+        2,
+    ] or got == []  # extend() keeps what came before the error
     assert threads() == []
 
 

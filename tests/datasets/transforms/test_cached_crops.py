@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Crops from a cache against crops from the frame: the same place, the same pixels up to the cache's JPEG."""
+"""Crops from a cache against crops from the frame: the same place, the same pixels up to the
+cache's JPEG.
+"""
 
 import cv2
 import numpy as np
@@ -18,7 +20,13 @@ from wsp_mm.datasets.transforms.read_picture import PersonTopdownAffine, ReadPic
 
 SIZE = (400, 402)
 # Boxes x1, y1, x2, y2: in the middle, at each edge, in a corner, nearly the whole frame.
-BOXES = [(150, 130, 220, 260), (0, 100, 60, 220), (350, 20, 399, 160), (10, 330, 110, 401), (20, 10, 380, 390)]
+BOXES = [
+    (150, 130, 220, 260),
+    (0, 100, 60, 220),
+    (350, 20, 399, 160),
+    (10, 330, 110, 401),
+    (20, 10, 380, 390),
+]
 KEYS = ('transformed_keypoints', 'bbox_center', 'bbox_scale', 'input_center', 'input_scale')
 
 
@@ -49,7 +57,9 @@ def _scope():
 
 @pytest.fixture(scope='module')
 def frame(tmp_path_factory):
-    """Soft, so that means over pixels and single pixels agree, with colours that tell places apart."""
+    """Soft, so that means over pixels and single pixels agree, with colours that tell places
+    apart.
+    """
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     file = tmp_path_factory.mktemp('frames') / 'one.png'
@@ -92,8 +102,8 @@ def grey_levels(a, b):
 
 
 def within(sample, side, margin=12):
-    """Pixels of a crop that are not at the frame's edge: there a reduced picture fades to black within a pixel
-    of its own, not of the frame."""
+    """Pixels of a crop that are not at the frame's edge: there a reduced picture fades to black
+    within a pixel of its own, not of the frame."""
     mask = np.zeros(SIZE[::-1], dtype=np.uint8)
     mask[margin:-margin, margin:-margin] = 255
     return cv2.warpAffine(mask, PersonTopdownAffine(input_size=side).warp(sample), side) == 255
@@ -145,7 +155,9 @@ def test_occlusion_lies_in_its_place(frame, tmp_path, side):
 
 
 def test_no_crop_leaves_the_part(frame, tmp_path):
-    """Many draws at the ends: cut normal numbers pile up there. A part that is too small is an error."""
+    """Many draws at the ends: cut normal numbers pile up there. A part that is too small is an
+    error.
+    """
     rng = np.random.default_rng(3)
     corners = rng.uniform(0, 340, (25, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(6, 250, (25, 2))], axis=1).tolist()

@@ -36,25 +36,42 @@ def test_a_pair_is_one_instance():
         bboxes=(1, 4), bbox_scores=(1,), pair_bboxes=(1, 2, 4), pair_keypoints=(1, 2, 16, 2),
         pair_visible=(1, 2, 16), pair_ann_ids=(1, 2), pair_gap=(1,), depth_label=(1,), depth_weight=(1,),
     )  # fmt: skip
-    assert data.gt_instance_labels.pair_bboxes_input.tolist() == [[[8, 9, 10, 11], [12, 13, 14, 15]]]
-    assert data.metainfo['source'] == 'mpii' and data.metainfo['id'] == 3 and 'flip' not in data.metainfo
+    assert data.gt_instance_labels.pair_bboxes_input.tolist() == [
+        [[8, 9, 10, 11], [12, 13, 14, 15]]
+    ]
+    assert (
+        data.metainfo['source'] == 'mpii'
+        and data.metainfo['id'] == 3
+        and 'flip' not in data.metainfo
+    )
     data.to('cpu').clone()  # what fails in MMEngine when lengths differ
 
 
 def test_the_codecs_tables_come_on_top():
     codec = PairHeatmapLabel((16, 16), (4, 4))
     encoded = codec.encode(np.ones((2, 16, 2)), np.ones((2, 16)), np.ones(1), np.ones(1))
-    tables = dict(label_mapping_table=codec.label_mapping_table, field_mapping_table=codec.field_mapping_table)
+    tables = dict(
+        label_mapping_table=codec.label_mapping_table, field_mapping_table=codec.field_mapping_table
+    )
     data = PackPairInputs().transform(sample(**encoded, **tables))['data_samples']
     assert set(data.gt_instance_labels.keys()) == {
         'pair_bboxes_input', 'depth_labels', 'depth_weights', 'heatmap_weights',
     }  # fmt: skip
-    assert data.gt_fields.heatmaps.shape == (16, 4, 4) and isinstance(data.gt_fields.heatmaps, torch.Tensor)
+    assert data.gt_fields.heatmaps.shape == (16, 4, 4) and isinstance(
+        data.gt_fields.heatmaps, torch.Tensor
+    )
 
 
 def test_two_boxes_are_enough():
     results = sample()
-    for key in ('keypoints', 'keypoints_visible', 'pair_ann_ids', 'pair_gap', 'depth_label', 'depth_weight'):
+    for key in (
+        'keypoints',
+        'keypoints_visible',
+        'pair_ann_ids',
+        'pair_gap',
+        'depth_label',
+        'depth_weight',
+    ):
         results.pop(key)
     data = PackPairInputs().transform(results)['data_samples']
     assert set(data.gt_instances.keys()) == {'bboxes', 'bbox_scores', 'pair_bboxes'}
@@ -70,9 +87,15 @@ def test_wrong_lengths_are_named():
 def test_samples_with_targets_bring_the_order_in_which_their_joints_are_drawn():
     def order(seed, **changes):
         np.random.seed(seed)
-        return PackPairInputs().transform(sample(**changes))['data_samples'].metainfo.get('joint_order')
+        return (
+            PackPairInputs()
+            .transform(sample(**changes))['data_samples']
+            .metainfo.get('joint_order')
+        )
 
     labels = dict(depth_labels=np.ones((1, 16), np.float32))
     assert order(0, **labels).shape == (16,)
-    assert (order(0, **labels) == order(0, **labels)).all() and (order(0, **labels) != order(1, **labels)).all()
+    assert (order(0, **labels) == order(0, **labels)).all() and (
+        order(0, **labels) != order(1, **labels)
+    ).all()
     assert order(0) is None  # a test sample, which draws nothing, takes no random number either

@@ -10,7 +10,9 @@ def test_nothing_is_left_of_the_picture():
     before = img.copy()
     boxes = np.arange(8.0).reshape(1, 2, 4)
     out = GreyPicture().transform(dict(img=img, input_size=(9, 8), pair_bboxes_input=boxes))
-    assert out['img'].shape == (8, 9, 3) and out['img'].dtype == np.uint8 and (out['img'] == 116).all()
+    assert (
+        out['img'].shape == (8, 9, 3) and out['img'].dtype == np.uint8 and (out['img'] == 116).all()
+    )
     np.testing.assert_array_equal(img, before)
     assert out['pair_bboxes_input'] is boxes
     assert (GreyPicture(value=3).transform(dict(img=img, input_size=(9, 8)))['img'] == 3).all()

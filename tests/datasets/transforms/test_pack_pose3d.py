@@ -22,12 +22,17 @@ def test_a_3d_sample():
     packed = PackPose3DInputs()(results())
     sample = packed['data_samples']
     assert packed['inputs'].shape == (3, 4, 5) and packed['inputs'][1, 0, 0] == 1
-    # The codec's table did not drop the boxes, which it does in MMPose's own packing of other tables.
+    # The codec's table did not drop the boxes, which it does in MMPose's own packing of other
+    # tables.
     assert set(sample.gt_instances.keys()) == {
         'bboxes', 'bbox_scores', 'bbox_scales', 'keypoints', 'keypoints_visible', 'keypoints_cam', 'root_depth',
         'has_depth',
     }  # fmt: skip
-    assert set(sample.gt_instance_labels.keys()) == {'keypoint_labels', 'keypoint_weights', 'depth_weights'}
+    assert set(sample.gt_instance_labels.keys()) == {
+        'keypoint_labels',
+        'keypoint_weights',
+        'depth_weights',
+    }
     assert sample.root_depth == 4000.0 and isinstance(sample.root_depth, float)
     assert sample.camera_f.tolist() == [1, 2] and (sample.subject, sample.action) == (9, 'Eating')
     assert len(sample.cpu().gt_instances) == 1
@@ -59,21 +64,29 @@ def test_a_detected_person_has_a_box_and_no_joints():
         del data[key]
     sample = PackPose3DInputs()(data)['data_samples']
     assert set(sample.gt_instances.keys()) == {'bboxes', 'bbox_scores', 'bbox_scales', 'root_depth'}
-    assert (sample.frame_key, sample.det_idx, sample.sequence, sample.frame) == ('TS1_img_000004', 2, 1, 4)
+    assert (sample.frame_key, sample.det_idx, sample.sequence, sample.frame) == (
+        'TS1_img_000004',
+        2,
+        1,
+        4,
+    )
     assert sample.root_depth == 4000.0 and sample.root_k.tolist() == [3900.0]
 
 
 def test_tables_are_merged():
-    sample = PackPose3DInputs()(results(instance_mapping_table=dict(extra='extra'), extra=np.zeros(1)))[
-        'data_samples'
-    ]
+    sample = PackPose3DInputs()(
+        results(instance_mapping_table=dict(extra='extra'), extra=np.zeros(1))
+    )['data_samples']
     assert 'extra' in sample.gt_instances and 'bboxes' in sample.gt_instances
 
 
 @pytest.mark.parametrize(
     'changes, said',
     [
-        (dict(keypoints=np.ones((1, 17, 2))), r'\(1, 18, 3\), are \(1, 17, 2\) \(h36m, a.jpg\).*ConvertJoints'),
+        (
+            dict(keypoints=np.ones((1, 17, 2))),
+            r'\(1, 18, 3\), are \(1, 17, 2\) \(h36m, a.jpg\).*ConvertJoints',
+        ),
         (dict(keypoints=np.ones((1, 21, 3))), r'are \(1, 21, 3\)'),
         (dict(bbox=np.ones((2, 4))), 'bbox is 2 long'),
         (dict(keypoint_weights=np.ones((2, 18))), 'keypoint_weights is 2 long'),

@@ -6,11 +6,16 @@ from mmpose.datasets.transforms import RandomFlip, TopdownAffine
 
 from wsp_mm.datasets.seeding import item_randomness
 from wsp_mm.datasets.transforms.person_crop import PersonCenterScale, PersonRandomBBoxTransform
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 def results(box, size=(100, 90), **more):
-    return dict(bbox=np.array([box], dtype=np.float32), img_shape=(size[1], size[0]), img_path='a.jpg', **more)
+    return dict(
+        bbox=np.array([box], dtype=np.float32),
+        img_shape=(size[1], size[0]),
+        img_path='a.jpg',
+        **more,
+    )
 
 
 def test_centre_and_sides_by_hand():
@@ -46,10 +51,16 @@ def test_bad_boxes(box, extended):
 
 def test_the_size_of_the_picture():
     for annotated, slack in (((100, 90), 0), ((100, 92), 2)):
-        PersonCenterScale()(results((10, 5, 31, 46), picture_size=annotated, picture_size_slack=slack))
+        PersonCenterScale()(
+            results((10, 5, 31, 46), picture_size=annotated, picture_size_slack=slack)
+        )
     for annotated, slack in (((101, 90), 0), ((100, 93), 2)):
-        with pytest.raises(ValueError, match=r'a\.jpg is of 100 x 90 px, but its annotation .*says 10'):
-            PersonCenterScale()(results((10, 5, 31, 46), picture_size=annotated, picture_size_slack=slack))
+        with pytest.raises(
+            ValueError, match=r'a\.jpg is of 100 x 90 px, but its annotation .*says 10'
+        ):
+            PersonCenterScale()(
+                results((10, 5, 31, 46), picture_size=annotated, picture_size_slack=slack)
+            )
 
 
 def test_the_draws_of_scale_and_turn():
@@ -64,8 +75,8 @@ def test_the_draws_of_scale_and_turn():
             turns.append(out['bbox_rotation'][0])
     scales, turns = np.array(scales), np.array(turns)
     assert scales.min() == 0.75 and scales.max() == 1.25 and np.abs(turns).max() == 60
-    # A normal number is beyond 1 in 15.9 % of all draws on either side, beyond 2 in 2.3 %; cut ones pile up
-    # there.
+    # A normal number is beyond 1 in 15.9 % of all draws on either side, beyond 2 in 2.3 %; cut ones
+    # pile up there.
     assert np.mean(scales == 0.75) == pytest.approx(0.159, abs=0.02)
     assert np.mean(scales == 1.25) == pytest.approx(0.159, abs=0.02)
     assert np.mean(turns != 0) == pytest.approx(0.6, abs=0.03)
@@ -88,14 +99,20 @@ def test_bad_padding(padding, aspect):
 @pytest.mark.parametrize('flip', [False, True])
 @pytest.mark.parametrize('turn', [0.0, 25.0])
 def test_joints_stay_on_their_dots(flip, turn):
-    """A dot is drawn where each joint is: after MMPose's flip and warp it is still on it, its depth kept."""
+    """A dot is drawn where each joint is: after MMPose's flip and warp it is still on it, its depth
+    kept.
+    """
     joints = get_joint_set('h36m18')
     rng = np.random.default_rng(0)
-    keypoints = np.concatenate([rng.uniform(60, 140, (1, 18, 2)), rng.normal(0, 300, (1, 18, 1))], axis=-1)
+    keypoints = np.concatenate(
+        [rng.uniform(60, 140, (1, 18, 2)), rng.normal(0, 300, (1, 18, 1))], axis=-1
+    )
     keypoints = keypoints.astype(np.float32)
     for k in range(18):
         img = np.zeros((190, 200, 3), dtype=np.uint8)
-        cv2.circle(img, tuple(np.rint(keypoints[0, k, :2]).astype(int).tolist()), 3, (255, 255, 255), -1)
+        cv2.circle(
+            img, tuple(np.rint(keypoints[0, k, :2]).astype(int).tolist()), 3, (255, 255, 255), -1
+        )
         data = dict(
             img=img, img_shape=(190, 200), bbox=np.array([[50, 50, 150, 150]], dtype=np.float32),
             keypoints=keypoints.copy(), keypoints_visible=np.ones((1, 18), dtype=np.float32),

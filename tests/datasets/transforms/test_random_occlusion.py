@@ -9,7 +9,9 @@ from wsp_mm.datasets.transforms.random_occlusion import RandomOcclusion
 def results(centre=(60, 50), side=(80, 80), shape=(100, 120)):
     img = np.full((*shape, 3), 7, dtype=np.uint8)
     return dict(
-        img=img, bbox_center=np.array([centre], dtype=np.float32), bbox_scale=np.array([side], dtype=np.float32)
+        img=img,
+        bbox_center=np.array([centre], dtype=np.float32),
+        bbox_scale=np.array([side], dtype=np.float32),
     )
 
 
@@ -65,7 +67,14 @@ def test_the_same_key_gives_the_same_noise():
 
 
 @pytest.mark.parametrize(
-    'kwargs', [dict(prob=2), dict(area=(0.5, 0.1)), dict(aspect=(0, 1)), dict(max_tries=0), dict(area=(-1, 1))]
+    'kwargs',
+    [
+        dict(prob=2),
+        dict(area=(0.5, 0.1)),
+        dict(aspect=(0, 1)),
+        dict(max_tries=0),
+        dict(area=(-1, 1)),
+    ],
 )
 def test_bad_arguments(kwargs):
     with pytest.raises(ValueError):

@@ -23,7 +23,9 @@ def _scope():
 @pytest.fixture(scope='module')
 def path(tmp_path_factory):
     rng = np.random.default_rng(0)
-    coarse = cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), SIZE, interpolation=cv2.INTER_CUBIC)
+    coarse = cv2.resize(
+        rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), SIZE, interpolation=cv2.INTER_CUBIC
+    )
     pixels = np.clip(coarse + rng.normal(0, 15, coarse.shape), 0, 255).astype(np.uint8)
     file = tmp_path_factory.mktemp('pictures') / 'one.jpg'
     cv2.imwrite(str(file), pixels)
@@ -59,7 +61,12 @@ def test_pixels_and_joints_are_those_of_mmposes_transforms(path, centre, side, p
     seen = set()
     for seed in range(12):
         ours = run(
-            ReadPicture(partial=partial), PersonTopdownAffine(input_size=(64, 48)), path, centre, side, seed
+            ReadPicture(partial=partial),
+            PersonTopdownAffine(input_size=(64, 48)),
+            path,
+            centre,
+            side,
+            seed,
         )
         stock = run(LoadImage(), TopdownAffine(input_size=(64, 48)), path, centre, side, seed)
         np.testing.assert_array_equal(ours['img'], stock['img'])
@@ -93,15 +100,23 @@ def test_a_very_wide_picture():
 
 
 def test_only_left_and_right_are_mirrored(path):
-    steps = [ReadPicture(), RandomFlip(prob=1.0, direction='vertical'), PersonTopdownAffine((64, 64))]
-    with pytest.raises(ValueError, match=r"direction 'vertical': ReadPicture .* dict\(type='LoadImage'\)"):
+    steps = [
+        ReadPicture(),
+        RandomFlip(prob=1.0, direction='vertical'),
+        PersonTopdownAffine((64, 64)),
+    ]
+    with pytest.raises(
+        ValueError, match=r"direction 'vertical': ReadPicture .* dict\(type='LoadImage'\)"
+    ):
         Compose(steps)(sample(path, (160, 120), 90.0))
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
 @pytest.mark.parametrize('width', [320, 317])
 def test_a_reduced_picture_lies_where_the_full_one_does(mirrored, width):
-    """A blurred picture of odd width, whose reduction ends in a cell that stands for fewer pixels."""
+    """A blurred picture of odd width, whose reduction ends in a cell that stands for fewer
+    pixels.
+    """
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
     pixels = cv2.resize(coarse, (width, 240), interpolation=cv2.INTER_CUBIC)
@@ -122,7 +137,9 @@ def test_a_reduced_picture_lies_where_the_full_one_does(mirrored, width):
 def test_small_crops_are_not_reduced(path):
     data = path.read_bytes()
     warp = np.array([[0.6, 0, 0], [0, 0.6, 0]])
-    crops = [warp_picture(Picture(data, 'x'), warp, (64, 64), reduce=reduce) for reduce in (False, True)]
+    crops = [
+        warp_picture(Picture(data, 'x'), warp, (64, 64), reduce=reduce) for reduce in (False, True)
+    ]
     np.testing.assert_array_equal(*crops)
 
 
@@ -130,7 +147,9 @@ def test_a_picture_in_memory_is_taken_as_it_is(path):
     pixels = cv2.imread(str(path))
     data = dict(sample(path, (160, 120), 100.0), img=pixels)
     out = PersonTopdownAffine(input_size=(64, 64))(ReadPicture()(data))
-    stock = TopdownAffine(input_size=(64, 64))(LoadImage()(dict(sample(path, (160, 120), 100.0), img=pixels)))
+    stock = TopdownAffine(input_size=(64, 64))(
+        LoadImage()(dict(sample(path, (160, 120), 100.0), img=pixels))
+    )
     np.testing.assert_array_equal(out['img'], stock['img'])
     assert out['img_shape'] == (240, 320)
 

@@ -43,7 +43,9 @@ def test_gray_fill():
 def test_sides():
     ankles = np.array([(0, 0, 20, 10), (0, 0, NAN, 10), (0, 0, 9, NAN), (0, 0, NAN, NAN)])
     shank = 10 * SHANK_PER_SCALE
-    np.testing.assert_allclose(RemoveAnkles(share=0.5).sides(ankles), [10, shank / 2, 4.5, shank / 2])
+    np.testing.assert_allclose(
+        RemoveAnkles(share=0.5).sides(ankles), [10, shank / 2, 4.5, shank / 2]
+    )
     by_scale = RemoveAnkles(share=2.0, relative_to='scale').sides(ankles)
     np.testing.assert_allclose(by_scale, [20, 20, 2 * 9 / SHANK_PER_SCALE, 20])
     assert RemoveAnkles().sides(np.zeros((0, 4))).shape == (0,)

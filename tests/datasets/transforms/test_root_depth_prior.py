@@ -5,8 +5,7 @@ from mmpose.registry import TRANSFORMS
 
 import wsp_mm.datasets.transforms.root_depth_prior  # noqa: F401  (register)
 from wsp_mm.datasets.transforms.person_crop import PersonCenterScale
-from wsp_mm.structures.person_box import crop_box
-from wsp_mm.structures.root_depth import k_value
+from wsp_mm.structures.bbox import crop_box, k_value
 
 BOX = np.array([[40.0, 50.0, 140.0, 250.0]])
 F = np.array([1000.0, 900.0])

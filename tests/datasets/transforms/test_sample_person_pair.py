@@ -10,12 +10,16 @@ RIGHT_ANKLE, RIGHT_KNEE, LEFT_KNEE, LEFT_ANKLE = 0, 1, 4, 5
 
 
 def picture(ground_y=(100.0, 120.0, 90.0), **changes):
-    """Persons 10 px wide and 50 px high at x = 0, 40, 80, ...; joints in the box's centre, but the legs."""
+    """Persons 10 px wide and 50 px high at x = 0, 40, 80, ...; joints in the box's centre, but the
+    legs.
+    """
     n = len(ground_y)
     ground_y = np.asarray(ground_y, float)
     x = 40.0 * np.arange(n)
     bbox = np.column_stack([x, ground_y - 50, x + 10, ground_y]).astype(np.float32)
-    keypoints = np.repeat(np.column_stack([x + 5, ground_y - 25])[:, None], 16, axis=1).astype(np.float32)
+    keypoints = np.repeat(np.column_stack([x + 5, ground_y - 25])[:, None], 16, axis=1).astype(
+        np.float32
+    )
     for joint, height in ((RIGHT_ANKLE, 0), (LEFT_ANKLE, 0), (RIGHT_KNEE, 12), (LEFT_KNEE, 12)):
         keypoints[:, joint, 1] = ground_y - height
     results = dict(
@@ -79,7 +83,10 @@ def test_a_picture_without_a_valid_pair_is_refused():
     assert SamplePersonPair(min_gap_px=21).transform(picture(ground_y=(100, 120))) is None
     visible = np.zeros((2, 16), np.float32)
     visible[0, :6], visible[1, 6:] = 1, 1  # no joint labelled in both
-    assert SamplePersonPair().transform(picture(ground_y=(100, 120), keypoints_visible=visible)) is None
+    assert (
+        SamplePersonPair().transform(picture(ground_y=(100, 120), keypoints_visible=visible))
+        is None
+    )
 
 
 def test_a_fixed_tie_has_weight_zero():
@@ -103,7 +110,9 @@ def test_ankles_of_everybody():
 
 
 def test_two_boxes_are_enough():
-    out = SamplePersonPair().transform(dict(bbox=np.array([[0, 0, 10, 10], [20, 0, 30, 40]]), pair=(1, 0)))
+    out = SamplePersonPair().transform(
+        dict(bbox=np.array([[0, 0, 10, 10], [20, 0, 30, 40]]), pair=(1, 0))
+    )
     np.testing.assert_array_equal(out['pair_bboxes'], [[20, 0, 30, 40], [0, 0, 10, 10]])
     assert out['bbox_scale'].tolist() == [[50, 50]]
     assert 'depth_label' not in out and 'ankles' not in out

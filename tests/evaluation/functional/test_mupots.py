@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.evaluation.functional import mupots_3dpck, mupots_errors, mupots_matches, mupots_occlusion_pck
+from wsp_mm.evaluation.functional import (
+    mupots_3dpck,
+    mupots_errors,
+    mupots_matches,
+    mupots_occlusion_pck,
+)
 from wsp_mm.evaluation.functional.mupots import JOINT_GROUPS, with_bone_lengths
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 # The literal reference counts from 1, as MATLAB does: parent of joint n is PARENTS[n - 1].
 PARENTS = [2, 16, 2, 3, 4, 2, 6, 7, 15, 9, 10, 15, 12, 13, 15, 15, 2]
@@ -79,7 +84,9 @@ def make_frame(gt_3d, pred_3d, gt_2d=None, pred_2d=None):
 
 
 def random_sequence(seed, frames=12):
-    """Frames of 0 to 3 persons, predictions shuffled, missing, doubled, hidden, near two persons at once."""
+    """Frames of 0 to 3 persons, predictions shuffled, missing, doubled, hidden, near two persons at
+    once.
+    """
     rng = np.random.default_rng(seed)
     out = []
     for _ in range(frames):
@@ -87,11 +94,15 @@ def random_sequence(seed, frames=12):
         pred = np.concatenate([gt, gt[:1]]) + rng.normal(0, 40, (len(gt) + len(gt[:1]), 17, 3))
         pred = pred[rng.permutation(len(pred))[: rng.integers(0, len(pred) + 1)]]
         frame = make_frame(gt, pred)
-        frame['gt_2d'] = frame['gt_2d'].round(-1)  # coarse: ties and distances of exactly 40 px occur
+        frame['gt_2d'] = frame['gt_2d'].round(
+            -1
+        )  # coarse: ties and distances of exactly 40 px occur
         frame['pred_2d'] = (frame['pred_2d'] * rng.choice([1, 0.95])).round(-1)
         frame['pred_2d'][rng.random(frame['pred_2d'].shape[:2]) < 0.1] = 0
         if len(pred) and rng.random() < 0.3:
-            frame['pred_3d'][0, rng.integers(0, 14)] = frame['pred_3d'][0, 14]  # hips may lose their bone
+            frame['pred_3d'][0, rng.integers(0, 14)] = frame['pred_3d'][
+                0, 14
+            ]  # hips may lose their bone
         out.append(frame)
     return out
 
@@ -111,7 +122,9 @@ def test_the_random_frames_hold_every_case():
     frames = [frame for seed in range(5) for frame in random_sequence(seed)]
     errors = mupots_errors(frames)
     assert np.isnan(errors).any() and np.isinf(errors).any() and np.isfinite(errors).any()
-    assert any(not len(frame['gt_2d']) for frame in frames) and any(not len(f['pred_2d']) for f in frames)
+    assert any(not len(frame['gt_2d']) for frame in frames) and any(
+        not len(f['pred_2d']) for f in frames
+    )
     gaps = [abs(f['gt_2d'][:, None, 1:14] - f['pred_2d'][None, :, 1:14]) for f in frames]
     assert any((gap == 40).any() for gap in gaps)
 
@@ -136,12 +149,16 @@ def test_greedy_in_the_order_of_the_annotations():
     assert match(at(130, 100), at(135)) == [0, -1]
     # and takes it away although another assignment would serve both
     preds = at(120, 70)
-    preds[1, 5:] = 5000  # prediction 1 is near person 0 with fewer joints, and nowhere near person 1
+    preds[1, 5:] = (
+        5000  # prediction 1 is near person 0 with fewer joints, and nowhere near person 1
+    )
     assert match(at(100, 155), preds) == [0, -1]
 
 
 def test_first_of_equal_predictions():
-    assert match(at(100), at(130, 100, 70)) == [0]  # all joints near in each: how near does not count
+    assert match(at(100), at(130, 100, 70)) == [
+        0
+    ]  # all joints near in each: how near does not count
     assert match(at(100, 100), at(130, 100, 70)) == [0, 1]
 
 
@@ -220,7 +237,11 @@ def test_a_bone_without_length_misses_all_behind_it():
     assert np.isfinite(np.delete(errors[0], [3, 4])).all()
     scores = mupots_3dpck({1: errors})
     assert scores['PCK_TS1'] == pytest.approx(100 * 12 / 14)
-    assert scores['PCK_TS1_Elbow'] == 50 and scores['PCK_TS1_Wrist'] == 50 and scores['PCK_TS1_Shou'] == 100
+    assert (
+        scores['PCK_TS1_Elbow'] == 50
+        and scores['PCK_TS1_Wrist'] == 50
+        and scores['PCK_TS1_Shou'] == 100
+    )
 
 
 def test_bones_are_those_of_the_original_prediction():
@@ -232,7 +253,9 @@ def test_bones_are_those_of_the_original_prediction():
     pred[0] = 2 * gt[0]
     pred[0, 10] = pred[0, 9] + (0, 0, 10)
     mapped = with_bone_lengths(pred, gt)
-    np.testing.assert_allclose(mapped[0, 8:11], [(100, 0, 0), (100, 400, 0), (100, 400, 400)], atol=1e-12)
+    np.testing.assert_allclose(
+        mapped[0, 8:11], [(100, 0, 0), (100, 400, 0), (100, 400, 400)], atol=1e-12
+    )
     errors = mupots_errors([make_frame(gt, pred, at(50), at(50))])
     np.testing.assert_allclose(errors[0, 8:11], [0, 0, 400 * math.sqrt(2)], atol=1e-9)
 
@@ -246,17 +269,29 @@ def test_absolute_keeps_the_predicted_pelvis():
 
 def test_the_order_of_joints_is_the_sets():
     names = get_joint_set('mupots17').concepts
-    heads = {'Head': 'head_top', 'Neck': 'thorax', 'Shou': 'shoulder', 'Elbow': 'elbow', 'Wrist': 'wrist'}
+    heads = {
+        'Head': 'head_top',
+        'Neck': 'thorax',
+        'Shou': 'shoulder',
+        'Elbow': 'elbow',
+        'Wrist': 'wrist',
+    }
     heads |= {'Hip': 'hip', 'Knee': 'knee', 'Ankle': 'ankle'}
     assert sorted(j for group in JOINT_GROUPS.values() for j in group) == list(range(14))
     for group, joints in JOINT_GROUPS.items():
         found = {names[j] for j in joints}
-        one = {heads[group]} if len(joints) == 1 else {f'{side}_{heads[group]}' for side in ('left', 'right')}
+        one = (
+            {heads[group]}
+            if len(joints) == 1
+            else {f'{side}_{heads[group]}' for side in ('left', 'right')}
+        )
         assert found == one
 
 
 persons = st.integers(0, 2**32 - 1).map(lambda seed: skeleton(np.random.default_rng(seed), 2))
-noise = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).normal(0, 80, (2, 17, 3)))
+noise = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.random.default_rng(seed).normal(0, 80, (2, 17, 3))
+)
 
 
 @given(persons, noise, st.tuples(*[st.floats(-5000, 5000)] * 3))
@@ -286,7 +321,9 @@ def test_the_order_of_frames_moves_rows_alone(seed, random):
 
 def test_bad_frames_are_named():
     frame = make_frame(*[skeleton(np.random.default_rng(0), 2)] * 2)
-    with pytest.raises(ValueError, match=r'pred_3d of frame 1 must be \(persons, 17, 3\), got \(2, 21, 3\)'):
+    with pytest.raises(
+        ValueError, match=r'pred_3d of frame 1 must be \(persons, 17, 3\), got \(2, 21, 3\)'
+    ):
         mupots_errors([frame, dict(frame, pred_3d=np.zeros((2, 21, 3)))])
     with pytest.raises(ValueError, match='frame 0 has 1 persons in pred_2d, 2 in pred_3d'):
         mupots_errors([dict(frame, pred_2d=frame['pred_2d'][:1])])
@@ -314,12 +351,18 @@ def test_predictions_that_are_not_finite_miss():
 
 def test_perfect_predictions_are_100_and_96_77():
     rng = np.random.default_rng(0)
-    sequences = {ts: [make_frame(g, g) for g in (skeleton(rng, 3), skeleton(rng, 1))] for ts in range(1, 21)}
+    sequences = {
+        ts: [make_frame(g, g) for g in (skeleton(rng, 3), skeleton(rng, 1))] for ts in range(1, 21)
+    }
     for relative in (True, False):
-        scores = mupots_3dpck({ts: mupots_errors(frames, relative) for ts, frames in sequences.items()})
+        scores = mupots_3dpck(
+            {ts: mupots_errors(frames, relative) for ts, frames in sequences.items()}
+        )
         assert scores['PCK'] == scores['PCK_100'] == scores['PCK_Wrist'] == 100
         assert scores['AUC'] == pytest.approx(100 * 30 / 31) and f'{scores["AUC"]:.2f}' == '96.77'
-        assert scores['n_sequences'] == 20 and scores['n_persons'] == 80 and scores['n_undefined'] == 0
+        assert (
+            scores['n_sequences'] == 20 and scores['n_persons'] == 80 and scores['n_undefined'] == 0
+        )
 
 
 def test_by_hand_strict_thresholds_and_the_mean_over_sequences():
@@ -334,7 +377,11 @@ def test_by_hand_strict_thresholds_and_the_mean_over_sequences():
     assert scores['PCK_150'] == scores['PCK'] == scores['PCK_defined']
     assert scores['PCK_100'] == pytest.approx((50 + 0) / 2)
     assert scores['PCK_110'] == pytest.approx((50 + 100 / 14) / 2)
-    assert scores['PCK_TS3_Head'] == 100 and scores['PCK_TS3_Ankle'] == 0 and scores['PCK_TS3_Hip'] == 0
+    assert (
+        scores['PCK_TS3_Head'] == 100
+        and scores['PCK_TS3_Ankle'] == 0
+        and scores['PCK_TS3_Hip'] == 0
+    )
     assert scores['PCK_TS5_Ankle'] == pytest.approx(100 * 59 / 60)
     assert scores['PCK_Head'] == 100 and scores['PCK_Elbow'] == pytest.approx((100 + 100) / 2)
     # thresholds above 99.999 are 100, 105, ..., 150: 11 of 31; above 100: 10; above 149.999: 1
@@ -347,7 +394,9 @@ def test_a_sequence_without_anybody_is_named_and_spoils_the_mean():
     good, nobody = np.zeros((2, 14)), np.zeros((0, 14))
     scores = mupots_3dpck({1: good, 7: nobody})
     assert (
-        math.isnan(scores['PCK_TS7']) and math.isnan(scores['AUC_TS7']) and math.isnan(scores['PCK_TS7_Head'])
+        math.isnan(scores['PCK_TS7'])
+        and math.isnan(scores['AUC_TS7'])
+        and math.isnan(scores['PCK_TS7_Head'])
     )
     for key in ('PCK', 'PCK_100', 'AUC', 'PCK_Head'):
         assert math.isnan(scores[key])
@@ -356,12 +405,20 @@ def test_a_sequence_without_anybody_is_named_and_spoils_the_mean():
     assert scores['n_undefined'] == 1 and scores['n_sequences'] == 2
     for errors in ({1: nobody}, {}):
         empty = mupots_3dpck(errors)
-        assert math.isnan(empty['PCK']) and math.isnan(empty['PCK_defined']) and empty['n_persons'] == 0
+        assert (
+            math.isnan(empty['PCK'])
+            and math.isnan(empty['PCK_defined'])
+            and empty['n_persons'] == 0
+        )
 
 
 def test_lists_are_numbered_and_other_thresholds():
     scores = mupots_3dpck([np.full((1, 14), 45.0)], thresholds_mm=[40, 62.5])
-    assert scores['PCK_40'] == 0 and scores['PCK_62.5'] == 100 == scores['PCK_TS1'] and 'PCK_100' not in scores
+    assert (
+        scores['PCK_40'] == 0
+        and scores['PCK_62.5'] == 100 == scores['PCK_TS1']
+        and 'PCK_100' not in scores
+    )
 
 
 def test_bad_errors():
@@ -381,14 +438,19 @@ def test_seen_and_hidden_joints_pool_a_sequence_and_150_mm_is_a_hit():
     occluded[0, :3] = True
     occluded[:, 14:] = True  # joints that are not scored count in neither
     other = np.full((1, 14), 500.0)
-    scores = mupots_occlusion_pck({1: errors, 2: other}, {1: occluded, 2: np.zeros((1, 14), dtype=bool)})
+    scores = mupots_occlusion_pck(
+        {1: errors, 2: other}, {1: occluded, 2: np.zeros((1, 14), dtype=bool)}
+    )
     assert scores['PCK_occluded'] == pytest.approx(100 / 3) and scores['n_sequences_occluded'] == 1
     assert (
-        scores['PCK_visible'] == pytest.approx((100 * 24 / 25 + 0) / 2) and scores['n_sequences_visible'] == 2
+        scores['PCK_visible'] == pytest.approx((100 * 24 / 25 + 0) / 2)
+        and scores['n_sequences_visible'] == 2
     )
     empty = mupots_occlusion_pck({1: np.zeros((0, 14))}, {1: np.zeros((0, 17))})
     assert math.isnan(empty['PCK_visible']) and empty['n_sequences_visible'] == 0
     with pytest.raises(ValueError, match='different sequences'):
         mupots_occlusion_pck({1: errors}, {2: occluded})
-    with pytest.raises(ValueError, match=r'sequence 1 has errors \(2, 14\) and occlusion labels \(1, 14\)'):
+    with pytest.raises(
+        ValueError, match=r'sequence 1 has errors \(2, 14\) and occlusion labels \(1, 14\)'
+    ):
         mupots_occlusion_pck({1: errors}, {1: occluded[:1]})

@@ -7,7 +7,7 @@ import pytest
 from wsp_mm.datasets.h36m_sequences import ACTIONS
 from wsp_mm.evaluation.functional import mpjpe, per_axis_error, pose3d_scores
 from wsp_mm.evaluation.functional.pose3d import ACTION_HEADS, H36M_ACTIONS, evaluated_joints
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 def random_set(n=40, joint_set='h36m18', seed=0):
@@ -55,9 +55,15 @@ def test_rigid_alignment_sees_all_joints_and_scores_those_that_count():
     pred, gt = random_set()
     scores = pose3d_scores(pred, gt)
     assert scores['PA-MPJPE'] == pytest.approx(mpjpe(pred, gt, align='rigid')[:, :17].mean())
-    assert scores['PA-MPJPE'] != pytest.approx(mpjpe(pred[:, :17], gt[:, :17], align='rigid').mean(), rel=1e-6)
-    assert scores['PA-MPJPE-sim'] == pytest.approx(mpjpe(pred, gt, align='similarity')[:, :17].mean())
-    assert scores['PA-MPJPE_no_root'] == pytest.approx(mpjpe(pred, gt, align='rigid')[:, 1:17].mean())
+    assert scores['PA-MPJPE'] != pytest.approx(
+        mpjpe(pred[:, :17], gt[:, :17], align='rigid').mean(), rel=1e-6
+    )
+    assert scores['PA-MPJPE-sim'] == pytest.approx(
+        mpjpe(pred, gt, align='similarity')[:, :17].mean()
+    )
+    assert scores['PA-MPJPE_no_root'] == pytest.approx(
+        mpjpe(pred, gt, align='rigid')[:, 1:17].mean()
+    )
     assert not any('action' in key for key in scores)
 
 
@@ -98,4 +104,6 @@ def test_wrong_input():
 def test_heads_are_the_papers():
     assert len(H36M_ACTIONS) == len(set(ACTION_HEADS.values())) == 15
     assert set(H36M_ACTIONS) == set(ACTIONS)
-    assert ' '.join(ACTION_HEADS.values()).startswith('Dir. Dis. Eat. Gre. Phoe. Pho. Pos. Pur. Sit. SiD.')
+    assert ' '.join(ACTION_HEADS.values()).startswith(
+        'Dir. Dis. Eat. Gre. Phoe. Pho. Pos. Pur. Sit. SiD.'
+    )

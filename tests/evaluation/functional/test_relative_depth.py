@@ -20,7 +20,8 @@ def test_by_hand():
     prob = np.array([0.9, 0.8, 0.6, 0.4, 0.7, 0.5, 0.3, 0.1])
     label = np.array([1, 1, 1, 1, 0, 0, 0, 0])
     scores = relative_depth_scores(prob, label)
-    # of the 16 (positive, negative) couples these are in the wrong order: 0.6 < 0.7, 0.4 < 0.7, 0.4 < 0.5
+    # of the 16 (positive, negative) couples these are in the wrong order: 0.6 < 0.7, 0.4 < 0.7, 0.4
+    # < 0.5
     assert scores['auc'] == pytest.approx(100 * 13 / 16)
     assert scores['accuracy'] == pytest.approx(100 * 5 / 8)
     assert scores['precision_positive'] == pytest.approx(100 * 3 / 5)
@@ -37,7 +38,9 @@ def rank_auc(prob, label):
     """Area under the curve as the Mann-Whitney statistic, from average ranks."""
     ranks = np.array([(prob < p).sum() + ((prob == p).sum() + 1) / 2 for p in prob])
     positives, negatives = label.sum(), (1 - label).sum()
-    return 100 * (ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    return (
+        100 * (ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    )
 
 
 def own_scores(prob, label, threshold):
@@ -48,7 +51,9 @@ def own_scores(prob, label, threshold):
         hit = ((decision == value) & (label == value)).sum()
         chosen, true = (decision == value).sum(), (label == value).sum()
         precision, recall = hit / chosen if chosen else 0.0, hit / true
-        rows.append((precision, recall, 2 * precision * recall / (precision + recall) if hit else 0.0))
+        rows.append(
+            (precision, recall, 2 * precision * recall / (precision + recall) if hit else 0.0)
+        )
     return 100 * np.array(rows)
 
 

@@ -28,7 +28,9 @@ def frame(gt, pred, scores):
 
 
 def test_the_first_detections_recall_step_is_left_out():
-    """Two perfect detections of two roots: precision 1, 1; recall 1/2, 1; only the second step counts."""
+    """Two perfect detections of two roots: precision 1, 1; recall 1/2, 1; only the second step
+    counts.
+    """
     scores = ap_root([frame([3000, 5000], [3000, 5000], [0.9, 0.8])])
     assert scores == dict(AP_root=50.0, recall=100.0, n_roots=2, n_detections=2, n_frames=1)
 
@@ -40,7 +42,9 @@ def test_a_false_one_first():
 
 
 def test_no_second_best_search():
-    """Both detections are nearest to the root at 3000; the one at 3200 is not used up, though within 250 mm."""
+    """Both detections are nearest to the root at 3000; the one at 3200 is not used up, though
+    within 250 mm.
+    """
     scores = ap_root([frame([3000, 3200], [3010, 3020], [0.9, 0.8])])
     assert scores['AP_root'] == 0 and scores['recall'] == 50
 
@@ -73,9 +77,9 @@ def test_without_detections():
 
 
 def test_equal_scores_go_in_the_order_of_the_list():
-    assert ap_root([frame([3000, 5000], [9000, 3000, 5000], [1, 1, 1])])['AP_root'] == pytest.approx(
-        100 * (1 / 2 + 2 / 3) / 2
-    )
+    assert ap_root([frame([3000, 5000], [9000, 3000, 5000], [1, 1, 1])])[
+        'AP_root'
+    ] == pytest.approx(100 * (1 / 2 + 2 / 3) / 2)
     assert ap_root([frame([3000, 5000], [3000, 5000, 9000], [1, 1, 1])])['AP_root'] == 50
 
 

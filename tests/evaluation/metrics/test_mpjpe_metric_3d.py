@@ -49,7 +49,9 @@ def test_equals_the_functional_layer_and_takes_actions_from_the_annotation():
     samples = random_samples(7)
     metrics = evaluate(samples)
     expected = pose3d_scores(*arrays(samples), actions=[s['action'] for s in samples])
-    assert metrics == pytest.approx({f'h36m/{key}': value for key, value in expected.items()}, nan_ok=True)
+    assert metrics == pytest.approx(
+        {f'h36m/{key}': value for key, value in expected.items()}, nan_ok=True
+    )
     assert metrics['h36m/MPJPE_action_Photo'] > 0
     assert math.isnan(metrics['h36m/MPJPE_action_WalkDog'])
     assert metrics['h36m/n'] == 7 and metrics['h36m/n_actions'] == 3
@@ -60,7 +62,9 @@ def test_other_sets_have_their_own_prefix_and_no_actions():
     for sample in samples:
         del sample['action']
     metrics = evaluate(samples, joint_set='muco21')
-    assert metrics['muco/MPJPE'] == pytest.approx(pose3d_scores(*arrays(samples), joint_set='muco21')['MPJPE'])
+    assert metrics['muco/MPJPE'] == pytest.approx(
+        pose3d_scores(*arrays(samples), joint_set='muco21')['MPJPE']
+    )
     assert not any('action' in key for key in metrics)
     assert 'mine/MPJPE' in evaluate(samples, joint_set='muco21', prefix='mine')
 
@@ -108,7 +112,14 @@ def test_tables_go_to_the_log(monkeypatch):
     )
     metrics = evaluate(random_samples(6))
     table, warning = lines
-    for key in ('MPJPE_action_mean', 'MPJPE', 'X', 'Z', 'PA-MPJPE_action_Photo', 'MPJPE_joint_L_Wrist'):
+    for key in (
+        'MPJPE_action_mean',
+        'MPJPE',
+        'X',
+        'Z',
+        'PA-MPJPE_action_Photo',
+        'MPJPE_joint_L_Wrist',
+    ):
         assert f'{metrics[f"h36m/{key}"]:.1f}' in table
     assert 'Pho.' in table and 'Joints Avg' in table and '\x1b' not in table
     assert 'only 3 of 15 actions' in warning
@@ -144,7 +155,9 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_processes_report_what_one_does(two_ranks, tmp_path):
-    """Seven samples on two ranks: a ragged end, with and without samples repeated to even it out."""
+    """Seven samples on two ranks: a ragged end, with and without samples repeated to even it
+    out.
+    """
     two_ranks(TWO_PROCESSES, __file__)
     expected = evaluate(random_samples(7))
     for round_up in (False, True):

@@ -18,7 +18,9 @@ from wsp_mm.structures.mupots import read_mupots
 
 
 def make_samples(truth, perfect, noise=100.0):
-    """A sample a person, as MMEngine's Evaluator passes it: the network's 21 joints; some persons not found."""
+    """A sample a person, as MMEngine's Evaluator passes it: the network's 21 joints; some persons
+    not found.
+    """
     rng = np.random.default_rng(0)
     samples = []
     for key in truth:
@@ -26,7 +28,10 @@ def make_samples(truth, perfect, noise=100.0):
         for person in range(len(flat)):
             if key == 'TS2_img_000002' or (key == 'TS1_img_000003' and person):
                 continue
-            extra_2d, extra_3d = rng.normal(0, 1e4, (4, 2)), rng.normal(0, 1e4, (4, 3))  # hands and toes
+            extra_2d, extra_3d = (
+                rng.normal(0, 1e4, (4, 2)),
+                rng.normal(0, 1e4, (4, 3)),
+            )  # hands and toes
             joints = deep[person] + rng.normal(0, noise, (17, 3))
             samples.append(
                 dict(
@@ -81,7 +86,11 @@ def test_equals_the_scores_of_its_predictions(samples, mupots_world):
     root, _ = mupots_world
     metrics = evaluate(samples, root)
     same(
-        metrics, {f'mupots/{key}': value for key, value in without_details(expected(samples, root)[1]).items()}
+        metrics,
+        {
+            f'mupots/{key}': value
+            for key, value in without_details(expected(samples, root)[1]).items()
+        },
     )
     assert 0 < metrics['mupots/PCK_All'] < metrics['mupots/PCK_Matched'] < 100
     # TS2: one of two frames found; TS1: 5 of 6 persons. Frames that made no sample count.
@@ -104,7 +113,9 @@ def test_no_detection_at_all(mupots_world, tmp_path):
     assert metrics['mupots/PCK_All'] == metrics['mupots/AUC_All'] == 0
     assert math.isnan(metrics['mupots/PCK_Matched']) and metrics['mupots/n_undefined_Matched'] == 3
     assert metrics['mupots/n_persons'] == 14 and metrics['mupots/n_predictions'] == 0
-    written = load_predictions(tmp_path / 'preds_2d_kpt_mupots.mat', tmp_path / 'preds_3d_kpt_mupots.mat')
+    written = load_predictions(
+        tmp_path / 'preds_2d_kpt_mupots.mat', tmp_path / 'preds_3d_kpt_mupots.mat'
+    )
     assert set(written) == set(truth) and not any(len(flat) for flat, _ in written.values())
 
 
@@ -115,19 +126,29 @@ def test_dump_holds_every_frame_and_17_joints(samples, mupots_world, tmp_path):
         content = loadmat(tmp_path / 'dump' / f'preds_{dim}d_kpt_mupots.mat')
         assert {key for key in content if not key.startswith('__')} == set(truth)
         assert content['TS2_img_000002'].shape == (0, 17, dim)
-        assert content['TS1_img_000003'].shape == (1, 17, dim) and content['TS10_img_000000'].shape == (
+        assert content['TS1_img_000003'].shape == (1, 17, dim) and content[
+            'TS10_img_000000'
+        ].shape == (
             2,
             17,
             dim,
         )
-    predictions = load_predictions(*(tmp_path / 'dump' / f'preds_{dim}d_kpt_mupots.mat' for dim in (2, 3)))
+    predictions = load_predictions(
+        *(tmp_path / 'dump' / f'preds_{dim}d_kpt_mupots.mat' for dim in (2, 3))
+    )
     frames = read_mupots(root / 'mupots/MuPoTS-3D.json', root / 'mupots/MultiPersonTestSet').frames
     scores = mupots_scores(frames, predictions)
-    assert all(scores[key.removeprefix('mupots/')] == value for key, value in metrics.items() if value == value)
+    assert all(
+        scores[key.removeprefix('mupots/')] == value
+        for key, value in metrics.items()
+        if value == value
+    )
 
 
 def test_the_order_of_samples_does_not_matter_but_that_of_det_idx_does(mupots_world, mupots):
-    """Two predictions that suit the first person equally well: the one with the lower number is taken."""
+    """Two predictions that suit the first person equally well: the one with the lower number is
+    taken.
+    """
     root, truth = mupots_world
     good, bad = make_samples(truth, mupots.perfect_predictions(truth), noise=0)[:2]
     bad['pred_instances'] = dict(
@@ -155,11 +176,15 @@ def test_truth_of_the_json_says_so(samples, mupots_world, monkeypatch):
     )
     evaluate(samples, root)
     table, *warnings = lines
-    assert 'ground truth of annot.mat' in table[1] and 'Table 7' in table[1] and 'absolute' in table[1]
+    assert (
+        'ground truth of annot.mat' in table[1] and 'Table 7' in table[1] and 'absolute' in table[1]
+    )
     assert [level for level, _ in warnings] == [logging.WARNING]
     assert '3 sequences instead of 20' in warnings[0][1]
     lines.clear()
-    metrics = evaluate(samples, root, sequences_dir=None, show_tables=False, absolute=False, prefix='mine')
+    metrics = evaluate(
+        samples, root, sequences_dir=None, show_tables=False, absolute=False, prefix='mine'
+    )
     assert not any('Table' in text for _, text in lines)
     assert any('not scaled to the universal height' in text for _, text in lines)
     assert 'mine/PCK_All' in metrics and not any('abs_' in key for key in metrics)
@@ -195,7 +220,9 @@ def test_bad_samples_are_named(samples, mupots_world, tmp_path):
         ValueError, match=r"frame 'TS3_img_000000', which is none of the 10 of .*MuPoTS-3D\.json"
     ):
         evaluate([dict(one, frame_key='TS3_img_000000')], root)
-    with pytest.raises(ValueError, match=r'prediction 0 of TS1_img_000000, one of them with the id 1: det_idx'):
+    with pytest.raises(
+        ValueError, match=r'prediction 0 of TS1_img_000000, one of them with the id 1: det_idx'
+    ):
         evaluate([one, dict(samples[1], det_idx=0)], root)
     with pytest.raises(ValueError, match='carry the id 0'):
         evaluate([one, dict(samples[1], id=0)], root)
@@ -206,7 +233,9 @@ def test_bad_samples_are_named(samples, mupots_world, tmp_path):
     ):
         evaluate([dict(one, pred_instances=dict(pred, keypoints=np.zeros((1, 17, 2))))], root)
     with pytest.raises(ValueError, match='not finite: has the training diverged'):
-        evaluate([dict(one, pred_instances=dict(pred, keypoints_cam=np.full((1, 21, 3), np.nan)))], root)
+        evaluate(
+            [dict(one, pred_instances=dict(pred, keypoints_cam=np.full((1, 21, 3), np.nan)))], root
+        )
     with pytest.raises(ValueError, match=r'MuPoTS-3D\.json: there is no such file'):
         evaluate([one], tmp_path)
 
@@ -247,7 +276,9 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_processes_report_what_one_does(two_ranks, tmp_path, samples, mupots_world):
-    """Seventeen samples on two ranks, and one (a rank has none), with and without repetition to even it out."""
+    """Seventeen samples on two ranks, and one (a rank has none), with and without repetition to
+    even it out.
+    """
     assert len(samples) % 2
     two_ranks(TWO_PROCESSES, __file__, Path(__file__).parents[1] / 'mupots_fixture.py')
     for name, some in (('all', samples), ('one', samples[:1])):
@@ -260,7 +291,9 @@ def test_two_processes_report_what_one_does(two_ranks, tmp_path, samples, mupots
                     for folder in ('alone', f'dump_{name}_{round_up}')
                 )
                 assert one.keys() == two.keys()
-                assert all(np.array_equal(one[key], two[key]) for key in one if not key.startswith('__'))
+                assert all(
+                    np.array_equal(one[key], two[key]) for key in one if not key.startswith('__')
+                )
 
 
 @pytest.mark.parametrize('round_up', [False, True])

@@ -57,7 +57,9 @@ def test_joints_and_pairs_by_hand(samples):
     prob = [0.9, 0.6, 0.4, 0.1, 0.2, 0.8, 0.3, 0.6, 0.6, 0.6, 0.3, 0.3, 0.9]
     label = [1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
     assert metrics['rd/n'] == 13
-    assert metrics['rd/Acc'] == pytest.approx(100 * 10 / 13)  # wrong: 0.4 of pair 1, 0.8 of 3, 0.9 of 6
+    assert metrics['rd/Acc'] == pytest.approx(
+        100 * 10 / 13
+    )  # wrong: 0.4 of pair 1, 0.8 of 3, 0.9 of 6
     wins = sum(
         (p > q) + 0.5 * (p == q)
         for p, a in zip(prob, label, strict=True)
@@ -97,7 +99,9 @@ def test_keys_are_stable(samples):
     assert all(isinstance(value, (int, float)) for value in metrics.values())
     assert set(evaluate(samples[:1])) == expected
     assert set(evaluate(samples, gaps=[0.25])) == {
-        key.replace('_gap0.3', '_gap0.25') for key in expected if '_gap0.5' not in key and '_gap0.1' not in key
+        key.replace('_gap0.3', '_gap0.25')
+        for key in expected
+        if '_gap0.5' not in key and '_gap0.1' not in key
     }
 
 
@@ -105,7 +109,11 @@ def test_bin_with_one_class_reports_n_and_nan(samples):
     metrics = evaluate(samples[:1])
     assert metrics['rd/n'] == 3
     assert metrics['rd/pair_n_gap0.1'] == 1
-    assert all(math.isnan(value) for key, value in metrics.items() if '/n' not in key and 'pair_n' not in key)
+    assert all(
+        math.isnan(value)
+        for key, value in metrics.items()
+        if '/n' not in key and 'pair_n' not in key
+    )
 
 
 def test_nothing_valid(samples):
@@ -120,7 +128,9 @@ def test_threshold_and_tensors(samples):
         sample['pred_instances'] = {
             key: torch.from_numpy(value) for key, value in sample['pred_instances'].items()
         }
-        sample['gt_instances'] = {key: torch.from_numpy(value) for key, value in sample['gt_instances'].items()}
+        sample['gt_instances'] = {
+            key: torch.from_numpy(value) for key, value in sample['gt_instances'].items()
+        }
     assert evaluate(samples, threshold=0.65)['rd/Acc'] == pytest.approx(100 * 6 / 13)
 
 
@@ -159,7 +169,8 @@ def test_bad_arguments(kwargs):
 def test_tables_go_to_the_log(samples, monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'wsp_mm.evaluation.metrics.relative_depth_metric.print_log', lambda text, logger: lines.append(text)
+        'wsp_mm.evaluation.metrics.relative_depth_metric.print_log',
+        lambda text, logger: lines.append(text),
     )
     metrics = evaluate(samples)
     table = lines[-1]
@@ -176,7 +187,11 @@ def random_samples(count):
     rng = np.random.default_rng(0)
     return [
         make_sample(
-            i, rng.random(K), int(rng.integers(2)), gap=rng.random() * 0.6, visible=rng.integers(0, 2, (2, K))
+            i,
+            rng.random(K),
+            int(rng.integers(2)),
+            gap=rng.random() * 0.6,
+            visible=rng.integers(0, 2, (2, K)),
         )
         for i in range(count)
     ]
@@ -191,7 +206,10 @@ def test_equals_the_functional_layer():
         [s['pred_instances']['depth_probs'][0][v] for s, v in zip(chosen, valid, strict=True)]
     )
     label = np.concatenate(
-        [np.repeat(s['gt_instances']['depth_label'], v.sum()) for s, v in zip(chosen, valid, strict=True)]
+        [
+            np.repeat(s['gt_instances']['depth_label'], v.sum())
+            for s, v in zip(chosen, valid, strict=True)
+        ]
     )
     expected = relative_depth_scores(prob, label)
     assert {key: metrics[f'rd/{key}_gap0.3'] for key in KEYS} == {
@@ -226,7 +244,9 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_two_processes_report_what_one_does(two_ranks, tmp_path):
-    """Seven samples on two ranks: a ragged end, with and without samples repeated to even it out."""
+    """Seven samples on two ranks: a ragged end, with and without samples repeated to even it
+    out.
+    """
     two_ranks(TWO_PROCESSES, __file__)
     expected = evaluate(random_samples(7))
     assert expected['rd/n'] > 0

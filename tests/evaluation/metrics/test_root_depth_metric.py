@@ -43,7 +43,9 @@ def evaluate(samples, size=None, **kwargs):
 def test_mrpe_and_the_prior():
     gt = np.array([[0.0, 0, 3000], [50, 20, 4000], [10, -5, 5000]])
     pred = gt + np.random.default_rng(0).normal(0, 100, gt.shape)
-    samples = [make_sample(i, pred[i], gt[i], root_k=np.float32([gt[i, 2] + 100])) for i in range(3)]
+    samples = [
+        make_sample(i, pred[i], gt[i], root_k=np.float32([gt[i, 2] + 100])) for i in range(3)
+    ]
     expected = {f'root/{key}': value for key, value in mrpe(pred, gt).items()}
     assert evaluate(samples) == pytest.approx({**expected, 'root/prior_z': 100, 'root/n': 3})
     assert evaluate([*samples, *samples[:2]]) == pytest.approx(evaluate(samples))
@@ -57,7 +59,12 @@ MUPOTS = ('TS1_img_000000', 'TS1_img_000001', 'TS2_img_000000')
 @pytest.fixture
 def ann_file(tmp_path):
     """Two persons in the first frame, one of them not valid in the second, one in the third."""
-    roots = [(0, [0, 0, 3000], 1), (0, [900, 0, 5000], 1), (1, [0, 0, 3000], 0), (2, [0, 0, 4000], 1)]
+    roots = [
+        (0, [0, 0, 3000], 1),
+        (0, [900, 0, 5000], 1),
+        (1, [0, 0, 3000], 0),
+        (2, [0, 0, 4000], 1),
+    ]
     images = [
         dict(id=10 + i, file_name=f'{key.split("_")[0]}/img_{key[-6:]}.jpg', width=640, height=480,
              intrinsic=[500, 500, 320, 240])
@@ -88,7 +95,9 @@ def detections():
 
 
 def test_ap_loads_the_ground_truth_itself(ann_file):
-    """Hit, false, hit of three roots; a frame without a valid person is skipped, the undetected one counts."""
+    """Hit, false, hit of three roots; a frame without a valid person is skipped, the undetected one
+    counts.
+    """
     scores = evaluate(detections(), ann_file=str(ann_file))
     assert scores == {
         'root/AP_root': pytest.approx(100 * 2 / 3 / 3), 'root/recall': pytest.approx(200 / 3),

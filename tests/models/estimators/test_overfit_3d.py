@@ -16,7 +16,7 @@ from wsp_mm.codecs.integral_3d import Integral3DLabel
 from wsp_mm.engine.precision import BFloat16OptimWrapper
 from wsp_mm.evaluation.functional.mpjpe import mpjpe
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 SIZE, CELLS = 128, (32, 32, 32)
 CODEC = dict(type='Integral3DLabel', input_size=(SIZE, SIZE), heatmap_size=CELLS)
@@ -28,9 +28,24 @@ ITERATIONS = 300
 # Somebody who stands, in the order of h36m18: x to the person's left, y down, z to the back, mm.
 STANDING = np.array(
     [
-        *[(0, 0, 0), (-130, 0, 0), (-140, 440, 0), (-140, 880, 0), (130, 0, 0), (140, 440, 0), (140, 880, 0)],
+        *[
+            (0, 0, 0),
+            (-130, 0, 0),
+            (-140, 440, 0),
+            (-140, 880, 0),
+            (130, 0, 0),
+            (140, 440, 0),
+            (140, 880, 0),
+        ],
         *[(0, -230, 0), (0, -480, 0), (0, -560, -60), (0, -680, 0)],
-        *[(160, -450, 0), (240, -190, 0), (260, 50, -60), (-160, -450, 0), (-240, -190, 0), (-260, 50, -60)],
+        *[
+            (160, -450, 0),
+            (240, -190, 0),
+            (260, 50, -60),
+            (-160, -450, 0),
+            (-240, -190, 0),
+            (-260, 50, -60),
+        ],
         (0, -450, 0),
     ],
     dtype=float,
@@ -40,18 +55,21 @@ STANDING = np.array(
 def draw_person(rng):
     """A picture and the joints of a figure of coloured sticks, in the camera's frame, mm.
 
-    It stands, turned anyhow about the vertical, each joint pushed about. Thickness and brightness of a stick
-    follow its depth, as perspective and light would have it.
+    It stands, turned anyhow about the vertical, each joint pushed about. Thickness and brightness
+    of a stick follow its depth, as perspective and light would have it.
     """
     joint_set = get_joint_set('h36m18')
     angle = rng.uniform(-np.pi, np.pi)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
     joints = 0.8 * (STANDING + rng.normal(0, 80, STANDING.shape)) @ turn.T
     joints[:, 2] += ROOT_DEPTH
     picture = np.full((SIZE, SIZE, 3), 40, np.uint8)
     pixels = CAMERA.project(joints)
     sticks = sorted(
-        enumerate(joint_set.links), key=lambda stick: -joints[list(indices(joint_set, stick[1])), 2].sum()
+        enumerate(joint_set.links),
+        key=lambda stick: -joints[list(indices(joint_set, stick[1])), 2].sum(),
     )
     for number, link in sticks:
         a, b = indices(joint_set, link)
@@ -92,7 +110,9 @@ def make_sample(rng):
     sample.gt_instances = InstanceData(
         bboxes=np.array([[0, 0, SIZE, SIZE]], np.float32), bbox_scores=np.ones(1, np.float32)
     )
-    sample.gt_instance_labels = InstanceData(**{key: torch.from_numpy(value) for key, value in encoded.items()})
+    sample.gt_instance_labels = InstanceData(
+        **{key: torch.from_numpy(value) for key, value in encoded.items()}
+    )
     return torch.from_numpy(picture).permute(2, 0, 1), sample, joints
 
 
@@ -130,7 +150,8 @@ def test_eight_persons_are_learned_by_heart():
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     wrapper = BFloat16OptimWrapper(optimizer=optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / 30) * (1 + np.cos(np.pi * step / ITERATIONS)) / 2
+        optimizer,
+        lambda step: min(1, (step + 1) / 30) * (1 + np.cos(np.pi * step / ITERATIONS)) / 2,
     )
     model.to(memory_format=torch.channels_last).train()
     for _ in range(ITERATIONS):

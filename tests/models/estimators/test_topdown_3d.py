@@ -79,7 +79,9 @@ def test_three_frames_by_hand():
     with torch.no_grad():
         cells = model(make_inputs()[0], None, mode='tensor').numpy()
     np.testing.assert_allclose(pred.keypoints_cells, cells, atol=1e-5)
-    assert np.ptp(cells, axis=(0, 1)).min() > 0.2  # the joints are apart, else this would show little
+    assert (
+        np.ptp(cells, axis=(0, 1)).min() > 0.2
+    )  # the joints are apart, else this would show little
     # PoseNet's way back: cell / cells * box + corner
     u = cells[..., 0] / 16 * 160 + (300 - 80)
     v = cells[..., 1] / 16 * 160 + (200 - 80)
@@ -90,7 +92,8 @@ def test_three_frames_by_hand():
     expected = np.stack([(u - 320) / 1000 * depth, (v - 240) / 900 * depth, depth], -1)
     np.testing.assert_allclose(pred.keypoints_cam, expected, rtol=1e-5)
     assert {
-        pred.get(key).dtype for key in ('keypoints', 'keypoints_depth', 'keypoints_cells', 'keypoints_cam')
+        pred.get(key).dtype
+        for key in ('keypoints', 'keypoints_depth', 'keypoints_cells', 'keypoints_cam')
     } == {np.dtype(np.float32)}
     pred.clone()  # MMEngine checks that every field has length 1
 
@@ -115,7 +118,9 @@ def test_the_camera_frame_is_absent_rather_than_invented(change):
 
 def test_arrays_and_lists_serve_alike():
     arrays = dict(
-        root_depth=np.array([4500], np.float32), camera_f=np.array([1000, 900]), camera_c=np.array([320, 240.0])
+        root_depth=np.array([4500], np.float32),
+        camera_f=np.array([1000, 900]),
+        camera_c=np.array([320, 240.0]),
     )
     np.testing.assert_array_equal(
         predict(build(), **arrays).keypoints_cam, predict(build(), **CAMERA).keypoints_cam
@@ -140,7 +145,9 @@ def test_flip_test_runs_through_the_estimator():
     with torch.no_grad():
         mirrored = build()(inputs.flip(-1), None, mode='tensor')[:, [1, 0, 2, 3]].numpy()
     mirrored[..., 0] = 16 - 16 / 64 - mirrored[..., 0]
-    np.testing.assert_allclose(both.keypoints_cells, (alone.keypoints_cells + mirrored) / 2, atol=1e-5)
+    np.testing.assert_allclose(
+        both.keypoints_cells, (alone.keypoints_cells + mirrored) / 2, atol=1e-5
+    )
 
 
 def test_fewer_joints_on_demand_in_every_frame():
@@ -160,10 +167,18 @@ def test_fewer_joints_on_demand_in_every_frame():
                 in_channels=3,
                 extra=dict(
                     stage1=dict(
-                        num_modules=1, num_branches=1, block='BOTTLENECK', num_blocks=(1,), num_channels=(8,)
+                        num_modules=1,
+                        num_branches=1,
+                        block='BOTTLENECK',
+                        num_blocks=(1,),
+                        num_channels=(8,),
                     ),
                     stage2=dict(
-                        num_modules=1, num_branches=2, block='BASIC', num_blocks=(1, 1), num_channels=(8, 16)
+                        num_modules=1,
+                        num_branches=2,
+                        block='BASIC',
+                        num_blocks=(1, 1),
+                        num_channels=(8, 16),
                     ),
                     stage3=dict(
                         num_modules=1,

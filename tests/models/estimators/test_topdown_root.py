@@ -44,7 +44,11 @@ def predict(model, **meta):
     inputs = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     sample = PoseDataSample(
         metainfo=dict(
-            input_size=(64, 64), input_center=CENTRE, input_scale=SCALE, img_path='picture.jpg', **meta
+            input_size=(64, 64),
+            input_center=CENTRE,
+            input_scale=SCALE,
+            img_path='picture.jpg',
+            **meta,
         )
     )
     sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))

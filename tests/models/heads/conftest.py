@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))  # relative_depth_cases
 
 @pytest.fixture(autouse=True)
 def no_runner():
-    """A message hub without a runner's iteration: the head would draw the same joints again and again from one
-    that an earlier test's runner left behind."""
+    """A message hub without a runner's iteration: the head would draw the same joints again and
+    again from one that an earlier test's runner left behind."""
     MessageHub.get_instance(f'no runner {uuid.uuid4()}')
     torch.manual_seed(0)

@@ -48,7 +48,11 @@ def build(**kwargs):
 def make_sample(seed, visible=None, label=None, weight=1.0, person_channels=False, boxes=None):
     """A pair with joints inside its boxes and everything that the codec makes of it."""
     rng = np.random.default_rng(seed)
-    boxes = np.array([[2, 2, 16, 28], [14, 6, 30, 30]], np.float32) if boxes is None else np.float32(boxes)
+    boxes = (
+        np.array([[2, 2, 16, 28], [14, 6, 30, 30]], np.float32)
+        if boxes is None
+        else np.float32(boxes)
+    )
     low, high = np.clip(boxes[:, None, :2], 0, SIDE - 1), np.clip(boxes[:, None, 2:], 0, SIDE - 1)
     keypoints = low + rng.random((2, K, 2)) * (high - low)
     visible = np.ones((2, K)) if visible is None else np.asarray(visible)
@@ -60,9 +64,12 @@ def make_sample(seed, visible=None, label=None, weight=1.0, person_channels=Fals
     )
     sample = PoseDataSample(metainfo=dict(input_size=(SIDE, SIDE), flip_indices=FLIP_INDICES))
     labels = {
-        key: torch.from_numpy(encoded[key]) for key in ('heatmap_weights', 'depth_labels', 'depth_weights')
+        key: torch.from_numpy(encoded[key])
+        for key in ('heatmap_weights', 'depth_labels', 'depth_weights')
     }
-    sample.gt_instance_labels = InstanceData(pair_bboxes_input=torch.from_numpy(boxes)[None], **labels)
+    sample.gt_instance_labels = InstanceData(
+        pair_bboxes_input=torch.from_numpy(boxes)[None], **labels
+    )
     sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded['heatmaps']))
     return sample
 

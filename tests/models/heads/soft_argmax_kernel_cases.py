@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The expectation's kernels against the plain version: in Triton's interpreter, or on a GPU.
 
-Triton decides at its import whether it interprets, so ``test_soft_argmax_triton.py`` runs this file as a
-process of its own. Directly: ``TRITON_INTERPRET=1 pytest tests/models/heads/soft_argmax_kernel_cases.py``.
+Triton decides at its import whether it interprets, so ``test_soft_argmax_triton.py`` runs this file
+as a process of its own. Directly: ``TRITON_INTERPRET=1 pytest
+tests/models/heads/soft_argmax_kernel_cases.py``.
 """
 
 import os
@@ -21,8 +22,14 @@ LAYOUTS = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def launches(monkeypatch):
-    """Names of the kernel module's functions that ran. A silent fallback would compare plain with plain."""
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):  # trials, before anything is counted
+    """Names of the kernel module's functions that ran. A silent fallback would compare plain with
+    plain.
+    """
+    for dtype in (
+        torch.float32,
+        torch.bfloat16,
+        torch.float16,
+    ):  # trials, before anything is counted
         kernels = module._working_kernels(torch.empty(0, device=DEVICE).device, dtype)
         assert kernels is not None
     names = []
@@ -40,13 +47,18 @@ def launches(monkeypatch):
 
 
 def make_logits(shape, dtype=torch.float32, layout=torch.contiguous_format, scale=2.0):
-    values = scale * torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.double)
+    values = scale * torch.randn(
+        shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.double
+    )
     return values.to(dtype).to(DEVICE).contiguous(memory_format=layout)
 
 
 def compare(logits, joints, launches=None):
     """Marginals and gradients of both versions from the same logits."""
-    own, plain = (logits.detach().clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(2))
+    own, plain = (
+        logits.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        for _ in range(2)
+    )
     found, expected = softmax_marginals(own, joints), softmax_marginals(plain, joints, plain=True)
     generator = torch.Generator().manual_seed(1)
     weights = [torch.randn(m.shape, generator=generator).to(m) for m in found]
@@ -114,7 +126,10 @@ def test_masks_of_minus_infinity(launches, layout):
 def test_nothing_but_masks_is_no_distribution(launches):
     logits = torch.full((1, 4, 4, 4), float('-inf'), device=DEVICE)
     marginals, gradient = compare(logits, 1, launches)
-    assert torch.isnan(torch.cat([m.flatten() for m in marginals])).all() and torch.isnan(gradient).all()
+    assert (
+        torch.isnan(torch.cat([m.flatten() for m in marginals])).all()
+        and torch.isnan(gradient).all()
+    )
 
 
 @LAYOUTS

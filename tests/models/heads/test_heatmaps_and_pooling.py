@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Heatmaps and pooling with one gradient of the features, against PyTorch's convolution followed by pooling."""
+"""Heatmaps and pooling with one gradient of the features, against PyTorch's convolution followed by
+pooling.
+"""
 
 import pytest
 import torch
@@ -107,7 +109,9 @@ def test_under_autocast_the_pooling_is_float32_and_the_gradients_are_the_weights
         heatmaps, pooled = apart(inputs[0].bfloat16(), *inputs[1:], inside, J)
     (heatmaps.float().sum() + pooled.sum()).backward()
     for grad, tensor in zip(own, inputs, strict=True):
-        torch.testing.assert_close(grad, tensor.grad, rtol=2**-5, atol=2**-5 * float(grad.abs().max()))
+        torch.testing.assert_close(
+            grad, tensor.grad, rtol=2**-5, atol=2**-5 * float(grad.abs().max())
+        )
 
 
 def test_an_empty_batch():
@@ -137,7 +141,10 @@ class FeatureMaps(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for tensor in torch.utils._pytree.tree_leaves(out):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().nbytes() >= self.nbytes:
+            if (
+                isinstance(tensor, torch.Tensor)
+                and tensor.untyped_storage().nbytes() >= self.nbytes
+            ):
                 self.seen.add(tensor.untyped_storage()._cdata)
         return out
 
@@ -153,7 +160,9 @@ def test_backward_makes_one_map_of_the_features_size(mode, monkeypatch):
     for function in (heatmaps_and_pooling, apart):
         heatmaps, pooled = function(features, weight, None, inside, J, mode)
         with FeatureMaps(features.untyped_storage().nbytes()) as counted:
-            torch.autograd.backward((heatmaps, pooled), (torch.ones_like(heatmaps), torch.ones_like(pooled)))
+            torch.autograd.backward(
+                (heatmaps, pooled), (torch.ones_like(heatmaps), torch.ones_like(pooled))
+            )
         made[function] = len(counted.seen - {features.untyped_storage()._cdata})
         features.grad = None
     assert made[heatmaps_and_pooling] == 1 < made[apart]

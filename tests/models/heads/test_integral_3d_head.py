@@ -59,7 +59,9 @@ def make_batch(size=2, weights=1.0, depth=1.0):
 
 
 def test_layout_is_joint_major_depth_minor():
-    """Of the last layer's biases only those of (joint 1, layer 7) and (joint 2, layer 4) are raised."""
+    """Of the last layer's biases only those of (joint 1, layer 7) and (joint 2, layer 4) are
+    raised.
+    """
     head = build()
     torch.nn.init.zeros_(head.final_layer.weight)
     with torch.no_grad():
@@ -74,9 +76,13 @@ def test_layout_is_joint_major_depth_minor():
 @pytest.mark.parametrize('plain', [False, True])
 def test_forward_is_the_expectation_of_the_last_layer(plain):
     head, feats = build(plain_softmax=plain), make_feats()
-    volumes = head.final_layer(head.deconv_layers(feats[0])).view(2, K, CELLS[2], CELLS[1], CELLS[0])
+    volumes = head.final_layer(head.deconv_layers(feats[0])).view(
+        2, K, CELLS[2], CELLS[1], CELLS[0]
+    )
     probs = volumes.flatten(2).softmax(-1).view_as(volumes)
-    grids = torch.meshgrid(*(torch.arange(float(n)) for n in (CELLS[2], CELLS[1], CELLS[0])), indexing='ij')
+    grids = torch.meshgrid(
+        *(torch.arange(float(n)) for n in (CELLS[2], CELLS[1], CELLS[0])), indexing='ij'
+    )
     expected = torch.stack([(probs * grid).sum((2, 3, 4)) for grid in reversed(grids)], dim=-1)
     torch.testing.assert_close(head(feats), expected)
 
@@ -100,7 +106,11 @@ def test_gradients_of_the_whole_head_in_double():
 
 def test_one_joint_no_deconvolution_and_an_empty_batch():
     head = build(
-        out_channels=1, heatmap_size=(12, 8, 3), deconv_out_channels=(), deconv_kernel_sizes=(), decoder=None
+        out_channels=1,
+        heatmap_size=(12, 8, 3),
+        deconv_out_channels=(),
+        deconv_kernel_sizes=(),
+        decoder=None,
     )
     assert head(make_feats()).shape == (2, 1, 3)
     feats = make_feats(0, requires_grad=True)
@@ -152,9 +162,14 @@ def test_a_batch_without_labels_gives_zero_gradients_to_all_parameters(marginal)
 
 
 def test_marginal_loss_looks_at_the_heatmaps_marginals():
-    head, batch = build(marginal_loss=dict(type='MarginalLoss', sigma=1.5, loss_weight=3.0)), make_batch(1)
+    head, batch = (
+        build(marginal_loss=dict(type='MarginalLoss', sigma=1.5, loss_weight=3.0)),
+        make_batch(1),
+    )
     losses = head.loss(make_feats(1), batch)
-    volumes = head.final_layer(head.deconv_layers(make_feats(1)[0])).view(K, CELLS[2], CELLS[1], CELLS[0])
+    volumes = head.final_layer(head.deconv_layers(make_feats(1)[0])).view(
+        K, CELLS[2], CELLS[1], CELLS[0]
+    )
     probs = volumes.flatten(1).softmax(-1).view_as(volumes)
     expected = 0.0
     for axis, others in enumerate(((1, 2), (1, 3), (2, 3))):
@@ -200,15 +215,18 @@ def test_prediction_in_cells_pixels_and_mm():
         assert len(pred) == 1
         np.testing.assert_array_equal(pred.keypoints_cells, cell[None])
         np.testing.assert_allclose(pred.keypoints, 2 * cell[None, :, :2], rtol=1e-6)
-        np.testing.assert_allclose(pred.keypoints_depth, (cell[None, :, 2] / 10 * 2 - 1) * 1000, rtol=1e-4)
+        np.testing.assert_allclose(
+            pred.keypoints_depth, (cell[None, :, 2] / 10 * 2 - 1) * 1000, rtol=1e-4
+        )
         np.testing.assert_array_equal(pred.keypoint_scores, np.ones((1, K)))
         pred.clone()  # MMEngine checks the lengths
 
 
 class Spots(torch.nn.Module):
-    """A detector that knows where bright spots are: a spot of channel c at px x puts its volume's expectation
-    at exactly x * w / W cells. It follows a mirrored picture exactly, left being left: spots 0 and 1 are told
-    apart by which is further left, as a network tells a left hand from a right one."""
+    """A detector that knows where bright spots are: a spot of channel c at px x puts its volume's
+    expectation at exactly x * w / W cells. It follows a mirrored picture exactly, left being left:
+    spots 0 and 1 are told apart by which is further left, as a network tells a left hand from a
+    right one."""
 
     def __init__(self, size, cells):
         super().__init__()
@@ -219,9 +237,12 @@ class Spots(torch.nn.Module):
         grid = [torch.arange(float(n)) for n in (self.size[0], self.size[1])]
         x = (pictures.sum(2) * grid[0]).sum(-1) * self.cells[0] / self.size[0]
         y = (pictures.sum(3) * grid[1]).sum(-1) * self.cells[1] / self.size[1]
-        probs = self.between(y, self.cells[1])[..., None] * self.between(x, self.cells[0])[..., None, :]
+        probs = (
+            self.between(y, self.cells[1])[..., None] * self.between(x, self.cells[0])[..., None, :]
+        )
         volume = (
-            probs[:, :, None] * self.between(torch.full((batch, joints), 2.0), self.cells[2])[..., None, None]
+            probs[:, :, None]
+            * self.between(torch.full((batch, joints), 2.0), self.cells[2])[..., None, None]
         )
         return (volume + 1e-30).log().flatten(1, 2)
 
@@ -248,7 +269,8 @@ def test_exact_flip_test_is_exact_and_posenet_s_is_off_by_its_constant(cells):
     pictures = torch.zeros(1, K, INPUT[1], INPUT[0])
     for joint, (x, y) in enumerate(positions.tolist()):
         pictures[0, joint, y, x] = 1
-    # the mirrored picture shows the left joint where the right one was: the network swaps their channels
+    # the mirrored picture shows the left joint where the right one was: the network swaps their
+    # channels
     feats = [(spots(pictures),), (spots(pictures.flip(-1)[:, FLIP_INDICES]),)]
     batch = make_batch(1)
 
@@ -263,7 +285,9 @@ def test_exact_flip_test_is_exact_and_posenet_s_is_off_by_its_constant(cells):
 
 
 def test_flip_test_of_a_mirror_symmetric_network():
-    """Kernels that are their own mirror images at full resolution: mirrored input, mirrored answer."""
+    """Kernels that are their own mirror images at full resolution: mirrored input, mirrored
+    answer.
+    """
     torch.manual_seed(0)
     cells = (48, 32, 4)
     head = build(
@@ -276,7 +300,10 @@ def test_flip_test_of_a_mirror_symmetric_network():
     conv = torch.nn.Conv2d(3, 8, 5, padding=2)
     with torch.no_grad():
         conv.weight.add_(conv.weight.flip(-1).clone())
-        for parameter in (head.final_layer.weight, head.final_layer.bias):  # joints 0 and 1 are a pair
+        for parameter in (
+            head.final_layer.weight,
+            head.final_layer.bias,
+        ):  # joints 0 and 1 are a pair
             parameter[4:8] = parameter[:4]
     picture = torch.randn(1, 3, 32, 48)
     feats = [(conv(p).relu(),) for p in (picture, picture.flip(-1))]
@@ -298,7 +325,10 @@ def test_flip_test_of_a_mirror_symmetric_network():
         (dict(logit_scale=0.0), 'logit_scale'),
         (dict(logit_scale=float('inf')), 'logit_scale'),
         (dict(marginal_iterations=10), 'marginal_iterations'),
-        (dict(marginal_loss=dict(type='MarginalLoss'), marginal_iterations=-1), 'marginal_iterations'),
+        (
+            dict(marginal_loss=dict(type='MarginalLoss'), marginal_iterations=-1),
+            'marginal_iterations',
+        ),
     ],
 )
 def test_settings_that_do_not_fit(kwargs, what):

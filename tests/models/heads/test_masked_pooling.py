@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Masked pooling against Eq. 5 written out cell by cell, and its limits: odd boxes, gradients, memory."""
+"""Masked pooling against Eq. 5 written out cell by cell, and its limits: odd boxes, gradients,
+memory.
+"""
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from wsp_mm.models.heads.masked_pooling import POOLINGS, masked_pooling
 
 
 def literal_pooling(features, masks, boxes, stride, mode):
-    """Eq. 5 and the pooling within a box, one number at a time; masks (B, P, J, h, w), boxes meet a centre."""
+    """Eq. 5 and the pooling within a box, one number at a time; masks (B, P, J, h, w), boxes meet a
+    centre.
+    """
     batch, channels, height, width = features.shape
     persons, joints = masks.shape[1:3]
     out = torch.zeros(batch, persons, joints, channels, dtype=features.dtype)
@@ -27,7 +31,9 @@ def literal_pooling(features, masks, boxes, stride, mode):
             ]
             for j in range(joints):
                 for d in range(channels):
-                    values = [(features[b, d, y, x] * masks[b, p, j, y, x]).item() for y, x in cells]
+                    values = [
+                        (features[b, d, y, x] * masks[b, p, j, y, x]).item() for y, x in cells
+                    ]
                     mass = sum(abs(masks[b, p, j, y, x].item()) for y, x in cells)
                     out[b, p, j, d] = {
                         'mean': sum(values) / len(values),
@@ -64,7 +70,8 @@ def test_shared_masks_are_the_same_mask_for_both(batch, mode):
     shared = masks[:, 0]
     twice = torch.stack((shared, shared), dim=1)
     torch.testing.assert_close(
-        masked_pooling(features, shared, inside, mode), masked_pooling(features, twice, inside, mode)
+        masked_pooling(features, shared, inside, mode),
+        masked_pooling(features, twice, inside, mode),
     )
 
 

@@ -29,7 +29,10 @@ def literal_probability(head, features, masks, boxes, joint):
     vectors = []
     for x1, y1, x2, y2 in boxes.tolist():
         cells = [
-            (y, x) for y in range(MAP) for x in range(MAP) if x1 <= x * stride <= x2 and y1 <= y * stride <= y2
+            (y, x)
+            for y in range(MAP)
+            for x in range(MAP)
+            if x1 <= x * stride <= x2 and y1 <= y * stride <= y2
         ]
         filtered = features * masks[joint].repeat(D, 1, 1)  # Eq. 5
         vectors += [sum(filtered[d, y, x].item() for y, x in cells) / len(cells) for d in range(D)]
@@ -37,7 +40,9 @@ def literal_probability(head, features, masks, boxes, joint):
     units = []
     for row, bias in zip(hidden.weight.tolist(), hidden.bias.tolist(), strict=True):
         units.append(max(0.0, sum(w * v for w, v in zip(row, vectors, strict=True)) + bias))
-    return sigmoid(sum(w * u for w, u in zip(out.weight[0].tolist(), units, strict=True)) + out.bias.item())
+    return sigmoid(
+        sum(w * u for w, u in zip(out.weight[0].tolist(), units, strict=True)) + out.bias.item()
+    )
 
 
 def test_equals_eq5_and_eq6_written_out():
@@ -75,7 +80,9 @@ def test_losses_are_eq8_to_eq10_written_out(person_channels):
         ]
         for b in range(2)
     ]
-    if person_channels:  # K = 2 in Eq. 10: 8 maps, of which two of the first sample are not labelled
+    if (
+        person_channels
+    ):  # K = 2 in Eq. 10: 8 maps, of which two of the first sample are not labelled
         expected = (np.mean(np.array(norms[0])[visible.flatten() > 0]) + np.mean(norms[1])) / 2
     else:  # every joint is labelled in one person or the other
         expected = np.mean(norms)
@@ -84,11 +91,18 @@ def test_losses_are_eq8_to_eq10_written_out(person_channels):
     boxes = batch[0].gt_instance_labels.pair_bboxes_input
     inside = box_membership(boxes, (SIDE, SIDE), (MAP, MAP))
     logits = head.depth_logits(head.pair_features(features[:1], heatmaps[:1], inside))[0]
-    cross_entropy = [-math.log(1 - sigmoid(logits[k].item())) for k in (0, 1)]  # label 0: B is nearer
+    cross_entropy = [
+        -math.log(1 - sigmoid(logits[k].item())) for k in (0, 1)
+    ]  # label 0: B is nearer
     assert losses['loss_depth'].item() == pytest.approx(2.0 * np.mean(cross_entropy), rel=1e-5)
-    assert losses['acc_depth'].item() == pytest.approx(np.mean([logits[k].item() < 0 for k in (0, 1)]))
+    assert losses['acc_depth'].item() == pytest.approx(
+        np.mean([logits[k].item() < 0 for k in (0, 1)])
+    )
     assert losses['joints_drawn'].item() == 1  # two of the first pair, none of the tie
-    assert {key for key in losses if 'loss' in key} == {'loss_heatmap', 'loss_depth'}  # MMEngine adds these up
+    assert {key for key in losses if 'loss' in key} == {
+        'loss_heatmap',
+        'loss_depth',
+    }  # MMEngine adds these up
 
 
 def test_person_channels_use_each_persons_own_mask():
@@ -159,7 +173,9 @@ def test_alpha_scales_the_depth_loss_alone():
 
 
 @pytest.mark.parametrize('pooling', ['mean', 'sum', 'max', 'normalized'])
-@pytest.mark.parametrize('switches', [dict(), dict(mask='target'), dict(alpha=0.0), dict(num_sampled_joints=2)])
+@pytest.mark.parametrize(
+    'switches', [dict(), dict(mask='target'), dict(alpha=0.0), dict(num_sampled_joints=2)]
+)
 def test_batch_without_a_valid_joint(pooling, switches):
     """No joint is labelled in both: no depth gradient, but none missing either."""
     head, feats = build(pooling=pooling, **switches), make_feats()
@@ -215,7 +231,11 @@ def test_pair_with_a_person_outside_the_input_carries_no_depth_loss():
         (dict(num_sampled_joints=5), 'num_sampled_joints'),
         (dict(person_channels=True, decoder=codec(False)), 'person_channels'),
         (
-            dict(decoder=dict(type='MSRAHeatmap', input_size=(32, 32), heatmap_size=(16, 16), sigma=2)),
+            dict(
+                decoder=dict(
+                    type='MSRAHeatmap', input_size=(32, 32), heatmap_size=(16, 16), sigma=2
+                )
+            ),
             'PairHeatmap',
         ),
     ],
@@ -226,10 +246,14 @@ def test_bad_arguments(kwargs, message):
 
 
 def test_state_dict_round_trip_also_without_metadata():
-    """A raw state dict carries no version: HeatmapHead's conversion of old checkpoints leaves ours alone."""
+    """A raw state dict carries no version: HeatmapHead's conversion of old checkpoints leaves ours
+    alone.
+    """
     head, other = build(), build()
     for parameter in other.parameters():
         torch.nn.init.normal_(parameter)
     for state in (dict(other.state_dict()), other.state_dict()):
         head.load_state_dict(state, strict=True)
-        assert all(torch.equal(a, b) for a, b in zip(head.parameters(), other.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(head.parameters(), other.parameters(), strict=True)
+        )

@@ -55,8 +55,11 @@ def test_draw_is_a_function_of_seed_iteration_and_rank(hub, monkeypatch):
     for seed, iteration, rank in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]:
         hub.update_info('seed', seed)
         hub.update_info('iter', iteration)
-        monkeypatch.setattr('wsp_mm.models.heads.relative_depth_head.get_rank', lambda rank=rank: rank)
-        # a head that has just been built draws what one that has drawn before does: resuming changes nothing
+        monkeypatch.setattr(
+            'wsp_mm.models.heads.relative_depth_head.get_rank', lambda rank=rank: rank
+        )
+        # a head that has just been built draws what one that has drawn before does: resuming
+        # changes nothing
         head = build(out_channels=16, num_sampled_joints=8, decoder=None)
         drawn[seed, iteration, rank] = first = head._draw_joints(valid)
         assert torch.equal(first, head._draw_joints(valid))
@@ -68,7 +71,8 @@ def test_samples_that_bring_their_order_draw_by_it_alone(hub, monkeypatch):
     """Whichever the iteration, the rank and the place in the batch."""
     head = build(out_channels=16, num_sampled_joints=8, decoder=None)
     samples = [
-        SimpleNamespace(metainfo=dict(joint_order=np.random.default_rng(i).random(16))) for i in range(4)
+        SimpleNamespace(metainfo=dict(joint_order=np.random.default_rng(i).random(16)))
+        for i in range(4)
     ]
     valid = torch.ones(4, 16, dtype=torch.bool)
     hub.update_info('iter', 0)

@@ -88,14 +88,18 @@ def test_keypoints_are_the_peaks_within_each_persons_box(person_channels, monkey
 def test_decoder_and_pooling_agree_on_the_cells_of_a_box(person_channels):
     """The codec looks for a person's peaks where the head pools the person's features."""
     generator = torch.Generator().manual_seed(0)
-    corners = torch.rand(300, 2, 2, 2, generator=generator) * 40 - 4  # some thin, some beyond the edges
+    corners = (
+        torch.rand(300, 2, 2, 2, generator=generator) * 40 - 4
+    )  # some thin, some beyond the edges
     corners[:100, :, 1] = corners[:100, :, 0] + torch.rand(100, 2, 2, generator=generator)
     low, high = corners.amin(2), corners.amax(2)
     boxes = torch.cat((low, high), dim=-1)
     meets = ((high >= 0) & (low <= SIDE)).all(-1).all(-1)
     boxes = boxes[meets]
     assert len(boxes) > 100
-    heatmaps = torch.rand(len(boxes), 2 * K if person_channels else K, MAP, MAP, generator=generator)
+    heatmaps = torch.rand(
+        len(boxes), 2 * K if person_channels else K, MAP, MAP, generator=generator
+    )
     _, scores = PairHeatmapLabel((SIDE, SIDE), (MAP, MAP), 1.0, person_channels).batch_decode_pairs(
         heatmaps, boxes
     )
@@ -109,18 +113,23 @@ def test_decoder_and_pooling_agree_on_the_cells_of_a_box(person_channels):
 def test_flip_test_of_an_equivariant_network_changes_nothing(person_channels, monkeypatch):
     """A mirrored pass that is the mirror image of the plain one must be undone exactly.
 
-    The network's answers are injected: maps with peaks that mirror onto cells exactly (cell c of the mirrored
-    input stands for pixel width - 1 - x, so answers at cell c come from cell 15.5 - c and a shift by half
-    a cell is left; a feature map constant along x takes it out of the comparison).
+    The network's answers are injected: maps with peaks that mirror onto cells exactly (cell c of
+    the mirrored input stands for pixel width - 1 - x, so answers at cell c come from cell 15.5 - c
+    and a shift by half a cell is left; a feature map constant along x takes it out of the
+    comparison).
     """
     head = build(person_channels=person_channels).eval()
     sharpen(head)
     generator = torch.Generator().manual_seed(0)
     channels = 2 * K if person_channels else K
-    heatmaps = torch.rand(1, channels, MAP, 1, generator=generator).expand(-1, -1, -1, MAP).contiguous()
+    heatmaps = (
+        torch.rand(1, channels, MAP, 1, generator=generator).expand(-1, -1, -1, MAP).contiguous()
+    )
     features = torch.rand(1, D, MAP, 1, generator=generator).expand(-1, -1, -1, MAP).contiguous()
     order = FLIP_INDICES + ([K + i for i in FLIP_INDICES] if person_channels else [])
-    answers = dict(plain=(heatmaps, features), mirrored=(heatmaps[:, order].flip(-1), features.flip(-1)))
+    answers = dict(
+        plain=(heatmaps, features), mirrored=(heatmaps[:, order].flip(-1), features.flip(-1))
+    )
     monkeypatch.setattr(head, 'forward', lambda name: answers[name])
     sample = make_sample(0, person_channels=person_channels)
     once = head.predict('plain', [sample], dict(output_heatmaps=True))
@@ -128,17 +137,23 @@ def test_flip_test_of_an_equivariant_network_changes_nothing(person_channels, mo
     torch.testing.assert_close(both[1][0].heatmaps, heatmaps[0])
     np.testing.assert_allclose(both[0][0].depth_probs, once[0][0].depth_probs, atol=1e-6)
     np.testing.assert_allclose(both[0][0].keypoints, once[0][0].keypoints, atol=1e-5)
-    assert np.ptp(once[0][0].depth_probs) > 1e-3  # joints differ, so a forgotten swap of joints would show
+    assert (
+        np.ptp(once[0][0].depth_probs) > 1e-3
+    )  # joints differ, so a forgotten swap of joints would show
 
 
 def test_flip_test_mirrors_the_boxes(monkeypatch):
-    """Features that are nonzero in A's half only: the mirrored pass must look for A on the other side."""
+    """Features that are nonzero in A's half only: the mirrored pass must look for A on the other
+    side.
+    """
     head = build().eval()
     sharpen(head)
     features = torch.zeros(1, D, MAP, MAP)
     features[..., : MAP // 2] = 3.0
     heatmaps = torch.ones(1, K, MAP, MAP)
-    monkeypatch.setattr(head, 'forward', lambda name: (heatmaps, dict(a=features, b=features.flip(-1))[name]))
+    monkeypatch.setattr(
+        head, 'forward', lambda name: (heatmaps, dict(a=features, b=features.flip(-1))[name])
+    )
     sample = make_sample(0, boxes=[[0, 2, 12, 28], [18, 2, 31, 28]])
     once = head.predict('a', [sample])[0].depth_probs
     both = head.predict(['a', 'b'], [sample], dict(flip_test=True))[0].depth_probs

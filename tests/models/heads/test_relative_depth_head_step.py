@@ -18,7 +18,9 @@ def without_maps(batch, cells, labelled):
     for sample, place, seen in zip(batch, cells, labelled, strict=True):
         bare = PoseDataSample(metainfo=dict(sample.metainfo))
         labels = dict(sample.gt_instance_labels.items())
-        bare.gt_instance_labels = InstanceData(**labels, heatmap_cells=place[None], heatmap_labelled=seen[None])
+        bare.gt_instance_labels = InstanceData(
+            **labels, heatmap_cells=place[None], heatmap_labelled=seen[None]
+        )
         out.append(bare)
     return out
 
@@ -53,7 +55,9 @@ def test_samples_without_any_target_are_refused():
 
 def case(dtype=torch.float32, layout=torch.contiguous_format, size=5):
     torch.manual_seed(0)
-    features = torch.randn(size, D, MAP, MAP).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    features = (
+        torch.randn(size, D, MAP, MAP).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    )
     masks = torch.rand(size, K, MAP, MAP).to(dtype).requires_grad_()
     boxes = torch.rand(size, 2, 2) * SIDE / 2
     inside = box_membership(torch.cat((boxes, boxes + SIDE / 2), dim=-1), (SIDE, SIDE), (MAP, MAP))
@@ -63,7 +67,9 @@ def case(dtype=torch.float32, layout=torch.contiguous_format, size=5):
 def bytes_kept(function):
     kept = {}
     with torch.autograd.graph.saved_tensors_hooks(
-        lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) and t,
+        lambda t: (
+            kept.setdefault(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes()) and t
+        ),
         lambda t: t,
     ):
         result = function()
@@ -79,7 +85,9 @@ def test_backward_keeps_its_inputs_and_little_else(mode, dtype):
     beyond = sum(size for address, size in kept.items() if address not in own)
     pooled = 4 * len(features) * 2 * K * D
     # normalized also keeps its mass and the masks' absolute values
-    assert beyond <= 2 * pooled + (4 * 2 * masks.numel() + 4 * inside.numel() if mode == 'normalized' else 0)
+    assert beyond <= 2 * pooled + (
+        4 * 2 * masks.numel() + 4 * inside.numel() if mode == 'normalized' else 0
+    )
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
@@ -97,7 +105,9 @@ def test_bfloat16_inputs_are_pooled_in_float32(mode, layout):
     (expected * weights).sum().backward()
     for own, full in zip((features, masks), wide, strict=True):
         assert own.grad.dtype == torch.bfloat16
-        torch.testing.assert_close(own.grad.float(), full.grad, rtol=2**-7, atol=1e-4)  # rounded once
+        torch.testing.assert_close(
+            own.grad.float(), full.grad, rtol=2**-7, atol=1e-4
+        )  # rounded once
 
 
 @pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])

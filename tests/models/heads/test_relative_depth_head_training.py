@@ -43,16 +43,22 @@ def test_mixed_precision_keeps_the_depth_branch_in_float32():
 
 
 def picture_of_pair(sample, nearer):
-    """Blobs where the joints are; those of the nearer person also in the second colour. Boxes tell nothing."""
+    """Blobs where the joints are; those of the nearer person also in the second colour. Boxes tell
+    nothing.
+    """
     image = torch.zeros(3, SIDE, SIDE)
-    blobs = torch.nn.functional.interpolate(sample.gt_fields.heatmaps[None], size=(SIDE, SIDE))[0].amax(0)
+    blobs = torch.nn.functional.interpolate(sample.gt_fields.heatmaps[None], size=(SIDE, SIDE))[
+        0
+    ].amax(0)
     image[0] = blobs
     x1, y1, x2, y2 = sample.gt_instance_labels.pair_bboxes_input[0, nearer].int().tolist()
     image[1, y1 : y2 + 1, x1 : x2 + 1] = blobs[y1 : y2 + 1, x1 : x2 + 1]
     return image
 
 
-@pytest.mark.parametrize('switches', [dict(alpha=1.0), dict(alpha=50.0), dict(alpha=1.0, pooling='normalized')])
+@pytest.mark.parametrize(
+    'switches', [dict(alpha=1.0), dict(alpha=50.0), dict(alpha=1.0, pooling='normalized')]
+)
 def test_sixteen_pairs_are_learned_completely(switches):
     """100 % of the joints, by looking: for pictures without content it has one answer for all."""
     boxes = [[1, 2, 14, 29], [17, 2, 30, 29]]  # the same for all pairs, labels balanced
@@ -61,14 +67,17 @@ def test_sixteen_pairs_are_learned_completely(switches):
     images = torch.stack(
         [picture_of_pair(sample, 1 - label) for sample, label in zip(batch, labels, strict=True)]
     )
-    head = build(in_channels=32, deconv_out_channels=(32,), depth_hidden=64, num_sampled_joints=2, **switches)
+    head = build(
+        in_channels=32, deconv_out_channels=(32,), depth_hidden=64, num_sampled_joints=2, **switches
+    )
     head.init_weights()
     backbone = nn.Sequential(
         nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
         nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU(),
     )  # fmt: skip
     optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()], lr=3e-3)
-    # Small steps at last, so that BatchNorm's running means are those of the weights that are tested.
+    # Small steps at last, so that BatchNorm's running means are those of the weights that are
+    # tested.
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [150])
     for _ in range(200):
         losses = head.loss((backbone(images),), batch)
@@ -115,7 +124,9 @@ def test_stock_estimator_trains_predicts_and_runs_without_samples(estimator):
     for sample in samples:
         sample.set_metainfo(
             dict(
-                input_size=(side, side), input_center=np.array([300.0, 200]), input_scale=np.array([128.0, 128])
+                input_size=(side, side),
+                input_center=np.array([300.0, 200]),
+                input_scale=np.array([128.0, 128]),
             )
         )
         sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
@@ -127,7 +138,9 @@ def test_stock_estimator_trains_predicts_and_runs_without_samples(estimator):
     assert heatmaps.shape == (2, K, cells, cells)
     assert features.shape == (2, 8, cells, cells)
     total, logs = estimator.parse_losses(estimator(**data, mode='loss'))
-    assert total.item() == pytest.approx(logs['loss_heatmap'].item() + logs['loss_depth'].item(), rel=1e-5)
+    assert total.item() == pytest.approx(
+        logs['loss_heatmap'].item() + logs['loss_depth'].item(), rel=1e-5
+    )
     total.backward()
     assert estimator.backbone.conv1.weight.grad.abs().sum() > 0
 
@@ -187,7 +200,9 @@ dist.destroy_process_group()
 
 @pytest.mark.slow
 def test_ddp_step_with_a_rank_without_a_valid_joint(tmp_path):
-    """Two real processes: neither waits for the other, and the gradient is that of all labelled pairs."""
+    """Two real processes: neither waits for the other, and the gradient is that of all labelled
+    pairs.
+    """
     script = tmp_path / 'ddp_step.py'
     script.write_text(DDP_STEP)
     here = Path(__file__).parent
@@ -201,6 +216,8 @@ def test_ddp_step_with_a_rank_without_a_valid_joint(tmp_path):
         '--nproc_per_node=2',
         str(script),
     ]
-    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('done') == 2

@@ -43,7 +43,10 @@ def make_batch(size=2, weights=1.0, depth=1.0, seed=0):
             depth_weights=[weights * depth],
         )  # fmt: skip
         sample.gt_instance_labels = InstanceData(
-            **{key: torch.tensor(np.asarray(value), dtype=torch.float32) for key, value in labels.items()}
+            **{
+                key: torch.tensor(np.asarray(value), dtype=torch.float32)
+                for key, value in labels.items()
+            }
         )
         samples.append(sample)
     return samples
@@ -67,7 +70,10 @@ def test_forward_is_the_expectation_and_the_pooled_features():
     torch.nn.init.normal_(head.gamma_layer.weight)
     cells, gamma = head(feats)
     probs = (
-        (3 * head.final_layer(head.deconv_layers(feats[0]))).flatten(1).softmax(1).view(2, CELLS[1], CELLS[0])
+        (3 * head.final_layer(head.deconv_layers(feats[0])))
+        .flatten(1)
+        .softmax(1)
+        .view(2, CELLS[1], CELLS[0])
     )
     x = (probs.sum(1) * torch.arange(24.0)).sum(1)
     y = (probs.sum(2) * torch.arange(16.0)).sum(1)
@@ -109,7 +115,9 @@ def test_loss_by_hand():
     assert (
         losses['err_z']
         == losses['err_z_prior']
-        == pytest.approx(np.mean([abs(4000 - float(label.root_depths[0])) for label in labels]), rel=1e-5)
+        == pytest.approx(
+            np.mean([abs(4000 - float(label.root_depths[0])) for label in labels]), rel=1e-5
+        )
     )
     assert [key for key in losses if 'loss' in key] == ['loss_root']
 
@@ -126,7 +134,9 @@ def test_2d_samples_give_no_depth_gradient():
     assert head.final_layer.weight.grad.abs().sum() > 0
     head.zero_grad()
     head.loss((feats[0][:2],), mixed[:2])['loss_root'].backward()
-    torch.testing.assert_close(of_mixed, head.gamma_layer.weight.grad / 2)  # the mean is over 4 instead of 2
+    torch.testing.assert_close(
+        of_mixed, head.gamma_layer.weight.grad / 2
+    )  # the mean is over 4 instead of 2
 
 
 def test_nothing_supervised_reaches_every_parameter():
@@ -146,7 +156,9 @@ def test_learns_eight_samples():
         losses = head.loss(feats, batch)
         losses['loss_root'].backward()
         optimizer.step()
-    assert losses['err_xy'] < 0.35 * first['err_xy'] and losses['err_z'] < 0.1 * losses['err_z_prior']
+    assert (
+        losses['err_xy'] < 0.35 * first['err_xy'] and losses['err_z'] < 0.1 * losses['err_z_prior']
+    )
 
 
 def test_predict():

@@ -113,7 +113,9 @@ def test_backward_keeps_no_volume_of_probabilities():
 
 def test_double_backward_is_refused_not_wrong():
     logits = make_logits()
-    (gradient,) = torch.autograd.grad(soft_argmax(logits, K).square().sum(), logits, create_graph=True)
+    (gradient,) = torch.autograd.grad(
+        soft_argmax(logits, K).square().sum(), logits, create_graph=True
+    )
     with pytest.raises(RuntimeError, match='once_differentiable'):
         gradient.sum().backward()
 

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The expectation inside compiled, exported, traced and autocast models, and what is true of any volume."""
+"""The expectation inside compiled, exported, traced and autocast models, and what is true of any
+volume.
+"""
 
 import pytest
 import torch
@@ -50,7 +52,9 @@ def cells_and_gradients(head, function, feats):
     return cells.detach(), [parameter.grad.clone() for parameter in head.parameters()]
 
 
-@pytest.mark.parametrize('backend', ['eager', 'aot_eager', pytest.param('inductor', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'backend', ['eager', 'aot_eager', pytest.param('inductor', marks=pytest.mark.slow)]
+)
 def test_a_compiled_head_is_the_same_head(backend):
     """In one graph (fullgraph refuses breaks), for the first shape and for a second one."""
     head = build()
@@ -62,11 +66,15 @@ def test_a_compiled_head_is_the_same_head(backend):
 
 
 def test_a_compiled_pass_runs_the_operators():
-    """What is compiled is the own version: one operator forward, one backward, not hundreds of pieces."""
+    """What is compiled is the own version: one operator forward, one backward, not hundreds of
+    pieces.
+    """
     names = []
 
     def backend(graph, inputs):
-        names.extend(node.target._name for node in graph.graph.nodes if hasattr(node.target, '_name'))
+        names.extend(
+            node.target._name for node in graph.graph.nodes if hasattr(node.target, '_name')
+        )
         return graph.forward
 
     from torch._dynamo.backends.common import aot_autograd
@@ -90,12 +98,18 @@ def test_operators_keep_to_their_declarations(layout):
     checks = ('test_schema', 'test_faketensor')
     torch.library.opcheck(module._forward_op, (logits, K), test_utils=checks)
     *marginals, lse = module._forward_op(logits, K)
-    torch.library.opcheck(module._backward_op, (logits, *marginals, lse, *marginals), test_utils=checks)
+    torch.library.opcheck(
+        module._backward_op, (logits, *marginals, lse, *marginals), test_utils=checks
+    )
 
 
 def test_shapes_of_tensors_without_data():
-    marginals = softmax_marginals(torch.empty(7, K * 4, 5, 6, dtype=torch.bfloat16, device='meta'), K)
-    assert [(m.shape, m.dtype) for m in marginals] == [((7, K, n), torch.float32) for n in (6, 5, 4)]
+    marginals = softmax_marginals(
+        torch.empty(7, K * 4, 5, 6, dtype=torch.bfloat16, device='meta'), K
+    )
+    assert [(m.shape, m.dtype) for m in marginals] == [
+        ((7, K, n), torch.float32) for n in (6, 5, 4)
+    ]
 
 
 class OneMap(torch.nn.Module):
@@ -114,7 +128,9 @@ def test_export():
     program = torch.export.export(
         OneMap(head), (make_feats(),), dynamic_shapes=({0: torch.export.Dim('batch')},)
     )
-    assert not any('wsp_mm' in str(node.target) for node in program.graph.nodes)  # no operator of our own
+    assert not any(
+        'wsp_mm' in str(node.target) for node in program.graph.nodes
+    )  # no operator of our own
     for batch in (2, 5):
         torch.testing.assert_close(program.module()(make_feats(batch)), head((make_feats(batch),)))
 
@@ -130,7 +146,9 @@ def test_trace(tmp_path):
 
 def test_onnx(tmp_path):
     onnx = pytest.importorskip('onnx', reason='onnx is not installed')
-    torch.onnx.export(OneMap(build(plain_softmax=True)), (make_feats(),), tmp_path / 'head.onnx', dynamo=False)
+    torch.onnx.export(
+        OneMap(build(plain_softmax=True)), (make_feats(),), tmp_path / 'head.onnx', dynamo=False
+    )
     onnx.checker.check_model(onnx.load(tmp_path / 'head.onnx'))
 
 
@@ -168,7 +186,9 @@ def volumes(draw):
     """Logits (B, K * D, H, W) in double and K."""
     batch, joints, depth, height, width = (draw(st.integers(1, n)) for n in (2, 3, 5, 5, 5))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    logits = torch.randn((batch, joints * depth, height, width), generator=generator, dtype=torch.double)
+    logits = torch.randn(
+        (batch, joints * depth, height, width), generator=generator, dtype=torch.double
+    )
     layout = draw(st.sampled_from([torch.contiguous_format, torch.channels_last]))
     return (draw(st.floats(0, 20)) * logits).contiguous(memory_format=layout), joints
 
@@ -183,7 +203,9 @@ def test_marginals_are_distributions(case):
 @given(volumes(), st.floats(-100, 100))
 def test_raising_all_logits_changes_nothing(case, by):
     logits, joints = case
-    torch.testing.assert_close(softmax_marginals(logits + by, joints), softmax_marginals(logits, joints))
+    torch.testing.assert_close(
+        softmax_marginals(logits + by, joints), softmax_marginals(logits, joints)
+    )
 
 
 @given(volumes())

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The expectation's kernels, with and without a GPU; ``soft_argmax_kernel_cases.py`` has what they must do."""
+"""The expectation's kernels, with and without a GPU; ``soft_argmax_kernel_cases.py`` has what they
+must do.
+"""
 
 import os
 import subprocess
@@ -44,7 +46,9 @@ def test_on_the_gpu():
 
 @pytest.fixture(scope='module')
 def compile_for_h200(tmp_path_factory):
-    """Compiles a kernel down to machine code, afresh: (PTX, resources) of (kernel, dtype, sides)."""
+    """Compiles a kernel down to machine code, afresh: (PTX, resources) of (kernel, dtype,
+    sides).
+    """
     triton = pytest.importorskip('triton', reason='needs Triton')
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -59,7 +63,9 @@ def compile_for_h200(tmp_path_factory):
         kernel = getattr(kernels, name)
         constants = dict(zip(('N0', 'N1', 'N2'), sides, strict=True))
         constants |= dict(STEPS=kernels._STEPS) if 'STEPS' in kernel.arg_names else {}
-        constants |= {one: 1 for one in ('s2', 'to_2') if one in kernel.arg_names}  # contiguous innermost axis
+        constants |= {
+            one: 1 for one in ('s2', 'to_2') if one in kernel.arg_names
+        }  # contiguous innermost axis
         signature, hints = {}, {}
         for index, argument in enumerate(kernel.arg_names):
             if argument in constants:
@@ -68,7 +74,9 @@ def compile_for_h200(tmp_path_factory):
             pointer = not argument.startswith(('stride', 's0', 's1', 'to_', 'n', 'joints'))
             kind = dtype if argument in ('logits', 'gradient') else 'fp32'
             signature[argument] = f'*{kind}' if pointer else 'i32'
-            if argument != 'joints':  # multiples of 16, as Triton finds out at a launch with such sizes
+            if (
+                argument != 'joints'
+            ):  # multiples of 16, as Triton finds out at a launch with such sizes
                 hints[(index,)] = [['tt.divisibility', 16]]
         built = triton.compile(
             ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=hints),
@@ -78,7 +86,10 @@ def compile_for_h200(tmp_path_factory):
         cubin = tmp_path_factory.mktemp('cubin') / f'{name}.cubin'
         cubin.write_bytes(built.asm['cubin'])
         usage = subprocess.run(
-            [tools / 'cuobjdump', '--dump-resource-usage', cubin], capture_output=True, text=True, check=True
+            [tools / 'cuobjdump', '--dump-resource-usage', cubin],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return built.asm['ptx'], usage.stdout
 
@@ -88,7 +99,9 @@ def compile_for_h200(tmp_path_factory):
     patch.undo()
 
 
-@pytest.mark.skipif(os.environ.get('TRITON_INTERPRET') == '1', reason='the interpreter does not compile')
+@pytest.mark.skipif(
+    os.environ.get('TRITON_INTERPRET') == '1', reason='the interpreter does not compile'
+)
 @pytest.mark.parametrize('kernel', ['forward_kernel', 'backward_kernel'])
 @pytest.mark.parametrize(
     ('dtype', 'sides'), [('fp32', (64, 64, 64)), ('bf16', (64, 64, 64)), ('fp16', (64, 128, 128))]
@@ -123,7 +136,9 @@ def test_kernels_that_fail_their_trial_are_not_used(afresh, monkeypatch):
     pytest.importorskip('triton', reason='needs Triton')
     from wsp_mm.models.heads import soft_argmax_triton as kernels
 
-    monkeypatch.setattr(kernels, 'forward', lambda volumes, marginals, lse: marginals[2].fill_(0.25))
+    monkeypatch.setattr(
+        kernels, 'forward', lambda volumes, marginals, lse: marginals[2].fill_(0.25)
+    )
     monkeypatch.setattr(kernels, 'backward', lambda *arguments: None)
     with pytest.warns(UserWarning, match=r'without its kernels: the kernels gave'):
         assert module._working_kernels(torch.device('cpu'), torch.float32) is None

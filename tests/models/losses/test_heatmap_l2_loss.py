@@ -35,7 +35,9 @@ def maps():
 )
 def test_by_hand(maps, weights, expected, squared):
     weights = torch.tensor(weights).float()
-    assert MODELS.build(dict(type='HeatmapL2Loss'))(*maps, weights).item() == pytest.approx(expected)
+    assert MODELS.build(dict(type='HeatmapL2Loss'))(*maps, weights).item() == pytest.approx(
+        expected
+    )
     loss = MODELS.build(dict(type='HeatmapL2Loss', squared=True))(*maps, weights)
     assert loss.item() == pytest.approx(squared)
 

@@ -12,9 +12,12 @@ DEPTH = torch.tensor([[1.0, 0], [0, 0]])
 
 
 def test_by_hand():
-    # (1 + 2 + 4) / 3 + (0 + 0, no depth) / 3 + (3 + 0, no depth) / 3 = 10 / 3, over 4 entries or 3 valid ones
+    # (1 + 2 + 4) / 3 + (0 + 0, no depth) / 3 + (3 + 0, no depth) / 3 = 10 / 3, over 4 entries or 3
+    # valid ones
     assert Integral3DLoss()(CELLS, TARGETS, WEIGHTS, DEPTH).item() == pytest.approx(10 / 3 / 4)
-    assert Integral3DLoss('valid')(CELLS, TARGETS, WEIGHTS, DEPTH).item() == pytest.approx(10 / 3 / 3)
+    assert Integral3DLoss('valid')(CELLS, TARGETS, WEIGHTS, DEPTH).item() == pytest.approx(
+        10 / 3 / 3
+    )
 
 
 def test_eq_12_is_three_times_it():
@@ -29,7 +32,9 @@ def test_masked_coordinates_have_no_influence(average):
     targets[1, 1] = float('nan')
     targets[0, 1, 2] = targets[1, 0, 2] = float('inf')
     loss = Integral3DLoss(average)(cells, targets, WEIGHTS, DEPTH)
-    assert loss.item() == pytest.approx(Integral3DLoss(average)(CELLS, TARGETS, WEIGHTS, DEPTH).item())
+    assert loss.item() == pytest.approx(
+        Integral3DLoss(average)(CELLS, TARGETS, WEIGHTS, DEPTH).item()
+    )
     loss.backward()
     assert (cells.grad != 0).tolist() == [
         [[True, True, True], [False, False, False]],
@@ -56,7 +61,9 @@ def test_nothing_valid_is_zero_and_still_has_gradients(average, batch):
 def test_half_precision_input_is_summed_in_float32():
     cells = torch.full((64, 18, 3), 300.0)
     with torch.autocast('cpu', torch.bfloat16):
-        loss = Integral3DLoss()(cells, torch.zeros_like(cells), torch.ones(64, 18), torch.ones(64, 18))
+        loss = Integral3DLoss()(
+            cells, torch.zeros_like(cells), torch.ones(64, 18), torch.ones(64, 18)
+        )
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(300)
 
 

@@ -36,9 +36,13 @@ def test_by_hand(name, divergence):
     ]
     loss = MarginalLoss(sigma=0.8, divergence=name, loss_weight=2.0)
     ones = torch.ones(1, 1)
-    assert loss(uniform(), target, ones, ones).item() == pytest.approx(2 * sum(expected) / 3, rel=1e-5)
+    assert loss(uniform(), target, ones, ones).item() == pytest.approx(
+        2 * sum(expected) / 3, rel=1e-5
+    )
     # without depth: the mean over the two axes that are labelled
-    assert loss(uniform(), target, ones, 0 * ones).item() == pytest.approx(sum(expected[:2]), rel=1e-5)
+    assert loss(uniform(), target, ones, 0 * ones).item() == pytest.approx(
+        sum(expected[:2]), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize('divergence', ['kl', 'js'])
@@ -49,7 +53,9 @@ def test_zero_exactly_where_the_marginals_are_the_gaussians(divergence):
         for size, centre in zip(SIZES, target.flatten().tolist(), strict=True)
     )
     ones = torch.ones(1, 1)
-    assert MarginalLoss(1.0, divergence)(marginals, target, ones, ones).item() == pytest.approx(0, abs=1e-6)
+    assert MarginalLoss(1.0, divergence)(marginals, target, ones, ones).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize('divergence', ['kl', 'js'])

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The mean over the ranks of what each computes is what one process computes from the whole batch."""
+"""The mean over the ranks of what each computes is what one process computes from the whole
+batch.
+"""
 
 import pytest
 import torch

@@ -16,7 +16,10 @@ def logit(p):
     ('weights', 'expected'),
     [
         # Eq. 9: the mean over the joints of a pair, then over the pairs
-        ([[1, 1], [1, 1]], (-(math.log(0.9) + math.log(0.2)) / 2 - (math.log(0.7) + math.log(0.5)) / 2) / 2),
+        (
+            [[1, 1], [1, 1]],
+            (-(math.log(0.9) + math.log(0.2)) / 2 - (math.log(0.7) + math.log(0.5)) / 2) / 2,
+        ),
         ([[1, 0], [1, 1]], (-math.log(0.9) - (math.log(0.7) + math.log(0.5)) / 2) / 2),
         ([[0, 0], [0, 1]], -math.log(0.5)),
         ([[0, 0], [0, 0]], 0),
@@ -25,7 +28,9 @@ def logit(p):
 def test_by_hand(weights, expected):
     logits = torch.tensor([[logit(0.9), logit(0.2)], [logit(0.3), logit(0.5)]])
     labels = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
-    loss = MODELS.build(dict(type='RelativeDepthLoss'))(logits, labels, torch.tensor(weights).float())
+    loss = MODELS.build(dict(type='RelativeDepthLoss'))(
+        logits, labels, torch.tensor(weights).float()
+    )
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 

@@ -25,7 +25,9 @@ def batch(**changes):
 def test_by_hand():
     # ((1 + 3 + 10) + (0.5 + 1) + nothing) / 3, over a batch of 3
     assert build()(**batch()).item() == pytest.approx((14 + 1.5) / 9)
-    assert build(depth_unit=100.0, loss_weight=2.0)(**batch()).item() == pytest.approx(2 * (4.1 + 1.5) / 9)
+    assert build(depth_unit=100.0, loss_weight=2.0)(**batch()).item() == pytest.approx(
+        2 * (4.1 + 1.5) / 9
+    )
 
 
 def test_gradients_by_hand():
@@ -34,14 +36,18 @@ def test_gradients_by_hand():
         values[key].requires_grad_()
     build()(**values).backward()
     ninth = torch.tensor(1 / 9)
-    torch.testing.assert_close(values['cells'].grad / ninth, torch.tensor([[-1.0, 1], [-1, 1], [0, 0]]))
+    torch.testing.assert_close(
+        values['cells'].grad / ninth, torch.tensor([[-1.0, 1], [-1, 1], [0, 0]])
+    )
     # neither the 2D sample nor the hidden root pulls at the depth
     torch.testing.assert_close(values['depth'].grad / ninth, torch.tensor([1.0, 0, 0]))
 
 
 def test_what_is_not_supervised_may_be_anything():
     nan = float('nan')
-    values = batch(target_cells=[[11.0, 17.0], [5.5, 4.0], [nan, nan]], target_depth=[3990.0, nan, nan])
+    values = batch(
+        target_cells=[[11.0, 17.0], [5.5, 4.0], [nan, nan]], target_depth=[3990.0, nan, nan]
+    )
     for key in ('cells', 'depth'):
         values[key].requires_grad_()
     loss = build()(**values)

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The tool with an untrained network: boxes, pictures and records find each other; poses mean nothing."""
+"""The tool with an untrained network: boxes, pictures and records find each other; poses mean
+nothing.
+"""
 
 import json
 
@@ -33,7 +35,9 @@ def coco(tmp_path):
     root = tmp_path / 'the pictures'
     (root / 'val').mkdir(parents=True)
     for i in range(2):
-        cv2.imwrite(str(root / 'val' / f'{i}.jpg'), rng.integers(0, 255, (200, 300, 3), dtype=np.uint8))
+        cv2.imwrite(
+            str(root / 'val' / f'{i}.jpg'), rng.integers(0, 255, (200, 300, 3), dtype=np.uint8)
+        )
     (root / 'val' / '2.jpg').write_bytes(b'broken')
     images = [dict(id=i, file_name=f'val/{i}.jpg', width=300, height=200) for i in range(3)]
     annotations = [

@@ -20,13 +20,19 @@ def tested(tmp_path):
     samples = []
     for i in range(6):
         gt = rng.normal(0, 300, (1, 18, 3)) + np.array([0, 0, 5000])
-        sample = PoseDataSample(metainfo=dict(id=i, img_path=f'{i}.jpg', action=['Photo', 'Sitting'][i % 2]))
+        sample = PoseDataSample(
+            metainfo=dict(id=i, img_path=f'{i}.jpg', action=['Photo', 'Sitting'][i % 2])
+        )
         sample.gt_instances = InstanceData(keypoints_cam=gt)
-        sample.pred_instances = InstanceData(keypoints_cam=torch.from_numpy(gt + rng.normal(0, 60, gt.shape)))
+        sample.pred_instances = InstanceData(
+            keypoints_cam=torch.from_numpy(gt + rng.normal(0, 60, gt.shape))
+        )
         samples.append(sample)
     dump = tmp_path / 'dump.pkl'
     with DefaultScope.overwrite_default_scope('mmpose'):
-        evaluator = Evaluator([dict(type='MPJPEMetric3D'), dict(type='DumpResults', out_file_path=str(dump))])
+        evaluator = Evaluator(
+            [dict(type='MPJPEMetric3D'), dict(type='DumpResults', out_file_path=str(dump))]
+        )
     for start in (0, 4):
         evaluator.process(samples[start : start + 4], None)
     return evaluator.evaluate(len(samples)), dump
@@ -42,7 +48,9 @@ def test_offline_figures_are_the_tests(tested, tmp_path, load_tool, capsys):
     for name in ('a', 'b'):
         found = json.loads((tmp_path / f'{name}.json').read_text())
         assert found.keys() == metrics.keys()
-        np.testing.assert_array_equal(np.array(list(found.values()), dtype=float), list(metrics.values()))
+        np.testing.assert_array_equal(
+            np.array(list(found.values()), dtype=float), list(metrics.values())
+        )
 
 
 def test_predictions_without_truth(tested, tmp_path, load_tool, capsys):

@@ -12,7 +12,9 @@ from wsp_mm.evaluation.metrics.mupots_3dpck import MuPoTS3DPCK
 @pytest.fixture(scope='module')
 def world(repo, tmp_path_factory):
     """Folder of a small MuPoTS-3D, and noisy predictions for it."""
-    spec = importlib.util.spec_from_file_location('mupots_fixture', repo / 'tests/evaluation/mupots_fixture.py')
+    spec = importlib.util.spec_from_file_location(
+        'mupots_fixture', repo / 'tests/evaluation/mupots_fixture.py'
+    )
     fixture = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fixture)
     root = tmp_path_factory.mktemp('score_mupots')
@@ -29,7 +31,10 @@ def write(folder, predictions):
     """The mat files as 3DMPPE's code writes them."""
     folder.mkdir(exist_ok=True)
     for side, dim in ((0, 2), (1, 3)):
-        savemat(folder / f'preds_{dim}d_kpt_mupots.mat', {key: pair[side] for key, pair in predictions.items()})
+        savemat(
+            folder / f'preds_{dim}d_kpt_mupots.mat',
+            {key: pair[side] for key, pair in predictions.items()},
+        )
     return folder
 
 
@@ -48,7 +53,9 @@ def test_figures_are_the_metrics(world, load_tool, tmp_path, capsys):
         for key, (flat, deep) in predictions.items()
         for i in range(len(flat))
     ]  # fmt: skip
-    metric = MuPoTS3DPCK(data_root=str(world[0]), joint_set='mupots17', dump_dir=str(tmp_path / 'dump'))
+    metric = MuPoTS3DPCK(
+        data_root=str(world[0]), joint_set='mupots17', dump_dir=str(tmp_path / 'dump')
+    )
     metric.process({}, samples)
     metrics = metric.evaluate(len(samples))
     capsys.readouterr()
@@ -61,7 +68,8 @@ def test_figures_are_the_metrics(world, load_tool, tmp_path, capsys):
         assert 'mupots/PCK_All_TS1_Head' in found
         shown = capsys.readouterr()
         assert (
-            f'{metrics["mupots/abs_PCK_All_120"]:.1f}' in shown.out and 'ground truth of annot.mat' in shown.out
+            f'{metrics["mupots/abs_PCK_All_120"]:.1f}' in shown.out
+            and 'ground truth of annot.mat' in shown.out
         )
         assert '3 sequences instead of 20' in shown.out and not shown.err
 
@@ -88,7 +96,10 @@ def test_frames_that_the_files_lack_count_and_are_said(world, load_tool, tmp_pat
     predictions = world[1]
     some = {key: pair for key, pair in predictions.items() if key != 'TS1_img_000002'}
     assert score(load_tool, world, write(tmp_path, some)) == 0
-    assert '1 frames with persons are not in the files, the first is TS1_img_000002' in capsys.readouterr().err
+    assert (
+        '1 frames with persons are not in the files, the first is TS1_img_000002'
+        in capsys.readouterr().err
+    )
 
 
 def test_truth_of_the_json(world, load_tool, tmp_path, capsys):

@@ -37,7 +37,9 @@ def truth(tmp_path):
 
 
 def write(path, scale):
-    """Boxes centred on the true roots in the picture, roots at ``scale`` times the true distance."""
+    """Boxes centred on the true roots in the picture, roots at ``scale`` times the true
+    distance.
+    """
     records = [
         dict(
             image_id=image_id,
@@ -53,14 +55,23 @@ def write(path, scale):
 
 
 def test_by_hand(tool, truth, tmp_path, capsys):
-    files = [str(write(tmp_path / f'{name}.json', scale)) for name, scale in (('good', 1.0), ('far', 1.1))]
+    files = [
+        str(write(tmp_path / f'{name}.json', scale))
+        for name, scale in (('good', 1.0), ('far', 1.1))
+    ]
     out = tmp_path / 'scores.json'
     assert tool.main([*files, '--ann', str(truth), '--out', str(out)]) == 0
     good, far = json.loads(out.read_text()).values()
     # three perfect ones: recall 1/3, 2/3, 1, the first step left out
-    assert good['AP_root'] == pytest.approx(200 / 3) and good['MRPE'] == 0 and good['n_matched'] == 3
+    assert (
+        good['AP_root'] == pytest.approx(200 / 3) and good['MRPE'] == 0 and good['n_matched'] == 3
+    )
     # 300, 508 and 400 mm off: no hit
-    assert far['AP_root'] == 0 and far['MRPE_z'] == pytest.approx(400) and far['MRPE_x'] == pytest.approx(30)
+    assert (
+        far['AP_root'] == 0
+        and far['MRPE_z'] == pytest.approx(400)
+        and far['MRPE_x'] == pytest.approx(30)
+    )
     assert 'AP_root' in capsys.readouterr().out
     assert tool.main([files[1], '--ann', str(truth), '--threshold', '350', '--out', str(out)]) == 0
     (row,) = json.loads(out.read_text()).values()
@@ -70,12 +81,19 @@ def test_by_hand(tool, truth, tmp_path, capsys):
         dict(gt=gt, pred=pred, scores=[0.7, 0.5]),
         dict(gt=ROOTS[2], pred=np.array(ROOTS[2]) * 1.1, scores=[0.6]),
     ]
-    assert row['AP_root'] == ap_root(frames, 350)['AP_root'] == 0 and row['recall'] == pytest.approx(100 / 3)
+    assert row['AP_root'] == ap_root(frames, 350)['AP_root'] == 0 and row[
+        'recall'
+    ] == pytest.approx(100 / 3)
 
 
 def test_nobody_found(tool, truth, tmp_path):
     (tmp_path / 'none.json').write_text('[]')
-    assert tool.main([str(tmp_path / 'none.json'), '--ann', str(truth), '--out', str(tmp_path / 'o.json')]) == 0
+    assert (
+        tool.main(
+            [str(tmp_path / 'none.json'), '--ann', str(truth), '--out', str(tmp_path / 'o.json')]
+        )
+        == 0
+    )
     (row,) = json.loads((tmp_path / 'o.json').read_text()).values()
     assert row['AP_root'] == 0 and row['n_roots'] == 3 and row['MRPE'] is None
 

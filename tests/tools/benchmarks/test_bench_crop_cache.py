@@ -10,9 +10,16 @@ from wsp_mm.datasets.transforms import read_picture
 
 
 def run(repo, tmp_path, *options):
-    command = [sys.executable, repo / 'tools/benchmarks/bench_crop_cache.py', '--json', tmp_path / 'b.json']
+    command = [
+        sys.executable,
+        repo / 'tools/benchmarks/bench_crop_cache.py',
+        '--json',
+        tmp_path / 'b.json',
+    ]
     small = ['--size', '500x502', '--frames', '2', '--samples', '6', '--repeats', '2', *options]
-    return subprocess.run([*map(str, command), *small], capture_output=True, text=True, cwd=tmp_path)
+    return subprocess.run(
+        [*map(str, command), *small], capture_output=True, text=True, cwd=tmp_path
+    )
 
 
 def test_small_run(repo, tmp_path):
@@ -37,7 +44,9 @@ def test_crops_that_differ_are_seen(repo, tmp_path, monkeypatch):
     assert bench.differences(frames, frames, 3) == [0, 0, 0]
     warp = read_picture.warp_picture
     monkeypatch.setattr(
-        read_picture, 'warp_picture', lambda *args, **more: cv2.add(warp(*args, **more), (9, 9, 9, 0))
+        read_picture,
+        'warp_picture',
+        lambda *args, **more: cv2.add(warp(*args, **more), (9, 9, 9, 0)),
     )
     brighter = [frames[i] for i in range(3)]
     monkeypatch.setattr(read_picture, 'warp_picture', warp)

@@ -9,13 +9,17 @@ import pytest
 pytest.importorskip('mmpose')
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc, which only Linux has'),
+    pytest.mark.skipif(
+        not sys.platform.startswith('linux'), reason='reads /proc, which only Linux has'
+    ),
 ]
 
 
 def test_mcpc(run_bench):
     pytest.importorskip('anny')
-    tables = run_bench('bench_mcpc', '--pictures', '320', '--bodies', '8', '--repeats', '1')['by_title']
+    tables = run_bench('bench_mcpc', '--pictures', '320', '--bodies', '8', '--repeats', '1')[
+        'by_title'
+    ]
     assert list(tables) == [
         'build_mcpc, clock', 'build_mcpc, CPU', 'build_mcpc: peak memory over what the process held before',
         'making the annotation files',
@@ -33,7 +37,10 @@ def run_here(repo, monkeypatch, load_tool, tmp_path):
         bench = load_tool(f'benchmarks/{name}')
         monkeypatch.setattr(bench, 'ask', lambda script, _, *arguments: answer(bench, *arguments))
         assert bench.main(['--json', str(tmp_path / 'b.json'), *options]) == 0
-        return {table['title']: table for table in json.loads((tmp_path / 'b.json').read_text())['tables']}
+        return {
+            table['title']: table
+            for table in json.loads((tmp_path / 'b.json').read_text())['tables']
+        }
 
     return run
 
@@ -58,13 +65,30 @@ def test_world(run_bench):
     tables = run_bench('bench_world', *options)['by_title']
     stages = tables['wild, preset tiny: a picture by stage']['median']
     assert {'bodies posed', 'rays cast', 'JPEG', 'lens and noise', 'record'} < set(stages)
-    assert sum(stages.values()) == pytest.approx(2 * stages['all'], rel=0.02)  # stages share out the whole
-    assert '(64 pictures of 16 scenes)' in tables['h36m, preset tiny: a picture by stage']['notes'][0]
-    assert list(tables['h36m: making scenes']['rows']) == ['1x: 1 scenes', '4x: 4 scenes', '16x: 16 scenes']
+    assert sum(stages.values()) == pytest.approx(
+        2 * stages['all'], rel=0.02
+    )  # stages share out the whole
+    assert (
+        '(64 pictures of 16 scenes)' in tables['h36m, preset tiny: a picture by stage']['notes'][0]
+    )
+    assert list(tables['h36m: making scenes']['rows']) == [
+        '1x: 1 scenes',
+        '4x: 4 scenes',
+        '16x: 16 scenes',
+    ]
 
 
 def test_startup(run_bench):
-    options = ['--config', 'wsp_pretrain_r18.py', '--repeats', '1', '--workers', '0', '--batch', '1']
+    options = [
+        '--config',
+        'wsp_pretrain_r18.py',
+        '--repeats',
+        '1',
+        '--workers',
+        '0',
+        '--batch',
+        '1',
+    ]
     options += ['--iterations', '2']
     helping, imports, start = run_bench('bench_startup', *options)['tables']
     assert list(helping['rows']) == ['python -c pass', 'train.py --help']

@@ -34,7 +34,9 @@ def test_without_a_gpu_nothing_is_measured(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='memory is measured on Linux only')
+@pytest.mark.skipif(
+    not Path('/proc/self/status').exists(), reason='memory is measured on Linux only'
+)
 def test_small_run(tmp_path):
     result, _ = start(
         tmp_path / 'b.json', '--frames', '4', '--persons', '2', '--size', '96', '72', '--batch-size', '2',

@@ -10,13 +10,22 @@ STRAIGHT, OWN = 'softmax, three sums', 'own'
 
 
 def run(repo, tmp_path, *options):
-    command = [sys.executable, repo / 'tools/benchmarks/bench_integral.py', '--json', tmp_path / 'b.json']
-    done = subprocess.run([*map(str, command), *options], capture_output=True, text=True, cwd=tmp_path)
+    command = [
+        sys.executable,
+        repo / 'tools/benchmarks/bench_integral.py',
+        '--json',
+        tmp_path / 'b.json',
+    ]
+    done = subprocess.run(
+        [*map(str, command), *options], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((tmp_path / 'b.json').read_text())
 
 
-@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='peak memory is measured on Linux only')
+@pytest.mark.skipif(
+    not Path('/proc/self/clear_refs').exists(), reason='peak memory is measured on Linux only'
+)
 def test_small_run(repo, tmp_path):
     printed, result = run(repo, tmp_path, '--batch', '2', '--joints', '8', '--repeats', '2')
     assert f'ratio to {STRAIGHT}' in printed and 'torch' in result['machine']

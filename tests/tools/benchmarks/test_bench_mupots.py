@@ -14,7 +14,10 @@ def bench(load_tool, repo, monkeypatch):
 def test_small_run(run_bench):
     options = ['--sequences', '3', '--frames', '16', '--persons', '2', '--repeats', '2']
     scoring, growth = run_bench('bench_mupots', *options)['tables']
-    assert {name: len(values) for name, values in scoring['rows'].items()} == {'plain': 2, 'vectorised': 2}
+    assert {name: len(values) for name, values in scoring['rows'].items()} == {
+        'plain': 2,
+        'vectorised': 2,
+    }
     assert 'Figures agree' in scoring['notes'][0]
     assert list(growth['rows']) == ['1x: 6 persons', '4x: 24 persons', '16x: 96 persons']
 
@@ -35,7 +38,9 @@ def test_its_plain_loop_is_another_way_to_the_same_errors(bench):
 
 def test_it_notices_a_difference(bench, monkeypatch, capsys):
     plain = bench.plain_figures
-    monkeypatch.setattr(bench, 'plain_figures', lambda s: {k: v + 0.01 for k, v in plain(s).items()})
+    monkeypatch.setattr(
+        bench, 'plain_figures', lambda s: {k: v + 0.01 for k, v in plain(s).items()}
+    )
     assert bench.main(['--sequences', '1', '--frames', '16', '--repeats', '1']) == 1
     assert 'DIFFER' in capsys.readouterr().out
 

@@ -11,9 +11,16 @@ from wsp_mm.datasets.transforms import read_picture
 
 
 def run(repo, tmp_path, *options):
-    command = [sys.executable, repo / 'tools/benchmarks/bench_pipeline.py', '--json', tmp_path / 'b.json']
+    command = [
+        sys.executable,
+        repo / 'tools/benchmarks/bench_pipeline.py',
+        '--json',
+        tmp_path / 'b.json',
+    ]
     small = ['--sizes', '320x240', '--pictures', '3', '--samples', '6', '--repeats', '2']
-    return subprocess.run([*map(str, command), *small, *options], capture_output=True, text=True, cwd=tmp_path)
+    return subprocess.run(
+        [*map(str, command), *small, *options], capture_output=True, text=True, cwd=tmp_path
+    )
 
 
 def test_small_run(repo, tmp_path):
@@ -52,7 +59,9 @@ def test_ways_that_differ_are_no_result(ways, monkeypatch):
         with pytest.raises(SystemExit, match='sample 0: heatmaps differ by up to'):
             bench.check_same(pair['ours'], pair['stock'], 1)
     warp = read_picture.warp_picture
-    monkeypatch.setattr(read_picture, 'warp_picture', lambda *args, **options: warp(*args, **options) ^ 1)
+    monkeypatch.setattr(
+        read_picture, 'warp_picture', lambda *args, **options: warp(*args, **options) ^ 1
+    )
     for task in (pair, person):
         with pytest.raises(SystemExit, match='sample 0: pixels differ by up to'):
             bench.check_same(task['ours'], task['stock'], 1)

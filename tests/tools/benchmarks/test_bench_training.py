@@ -15,7 +15,15 @@ LINUX = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='m
 
 def run(name, tmp_path, *arguments):
     out = tmp_path / 'b.json'
-    command = [sys.executable, REPO / 'tools/benchmarks' / name, '--json', out, '--repeats', '2', *arguments]
+    command = [
+        sys.executable,
+        REPO / 'tools/benchmarks' / name,
+        '--json',
+        out,
+        '--repeats',
+        '2',
+        *arguments,
+    ]
     env = {**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
@@ -25,10 +33,23 @@ def run(name, tmp_path, *arguments):
 @LINUX
 @pytest.mark.slow
 def test_relative_depth(tmp_path):
-    sizes = ('--batch', '2', '--joints', '8', '--channels', '64', '--in-channels', '16', '--map', '64')
+    sizes = (
+        '--batch',
+        '2',
+        '--joints',
+        '8',
+        '--channels',
+        '64',
+        '--in-channels',
+        '16',
+        '--map',
+        '64',
+    )
     result, text = run('bench_relative_depth.py', tmp_path, *sizes)
     time, peak, kept = result['tables']
-    assert list(time['rows']) == list(peak['rows']) == list(kept['rows']) == ['plain', 'own', 'naive']
+    assert (
+        list(time['rows']) == list(peak['rows']) == list(kept['rows']) == ['plain', 'own', 'naive']
+    )
     assert {len(values) for values in time['rows'].values()} == {2}
     assert kept['ratio']['own'] < 1.15
     # the filtered features of 2 pairs, 2 x 8 x 64 x 64^2 float32 numbers each, are 32 MiB
@@ -51,8 +72,15 @@ def test_train_step(tmp_path):
 
 
 def test_end_to_end_says_how_data_is_made(tmp_path):
-    command = [sys.executable, REPO / 'tools/benchmarks/bench_end_to_end.py', '--data-root', tmp_path / 'none']
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(REPO)})
+    command = [
+        sys.executable,
+        REPO / 'tools/benchmarks/bench_end_to_end.py',
+        '--data-root',
+        tmp_path / 'none',
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(REPO)}
+    )
     assert done.returncode and 'tools/make_world.py' in done.stderr
 
 

@@ -23,11 +23,15 @@ def test_asking_a_process(processes, tmp_path):
         processes.ask(script)
 
 
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the kernel counts memory on Linux only')
+@pytest.mark.skipif(
+    not sys.platform.startswith('linux'), reason='the kernel counts memory on Linux only'
+)
 def test_memory(processes):
     before = processes.memory()
     assert 0 < before['private'] <= before['rss'] and 0 < before['pss'] <= before['rss']
-    with mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE) as held:  # not from what other tests have freed
+    with mmap.mmap(
+        -1, 32 << 20, flags=mmap.MAP_PRIVATE
+    ) as held:  # not from what other tests have freed
         held.write(bytes([1]) * (32 << 20))
         after = processes.memory(os.getpid())
     # between the two, the process may have taken some MB for itself

@@ -43,13 +43,21 @@ def test_a_failure_is_said_and_stops_nothing(run_all, scripts, tmp_path, capsys)
     chosen = {'bad': (), 'absent': (), 'silent': (), 'good': ('--pictures', '7')}
     assert run_all.run_set(chosen, out, 60, scripts) == 3
     said = capsys.readouterr().out
-    assert '4/4 good' in said and '1 of 4 measured' in said and 'failed: bad, absent, silent' in said
-    assert f'FAILED with exit status 1 after 0 s: {out / "bad.log"}' in said and 'no such script' in said
+    assert (
+        '4/4 good' in said and '1 of 4 measured' in said and 'failed: bad, absent, silent' in said
+    )
+    assert (
+        f'FAILED with exit status 1 after 0 s: {out / "bad.log"}' in said
+        and 'no such script' in said
+    )
     assert 'this is why' in (out / 'bad.log').read_text()
     assert 'wrote no' in (out / 'silent.log').read_text()
     assert 'measuring 7' in (out / 'good.log').read_text()
     text = (out / 'summary.md').read_text()
-    assert 'Measured on 2 cores of X.' in text and '| new | 1.5 | 1 to 2 | 0.500 (0.50 to 0.50) |' in text
+    assert (
+        'Measured on 2 cores of X.' in text
+        and '| new | 1.5 | 1 to 2 | 0.500 (0.50 to 0.50) |' in text
+    )
     assert f'FAILED with exit status 1, see {out / "bad.log"}' in text and 'why' in text
 
 
@@ -94,7 +102,10 @@ def test_names(run_all, repo, capsys, tmp_path):
 def test_it_hides_gpus_and_passes_the_environment_on(run_all, monkeypatch):
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
-    assert {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '-1'}.items() <= run_all._environment().items()
+    assert {
+        'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '-1',
+    }.items() <= run_all._environment().items()
 
 
 def test_it_is_a_target(repo):

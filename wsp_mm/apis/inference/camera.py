@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Which camera took a picture: what the user says, and nothing else.
 
-A camera is recorded in every frame of the output together with where it comes from. Without one there are no
-camera-space results; none is ever guessed.
+A camera is recorded in every frame of the output together with where it comes from. Without one
+there are no camera-space results; none is ever guessed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import numpy as np
 
 from wsp_mm.structures.camera import PinholeCamera
 
-FILE_HELP = 'a camera is {"f": [fx, fy], "c": [cx, cy]} in px, or "K": 3 x 3; optionally "width", "height"'
+FILE_HELP = (
+    'a camera is {"f": [fx, fy], "c": [cx, cy]} in px, or "K": 3 x 3; optionally "width", "height"'
+)
 
 
 class CameraError(ValueError):
@@ -43,11 +45,15 @@ class FrameCamera:
     fov_deg: float | None = None
 
     def __post_init__(self) -> None:
-        PinholeCamera(f=np.array(self.f), c=np.array(self.c))  # raises ValueError where they are none
+        PinholeCamera(
+            f=np.array(self.f), c=np.array(self.c)
+        )  # raises ValueError where they are none
 
     def to_dict(self) -> dict:
         """Plain numbers, for a record."""
-        out = dict(f=list(self.f), c=list(self.c), source=self.source, principal_point=self.principal_point)
+        out = dict(
+            f=list(self.f), c=list(self.c), source=self.source, principal_point=self.principal_point
+        )
         return out if self.fov_deg is None else dict(out, fov_deg=self.fov_deg)
 
 
@@ -57,9 +63,10 @@ class CameraChoice:
     Args:
         focal: one focal length, or those along x and y, px of the picture as it is given.
         principal: (x, y) px; where None, the middle of the picture is taken and recorded as such.
-        fov_deg: assumed angle of view across the longer side of the picture, degrees; an assumption, recorded
-            as one.
-        table: file name -> camera as in a camera file; the empty name is for all files without an own entry.
+        fov_deg: assumed angle of view across the longer side of the picture, degrees; an
+            assumption, recorded as one.
+        table: file name -> camera as in a camera file; the empty name is for all files without an
+            own entry.
 
     Raises:
         CameraError: numbers that make no camera, or two answers at once.
@@ -73,7 +80,9 @@ class CameraChoice:
         table: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if sum(value is not None for value in (focal, fov_deg, table)) > 1:
-            raise CameraError('give one of a focal length, a camera file and an assumed field of view')
+            raise CameraError(
+                'give one of a focal length, a camera file and an assumed field of view'
+            )
         if principal is not None and focal is None:
             raise CameraError('a principal point alone is no camera: give the focal length, too')
         if fov_deg is not None and not 0 < fov_deg < 180:
@@ -83,7 +92,9 @@ class CameraChoice:
         if self.focal is not None and min(self.focal) <= 0:
             raise CameraError(f'a focal length is positive (px), got {focal}')
         self.fov_deg = None if fov_deg is None else float(fov_deg)
-        self.table = None if table is None else {name: _entry(name, value) for name, value in table.items()}
+        self.table = (
+            None if table is None else {name: _entry(name, value) for name, value in table.items()}
+        )
 
     @classmethod
     def read(cls, path: str | Path) -> CameraChoice:
@@ -140,7 +151,9 @@ class CameraChoice:
         if self.fov_deg is not None:
             return dict(source='assumed-fov', fov_deg=self.fov_deg)
         if self.table is not None:
-            return dict(source='file', cameras={name: dict(entry) for name, entry in self.table.items()})
+            return dict(
+                source='file', cameras={name: dict(entry) for name, entry in self.table.items()}
+            )
         return None
 
     def for_picture(self, file_name: str, width: int, height: int) -> FrameCamera | None:
@@ -171,7 +184,9 @@ class CameraChoice:
 
 
 def _keys(file_name: str) -> tuple[str, ...]:
-    """Under which names a camera file may list a picture; for a frame of a video also that of the video."""
+    """Under which names a camera file may list a picture; for a frame of a video also that of the
+    video.
+    """
     video = file_name.rpartition('#')[0]
     names = [file_name, video] if video else [file_name]
     return (*names, *(Path(name).name for name in names), '')
@@ -204,11 +219,17 @@ def _entry(name: str, value: Any) -> dict:
         elif 'intrinsic' in value:
             numbers = list(value['intrinsic'])
         else:
-            numbers = [*np.ravel(value['f']).tolist() * 2][:2] if np.size(value['f']) == 1 else list(value['f'])
+            numbers = (
+                [*np.ravel(value['f']).tolist() * 2][:2]
+                if np.size(value['f']) == 1
+                else list(value['f'])
+            )
             numbers += list(value['c'])
         fx, fy, cx, cy = (float(number) for number in numbers)
         size = {key: int(value[key]) for key in ('width', 'height') if value.get(key) is not None}
-        distortion = [value[key] for key in ('distortion', 'k', 'dist') if value.get(key) is not None]
+        distortion = [
+            value[key] for key in ('distortion', 'k', 'dist') if value.get(key) is not None
+        ]
         distorted = any(np.any(np.asarray(d, dtype=np.float64) != 0) for d in distortion)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, CameraError):

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The output's file: a versioned json, written so that whatever ends the run leaves it valid.
 
-While the run goes on, ``NAME.partial.jsonl`` grows: a line of what the run is, then a line a chunk of frames.
-A line is whole or, after a crash, the torn last one, which is dropped. Closing turns it into ``NAME.json``,
-record by record, so that no video is too long for the memory. docs/inference.md describes the schema.
+While the run goes on, ``NAME.partial.jsonl`` grows: a line of what the run is, then a line a chunk
+of frames. A line is whole or, after a crash, the torn last one, which is dropped. Closing turns it
+into ``NAME.json``, record by record, so that no video is too long for the memory. docs/inference.md
+describes the schema.
 """
 
 from __future__ import annotations
@@ -41,11 +42,14 @@ class DocumentWriter:
         complete: whether the run that is there was finished.
 
     Raises:
-        DocumentError: there is output, and neither ``resume`` nor ``overwrite``; or it is of another run.
+        DocumentError: there is output, and neither ``resume`` nor ``overwrite``; or it is of
+            another run.
         OSError: the folder is not writable.
     """
 
-    def __init__(self, path: str | Path, info: dict, resume: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, info: dict, resume: bool = False, overwrite: bool = False
+    ) -> None:
         self.path = Path(path)
         self.partial = self.path.with_suffix('.partial.jsonl')
         self.info = json.loads(_line(info))  # as it reads back: tuples are lists
@@ -64,7 +68,9 @@ class DocumentWriter:
             document = read_document(self.path)
             self._same_run(document['info'], self.path)
             if not document['progress']['complete']:
-                raise DocumentError(f'{self.path} is unfinished, and {self.partial} is gone: --overwrite it')
+                raise DocumentError(
+                    f'{self.path} is unfinished, and {self.partial} is gone: --overwrite it'
+                )
             self.complete, self.next_frame = True, document['progress']['next_frame']
         else:
             self.path.unlink(missing_ok=True)
@@ -102,7 +108,9 @@ class DocumentWriter:
         self._file.seek(end)
 
     def _same_run(self, info: dict, path: Path) -> None:
-        differ = sorted(key for key in info.keys() | self.info.keys() if info.get(key) != self.info.get(key))
+        differ = sorted(
+            key for key in info.keys() | self.info.keys() if info.get(key) != self.info.get(key)
+        )
         if differ:
             raise DocumentError(
                 f'{path} is of another run (it differs in {", ".join(differ)}): use the same options as '
@@ -138,7 +146,8 @@ class DocumentWriter:
         """Write the document.
 
         Args:
-            complete: whether the source was read to its end. If not, the partial file stays for ``resume``.
+            complete: whether the source was read to its end. If not, the partial file stays for
+                ``resume``.
             notes: what is worth saying of the source as a whole.
 
         Returns:
@@ -155,7 +164,11 @@ class DocumentWriter:
                 separator = b',\n'
                 if 'skipped' in record:
                     skipped.append(
-                        dict(frame=record['frame'], file_name=record['file_name'], reason=record['skipped'])
+                        dict(
+                            frame=record['frame'],
+                            file_name=record['file_name'],
+                            reason=record['skipped'],
+                        )
                     )
             progress = dict(complete=complete, next_frame=self.next_frame)
             rest = dict(skipped=skipped, notes=list(notes or ()), progress=progress)

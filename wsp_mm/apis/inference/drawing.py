@@ -25,7 +25,9 @@ _FPS = 25.0  # of the mp4 where the source does not say
 
 
 def shrunk(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-    """The picture, smaller where its longer side is beyond ``longest`` px, and the scale (at most 1)."""
+    """The picture, smaller where its longer side is beyond ``longest`` px, and the scale (at most
+    1).
+    """
     scale = longest / max(image.shape[:2])
     if scale >= 1:
         return image, 1.0
@@ -58,7 +60,8 @@ def remove_drawings(out: Path) -> None:
 
 
 class Artist:
-    """Draws frames: pictures of picture sources, one mp4 of a video, thumbnails of both for the viewer.
+    """Draws frames: pictures of picture sources, one mp4 of a video, thumbnails of both for the
+    viewer.
 
     Args:
         out: folder. info: of the document. source: tells which of them.
@@ -145,11 +148,14 @@ class Artist:
             width = max(drawn.shape[1], 480)
             scene = draw_scene(record, self.info, (width, width // 2))
             side = width - drawn.shape[1]
-            drawn = cv2.copyMakeBorder(drawn, 0, 0, side // 2, side - side // 2, cv2.BORDER_CONSTANT)
+            drawn = cv2.copyMakeBorder(
+                drawn, 0, 0, side // 2, side - side // 2, cv2.BORDER_CONSTANT
+            )
             drawn = np.concatenate([drawn, scene])
         if self._video is None:
             self._video = VideoWriter(self.out / VIDEO, self._fps)
-        # A camera's frames come as fast as they are answered: each is shown until the next one's time.
+        # A camera's frames come as fast as they are answered: each is shown until the next one's
+        # time.
         times = 1
         if self.source.kind == 'webcam' and record['time'] is not None:
             times = max(1, round(record['time'] * self._fps) + 1 - self.written)
@@ -159,7 +165,11 @@ class Artist:
 
     def _keep(self, index: int, drawn: np.ndarray) -> None:
         drawn, _ = shrunk(drawn, _THUMBNAIL_SIDE)
-        self.thumbnails[index] = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+        self.thumbnails[index] = cv2.imencode('.jpg', drawn, [cv2.IMWRITE_JPEG_QUALITY, 75])[
+            1
+        ].tobytes()
         if len(self.thumbnails) > VIEWER_FRAMES:
             self.stride *= 2
-            self.thumbnails = {i: data for i, data in self.thumbnails.items() if i % self.stride == 0}
+            self.thumbnails = {
+                i: data for i, data in self.thumbnails.items() if i % self.stride == 0
+            }

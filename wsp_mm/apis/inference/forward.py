@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Crops to a network's answers: one tensor of bytes a batch, one copy to the device, no other copies."""
+"""Crops to a network's answers: one tensor of bytes a batch, one copy to the device, no other
+copies.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ class Crops:
     """A batch on its way to a network.
 
     Attributes:
-        inputs: (N, 3, H, W) uint8, in memory that a GPU copies from by itself where there is one; a list of
-            (3, H, W) where their sizes differ.
+        inputs: (N, 3, H, W) uint8, in memory that a GPU copies from by itself where there is one; a
+            list of (3, H, W) where their sizes differ.
         samples: N data samples.
     """
 
@@ -35,17 +37,22 @@ def pack(crops: Sequence[dict], device: torch.device) -> Crops:
     return Crops(gathered(pictures, device), samples)
 
 
-def gathered(pictures: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor | list[torch.Tensor]:
+def gathered(
+    pictures: Sequence[torch.Tensor], device: torch.device
+) -> torch.Tensor | list[torch.Tensor]:
     """Pictures of one size as one tensor, see :class:`Crops`; others as they are."""
     alike = len({(picture.shape, picture.dtype) for picture in pictures}) == 1
     return stacked(pictures, device) if alike else list(pictures)
 
 
-def predict(network: Network, crops: Crops, device: torch.device, dtype: torch.dtype | None) -> list:
+def predict(
+    network: Network, crops: Crops, device: torch.device, dtype: torch.dtype | None
+) -> list:
     """A batch through a network: its data samples, with predictions.
 
-    Equal to ``model.test_step`` of the crops one by one, without what that costs beside the network: a copy of
-    every crop to the device by itself, a normalisation of each, and deep copies of all metainfo.
+    Equal to ``model.test_step`` of the crops one by one, without what that costs beside the
+    network: a copy of every crop to the device by itself, a normalisation of each, and deep copies
+    of all metainfo.
 
     Args:
         dtype: of autocast; None computes as the weights are.
@@ -64,23 +71,30 @@ def predict(network: Network, crops: Crops, device: torch.device, dtype: torch.d
 
 
 def _is_known(preprocessor: Any) -> bool:
-    """Whether it is one that writes to the samples only what no head reads: MMPose's own, or ours."""
+    """Whether it is one that writes to the samples only what no head reads: MMPose's own, or
+    ours.
+    """
     from mmpose.models.data_preprocessors import PoseDataPreprocessor
 
     return type(preprocessor) in (PoseDataPreprocessor, BatchDataPreprocessor)
 
 
 def thread_context(device: torch.device) -> Callable[[], AbstractContextManager]:
-    """What a thread enters before it computes: the caller's number of threads, on a GPU a stream of its own."""
+    """What a thread enters before it computes: the caller's number of threads, on a GPU a stream of
+    its own.
+    """
     threads = torch.get_num_threads()
     stream = None
     if device.type == 'cuda':
         stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))  # the weights may still be on their way
+        stream.wait_stream(
+            torch.cuda.current_stream(device)
+        )  # the weights may still be on their way
 
     @contextmanager
     def context() -> Iterator[None]:
-        # OpenMP counts by thread: a new one would not know what the caller set, and sums depend on it.
+        # OpenMP counts by thread: a new one would not know what the caller set, and sums depend on
+        # it.
         torch.set_num_threads(threads)
         with nullcontext() if stream is None else torch.cuda.stream(stream):
             yield

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wsp_mm.structures.skeletons import get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 from wsp_mm.utils.checkpoint import (
     TRUST_ENV,
     CheckpointError,
@@ -72,10 +72,12 @@ def local_checkpoint(name: str | Path) -> Path:
 
 
 def load_published(path: Path, map_location: Any = 'cpu') -> Any:
-    """Load what torch itself calls safe: weights and plain metadata, ``weights_only=True`` without exceptions.
+    """Load what torch itself calls safe: weights and plain metadata, ``weights_only=True`` without
+    exceptions.
 
     Args:
-        path: a file of ``tools/misc/publish_model.py``, a ``*_weights.pth``, or any file of tensors.
+        path: a file of ``tools/misc/publish_model.py``, a ``*_weights.pth``, or any file of
+            tensors.
 
     Raises:
         UntrustedCheckpointError: it holds more, and the user did not trust it.
@@ -89,7 +91,9 @@ def load_published(path: Path, map_location: Any = 'cpu') -> Any:
         load_file(path, map_location)  # a broken or a hostile file is explained there, and raises
         beside = path.with_name(f'{path.stem}_weights.pth')
         instead = (
-            f'Take {beside}' if beside.is_file() else f'`tools/misc/publish_model.py {path} OUT.pth` makes one'
+            f'Take {beside}'
+            if beside.is_file()
+            else f'`tools/misc/publish_model.py {path} OUT.pth` makes one'
         )
         raise UntrustedCheckpointError(
             f'{path} is a training checkpoint, with optimizer and logs: inference takes files of weights and '
@@ -118,7 +122,9 @@ class Network:
     crop_meta: dict = field(default_factory=dict)
 
 
-def load_network(config: Any, checkpoint: str | Path, device: str | torch.device = 'cpu') -> Network:
+def load_network(
+    config: Any, checkpoint: str | Path, device: str | torch.device = 'cpu'
+) -> Network:
     """Build the network of a configuration and fill it; every weight must be there.
 
     Args:
@@ -138,7 +144,9 @@ def load_network(config: Any, checkpoint: str | Path, device: str | torch.device
     name = str(config if not isinstance(config, Config) else cfg.filename or 'a configuration')
     head = (cfg.get('model') or {}).get('head') or {}
     if head.get('type') not in KINDS:
-        raise ModelError(f'{name}: the head is {head.get("type")}; inference knows {", ".join(KINDS)}')
+        raise ModelError(
+            f'{name}: the head is {head.get("type")}; inference knows {", ".join(KINDS)}'
+        )
     kind = KINDS[head['type']]
 
     from mmengine.dataset import Compose
@@ -175,7 +183,9 @@ def load_network(config: Any, checkpoint: str | Path, device: str | torch.device
 def _without_inits(node: Any) -> Any:
     """The same configuration without what would be fetched only to be overwritten."""
     if isinstance(node, Mapping):
-        return {key: None if key == 'init_cfg' else _without_inits(value) for key, value in node.items()}
+        return {
+            key: None if key == 'init_cfg' else _without_inits(value) for key, value in node.items()
+        }
     if isinstance(node, (list, tuple)):
         return type(node)(_without_inits(value) for value in node)
     return node
@@ -221,7 +231,7 @@ def joint_set_of(cfg: Any, kind: str, joints: int, name: str) -> str:
     if not isinstance(found, str) or len(get_joint_set(found)) != joints:
         raise ModelError(
             f'{name}: its network has {joints} joints, its data sets say {found!r}: set '
-            'train_dataloader.dataset.joint_set to a name in wsp_mm.structures.skeletons.JOINT_SETS'
+            'train_dataloader.dataset.joint_set to a name in wsp_mm.structures.keypoints.JOINT_SETS'
         )
     return found
 

@@ -13,8 +13,9 @@ from wsp_mm.apis.inference.work import PX, SHARE, Work, numbers
 def front_to_back(probability: np.ndarray) -> list[int]:
     """Order persons by how probably they stand before the others, on the average.
 
-    Pairwise answers may contradict each other (A before B before C before A); the mean over the others, as in a
-    tournament, always gives an order, and the one that the answers agree on where they do agree.
+    Pairwise answers may contradict each other (A before B before C before A); the mean over the
+    others, as in a tournament, always gives an order, and the one that the answers agree on where
+    they do agree.
 
     Args:
         probability: (P, P), that the row's person stands before the column's.
@@ -28,7 +29,9 @@ def front_to_back(probability: np.ndarray) -> list[int]:
 
 
 def fill_order(work: Work) -> None:
-    """Who stands before whom, from all pairs of each picture's persons: into the first one's frame."""
+    """Who stands before whom, from all pairs of each picture's persons: into the first one's
+    frame.
+    """
     for index, group in itertools.groupby(work.persons, key=lambda person: person.frame.index):
         group = list(group)
         probability = np.full((len(group), len(group)), 0.5)
@@ -36,7 +39,9 @@ def fill_order(work: Work) -> None:
             probability[a, b] = work.answers[index, a, b]
             probability[b, a] = 1 - probability[a, b]
         ids = [person.record['id'] for person in group]
-        order = dict(ids=[ids[i] for i in front_to_back(probability)], probability=numbers(probability, 4))
+        order = dict(
+            ids=[ids[i] for i in front_to_back(probability)], probability=numbers(probability, 4)
+        )
         group[0].frame_record['order'] = order
 
 

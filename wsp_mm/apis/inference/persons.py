@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where persons come from: a detector or a file of boxes, never "the whole picture" for want of both."""
+"""Where persons come from: a detector or a file of boxes, never "the whole picture" for want of
+both.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from wsp_mm.apis.inference.sources import Frame
-from wsp_mm.structures.person_box import PADDING
+from wsp_mm.structures.bbox import PADDING
 
 
 class Detector(Protocol):
-    """Finds persons: :class:`wsp_mm.apis.detection.PersonDetector`, or anything that answers like it."""
+    """Finds persons: :class:`wsp_mm.apis.detection.PersonDetector`, or anything that answers like
+    it.
+    """
 
     def detect(self, images: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """BGR pictures to boxes (M, 4) x, y, w, h px and scores (M,) of each."""
@@ -28,10 +32,10 @@ class BoxesError(ValueError):
 class GivenBoxes:
     """Boxes of a file, found by the picture's name.
 
-    A picture is looked up by its name within the folder, then by its bare name where only one picture has it
-    and one of the two paths is the end of the other.
-    Entries that name no file, as in COCO's result lists, are found by the number that a picture's name is
-    (``000000000785.jpg``), or a video's frame has. Frames of a video are named ``NAME#INDEX``.
+    A picture is looked up by its name within the folder, then by its bare name where only one
+    picture has it and one of the two paths is the end of the other. Entries that name no file, as
+    in COCO's result lists, are found by the number that a picture's name is (``000000000785.jpg``),
+    or a video's frame has. Frames of a video are named ``NAME#INDEX``.
 
     Args:
         path: as :func:`wsp_mm.datasets.box_files.read_boxes` reads.
@@ -56,20 +60,26 @@ class GivenBoxes:
         """Boxes (M, 4) px and scores (M,) of a frame.
 
         Raises:
-            BoxesError: the file does not list the picture. (One that it lists without boxes has no persons.)
+            BoxesError: the file does not list the picture. (One that it lists without boxes has no
+                persons.)
         """
         image_id = self._find(frame)
         if image_id is None:
             raise BoxesError(f'{self.path} does not list it')
-        boxes = np.asarray(self.file.boxes.get(image_id, np.zeros((0, 4))), dtype=np.float64).reshape(-1, 4)
-        scores = np.asarray(self.file.scores.get(image_id, np.ones(len(boxes))), dtype=np.float64).reshape(-1)
+        boxes = np.asarray(
+            self.file.boxes.get(image_id, np.zeros((0, 4))), dtype=np.float64
+        ).reshape(-1, 4)
+        scores = np.asarray(
+            self.file.scores.get(image_id, np.ones(len(boxes))), dtype=np.float64
+        ).reshape(-1)
         keep = scores >= (-np.inf if self.score_thr is None else self.score_thr)
         return boxes[keep], scores[keep]
 
     def _find(self, frame: Frame) -> int | None:
         if frame.file_name in self._ids:
             return self._ids[frame.file_name]
-        # One may be told from a folder farther up than the other; other folders hold other pictures.
+        # One may be told from a folder farther up than the other; other folders hold other
+        # pictures.
         listed = self._by_bare.get(Path(frame.file_name).name)
         if listed is not None and any(
             f'/{long}'.endswith(f'/{short}')
@@ -82,7 +92,9 @@ class GivenBoxes:
 
 
 def raw_box(box: np.ndarray, extended: bool) -> np.ndarray:
-    """The box to report, (4,) px: of an extended one the square that was padded, for what it was is lost."""
+    """The box to report, (4,) px: of an extended one the square that was padded, for what it was is
+    lost.
+    """
     if not extended:
         return box
     side = box[2:] / PADDING
@@ -115,6 +127,9 @@ def find_persons(
 
 
 def _best_first(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    boxes, scores = np.asarray(boxes, dtype=np.float64).reshape(-1, 4), np.asarray(scores, dtype=np.float64)
+    boxes, scores = (
+        np.asarray(boxes, dtype=np.float64).reshape(-1, 4),
+        np.asarray(scores, dtype=np.float64),
+    )
     order = np.argsort(-scores, kind='stable')
     return boxes[order], scores[order]

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Anybody's picture file to (H, W, 3) uint8 BGR, as a viewer would show it, or an error that says why not."""
+"""Anybody's picture file to (H, W, 3) uint8 BGR, as a viewer would show it, or an error that says
+why not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+PICTURE_SUFFIXES = (
+    '.jpg',
+    '.jpeg',
+    '.jpe',
+    '.jfif',
+    '.png',
+    '.bmp',
+    '.tif',
+    '.tiff',
+    '.webp',
+    '.ppm',
+    '.pgm',
+)
 #: Pictures, too, to the owner of a folder; what OpenCV cannot read of them is to be reported.
 OTHER_SUFFIXES = ('.gif', '.avif', '.heic', '.heif', '.jp2', '.jxl')
 
@@ -33,8 +47,8 @@ class PictureError(ValueError):
 def read_picture(path: str | Path) -> np.ndarray:
     """Read a picture file of any usual kind.
 
-    Grey pictures get three equal channels, 16 bits become the upper 8, CMYK is converted, what is transparent
-    is white as in a browser, and the orientation in the EXIF data is applied.
+    Grey pictures get three equal channels, 16 bits become the upper 8, CMYK is converted, what is
+    transparent is white as in a browser, and the orientation in the EXIF data is applied.
 
     Args:
         path: any name, spaces and other alphabets included.
@@ -82,7 +96,8 @@ def to_bgr(stored: np.ndarray) -> np.ndarray:
     """Pixels of any usual kind to a picture.
 
     Args:
-        stored: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, or uint16, whose upper 8 bits count.
+        stored: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, or uint16, whose upper 8
+            bits count.
 
     Returns:
         (H, W, 3) uint8 BGR; what is transparent is white.
@@ -90,8 +105,14 @@ def to_bgr(stored: np.ndarray) -> np.ndarray:
     Raises:
         PictureError: of another shape or type.
     """
-    if stored.ndim not in (2, 3) or not stored.size or (stored.ndim == 3 and stored.shape[2] not in (1, 3, 4)):
-        raise PictureError(f'{stored.dtype} {stored.shape} is no picture of 1, 3 (BGR) or 4 channels')
+    if (
+        stored.ndim not in (2, 3)
+        or not stored.size
+        or (stored.ndim == 3 and stored.shape[2] not in (1, 3, 4))
+    ):
+        raise PictureError(
+            f'{stored.dtype} {stored.shape} is no picture of 1, 3 (BGR) or 4 channels'
+        )
     if stored.dtype == np.uint16:
         stored = (stored >> 8).astype(np.uint8)
     elif stored.dtype != np.uint8:
@@ -105,7 +126,9 @@ def to_bgr(stored: np.ndarray) -> np.ndarray:
 
 
 def _orientation(data: bytes) -> int:
-    """EXIF's orientation, where decoding has not applied it already: OpenCV does so with TIFF alone."""
+    """EXIF's orientation, where decoding has not applied it already: OpenCV does so with TIFF
+    alone.
+    """
     if data[:4] in (b'II*\0', b'MM\0*'):
         return 1
     from PIL import Image
@@ -113,12 +136,16 @@ def _orientation(data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # no EXIF data, a kind that only OpenCV reads, or records broken in any of many ways
+    except (
+        Exception
+    ):  # no EXIF data, a kind that only OpenCV reads, or records broken in any of many ways
         return 1
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end: decoders fill the missing rest with grey and call it a picture."""
+    """Whether a JPEG or PNG lacks its end: decoders fill the missing rest with grey and call it a
+    picture.
+    """
     if data.startswith(b'\x89PNG\r\n\x1a\n'):
         return b'IEND' not in data
     if not data.startswith(b'\xff\xd8'):
@@ -129,7 +156,9 @@ def is_cut_off(data: bytes) -> bool:
         marker = data[place + 1]
         if marker == 0xDA:  # the compressed picture begins
             return data.rfind(b'\xff\xd9') < place
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # filler and marks without a length
+        if (
+            marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01
+        ):  # filler and marks without a length
             place += 1 if marker == 0xFF else 2
             continue
         place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')

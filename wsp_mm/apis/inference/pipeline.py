@@ -1,11 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Some frames to their records: find persons, estimate root depths and poses, or the order in depth.
+"""Some frames to their records: find persons, estimate root depths and poses, or the order in
+depth.
 
-Persons of a chunk of frames are put through the networks together, ``batch_size`` at a time. It is a stream of
-stages: find the persons, crop a batch of them, ask the networks. They run one after the other, or each in a
-thread (:mod:`wsp_mm.apis.inference.stages`); what they compute is the same. A crop is made when its batch is
-due or the one before is being answered, so that memory grows neither with the persons of a picture nor with
-the length of a video.
+Persons of a chunk of frames are put through the networks together, ``batch_size`` at a time. It is
+a stream of stages: find the persons, crop a batch of them, ask the networks. They run one after the
+other, or each in a thread (:mod:`wsp_mm.apis.inference.stages`); what they compute is the same. A
+crop is made when its batch is due or the one before is being answered, so that memory grows neither
+with the persons of a picture nor with the length of a video.
 
 P persons of a frame, K joints.
 """
@@ -31,9 +32,8 @@ from wsp_mm.apis.inference.persons import Detector, GivenBoxes, find_persons, ra
 from wsp_mm.apis.inference.sources import Frame
 from wsp_mm.apis.inference.stages import Stages
 from wsp_mm.apis.inference.work import MM, PX, SHARE, Batch, Person, Work, empty_record, numbers
+from wsp_mm.structures.bbox import crop_box, k_value, to_corners
 from wsp_mm.structures.camera import PinholeCamera
-from wsp_mm.structures.person_box import crop_box, to_corners
-from wsp_mm.structures.root_depth import k_value
 
 #: Stages of a stream, and so the most chunks that are under way when they overlap.
 STAGES = 4
@@ -53,8 +53,8 @@ class FramePipeline:
         batch_size: persons (or pairs) a forward pass.
 
     Attributes:
-        seconds: s spent by kind of work, which may be at the same time. waiting: s that each stage waited,
-            where they overlap. counts: 'frames', 'persons', 'pairs' so far.
+        seconds: s spent by kind of work, which may be at the same time. waiting: s that each stage
+            waited, where they overlap. counts: 'frames', 'persons', 'pairs' so far.
     """
 
     def __init__(
@@ -78,7 +78,9 @@ class FramePipeline:
         self._clock, self._detecting, self._answering = (threading.Lock() for _ in range(3))
 
     def __call__(self, frames: Sequence[Frame]) -> list[dict]:
-        """One record a frame, in order; frames without an answer have 'skipped', a sentence, and no persons."""
+        """One record a frame, in order; frames without an answer have 'skipped', a sentence, and no
+        persons.
+        """
         (_, records), *_ = self.stream(iter([frames]))
         return records
 
@@ -89,8 +91,9 @@ class FramePipeline:
 
         Args:
             chunks: read one chunk at a time.
-            overlap: every stage in a thread of its own, reading included: up to :data:`STAGES` chunks are in
-                memory beside the one that was handed out. Closing the iterator ends the threads.
+            overlap: every stage in a thread of its own, reading included: up to :data:`STAGES`
+                chunks are in memory beside the one that was handed out. Closing the iterator ends
+                the threads.
         """
 
         def context() -> Any:
@@ -115,7 +118,11 @@ class FramePipeline:
         """Find the persons of every chunk, and begin its records."""
         for frames in chunks:
             records = [empty_record(frame) for frame in frames]
-            usable = [(frame, record) for frame, record in zip(frames, records, strict=True) if not frame.error]
+            usable = [
+                (frame, record)
+                for frame, record in zip(frames, records, strict=True)
+                if not frame.error
+            ]
             with self._detecting, self.timed('detector'):
                 found = find_persons([frame for frame, _ in usable], self.detector, self.boxes)
             persons: list[Person] = []
@@ -128,11 +135,15 @@ class FramePipeline:
             if self.pose.kind == 'order':
                 for _, group in itertools.groupby(persons, key=lambda person: person.frame.index):
                     group = list(group)
-                    work.pairs += [(group, a, b) for a, b in itertools.combinations(range(len(group)), 2)]
+                    work.pairs += [
+                        (group, a, b) for a, b in itertools.combinations(range(len(group)), 2)
+                    ]
             yield work
 
     def _crop_all(self, found: Iterator[Work]) -> Iterator[Batch]:
-        """Crop the persons or pairs of every chunk, a batch at a time; one without any is one empty batch."""
+        """Crop the persons or pairs of every chunk, a batch at a time; one without any is one empty
+        batch.
+        """
         for work in found:
             items = work.pairs if self.pose.kind == 'order' else work.persons
             for start in range(0, max(len(items), 1), self.batch_size):
@@ -164,7 +175,9 @@ class FramePipeline:
             with self._clock:
                 self.seconds[what] += time.perf_counter() - began
 
-    def _persons(self, frame: Frame, record: dict, boxes: np.ndarray, scores: np.ndarray) -> list[Person]:
+    def _persons(
+        self, frame: Frame, record: dict, boxes: np.ndarray, scores: np.ndarray
+    ) -> list[Person]:
         """Begin the records of a frame's persons; its camera is decided here."""
         height, width = frame.image.shape[:2]
         camera = None
@@ -177,9 +190,13 @@ class FramePipeline:
         extended = self.boxes is not None and self.boxes.extended
         persons = []
         for box, score in zip(boxes, scores, strict=True):
-            fits = np.isfinite(box).all() and (extended or crop_box(box, (width, height)) is not None)
+            fits = np.isfinite(box).all() and (
+                extended or crop_box(box, (width, height)) is not None
+            )
             if not fits or not (box[2:] > 0).all():
-                problem = f'left out the box {np.round(box, PX).tolist()}: no area within the picture'
+                problem = (
+                    f'left out the box {np.round(box, PX).tolist()}: no area within the picture'
+                )
                 record.setdefault('problems', []).append(problem)
                 continue
             entry = dict(
@@ -263,7 +280,9 @@ class FramePipeline:
             record['keypoints_rel'] = numbers(relative, MM)
             if depth is not None:
                 camera = PinholeCamera(f=np.array(person.camera.f), c=np.array(person.camera.c))
-                cam = camera.unproject(np.concatenate([pixels, (relative + depth)[:, None]], axis=-1))
+                cam = camera.unproject(
+                    np.concatenate([pixels, (relative + depth)[:, None]], axis=-1)
+                )
                 record['root_depth'] = round(float(depth), MM)
                 record['keypoints_cam'] = numbers(cam, MM)
 
@@ -272,7 +291,9 @@ class FramePipeline:
         persons, known = batch.items, batch.with_camera
         depths: list[float | None] = [None] * len(persons)
         if batch.root_crops is not None:
-            for i, sample in zip(known, self._ask(self.root, batch.root_crops, 'root'), strict=True):
+            for i, sample in zip(
+                known, self._ask(self.root, batch.root_crops, 'root'), strict=True
+            ):
                 depths[i] = float(np.asarray(sample.pred_instances.root_depth).reshape(-1)[0])
         else:
             for i in known:
@@ -296,8 +317,12 @@ class FramePipeline:
         for (group, a, b), sample in zip(batch.items, samples, strict=True):
             pred = sample.pred_instances
             probability = float(pred.pair_probs[0])
-            if not np.isfinite([probability, pred.keypoints.sum(), pred.keypoint_scores.sum()]).all():
-                group[a].report(f'not compared with person {group[b].record["id"]}: {self._not_finite}')
+            if not np.isfinite(
+                [probability, pred.keypoints.sum(), pred.keypoint_scores.sum()]
+            ).all():
+                group[a].report(
+                    f'not compared with person {group[b].record["id"]}: {self._not_finite}'
+                )
                 batch.work.answers[group[0].frame.index, a, b] = 0.5
                 continue
             batch.work.answers[group[0].frame.index, a, b] = probability

@@ -69,7 +69,9 @@ class Summary:
                 lines.append(f'{title}: {len(entries)}')
                 lines += [f'  {name}: {reason}' for name, reason in entries[:_SHOWN]]
                 if len(entries) > _SHOWN:
-                    lines.append(f'  ... and {len(entries) - _SHOWN} more, all named in {self.document}')
+                    lines.append(
+                        f'  ... and {len(entries) - _SHOWN} more, all named in {self.document}'
+                    )
         lines += [f'note: {note}' for note in self.notes]
         if not self.complete:
             more = '; the same command with --resume goes on' if self.resumable else ''
@@ -78,9 +80,13 @@ class Summary:
 
     def _speed(self) -> str:
         frames, persons = self.here['frames'], self.here.get('persons', 0)
-        work = ', '.join(f'{name} {seconds:.1f} s' for name, seconds in self.seconds.items() if seconds >= 0.05)
+        work = ', '.join(
+            f'{name} {seconds:.1f} s' for name, seconds in self.seconds.items() if seconds >= 0.05
+        )
         wall = max(self.wall, 1e-9)
-        return f'{wall:.1f} s: {frames / wall:.2f} frames/s, {persons / wall:.2f} persons/s ({work})'
+        return (
+            f'{wall:.1f} s: {frames / wall:.2f} frames/s, {persons / wall:.2f} persons/s ({work})'
+        )
 
 
 class Stop:
@@ -101,7 +107,11 @@ def stop_on_interrupt() -> Iterator[Stop]:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        print('\nstopping after the frames at hand (Ctrl-C again: at once)', file=sys.stderr, flush=True)
+        print(
+            '\nstopping after the frames at hand (Ctrl-C again: at once)',
+            file=sys.stderr,
+            flush=True,
+        )
 
     before = signal.signal(signal.SIGINT, ask)
     try:
@@ -121,10 +131,11 @@ def infer(
     viewer: bool = True,
     progress: bool = True,
 ) -> Summary:
-    """Run over a source: ``inference.json``, pictures or ``video.mp4``, and ``viewer.html`` in a folder.
+    """Run over a source: ``inference.json``, pictures or ``video.mp4``, and ``viewer.html`` in a
+    folder.
 
-    Ctrl-C ends the run after the frames at hand and leaves all files valid; ``resume`` goes on from there, as
-    it does after a crash, and ends with the json of an uninterrupted run.
+    Ctrl-C ends the run after the frames at hand and leaves all files valid; ``resume`` goes on from
+    there, as it does after a crash, and ends with the json of an uninterrupted run.
 
     Args:
         out: folder, made where it is not there.
@@ -182,7 +193,9 @@ def infer(
 
 
 def _recall(writer: DocumentWriter, source: Source, artist: Artist, stop: Stop) -> None:
-    """What an earlier part of the run drew: an mp4 cannot be continued, so its frames are drawn again."""
+    """What an earlier part of the run drew: an mp4 cannot be continued, so its frames are drawn
+    again.
+    """
     if not writer.next_frame:
         return
     if not source.is_video:
@@ -197,7 +210,9 @@ def _recall(writer: DocumentWriter, source: Source, artist: Artist, stop: Stop) 
         artist.draw(frame, record)
 
 
-def _go_on(inferencer, source: Source, writer: DocumentWriter, artist: Artist, stop: Stop, bar) -> bool:
+def _go_on(
+    inferencer, source: Source, writer: DocumentWriter, artist: Artist, stop: Stop, bar
+) -> bool:
     """Whether the source came to its end."""
     if stop.requested:
         return False
@@ -231,7 +246,9 @@ def _count(writer: DocumentWriter, artist: Artist, summary: Summary) -> list[dic
     return shown
 
 
-def _write_viewer(path: Path, info: dict, shown: list[dict], artist: Artist, summary: Summary) -> None:
+def _write_viewer(
+    path: Path, info: dict, shown: list[dict], artist: Artist, summary: Summary
+) -> None:
     try:
         from wsp_mm.visualization.viewer import write_viewer
     except ImportError as error:
@@ -262,7 +279,9 @@ def _camera_sentence(inferencer: WSPInferencer) -> str:
         )
     root = 'root network' if inferencer.root else "k, from the boxes' sizes alone"
     if camera['source'] == 'assumed-fov':
-        return f'ASSUMED, {camera["fov_deg"]:g} degrees across the longer side; root depths by {root}'
+        return (
+            f'ASSUMED, {camera["fov_deg"]:g} degrees across the longer side; root depths by {root}'
+        )
     return f'{"as given" if camera["source"] == "given" else "of the camera file"}; root depths by {root}'
 
 
@@ -277,7 +296,9 @@ def _bar(source: Source, wanted: bool) -> Iterator:
         total = None
     more = {}
     if not sys.stderr.isatty():
-        more = dict(mininterval=15, bar_format='{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone\n')
+        more = dict(
+            mininterval=15, bar_format='{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone\n'
+        )
         if total is None:
             more['bar_format'] = '{n_fmt}{unit}, {rate_fmt}, {elapsed} gone\n'
     more['leave'] = not sys.stderr.isatty()

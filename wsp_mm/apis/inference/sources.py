@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Where pictures come from: a file, a folder, a pattern, a video, a camera on the desk, arrays.
 
-A source reads one frame at a time, when it is asked for it: a video of any length takes the memory of a frame.
+A source reads one frame at a time, when it is asked for it: a video of any length takes the memory
+of a frame.
 """
 
 from __future__ import annotations
@@ -18,11 +19,30 @@ from typing import Any
 import cv2
 import numpy as np
 
-from wsp_mm.apis.inference.pictures import OTHER_SUFFIXES, PICTURE_SUFFIXES, PictureError, read_picture, to_bgr
+from wsp_mm.apis.inference.pictures import (
+    OTHER_SUFFIXES,
+    PICTURE_SUFFIXES,
+    PictureError,
+    read_picture,
+    to_bgr,
+)
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv', '.flv', '.ts')
+VIDEO_SUFFIXES = (
+    '.mp4',
+    '.avi',
+    '.mov',
+    '.mkv',
+    '.webm',
+    '.mpg',
+    '.mpeg',
+    '.m4v',
+    '.wmv',
+    '.flv',
+    '.ts',
+)
 
-#: A container's count of frames is an estimate; a video that ends before this share of it was cut off.
+#: A container's count of frames is an estimate; a video that ends before this share of it was cut
+#: off.
 _WHOLE_SHARE = 0.95
 
 
@@ -36,7 +56,8 @@ class Frame:
 
     Attributes:
         index: number in the source, from 0.
-        file_name: with forward slashes, relative to the folder; ``NAME#INDEX`` for a frame of a video.
+        file_name: with forward slashes, relative to the folder; ``NAME#INDEX`` for a frame of a
+            video.
         image: (H, W, 3) uint8 BGR, None where it could not be read.
         time: s since the start, None for pictures.
         error: why there is no image.
@@ -79,7 +100,9 @@ class Source:
         raise NotImplementedError
 
     def describe(self) -> dict:
-        """What tells this source from another one, for the document; a run can only go on with the same."""
+        """What tells this source from another one, for the document; a run can only go on with the
+        same.
+        """
         return dict(kind=self.kind, name=self.name, fps=self.fps)
 
     @property
@@ -111,7 +134,9 @@ class PictureFiles(Source):
         for index, path in enumerate(self.files[start:], start):
             name = self._name(path)
             if path.suffix.lower() in VIDEO_SUFFIXES:
-                yield Frame(index, name, error='a video among pictures: give it as INPUT of its own')
+                yield Frame(
+                    index, name, error='a video among pictures: give it as INPUT of its own'
+                )
                 continue
             try:
                 yield Frame(index, name, read_picture(path))
@@ -120,7 +145,9 @@ class PictureFiles(Source):
 
 
 class Video(Source):
-    """A video file (turned upright where the file says so) or a camera, whose number is given as an int."""
+    """A video file (turned upright where the file says so) or a camera, whose number is given as an
+    int.
+    """
 
     def __init__(self, which: Path | int) -> None:
         super().__init__()
@@ -131,12 +158,18 @@ class Video(Source):
         fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         capture.release()
         self.fps = float(fps) if np.isfinite(fps) and 0 < fps <= 1000 else None
-        self.count = int(count) if self.kind == 'video' and np.isfinite(count) and count > 0 else None
+        self.count = (
+            int(count) if self.kind == 'video' and np.isfinite(count) and count > 0 else None
+        )
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self.which if isinstance(self.which, int) else str(self.which))
         if not capture.isOpened():
-            what = 'there is no such camera, or it is in use' if self.kind == 'webcam' else 'no readable video'
+            what = (
+                'there is no such camera, or it is in use'
+                if self.kind == 'webcam'
+                else 'no readable video'
+            )
             raise SourceError(f'{self.name}: {what}')
         return capture
 
@@ -165,12 +198,16 @@ class Video(Source):
                         at = index / self.fps if self.fps else None
                 if image.ndim == 2:
                     image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-                yield Frame(index, f'{stem}#{index}', image, None if at is None else round(float(at), 4))
+                yield Frame(
+                    index, f'{stem}#{index}', image, None if at is None else round(float(at), 4)
+                )
                 index += 1
         finally:
             capture.release()
         if self.count is not None and index < _WHOLE_SHARE * self.count:
-            self.notes.append(f'{self.name}: ends after {index} of {self.count} frames: it may be damaged')
+            self.notes.append(
+                f'{self.name}: ends after {index} of {self.count} frames: it may be damaged'
+            )
 
 
 class Arrays(Source):
@@ -200,10 +237,10 @@ def open_source(given: Any) -> Source:
     """Find out what the user gave.
 
     Args:
-        given: path of a picture, a folder or a video; a pattern with ``*``, ``?`` or ``[`` (``**`` for folders
-            in folders); the number of a camera; an array as :func:`to_bgr` takes, or (N, H, W, 3); a list of
-            arrays and paths.
-            What exists under the very name is taken as that, whatever characters the name has.
+        given: path of a picture, a folder or a video; a pattern with ``*``, ``?`` or ``[`` (``**``
+            for folders in folders); the number of a camera; an array as :func:`to_bgr` takes, or
+            (N, H, W, 3); a list of arrays and paths. What exists under the very name is taken as
+            that, whatever characters the name has.
 
     Raises:
         SourceError: there is nothing, or nothing of a known kind.
@@ -233,8 +270,12 @@ def open_source(given: Any) -> Source:
         files = [file for file in files if file.is_file() and file.suffix.lower() in _KNOWN]
         if not files:
             raise SourceError(f'no picture matches {text}')
-        return PictureFiles('glob', text, files, Path(os.path.commonpath([file.parent for file in files])))
-    raise SourceError(f'{text} does not exist; INPUT is a picture, a folder, a pattern, a video or a camera')
+        return PictureFiles(
+            'glob', text, files, Path(os.path.commonpath([file.parent for file in files]))
+        )
+    raise SourceError(
+        f'{text} does not exist; INPUT is a picture, a folder, a pattern, a video or a camera'
+    )
 
 
 _PICTURES = PICTURE_SUFFIXES + OTHER_SUFFIXES
@@ -249,7 +290,9 @@ def _file(path: Path) -> Source:
 
 
 def _folder(path: Path) -> Source:
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _KNOWN and file.is_file())
+    files = sorted(
+        file for file in path.iterdir() if file.suffix.lower() in _KNOWN and file.is_file()
+    )
     if not files:
         below = any(file.is_dir() for file in path.iterdir())
         hint = f"; for the folders in it, give the pattern '{path}/**/*.jpg'" if below else ''

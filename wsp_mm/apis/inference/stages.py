@@ -1,10 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Stages of a stream that work at the same time, each in a thread of its own.
 
-A stage is an iterator over what the stage before it yields. In a thread it makes its next item while the last
-one is being worked on behind it, and begins no further one before that was taken: a stage holds one item,
-whatever the length of the stream. Torch, OpenCV and the codecs give up Python's lock while they compute, so one
-process is enough. Items come out in order, and an error comes out in place of the item that it prevented.
+A stage is an iterator over what the stage before it yields. In a thread it makes its next item
+while the last one is being worked on behind it, and begins no further one before that was taken: a
+stage holds one item, whatever the length of the stream. Torch, OpenCV and the codecs give up
+Python's lock while they compute, so one process is enough. Items come out in order, and an error
+comes out in place of the item that it prevented.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class Ahead(Iterator):
     """
 
     def __init__(
-        self, items: Iterator, name: str, context: Callable[[], AbstractContextManager] = nullcontext
+        self,
+        items: Iterator,
+        name: str,
+        context: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         self.name, self.stalled, self.starved = name, 0.0, 0.0
         self._items, self._context = items, context
@@ -96,7 +100,9 @@ class Ahead(Iterator):
         self._out.put((_END, None))
 
     def join(self, seconds: float) -> bool:
-        """Wait for the thread; whether it ended in time. Called in the thread itself it does not wait."""
+        """Wait for the thread; whether it ended in time. Called in the thread itself it does not
+        wait.
+        """
         if self._thread is not threading.current_thread():
             self._thread.join(max(seconds, 0.0))
         return not self._thread.is_alive()
@@ -113,19 +119,24 @@ class Stages:
                 ...
 
     Args:
-        overlap: run every stage in a thread. Without, ``add`` gives back what it is given: the same calls, one
-            after the other, in the caller's thread.
-        waiting: name of a stage -> s that it waited, for its input and for its item to be taken; filled in
-            when the context is left. The taker of the last stage is called ``taker``.
+        overlap: run every stage in a thread. Without, ``add`` gives back what it is given: the same
+            calls, one after the other, in the caller's thread.
+        waiting: name of a stage -> s that it waited, for its input and for its item to be taken;
+            filled in when the context is left. The taker of the last stage is called ``taker``.
     """
 
-    def __init__(self, overlap: bool, waiting: Counter[str] | None = None, taker: str = 'taker') -> None:
+    def __init__(
+        self, overlap: bool, waiting: Counter[str] | None = None, taker: str = 'taker'
+    ) -> None:
         self.overlap, self.taker = overlap, taker
         self.waiting: Counter[str] = Counter() if waiting is None else waiting
         self._running: list[Ahead] = []
 
     def add(
-        self, name: str, items: Iterator, context: Callable[[], AbstractContextManager] = nullcontext
+        self,
+        name: str,
+        items: Iterator,
+        context: Callable[[], AbstractContextManager] = nullcontext,
     ) -> Iterator:
         """Another stage behind the others; see :class:`Ahead`."""
         if not self.overlap:
@@ -137,7 +148,9 @@ class Stages:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for stage in self._running:  # all of them before any is waited for: they wait for each other
+        for (
+            stage
+        ) in self._running:  # all of them before any is waited for: they wait for each other
             stage.halt()
         until = time.monotonic() + PATIENCE
         for stage in self._running:

@@ -35,7 +35,9 @@ class Person:
 
     def report(self, problem: str) -> None:
         """Say what is missing of this person's answer."""
-        self.frame_record.setdefault('problems', []).append(f'person {self.record["id"]}: {problem}')
+        self.frame_record.setdefault('problems', []).append(
+            f'person {self.record["id"]}: {problem}'
+        )
 
 
 @dataclass
@@ -61,7 +63,8 @@ class Batch:
     Attributes:
         items: persons, or pairs.
         crops: of the pose (or order) network; None where there is nobody.
-        with_camera, root_crops: numbers of the items whose root's depth is asked for, and their crops.
+        with_camera, root_crops: numbers of the items whose root's depth is asked for, and their
+        crops.
         last: of its chunk.
     """
 

@@ -12,10 +12,11 @@ from mmpose.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ChannelGain(BaseTransform):
-    """Multiply each colour channel by a number of its own, uniform in ``gain``, and clip to 0 to 255.
+    """Multiply each colour channel by a number of its own, uniform in ``gain``, and clip to 0 to
+    255.
 
-    PoseNet's only change of colour. Rounded, so that the picture stays uint8. A table of 256 values a channel
-    does it in no time.
+    PoseNet's only change of colour. Rounded, so that the picture stays uint8. A table of 256 values
+    a channel does it in no time.
 
     Required Keys: img (H, W, 3) uint8. Modified Keys: img.
 
@@ -23,7 +24,8 @@ class ChannelGain(BaseTransform):
         gain: smallest and largest factor.
 
     Raises:
-        ValueError: factors that are negative or not in order; when it is used, a picture that is not uint8.
+        ValueError: factors that are negative or not in order; when it is used, a picture that is
+            not uint8.
     """
 
     def __init__(self, gain: tuple[float, float] = (0.8, 1.2)) -> None:

@@ -7,20 +7,22 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 
 
 @TRANSFORMS.register_module()
 class ConvertJoints(BaseTransform):
-    """Bring a 2D sample to a joint set of a 3D data set: order, middles, and a depth that is not supervised.
+    """Bring a 2D sample to a joint set of a 3D data set: order, middles, and a depth that is not
+    supervised.
 
-    Joints go by the alias table of ``structures/skeletons.py``; what the source lacks has visibility 0. It
-    belongs into the pipeline of the 2D data set, before it is combined. 3D data sets convert on their own.
+    Joints go by the alias table of ``structures/keypoints.py``; what the source lacks has
+    visibility 0. It belongs into the pipeline of the 2D data set, before it is combined. 3D data
+    sets convert on their own.
 
     Required Keys: keypoints (1, K_source, 2) px, keypoints_visible (1, K_source).
 
-    Modified Keys: keypoints (1, K, 3): px, px and 0; keypoints_visible (1, K) 0 or 1; flip_indices, flip_pairs,
-    dataset_keypoint_weights (those of the target).
+    Modified Keys: keypoints (1, K, 3): px, px and 0; keypoints_visible (1, K) 0 or 1; flip_indices,
+    flip_pairs, dataset_keypoint_weights (those of the target).
 
     Added Keys: has_depth (1,) = 0, root_depth (1,) = nan, bbox_extended = False.
 
@@ -30,8 +32,8 @@ class ConvertJoints(BaseTransform):
 
     Raises:
         KeyError: an unknown joint set.
-        ValueError: the two share no joint; when it is used, keypoints that are not of the source set or have
-            depth.
+        ValueError: the two share no joint; when it is used, keypoints that are not of the source
+            set or have depth.
     """
 
     def __init__(self, source: str, target: str) -> None:
@@ -55,7 +57,9 @@ class ConvertJoints(BaseTransform):
                 f'({results.get("img_path")}); 3D data sets convert on their own (joint_set=...)'
             )
         visible = (np.asarray(results['keypoints_visible']) > 0).astype(np.float32)
-        points, visible = convert_joints(keypoints.astype(np.float32), visible, self.source, self.target)
+        points, visible = convert_joints(
+            keypoints.astype(np.float32), visible, self.source, self.target
+        )
         results['keypoints'] = np.concatenate([points, np.zeros_like(points[..., :1])], axis=-1)
         results['keypoints_visible'] = visible
         results['has_depth'] = np.zeros(1, dtype=np.float32)

@@ -16,25 +16,30 @@ PAIR_META_KEYS = (
 
 
 def merged_tables(packer: PackPoseInputs, results: dict) -> dict[str, dict]:
-    """The packer's mapping tables with the codec's added, for which MMPose takes the codec's alone."""
+    """The packer's mapping tables with the codec's added, for which MMPose takes the codec's
+    alone.
+    """
     names = ('instance_mapping_table', 'label_mapping_table', 'field_mapping_table')
     return {name: {**getattr(packer, name), **results.get(name, {})} for name in names}
 
 
 @TRANSFORMS.register_module()
 class PackPairInputs(PackPoseInputs):
-    """Pack a pair as ONE instance, so that every field has length 1 as MMEngine's containers demand.
+    """Pack a pair as ONE instance, so that every field has length 1 as MMEngine's containers
+    demand.
 
-    - gt_instances (numpy): bboxes (1, 4) around both, bbox_scores (1,), pair_bboxes (1, 2, 4) xyxy px of the
-      picture, and where labelled pair_keypoints (1, 2, K, 2) px of the picture, pair_visible (1, 2, K),
-      pair_ann_ids (1, 2), pair_gap (1,), depth_label (1,), depth_weight (1,). The picture is mirrored where
-      ``flip``.
-    - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec made.
+    - gt_instances (numpy): bboxes (1, 4) around both, bbox_scores (1,), pair_bboxes (1, 2, 4) xyxy
+      px of the picture, and where labelled pair_keypoints (1, 2, K, 2) px of the picture,
+      pair_visible (1, 2, K), pair_ann_ids (1, 2), pair_gap (1,), depth_label (1,), depth_weight
+      (1,). The picture is mirrored where ``flip``.
+    - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec
+      made.
     - gt_fields (tensors): what the codec made.
 
-    - metainfo: ``meta_keys``. ``joint_order`` (K,), uniform random numbers, is made here for samples with
-      targets: the order in which :class:`RelativeDepthHead` draws this sample's joints. As part of the sample
-      it is the same on whichever rank, and in whichever iteration, the sample is used.
+    - metainfo: ``meta_keys``. ``joint_order`` (K,), uniform random numbers, is made here for
+      samples with targets: the order in which :class:`RelativeDepthHead` draws this sample's
+      joints. As part of the sample it is the same on whichever rank, and in whichever iteration,
+      the sample is used.
 
     MMPose's own packing takes a codec's tables instead of its own; here they are merged.
 
@@ -72,7 +77,9 @@ class PackPairInputs(PackPoseInputs):
         if 'pair_ann_ids' in results:
             pair['pair_ann_ids'] = np.asarray(results['pair_ann_ids'])[None]
         pair.update(merged_tables(self, results))
-        if 'depth_labels' in results:  # after all augmentations, whose random numbers stay what they were
+        if (
+            'depth_labels' in results
+        ):  # after all augmentations, whose random numbers stay what they were
             pair['joint_order'] = np.random.random(results['depth_labels'].shape[-1])
         for table in ('instance_mapping_table', 'label_mapping_table'):
             for key in pair[table]:

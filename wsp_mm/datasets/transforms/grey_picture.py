@@ -12,13 +12,14 @@ from mmpose.registry import TRANSFORMS
 class GreyPicture(BaseTransform):
     """Paint the whole input in one flat colour; boxes and labels stay.
 
-    Comes after ``PairTopdownAffine``: the crop's black margins would tell where the picture ends. What a model
-    still answers right comes from the boxes.
+    Comes after ``PairTopdownAffine``: the crop's black margins would tell where the picture ends.
+    What a model still answers right comes from the boxes.
 
     Required Keys: img. Modified Keys: img.
 
     Args:
-        value: the grey, 0 to 255. The default is near the mean colour that the preprocessor subtracts.
+        value: the grey, 0 to 255. The default is near the mean colour that the preprocessor
+            subtracts.
     """
 
     def __init__(self, value: int = 116) -> None:

@@ -22,13 +22,15 @@ POSE3D_META_KEYS = (
 class PackPose3DInputs(PackPoseInputs):
     """Pack one person; every field has length 1, as MMEngine's containers demand. K joints.
 
-    - gt_instances (numpy): bboxes (1, 4) xyxy px, bbox_scores (1,), bbox_scales (1, 2) px, keypoints (1, K, 3):
-      px, px, mm relative to the root; keypoints_visible (1, K), has_depth (1,), and of 3D samples keypoints_cam
-      (1, K, 3) mm and root_depth (1,) mm. Boxes and keypoints are in the picture as it is cropped, so mirrored
-      where ``flip``. keypoints_cam is always the ground truth of the picture on disk, never mirrored: it is for
-      tests, where nothing is. Of a detected person there are boxes and no keypoints.
+    - gt_instances (numpy): bboxes (1, 4) xyxy px, bbox_scores (1,), bbox_scales (1, 2) px,
+      keypoints (1, K, 3): px, px, mm relative to the root; keypoints_visible (1, K), has_depth
+      (1,), and of 3D samples keypoints_cam (1, K, 3) mm and root_depth (1,) mm. Boxes and keypoints
+      are in the picture as it is cropped, so mirrored where ``flip``. keypoints_cam is always the
+      ground truth of the picture on disk, never mirrored: it is for tests, where nothing is. Of a
+      detected person there are boxes and no keypoints.
     - gt_instance_labels (tensors): what the codec made.
-    - metainfo: what ``meta_keys`` names and is there, and root_depth as a float (mm) where it is known.
+    - metainfo: what ``meta_keys`` names and is there, and root_depth as a float (mm) where it is
+      known.
 
     MMPose's own packing takes a codec's tables instead of its own; here they are merged.
 
@@ -56,11 +58,13 @@ class PackPose3DInputs(PackPoseInputs):
         """inputs (3, H, W) uint8 BGR and data_samples.
 
         Raises:
-            ValueError: keypoints that are not one person's in 3D, or not of the joint set that the data set is
-                of; a field that is packed is not one instance long.
+            ValueError: keypoints that are not one person's in 3D, or not of the joint set that the
+                data set is of; a field that is packed is not one instance long.
         """
         packed = {**results, **merged_tables(self, results)}
-        if 'keypoints' not in packed:  # a detected person; TopdownAffine invents a joint that is visible
+        if (
+            'keypoints' not in packed
+        ):  # a detected person; TopdownAffine invents a joint that is visible
             packed.pop('keypoints_visible', None)
         self._check(packed)
         depth = float(np.asarray(results.get('root_depth', np.nan)).reshape(-1)[0])
@@ -83,4 +87,6 @@ class PackPose3DInputs(PackPoseInputs):
         for table in ('instance_mapping_table', 'label_mapping_table'):
             for key in packed[table]:
                 if key in packed and len(packed[key]) != 1:
-                    raise ValueError(f'PackPose3DInputs: {key} is {len(packed[key])} long, not 1 {where}')
+                    raise ValueError(
+                        f'PackPose3DInputs: {key} is {len(packed[key])} long, not 1 {where}'
+                    )

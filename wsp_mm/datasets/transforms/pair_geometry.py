@@ -1,8 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """MMPose's flip, box jitter and crop, for two persons at once.
 
-Each moves both persons' boxes and every ankle along with picture and joints. None touches person order or
-label: mirroring, scaling and turning a picture do not change who is nearer. K joints, M ankles.
+Each moves both persons' boxes and every ankle along with picture and joints. None touches person
+order or label: mirroring, scaling and turning a picture do not change who is nearer. K joints, M
+ankles.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from wsp_mm.datasets.transforms.read_picture import PictureAffine
 class PairRandomFlip(RandomFlip):
     """Mirror the picture left to right, before it is cropped.
 
-    Required Keys: img, img_shape, flip_indices; keypoints, keypoints_visible, bbox, bbox_center, pair_bboxes
-    (2, 4), ankles (M, 4) (all optional).
+    Required Keys: img, img_shape, flip_indices; keypoints, keypoints_visible, bbox, bbox_center,
+    pair_bboxes (2, 4), ankles (M, 4) (all optional).
 
     Modified Keys: those that are there.
 
@@ -39,7 +40,8 @@ class PairRandomFlip(RandomFlip):
         """Mirror or not.
 
         Raises:
-            ValueError: the picture is cropped already; its box would be mirrored in the wrong frame.
+            ValueError: the picture is cropped already; its box would be mirrored in the wrong
+                frame.
         """
         if 'input_size' in results:
             raise ValueError('PairRandomFlip must come before PairTopdownAffine')
@@ -47,7 +49,9 @@ class PairRandomFlip(RandomFlip):
         if results['flip']:
             h, w = results['img_shape']
             if 'pair_bboxes' in results:
-                results['pair_bboxes'] = flip_bbox(results['pair_bboxes'], (w, h), bbox_format='xyxy')
+                results['pair_bboxes'] = flip_bbox(
+                    results['pair_bboxes'], (w, h), bbox_format='xyxy'
+                )
             if 'ankles' in results:
                 results['ankles'] = results['ankles'].copy()
                 results['ankles'][:, 0] = w - 1 - results['ankles'][:, 0]
@@ -58,10 +62,11 @@ class PairRandomFlip(RandomFlip):
 class PairRandomBBoxTransform(RandomBBoxTransform):
     """Jitter the crop: shift, scale, and turn by any angle. All off by default, as in the paper.
 
-    MMPose's transform with uniform draws: a turn of up to 180 degrees then has no preferred direction, which
-    hides where "down" is in the picture.
+    MMPose's transform with uniform draws: a turn of up to 180 degrees then has no preferred
+    direction, which hides where "down" is in the picture.
 
-    Required Keys: bbox_center, bbox_scale. Modified Keys: the same. Added Keys: bbox_rotation (1,) degrees.
+    Required Keys: bbox_center, bbox_scale. Modified Keys: the same. Added Keys: bbox_rotation (1,)
+    degrees.
 
     Args:
         shift_factor: the centre moves by up to this share of the crop's side.
@@ -72,7 +77,8 @@ class PairRandomBBoxTransform(RandomBBoxTransform):
         rotate_prob: probability of a turn.
 
     Raises:
-        ValueError: an angle beyond 180 degrees, or scale factors that are not positive and in order.
+        ValueError: an angle beyond 180 degrees, or scale factors that are not positive and in
+            order.
     """
 
     def __init__(
@@ -87,8 +93,12 @@ class PairRandomBBoxTransform(RandomBBoxTransform):
         if not 0 <= rotate_factor <= 180:
             raise ValueError(f'rotate_factor must lie in 0 to 180 degrees, got {rotate_factor}')
         if not 0 < scale_factor[0] <= scale_factor[1]:
-            raise ValueError(f'scale_factor must be (smallest, largest), both positive, got {scale_factor}')
-        super().__init__(shift_factor, shift_prob, scale_factor, scale_prob, rotate_factor, rotate_prob)
+            raise ValueError(
+                f'scale_factor must be (smallest, largest), both positive, got {scale_factor}'
+            )
+        super().__init__(
+            shift_factor, shift_prob, scale_factor, scale_prob, rotate_factor, rotate_prob
+        )
 
     @cache_randomness
     def _get_transform_params(self, num_bboxes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -108,16 +118,18 @@ class PairRandomBBoxTransform(RandomBBoxTransform):
 class PairTopdownAffine(PictureAffine):
     """Crop the box around both persons to the network's input.
 
-    The picture's own coordinates (px of the picture, mirrored where ``flip``) stay under their names; those in
-    the input (input px) are added. A turned person's box becomes the upright box around its four corners.
+    The picture's own coordinates (px of the picture, mirrored where ``flip``) stay under their
+    names; those in the input (input px) are added. A turned person's box becomes the upright box
+    around its four corners.
 
-    Required Keys: img or picture (``ReadPicture``), bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation,
-    keypoints, ankles (optional).
+    Required Keys: img or picture (``ReadPicture``), bbox_center, bbox_scale, pair_bboxes (2, 4);
+    bbox_rotation, keypoints, ankles (optional).
 
     Modified Keys: img, bbox_scale.
 
-    Added Keys: input_size (w, h), input_center, input_scale, pair_bboxes_input (1, 2, 4) xyxy input px (may
-    reach beyond the input), transformed_keypoints (2, K, 2) input px, ankles_input (M, 4) input px (optional).
+    Added Keys: input_size (w, h), input_center, input_scale, pair_bboxes_input (1, 2, 4) xyxy input
+    px (may reach beyond the input), transformed_keypoints (2, K, 2) input px, ankles_input (M, 4)
+    input px (optional).
 
     Args:
         input_size: (w, h) px.
@@ -125,7 +137,9 @@ class PairTopdownAffine(PictureAffine):
 
     def transform(self, results: dict) -> dict:
         warp = self.crop(results)
-        corners = results['pair_bboxes'].astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # (2, 4, 2)
+        corners = results['pair_bboxes'].astype(np.float64)[
+            :, [[0, 1], [2, 1], [2, 3], [0, 3]]
+        ]  # (2, 4, 2)
         corners = cv2.transform(corners, warp)
         hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
         results['pair_bboxes_input'] = hulls[None].astype(np.float32)

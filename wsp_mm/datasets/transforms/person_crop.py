@@ -9,32 +9,38 @@ from mmcv.transforms.utils import cache_randomness
 from mmpose.datasets.transforms import RandomBBoxTransform
 from mmpose.registry import TRANSFORMS
 
-from wsp_mm.structures.person_box import PADDING, crop_box, to_sides
+from wsp_mm.structures.bbox import PADDING, crop_box, to_sides
 
 
 @TRANSFORMS.register_module()
 class PersonCenterScale(BaseTransform):
-    """Centre and sides of the crop, from the labelled box: clipped, grown to the input's aspect, padded.
+    """Centre and sides of the crop, from the labelled box: clipped, grown to the input's aspect,
+    padded.
 
-    A box that is extended already (RootNet's) is taken as it is. Also sees that the picture has the size that
-    the annotation gives, where it gives one: otherwise boxes and joints are in other pixels than the picture.
+    A box that is extended already (RootNet's) is taken as it is. Also sees that the picture has the
+    size that the annotation gives, where it gives one: otherwise boxes and joints are in other
+    pixels than the picture.
 
-    Required Keys: bbox (1, 4) xyxy px, img_shape; bbox_extended, picture_size (w, h), picture_size_slack px
-    (optional).
+    Required Keys: bbox (1, 4) xyxy px, img_shape; bbox_extended, picture_size (w, h),
+    picture_size_slack px (optional).
 
-    Added Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px. Those that a data set brings along (MMPose's MPII)
-    are replaced.
+    Added Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px. Those that a data set brings along
+    (MMPose's MPII) are replaced.
 
     Args:
         padding: share by which both sides grow.
         aspect: width over height of the network's input.
-        skip_bad: a sample with a bad box is left out, and training draws another; otherwise it is an error.
+        skip_bad: a sample with a bad box is left out, and training draws another; otherwise it is
+            an error.
 
     Raises:
-        ValueError: a picture of another size than annotated, or a box without area within the picture.
+        ValueError: a picture of another size than annotated, or a box without area within the
+            picture.
     """
 
-    def __init__(self, padding: float = PADDING, aspect: float = 1.0, skip_bad: bool = False) -> None:
+    def __init__(
+        self, padding: float = PADDING, aspect: float = 1.0, skip_bad: bool = False
+    ) -> None:
         if not padding > 0 or not aspect > 0:
             raise ValueError(f'padding and aspect must be positive, got {padding} and {aspect}')
         self.padding, self.aspect, self.skip_bad = float(padding), float(aspect), skip_bad
@@ -45,7 +51,9 @@ class PersonCenterScale(BaseTransform):
         self._check_size(results, (width, height))
         box = to_sides(np.asarray(results['bbox'][0], dtype=np.float64))
         crop = (
-            box if results.get('bbox_extended') else crop_box(box, (width, height), self.aspect, self.padding)
+            box
+            if results.get('bbox_extended')
+            else crop_box(box, (width, height), self.aspect, self.padding)
         )
         if crop is None or not (crop[2:] > 0).all():
             if self.skip_bad:
@@ -80,11 +88,13 @@ class PersonCenterScale(BaseTransform):
 class PersonRandomBBoxTransform(RandomBBoxTransform):
     """Scale and turn the crop: PoseNet's draws.
 
-    The scale is 1 + ``scale`` x a standard normal number cut at +-1, always drawn. The turn is ``rotation`` x a
-    standard normal number cut at +-2, with probability ``rotate_prob``. Cut numbers pile up at the ends
-    (MMPose's own transform draws anew instead). The depth of a joint is neither scaled nor turned.
+    The scale is 1 + ``scale`` x a standard normal number cut at +-1, always drawn. The turn is
+    ``rotation`` x a standard normal number cut at +-2, with probability ``rotate_prob``. Cut
+    numbers pile up at the ends (MMPose's own transform draws anew instead). The depth of a joint is
+    neither scaled nor turned.
 
-    Required Keys: bbox_center, bbox_scale. Modified Keys: the same. Added Keys: bbox_rotation (1,) degrees.
+    Required Keys: bbox_center, bbox_scale. Modified Keys: the same. Added Keys: bbox_rotation (1,)
+    degrees.
 
     Args:
         scale: as above, 0 to less than 1.
@@ -95,7 +105,9 @@ class PersonRandomBBoxTransform(RandomBBoxTransform):
         ValueError: an argument outside of its range.
     """
 
-    def __init__(self, scale: float = 0.25, rotation: float = 30.0, rotate_prob: float = 0.6) -> None:
+    def __init__(
+        self, scale: float = 0.25, rotation: float = 30.0, rotate_prob: float = 0.6
+    ) -> None:
         if not 0 <= scale < 1 or not 0 <= rotation <= 90 or not 0 <= rotate_prob <= 1:
             raise ValueError(
                 'scale must lie in 0 to 1, rotation in 0 to 90 degrees, rotate_prob in 0 to 1, got '

@@ -11,16 +11,19 @@ from mmpose.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomOcclusion(BaseTransform):
-    """Hide part of the person behind a rectangle of uniform noise, before the picture is mirrored or cropped.
+    """Hide part of the person behind a rectangle of uniform noise, before the picture is mirrored
+    or cropped.
 
-    As in PoseNet: the rectangle's area is a uniform share of the crop's, its height over width is uniform, and
-    it is placed uniformly in the crop. One that is not wholly inside the picture is drawn anew; PoseNet does
-    that without an end, here the picture stays as it is after ``max_tries``. Labels stay: hidden joints are
-    learnt.
+    As in PoseNet: the rectangle's area is a uniform share of the crop's, its height over width is
+    uniform, and it is placed uniformly in the crop. One that is not wholly inside the picture is
+    drawn anew; PoseNet does that without an end, here the picture stays as it is after
+    ``max_tries``. Labels stay: hidden joints are learnt.
 
-    Required Keys: img (H, W, 3) uint8 or picture (``ReadPicture``), bbox_center (1, 2), bbox_scale (1, 2).
+    Required Keys: img (H, W, 3) uint8 or picture (``ReadPicture``), bbox_center (1, 2), bbox_scale
+    (1, 2).
 
-    Modified Keys: img. Added Keys: occlusion (x, y, noise (h, w, 3)) for a picture that is not decoded yet.
+    Modified Keys: img. Added Keys: occlusion (x, y, noise (h, w, 3)) for a picture that is not
+    decoded yet.
 
     Args:
         prob: probability, 0 to 1.
@@ -29,7 +32,8 @@ class RandomOcclusion(BaseTransform):
         max_tries: so many rectangles are drawn at most.
 
     Raises:
-        ValueError: an argument outside of its range; when it is used, a picture that is cropped already.
+        ValueError: an argument outside of its range; when it is used, a picture that is cropped
+            already.
     """
 
     def __init__(
@@ -42,10 +46,17 @@ class RandomOcclusion(BaseTransform):
         if not 0 <= prob <= 1:
             raise ValueError(f'prob must lie in 0 to 1, got {prob}')
         if not 0 <= area[0] <= area[1] or not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(f'area and aspect must be (smallest, largest), got {area} and {aspect}')
+            raise ValueError(
+                f'area and aspect must be (smallest, largest), got {area} and {aspect}'
+            )
         if max_tries < 1:
             raise ValueError(f'max_tries must be positive, got {max_tries}')
-        self.prob, self.area, self.aspect, self.max_tries = prob, tuple(area), tuple(aspect), max_tries
+        self.prob, self.area, self.aspect, self.max_tries = (
+            prob,
+            tuple(area),
+            tuple(aspect),
+            max_tries,
+        )
 
     def transform(self, results: dict) -> dict:
         """Hide or not."""

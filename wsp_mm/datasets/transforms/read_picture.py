@@ -21,27 +21,30 @@ from wsp_mm.datasets.picture import REDUCTIONS, Picture, block_grid
 
 @TRANSFORMS.register_module()
 class ReadPicture(BaseTransform):
-    """Read a picture's file and leave decoding to the crop (``PersonTopdownAffine``, ``PairTopdownAffine``).
+    """Read a picture's file and leave decoding to the crop (``PersonTopdownAffine``,
+    ``PairTopdownAffine``).
 
-    Takes ``LoadImage``'s place. Until the crop, ``img`` is an empty list, which MMPose's transforms take for
-    "no pictures to change": mirroring and jitter move boxes and joints alone. A transform that changes pixels
-    before the crop needs ``LoadImage``; ``RandomOcclusion`` works with both.
+    Takes ``LoadImage``'s place. Until the crop, ``img`` is an empty list, which MMPose's transforms
+    take for "no pictures to change": mirroring and jitter move boxes and joints alone. A transform
+    that changes pixels before the crop needs ``LoadImage``; ``RandomOcclusion`` works with both.
 
-    Required Keys: img_path, or img (H, W, 3) as it is; id, bbox, bbox_extended (``crop_cache``). A picture that
-    is there already (a data set of a mixture read it by its own pipeline) stays.
+    Required Keys: img_path, or img (H, W, 3) as it is; id, bbox, bbox_extended (``crop_cache``). A
+    picture that is there already (a data set of a mixture read it by its own pipeline) stays.
 
     Added Keys: picture (:class:`~wsp_mm.datasets.picture.Picture` or
     :class:`~wsp_mm.datasets.crop_cache.CachedPicture`), img, img_shape (h, w), ori_shape (h, w).
 
     Args:
-        partial: decode the crop's part of the picture alone, where nvImageCodec is installed; same pixels.
-        reduce: where the crop is at least twice as large as the input, decode at 1/2, 1/4 or 1/8 of the size.
-            Pixels then differ from those of a full decode, which is sampled at points: these are means. Pays
-            for pictures of many megapixels.
+        partial: decode the crop's part of the picture alone, where nvImageCodec is installed; same
+            pixels.
+        reduce: where the crop is at least twice as large as the input, decode at 1/2, 1/4 or 1/8 of
+            the size. Pixels then differ from those of a full decode, which is sampled at points:
+            these are means. Pays for pictures of many megapixels.
         color_type: MMCV's flag: 'color', or 'color_ignore_orientation' to leave EXIF's turn aside.
         backend_args: MMEngine's, of the place where the files are.
-        crop_cache: folder that tools/dataset_converters/cache_crops.py wrote for this training: pictures are
-            taken from there, and all coordinates stay px of the frame. For training alone.
+        crop_cache: folder that tools/dataset_converters/cache_crops.py wrote for this training:
+            pictures are taken from there, and all coordinates stay px of the frame. For training
+            alone.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class ReadPicture(BaseTransform):
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: the file holds no picture; the message names it. The ``crop_cache`` lacks the sample.
+            ValueError: the file holds no picture; the message names it. The ``crop_cache`` lacks
+                the sample.
         """
         if 'picture' in results:
             return results
@@ -75,7 +79,9 @@ class ReadPicture(BaseTransform):
             picture = self.cache.picture(results, self.partial)
         else:
             path = results['img_path']
-            picture = Picture(fileio.get(path, self.backend_args), str(path), self.color_type, self.partial)
+            picture = Picture(
+                fileio.get(path, self.backend_args), str(path), self.color_type, self.partial
+            )
         results['picture'] = picture
         results['reduce'] = self.reduce
         results['img'] = []
@@ -90,7 +96,8 @@ class ReadPicture(BaseTransform):
 
 
 class PictureAffine(TopdownAffine):
-    """MMPose's crop, which decodes a picture that :class:`ReadPicture` left encoded: of it what it needs.
+    """MMPose's crop, which decodes a picture that :class:`ReadPicture` left encoded: of it what it
+    needs.
 
     Required Keys: those of ``TopdownAffine``; picture, reduce, flip, occlusion (all optional).
 
@@ -107,7 +114,8 @@ class PictureAffine(TopdownAffine):
         """Crop.
 
         Raises:
-            ValueError: the picture is broken (the message names it), or mirrored otherwise than left to right.
+            ValueError: the picture is broken (the message names it), or mirrored otherwise than
+                left to right.
         """
         self.crop(results)
         return results
@@ -115,7 +123,9 @@ class PictureAffine(TopdownAffine):
     def crop(self, results: dict) -> np.ndarray:
         """:meth:`transform` in place; returns :meth:`warp`."""
         picture = results.pop('picture', None)
-        super().transform(results)  # which has an empty list of pictures to warp where one is to come
+        super().transform(
+            results
+        )  # which has an empty list of pictures to warp where one is to come
         warp = self.warp(results)
         if picture is not None:
             mirrored = bool(results.get('flip', False))
@@ -154,16 +164,17 @@ def warp_picture(
     patch: tuple[int, int, np.ndarray] | None = None,
     reduce: bool = False,
 ) -> np.ndarray:
-    """The crop of a picture, pixel for pixel what warping all of it gives; black beyond the picture.
+    """The crop of a picture, pixel for pixel what warping all of it gives; black beyond the
+    picture.
 
     Args:
-        picture: as read. Of a cached part of a frame, "picture" means the frame here; pixels are then nearly
-            those of the frame.
+        picture: as read. Of a cached part of a frame, "picture" means the frame here; pixels are
+            then nearly those of the frame.
         warp: (2, 3), px of the picture (mirrored where ``mirrored``) to input px.
         input_size: (w, h) input px.
         mirrored: mirror the picture left to right before the crop.
-        patch: x, y px of the upper left corner in the picture as it is on disk, and pixels (h, w, 3) that are
-            pasted there before anything else.
+        patch: x, y px of the upper left corner in the picture as it is on disk, and pixels (h, w,
+            3) that are pasted there before anything else.
         reduce: see :class:`ReadPicture`; not together with a patch.
 
     Returns:
@@ -180,8 +191,8 @@ def warp_picture(
         if factor > 1:
             pixels = picture.reduced(factor)
             pixels = cv2.flip(pixels, 1) if mirrored else pixels
-            # Pixel i stands for those from i * factor on; mirrored, the last one may stand for fewer, so that
-            # the first begins before the picture does.
+            # Pixel i stands for those from i * factor on; mirrored, the last one may stand for
+            # fewer, so that the first begins before the picture does.
             beyond = pixels.shape[1] * factor - width if mirrored else 0
             grid = block_grid((factor, factor), (-beyond, 0))
             return cv2.warpAffine(pixels, warp @ grid, input_size, flags=cv2.INTER_LINEAR)
@@ -212,7 +223,9 @@ def _warp_cached(
     needed = _needed(back, input_size, picture.size)
     if needed[0] >= needed[2] or needed[1] >= needed[3]:
         return np.zeros((input_size[1], input_size[0], 3), dtype=np.uint8)
-    at = (picture.size[0] - right, top, picture.size[0] - left, bottom) if mirrored else picture.part
+    at = (
+        (picture.size[0] - right, top, picture.size[0] - left, bottom) if mirrored else picture.part
+    )
     if needed[0] < at[0] or needed[1] < at[1] or needed[2] > at[2] or needed[3] > at[3]:
         raise CropCacheError(
             f'{picture.name}: the crop takes left, top, right, bottom {needed} px'
@@ -225,12 +238,17 @@ def _warp_cached(
 
 
 def _cover(
-    crop: np.ndarray, patch: tuple[int, int, np.ndarray], warp: np.ndarray, width: int, mirrored: bool
+    crop: np.ndarray,
+    patch: tuple[int, int, np.ndarray],
+    warp: np.ndarray,
+    width: int,
+    mirrored: bool,
 ) -> np.ndarray:
     """Lay a patch, which is in px of the frame, on a crop that was made without it.
 
-    Pasted into a reduced frame it would have to be reduced as well, and noise loses contrast by that. Warped by
-    itself it keeps its pixels: within it they are those of a frame with the patch on it.
+    Pasted into a reduced frame it would have to be reduced as well, and noise loses contrast by
+    that. Warped by itself it keeps its pixels: within it they are those of a frame with the patch
+    on it.
 
     Args:
         crop: (h, w, 3), changed.
@@ -255,8 +273,8 @@ def _cover(
     maps = _maps(_inverse(warp), (high[0] - low[0], high[1] - low[1]), (x, y), low)
     below = crop[low[1] : high[1], low[0] : high[0]]
     share = cv2.remap(np.full((height, wide), 255, dtype=np.uint8), *maps, cv2.INTER_LINEAR)
-    # At its edge a pixel of the input is read from both; what the patch has of it is in the warped patch, whose
-    # surroundings are black.
+    # At its edge a pixel of the input is read from both; what the patch has of it is in the warped
+    # patch, whose surroundings are black.
     rest = cv2.multiply(below, cv2.cvtColor(255 - share, cv2.COLOR_GRAY2BGR), scale=1 / 255)
     below[...] = cv2.add(cv2.remap(content, *maps, cv2.INTER_LINEAR), rest)
     return crop
@@ -271,12 +289,17 @@ def _inverse(warp: np.ndarray) -> np.ndarray:
 
 
 def _maps(
-    back: np.ndarray, input_size: tuple[int, int], origin: tuple[int, int], first: Sequence[int] = (0, 0)
+    back: np.ndarray,
+    input_size: tuple[int, int],
+    origin: tuple[int, int],
+    first: Sequence[int] = (0, 0),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in a part of a picture each pixel of the input is read, in ``cv2.remap``'s whole px and 1/32 px.
+    """Where in a part of a picture each pixel of the input is read, in ``cv2.remap``'s whole px and
+    1/32 px.
 
-    These are the integers that warpAffine computes of the whole picture, less the part's origin. Given the
-    part's own matrix it would now and then round the other way, which is seen at sharp edges.
+    These are the integers that warpAffine computes of the whole picture, less the part's origin.
+    Given the part's own matrix it would now and then round the other way, which is seen at sharp
+    edges.
 
     Args:
         back: (2, 3) input px to px of the picture.
@@ -287,7 +310,9 @@ def _maps(
     Returns:
         (h, w, 2) int16 x, y and (h, w) uint16, 32 * y + x of the remainders.
     """
-    columns, rows = (np.arange(start, start + count) for start, count in zip(first, input_size, strict=True))
+    columns, rows = (
+        np.arange(start, start + count) for start, count in zip(first, input_size, strict=True)
+    )
     x, y = (
         _places(factor * columns, other * rows + offset, start)
         for (factor, other, offset), start in zip(back.tolist(), origin, strict=True)
@@ -300,7 +325,9 @@ def _maps(
 
 
 def _places(along: np.ndarray, across: np.ndarray, start: int) -> np.ndarray:
-    """One coordinate in 1/32 px, (h, w), or (1, w) or (h, 1) where it does not change along the other axis."""
+    """One coordinate in 1/32 px, (h, w), or (1, w) or (h, 1) where it does not change along the
+    other axis.
+    """
     along, across = (np.rint(1024 * values).astype(np.int32) for values in (along, across))
     across += 16 - 1024 * start
     along = along[:1] if (along == along[0]).all() else along
@@ -309,8 +336,12 @@ def _places(along: np.ndarray, across: np.ndarray, start: int) -> np.ndarray:
     return np.clip((across[:, None] + along) >> 5, -(1 << 20), (1 << 20) - 1)
 
 
-def _needed(back: np.ndarray, input_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom px of the part of a picture that a crop reads; the ends are exclusive."""
+def _needed(
+    back: np.ndarray, input_size: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom px of the part of a picture that a crop reads; the ends are
+    exclusive.
+    """
     w, h = input_size
     corners = back[:, :2] @ np.array([[0, w, 0, w], [0, 0, h, h]]) + back[:, 2:]
     low = np.floor(corners.min(axis=1)).astype(int) - 2
@@ -321,12 +352,16 @@ def _needed(back: np.ndarray, input_size: tuple[int, int], size: tuple[int, int]
 
 
 def _reduction(warp: np.ndarray) -> int:
-    """The largest reduction that leaves at least a pixel of the picture for each of the input; 1 for none."""
+    """The largest reduction that leaves at least a pixel of the picture for each of the input; 1
+    for none.
+    """
     shrink = 1 / np.sqrt(abs(np.linalg.det(warp[:, :2])))
     return max((factor for factor in REDUCTIONS if factor <= shrink), default=1)
 
 
-def _paste(pixels: np.ndarray, patch: tuple[int, int, np.ndarray], left: int, top: int) -> np.ndarray:
+def _paste(
+    pixels: np.ndarray, patch: tuple[int, int, np.ndarray], left: int, top: int
+) -> np.ndarray:
     """A copy of the part of a picture that begins at ``left, top`` with the patch on it."""
     x, y, content = patch
     pixels = pixels.copy()
@@ -334,5 +369,7 @@ def _paste(pixels: np.ndarray, patch: tuple[int, int, np.ndarray], left: int, to
     x0, y0 = max(x, left), max(y, top)
     x1, y1 = min(x + content.shape[1], left + width), min(y + content.shape[0], top + height)
     if x0 < x1 and y0 < y1:
-        pixels[y0 - top : y1 - top, x0 - left : x1 - left] = content[y0 - y : y1 - y, x0 - x : x1 - x]
+        pixels[y0 - top : y1 - top, x0 - left : x1 - left] = content[
+            y0 - y : y1 - y, x0 - x : x1 - x
+        ]
     return pixels

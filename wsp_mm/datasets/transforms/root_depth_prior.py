@@ -7,16 +7,16 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
-from wsp_mm.structures.root_depth import AREA_MM2, k_value
+from wsp_mm.structures.bbox import AREA_MM2, k_value
 
 
 @TRANSFORMS.register_module()
 class RootDepthPrior(BaseTransform):
     """Add k, the root's depth by the size of the box that is cropped.
 
-    See :func:`wsp_mm.structures.root_depth.k_value`. It stands right after ``PersonCenterScale``: k belongs to
-    the box before anything is scaled or turned by chance. A sample without a camera (of a 2D data set) has no
-    k: nan.
+    See :func:`wsp_mm.structures.bbox.k_value`. It stands right after ``PersonCenterScale``: k
+    belongs to the box before anything is scaled or turned by chance. A sample without a camera (of
+    a 2D data set) has no k: nan.
 
     Required Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px; camera_f (2,) px (optional).
 
@@ -26,7 +26,8 @@ class RootDepthPrior(BaseTransform):
         area_mm2: what a box is taken to cover, mm^2.
 
     Raises:
-        ValueError: ``area_mm2`` is not positive; when it is used, no box or one that was augmented already.
+        ValueError: ``area_mm2`` is not positive; when it is used, no box or one that was augmented
+            already.
     """
 
     def __init__(self, area_mm2: float = AREA_MM2) -> None:

@@ -6,40 +6,40 @@ N persons, K joints, M labelled ankles.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
-from wsp_mm.structures.relative_depth import relative_depth_label, scale_gap
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.structures.relative_depth import relative_depth_label, scale_gap, valid_pairs
 
 
 @TRANSFORMS.register_module()
 class SamplePersonPair(BaseTransform):
     """Choose persons A and B, label them (Eq. 7), and set the crop around both.
 
-    A pair is drawn among those that have a label (no tie) and at least one joint labelled in both. A picture
-    that has none is refused (None): MMEngine's data sets then take another one, in training only. Where the
-    data set fixed the pair (``pair``), nothing is drawn. With boxes and ``pair`` alone, as at inference, there
-    is no label.
+    A pair is drawn among those that have a label (no tie) and at least one joint labelled in both.
+    A picture that has none is refused (None): MMEngine's data sets then take another one, in
+    training only. Where the data set fixed the pair (``pair``), nothing is drawn. With boxes and
+    ``pair`` alone, as at inference, there is no label.
 
-    Required Keys: bbox (N, 4) xyxy px; ground_y (N,) px, keypoints (N, K, 2) px, keypoints_visible (N, K),
-    scale (N,) px, ann_ids (N,), other_ankles (M', 3) (all optional where ``pair`` is there); pair (2,),
-    pair_label, pair_gap (optional).
+    Required Keys: bbox (N, 4) xyxy px; ground_y (N,) px, keypoints (N, K, 2) px, keypoints_visible
+    (N, K), scale (N,) px, ann_ids (N,), other_ankles (M', 3) (all optional where ``pair`` is
+    there); pair (2,), pair_label, pair_gap (optional).
 
     Modified Keys: keypoints (2, K, 2), keypoints_visible (2, K), bbox (1, 4) around both.
 
-    Added Keys: pair_bboxes (2, 4) xyxy px, bbox_score (1,), bbox_center (1, 2) px, bbox_scale (1, 2) px
-    (square), depth_label (1,) 1 where A is nearer, depth_weight (1,) 0 for ties and pairs below ``min_gap_px``,
-    pair_gap (1,) (Eq. 14), pair_ann_ids (2,), ankles (M, 4): x px, y px, knee-ankle length px, the person's
-    scale S px, of every labelled ankle in the picture, nan where unknown.
+    Added Keys: pair_bboxes (2, 4) xyxy px, bbox_score (1,), bbox_center (1, 2) px, bbox_scale (1,
+    2) px (square), depth_label (1,) 1 where A is nearer, depth_weight (1,) 0 for ties and pairs
+    below ``min_gap_px``, pair_gap (1,) (Eq. 14), pair_ann_ids (2,), ankles (M, 4): x px, y px,
+    knee-ankle length px, the person's scale S px, of every labelled ankle in the picture, nan where
+    unknown.
 
     Args:
         padding: side of the crop / longer side of the box around both persons.
-        random_order: swap A and B with probability 0.5 where the pair is drawn; else A comes first in the data.
+        random_order: swap A and B with probability 0.5 where the pair is drawn; else A comes first
+            in the data.
         min_gap_px: pairs whose feet differ less in height count as ties.
         joint_set: name of the joints' set, in which ankles and knees are looked up.
 
@@ -64,7 +64,8 @@ class SamplePersonPair(BaseTransform):
         self.joint_set = joint_set
         joints = get_joint_set(joint_set)
         self._legs = [
-            (joints.index(f'{side}_ankle'), joints.index(f'{side}_knee')) for side in ('left', 'right')
+            (joints.index(f'{side}_ankle'), joints.index(f'{side}_knee'))
+            for side in ('left', 'right')
         ]
 
     @cache_randomness
@@ -72,18 +73,10 @@ class SamplePersonPair(BaseTransform):
         """Which pair, and whether it is swapped."""
         return int(np.random.randint(num_pairs)), bool(self.random_order and np.random.rand() < 0.5)
 
-    def _is_tie(self, ground_y: np.ndarray, a: int, b: int) -> bool:
-        gap = abs(ground_y[a] - ground_y[b])
-        return bool(gap == 0 or gap < self.min_gap_px)
-
     def _choose(self, results: dict) -> tuple[int, int] | None:
-        visible = results['keypoints_visible'] > 0
-        pairs = [
-            (a, b)
-            for a, b in itertools.combinations(range(len(results['bbox'])), 2)
-            if not self._is_tie(results['ground_y'], a, b) and (visible[a] & visible[b]).any()
-        ]
-        if not pairs:
+        valid = valid_pairs(results['ground_y'], self.min_gap_px, results['keypoints_visible'])
+        pairs = np.argwhere(np.triu(valid))
+        if len(pairs) == 0:
             return None
         number, swap = self._draw(len(pairs))
         a, b = pairs[number]
@@ -105,7 +98,9 @@ class SamplePersonPair(BaseTransform):
     def transform(self, results: dict) -> dict | None:
         boxes = np.asarray(results['bbox'], dtype=np.float32)
         if len(boxes) < 2:
-            raise ValueError(f'SamplePersonPair: {results.get("img_path")} has {len(boxes)} person(s), not two')
+            raise ValueError(
+                f'SamplePersonPair: {results.get("img_path")} has {len(boxes)} person(s), not two'
+            )
         chosen = results['pair'] if 'pair' in results else self._choose(results)
         if chosen is None:
             return None
@@ -116,7 +111,9 @@ class SamplePersonPair(BaseTransform):
             fixed = results.get('pair_label')
             label = relative_depth_label(ground_y[a], ground_y[b]) if fixed is None else fixed
             results['depth_label'] = np.array([label], dtype=np.float32)
-            results['depth_weight'] = np.array([not self._is_tie(ground_y, a, b)], dtype=np.float32)
+            results['depth_weight'] = valid_pairs(ground_y[chosen], self.min_gap_px)[:1, 1].astype(
+                np.float32
+            )
         if 'keypoints' in results:
             results['ankles'] = self._ankles(results)
             results['keypoints'] = results['keypoints'][chosen]

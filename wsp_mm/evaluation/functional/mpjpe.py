@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Distances between predicted and true 3D joints.
 
-Letters: N samples, K joints, M training samples. Everything is mm in the camera frame: x right, y down, z
-forward.
+Letters: N samples, K joints, M training samples. Everything is mm in the camera frame: x right, y
+down, z forward.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ ALIGNMENTS = ('root', 'rigid', 'similarity', 'none')
 def mpjpe(pred: np.ndarray, gt: np.ndarray, align: str = 'root', root: int = 0) -> np.ndarray:
     """Distance of each predicted joint from the true one after an alignment of the whole pose.
 
-    ``root`` moves both poses until their root joints coincide (MPJPE). ``rigid`` moves and turns the prediction
-    onto the truth in the least-squares sense over all K joints given, without scaling or mirroring: what
-    PoseNet and its family print as PA MPJPE. ``similarity`` may scale it, too (MMPose's p-mpjpe): lower
-    figures, not to be compared with the former. ``none`` compares absolute positions.
+    ``root`` moves both poses until their root joints coincide (MPJPE). ``rigid`` moves and turns
+    the prediction onto the truth in the least-squares sense over all K joints given, without
+    scaling or mirroring: what PoseNet and its family print as PA MPJPE. ``similarity`` may scale
+    it, too (MMPose's p-mpjpe): lower figures, not to be compared with the former. ``none`` compares
+    absolute positions.
 
-    Poses that fix no rotation (all joints on one line or in one point) have the same distances under all
-    rotations that fit equally well; a prediction in one point comes to lie on the truth's centre.
+    Poses that fix no rotation (all joints on one line or in one point) have the same distances
+    under all rotations that fit equally well; a prediction in one point comes to lie on the truth's
+    centre.
 
     Args:
         pred: (N, K, 3) mm.
@@ -33,8 +35,8 @@ def mpjpe(pred: np.ndarray, gt: np.ndarray, align: str = 'root', root: int = 0) 
         (N, K) mm. Means over a subset of the joints are the caller's: alignment uses all of them.
 
     Raises:
-        ValueError: shapes that do not fit, a coordinate that is not finite, an unknown alignment, no such
-            root.
+        ValueError: shapes that do not fit, a coordinate that is not finite, an unknown alignment,
+            no such root.
     """
     pred, gt = _checked(pred, gt)
     if align == 'root':
@@ -76,11 +78,12 @@ def root_relative(poses: np.ndarray, root: int) -> np.ndarray:
 
 
 def align_poses(pred: np.ndarray, gt: np.ndarray, scale: bool = False) -> np.ndarray:
-    """Predictions turned and moved (and scaled) onto the truth, pose by pose, by least squares over all joints.
+    """Predictions turned and moved (and scaled) onto the truth, pose by pose, by least squares over
+    all joints.
 
-    The orthogonal Procrustes problem over proper rotations, solved by the singular vectors of the covariance
-    (Kabsch 1976, Umeyama 1991): where the best orthogonal matrix would mirror the pose, the weakest direction
-    is turned round.
+    The orthogonal Procrustes problem over proper rotations, solved by the singular vectors of the
+    covariance (Kabsch 1976, Umeyama 1991): where the best orthogonal matrix would mirror the pose,
+    the weakest direction is turned round.
 
     Args:
         pred: (N, K, 3) mm.
@@ -102,13 +105,16 @@ def align_poses(pred: np.ndarray, gt: np.ndarray, scale: bool = False) -> np.nda
     aligned = pred @ ((u * proper[:, None]) @ vt)
     if scale:
         size = (pred**2).sum(axis=(1, 2))
-        factor = np.divide((strength * proper).sum(axis=1), size, out=np.ones_like(size), where=size > 0)
+        factor = np.divide(
+            (strength * proper).sum(axis=1), size, out=np.ones_like(size), where=size > 0
+        )
         aligned = aligned * factor[:, None, None]
     return aligned + center
 
 
 def mean_pose(train: np.ndarray, root: int = 0) -> np.ndarray:
-    """The reference that every network has to beat: the mean root-relative training pose, seen by the cameras.
+    """The reference that every network has to beat: the mean root-relative training pose, seen by
+    the cameras.
 
     Args:
         train: (M, K, 3) mm, camera frame, one row a training sample.
@@ -118,7 +124,8 @@ def mean_pose(train: np.ndarray, root: int = 0) -> np.ndarray:
         (K, 3) mm relative to the root joint. Added to the roots of a test set it is a prediction.
 
     Raises:
-        ValueError: no training sample, a wrong shape, a coordinate that is not finite, no such root.
+        ValueError: no training sample, a wrong shape, a coordinate that is not finite, no such
+            root.
     """
     train, _ = _checked(train, train)
     if not len(train):
@@ -127,7 +134,8 @@ def mean_pose(train: np.ndarray, root: int = 0) -> np.ndarray:
 
 
 def mean_pose_predictions(train: np.ndarray, gt: np.ndarray, root: int = 0) -> np.ndarray:
-    """:func:`mean_pose` put at the true root of every test sample: (N, K, 3) mm for ``gt`` (N, K, 3) mm.
+    """:func:`mean_pose` put at the true root of every test sample: (N, K, 3) mm for ``gt`` (N, K,
+    3) mm.
 
     Raises:
         ValueError: as :func:`mean_pose`, or ``gt`` has other joints than ``train``.

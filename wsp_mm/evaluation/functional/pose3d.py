@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""All figures of one 3D test set: averages of every kind that papers print, per action and per joint.
+"""All figures of one 3D test set: averages of every kind that papers print, per action and per
+joint.
 
 Letters: N samples, K joints of the set, E joints that count. mm, camera frame.
 """
@@ -12,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsp_mm.evaluation.functional.mpjpe import mpjpe, per_axis_error
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
-# Human3.6M's actions in the order of the paper's tables 5 and 8 (the data set numbers them otherwise), with the
-# tables' column heads.
+# Human3.6M's actions in the order of the paper's tables 5 and 8 (the data set numbers them
+# otherwise), with the tables' column heads.
 ACTION_HEADS = {
     'Directions': 'Dir.',
     'Discussion': 'Dis.',
@@ -35,8 +36,8 @@ ACTION_HEADS = {
 }
 H36M_ACTIONS = tuple(ACTION_HEADS)
 
-# Sets whose last joints help training but are not scored: PoseNet's added thorax; hands and toes of MuCo, which
-# MuPoTS does not have.
+# Sets whose last joints help training but are not scored: PoseNet's added thorax; hands and toes of
+# MuCo, which MuPoTS does not have.
 EVALUATED = {'h36m18': 17, 'muco21': 17}
 
 POSITION_ERRORS = {'MPJPE': 'root', 'PA-MPJPE': 'rigid', 'PA-MPJPE-sim': 'similarity'}
@@ -63,18 +64,19 @@ def pose3d_scores(
 ) -> dict[str, float | int]:
     """Scores of a test set.
 
-    Errors, each in mm: ``MPJPE`` (roots made to coincide), ``PA-MPJPE`` (rigidly aligned over all K joints, no
-    scale, as PoseNet does), ``PA-MPJPE-sim`` (aligned with scale), ``X``, ``Y``, ``Z`` (mean absolute
-    difference along one camera axis, roots made to coincide) and ``AxisNorm``, the length of the vector (X, Y,
-    Z): this, and no mean of distances, is what the column "Joints Avg" of the paper's Table 4 holds, within
-    rounding. It never exceeds MPJPE.
+    Errors, each in mm: ``MPJPE`` (roots made to coincide), ``PA-MPJPE`` (rigidly aligned over all K
+    joints, no scale, as PoseNet does), ``PA-MPJPE-sim`` (aligned with scale), ``X``, ``Y``, ``Z``
+    (mean absolute difference along one camera axis, roots made to coincide) and ``AxisNorm``, the
+    length of the vector (X, Y, Z): this, and no mean of distances, is what the column "Joints Avg"
+    of the paper's Table 4 holds, within rounding. It never exceeds MPJPE.
 
-    Averages: ``NAME`` is pooled over samples and joints, the root joint among them (as in PoseNet's code: it
-    adds a zero to MPJPE, and a small error to PA-MPJPE); ``NAME_no_root`` leaves it out;
-    ``NAME_action_mean`` and ``NAME_action_mean_no_root`` are means over the actions that occur of each action's
-    pooled value. The three position errors also come as ``NAME_action_Walking`` (pooled within the action,
-    with the root joint; nan where it does not occur), and the first two as ``NAME_joint_R_Hip``; ``n`` counts
-    samples, ``n_actions`` the actions that occur. Without samples every figure is nan.
+    Averages: ``NAME`` is pooled over samples and joints, the root joint among them (as in PoseNet's
+    code: it adds a zero to MPJPE, and a small error to PA-MPJPE); ``NAME_no_root`` leaves it out;
+    ``NAME_action_mean`` and ``NAME_action_mean_no_root`` are means over the actions that occur of
+    each action's pooled value. The three position errors also come as ``NAME_action_Walking``
+    (pooled within the action, with the root joint; nan where it does not occur), and the first two
+    as ``NAME_joint_R_Hip``; ``n`` counts samples, ``n_actions`` the actions that occur. Without
+    samples every figure is nan.
 
     Args:
         pred: (N, K, 3) mm.
@@ -85,7 +87,8 @@ def pose3d_scores(
 
     Raises:
         KeyError: unknown joint set.
-        ValueError: shapes that do not fit, a coordinate that is not finite, an action that has no name here.
+        ValueError: shapes that do not fit, a coordinate that is not finite, an action that has no
+            name here.
     """
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     names = get_joint_set(joint_set).joints
@@ -95,7 +98,8 @@ def pose3d_scores(
     groups = _groups(actions, action_names, len(pred))
 
     errors = {
-        name: mpjpe(pred, gt, align=align, root=root)[:, joints] for name, align in POSITION_ERRORS.items()
+        name: mpjpe(pred, gt, align=align, root=root)[:, joints]
+        for name, align in POSITION_ERRORS.items()
     }
     per_axis = per_axis_error(pred, gt, root=root)[:, joints]
     errors |= {axis: per_axis[:, :, i] for i, axis in enumerate(AXES)}
@@ -109,7 +113,9 @@ def pose3d_scores(
         for name, error in errors.items():
             scores[f'{name}{where}'] = _mean(error[:, columns])
             if groups is not None:
-                by_action = [_mean(error[rows][:, columns]) for rows in groups.values() if len(rows)]
+                by_action = [
+                    _mean(error[rows][:, columns]) for rows in groups.values() if len(rows)
+                ]
                 scores[f'{name}_action_mean{where}'] = _mean(np.array(by_action))
     for suffix in suffixes:
         scores[f'AxisNorm{suffix}'] = math.hypot(*(scores[f'{axis}{suffix}'] for axis in AXES))

@@ -24,9 +24,10 @@ def relative_depth_scores(
 ) -> dict[str, float | int]:
     """Scores of binary decisions.
 
-    The paper's tables print nearly the same number for accuracy, precision, recall and F1, which is what macro
-    averages over the two classes of a balanced set look like; so ``precision``, ``recall`` and ``f1`` are
-    macro averages, and the positive class ("A is nearer") alone has keys of its own.
+    The paper's tables print nearly the same number for accuracy, precision, recall and F1, which is
+    what macro averages over the two classes of a balanced set look like; so ``precision``,
+    ``recall`` and ``f1`` are macro averages, and the positive class ("A is nearer") alone has keys
+    of its own.
 
     Args:
         prob: (n,) probability that A is nearer, in [0, 1].
@@ -34,19 +35,21 @@ def relative_depth_scores(
         threshold: decide for "A is nearer" where ``prob >= threshold``.
 
     Returns:
-        In percent: ``auc`` (area under the ROC curve), ``accuracy``, ``precision``, ``recall``, ``f1``,
-        ``precision_positive``, ``recall_positive``, ``f1_positive``; and the counts ``n`` and ``n_positive``.
-        A class that is never decided for has precision 0. Without both classes among the labels (so also
-        without any decision) all scores are nan, and the counts tell why.
+        In percent: ``auc`` (area under the ROC curve), ``accuracy``, ``precision``, ``recall``,
+        ``f1``, ``precision_positive``, ``recall_positive``, ``f1_positive``; and the counts ``n``
+        and ``n_positive``. A class that is never decided for has precision 0. Without both classes
+        among the labels (so also without any decision) all scores are nan, and the counts tell why.
 
     Raises:
-        ValueError: shapes differ or are not (n,), a probability outside [0, 1] or nan, a label that is not 0
-            or 1.
+        ValueError: shapes differ or are not (n,), a probability outside [0, 1] or nan, a label that
+            is not 0 or 1.
     """
     prob = np.asarray(prob, dtype=np.float64)
     label = np.asarray(label)
     if prob.ndim != 1 or prob.shape != label.shape:
-        raise ValueError(f'prob and label must both have shape (n,), got {prob.shape} and {label.shape}')
+        raise ValueError(
+            f'prob and label must both have shape (n,), got {prob.shape} and {label.shape}'
+        )
     wrong = ~((prob >= 0) & (prob <= 1))
     if wrong.any():
         first = int(wrong.argmax())

@@ -1,8 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """How well the root joint is placed in the camera's frame: MRPE and AP_root of RootNet (ICCV 2019).
 
-N persons or detections, G true persons of a picture, M detections of it. Positions are mm in the camera's
-frame: x right, y down, z forward.
+N persons or detections, G true persons of a picture, M detections of it. Positions are mm in the
+camera's frame: x right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -37,24 +37,28 @@ def mrpe(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
     )
 
 
-def ap_root(frames: Sequence[Mapping[str, np.ndarray]], threshold_mm: float = 250.0) -> dict[str, float | int]:
+def ap_root(
+    frames: Sequence[Mapping[str, np.ndarray]], threshold_mm: float = 250.0
+) -> dict[str, float | int]:
     """Average precision of detected roots, RootNet's arithmetic.
 
-    Detections are taken in the order of their scores (the earlier first where scores are equal). Each goes to
-    the nearest true root of its picture: it is a hit if that is nearer than the threshold and was not hit
-    before; a second-best root is not looked for. The precision at each detection is weighted by
-    the step of the recall that it makes, but for the very first detection, whose step is left out; so that even
-    a perfect result stays 1 / (number of roots) below 100 %.
+    Detections are taken in the order of their scores (the earlier first where scores are equal).
+    Each goes to the nearest true root of its picture: it is a hit if that is nearer than the
+    threshold and was not hit before; a second-best root is not looked for. The precision at each
+    detection is weighted by the step of the recall that it makes, but for the very first detection,
+    whose step is left out; so that even a perfect result stays 1 / (number of roots) below 100 %.
 
     Detections in pictures without a true person are not looked at.
 
     Args:
-        frames: one a picture: ``gt (G, 3)`` mm of the valid persons, ``pred (M, 3)`` mm, ``scores (M,)``.
+        frames: one a picture: ``gt (G, 3)`` mm of the valid persons, ``pred (M, 3)`` mm, ``scores
+            (M,)``.
         threshold_mm: a hit is nearer than this.
 
     Returns:
-        ``AP_root`` and ``recall`` (the share of the true roots that is hit) in percent, nan without any true
-        root; ``n_roots``, ``n_detections`` (in pictures with a true person), ``n_frames`` (the same).
+        ``AP_root`` and ``recall`` (the share of the true roots that is hit) in percent, nan without
+        any true root; ``n_roots``, ``n_detections`` (in pictures with a true person), ``n_frames``
+        (the same).
 
     Raises:
         ValueError: arrays that do not fit together.
@@ -72,7 +76,9 @@ def ap_root(frames: Sequence[Mapping[str, np.ndarray]], threshold_mm: float = 25
         if len(pred):
             distance = np.linalg.norm(pred[:, None] - gt[None], axis=-1)
             distances.append(distance.min(axis=1))
-            nearest.append(distance.argmin(axis=1) + n_roots)  # roots are counted through over the pictures
+            nearest.append(
+                distance.argmin(axis=1) + n_roots
+            )  # roots are counted through over the pictures
             scores.append(score)
         n_roots += len(gt)
     counts = dict(n_roots=n_roots, n_detections=int(sum(map(len, scores))), n_frames=n_frames)
@@ -90,15 +96,18 @@ def ap_root(frames: Sequence[Mapping[str, np.ndarray]], threshold_mm: float = 25
     hits = np.cumsum(hit)
     precision, recall = hits / np.arange(1, len(hit) + 1), hits / n_roots
     return dict(
-        AP_root=float(100 * (precision[1:] * np.diff(recall)).sum()), recall=float(100 * recall[-1]), **counts
+        AP_root=float(100 * (precision[1:] * np.diff(recall)).sum()),
+        recall=float(100 * recall[-1]),
+        **counts,
     )
 
 
 def match_boxes(boxes: np.ndarray, roots_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which box is whose, by the pictures alone, so that two ways to guess depth are compared on equal pairs.
+    """Which box is whose, by the pictures alone, so that two ways to guess depth are compared on
+    equal pairs.
 
-    A box can belong to a person whose true root lies in it; the pair with the root nearest to the box's centre,
-    in units of the box's sides, is taken first, and then the next of what is left.
+    A box can belong to a person whose true root lies in it; the pair with the root nearest to the
+    box's centre, in units of the box's sides, is taken first, and then the next of what is left.
 
     Args:
         boxes: (M, 4) x, y, w, h px.
@@ -107,8 +116,13 @@ def match_boxes(boxes: np.ndarray, roots_px: np.ndarray) -> tuple[np.ndarray, np
     Returns:
         Indices of boxes and of persons, (P,) each.
     """
-    boxes, roots_px = np.reshape(boxes, (-1, 4)).astype(float), np.reshape(roots_px, (-1, 2)).astype(float)
-    offset = np.abs(roots_px[None] - (boxes[:, None, :2] + boxes[:, None, 2:] / 2)) / boxes[:, None, 2:]
+    boxes, roots_px = (
+        np.reshape(boxes, (-1, 4)).astype(float),
+        np.reshape(roots_px, (-1, 2)).astype(float),
+    )
+    offset = (
+        np.abs(roots_px[None] - (boxes[:, None, :2] + boxes[:, None, 2:] / 2)) / boxes[:, None, 2:]
+    )
     distance = np.where((offset <= 0.5).all(axis=-1), np.linalg.norm(offset, axis=-1), np.inf)
     pairs = []
     while distance.size and np.isfinite(distance.min()):

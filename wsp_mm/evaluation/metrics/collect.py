@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What the metrics share: identity of a sample, and arrays out of data samples (one pair or person each)."""
+"""What the metrics share: identity of a sample, and arrays out of data samples (one pair or person
+each).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def sample_key(data_sample: dict) -> tuple[str, Any]:
 
 
 def field(data_sample: dict, container: str, name: str) -> np.ndarray:
-    """``data_sample[container][name][0]`` as float64: the containers hold one pair or person a sample.
+    """``data_sample[container][name][0]`` as float64: the containers hold one pair or person a
+    sample.
 
     Raises:
         KeyError: the container or the field is missing.
@@ -39,7 +42,9 @@ def field(data_sample: dict, container: str, name: str) -> np.ndarray:
         ) from error
     value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     if value.ndim == 0 or value.shape[0] != 1:
-        raise ValueError(f'{container}.{name} must hold one pair or person, shape (1, ...), got {value.shape}')
+        raise ValueError(
+            f'{container}.{name} must hold one pair or person, shape (1, ...), got {value.shape}'
+        )
     return value[0].astype(np.float64)
 
 

@@ -14,12 +14,13 @@ from wsp_mm.evaluation.functional import pose3d_scores
 from wsp_mm.evaluation.functional.pose3d import H36M_ACTIONS, evaluated_joints
 from wsp_mm.evaluation.metrics.collect import field, sample_key, unique_results
 from wsp_mm.evaluation.pose3d_tables import summary_text
-from wsp_mm.structures.skeletons import get_joint_set
+from wsp_mm.structures.keypoints import get_joint_set
 
 
 @METRICS.register_module()
 class MPJPEMetric3D(BaseMetric):
-    """How far predicted joints are from the true ones in the camera frame, in mm (paper, tables 4, 5 and 8).
+    """How far predicted joints are from the true ones in the camera frame, in mm (paper, tables 4,
+    5 and 8).
 
     Keys, with the default prefix of Human3.6M, are those of
     :func:`wsp_mm.evaluation.functional.pose3d_scores`:
@@ -37,12 +38,12 @@ class MPJPEMetric3D(BaseMetric):
     ``h36m/n``, ``h36m/n_actions``          samples, actions that occur
     ======================================  ================================================================
 
-    Every sample counts once, whatever number of processes ran and however the last batch was filled. All
-    evaluated joints count, seen or occluded, as in PoseNet.
+    Every sample counts once, whatever number of processes ran and however the last batch was
+    filled. All evaluated joints count, seen or occluded, as in PoseNet.
 
-    Needs in every data sample: metainfo ``id`` and, with ``per_action``, ``action`` (one of the 15 names, as
-    the annotation says); ``pred_instances.keypoints_cam (1, K, 3)`` and ``gt_instances.keypoints_cam (1, K,
-    3)``, mm.
+    Needs in every data sample: metainfo ``id`` and, with ``per_action``, ``action`` (one of the 15
+    names, as the annotation says); ``pred_instances.keypoints_cam (1, K, 3)`` and
+    ``gt_instances.keypoints_cam (1, K, 3)``, mm.
 
     Args:
         joint_set: names the K joints and says which count and which is the root.
@@ -106,7 +107,11 @@ class MPJPEMetric3D(BaseMetric):
             )
         if not np.isfinite(pose).all():
             joint = get_joint_set(self.joint_set).joints[int((~np.isfinite(pose).all(1)).argmax())]
-            cause = 'has the training diverged?' if container == 'pred_instances' else 'check its annotation'
+            cause = (
+                'has the training diverged?'
+                if container == 'pred_instances'
+                else 'check its annotation'
+            )
             raise ValueError(
                 f'{container}.keypoints_cam of sample {sample["id"]} '
                 f'({sample.get("img_path", "unknown picture")}) is not finite at {joint}: {cause}'

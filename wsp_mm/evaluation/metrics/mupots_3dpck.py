@@ -16,8 +16,8 @@ from wsp_mm.evaluation.metrics.collect import field, sample_key, unique_results
 from wsp_mm.evaluation.mupots_files import save_predictions
 from wsp_mm.evaluation.mupots_scores import mupots_scores, parse_key, without_details
 from wsp_mm.evaluation.mupots_tables import remarks, summary_text
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.mupots import MuPoTSTruth, read_mupots
-from wsp_mm.structures.skeletons import convert_joints, get_joint_set
 
 
 @METRICS.register_module()
@@ -36,7 +36,8 @@ class MuPoTS3DPCK(BaseMetric):
                                                           Ankle
     ``mupots/PCK_All_TS1``                                one sequence
     ``mupots/PCK_All_visible``, ``..._occluded``          joints seen, joints hidden; over
-                                                          ``mupots/n_sequences_All_occluded`` sequences
+                                                          ``mupots/n_sequences_All_occluded``
+                                                          sequences
     ``..._defined``                                       of PCK, each threshold and AUC: mean over the
                                                           sequences in which anybody counts
     ``mupots/abs_PCK_All``                                all of the above for absolute positions
@@ -46,28 +47,30 @@ class MuPoTS3DPCK(BaseMetric):
     ``n_frames_without_predictions``
     ====================================================  ==================================================
 
-    ``All`` and ``Matched`` stand in each other's place. A sequence in which nobody counts is nan, makes nan of
-    the means, and is named in the log.
+    ``All`` and ``Matched`` stand in each other's place. A sequence in which nobody counts is nan,
+    makes nan of the means, and is named in the log.
 
-    The ground truth is not the samples', but read from its own files: a frame in which nothing was detected
-    makes no sample, and still counts. Samples that were repeated to fill a last batch count once; predictions
-    of a frame are ordered by ``det_idx``, whatever number of processes ran.
+    The ground truth is not the samples', but read from its own files: a frame in which nothing was
+    detected makes no sample, and still counts. Samples that were repeated to fill a last batch
+    count once; predictions of a frame are ordered by ``det_idx``, whatever number of processes ran.
 
-    Needs in every data sample: metainfo ``id``, ``frame_key`` (``TS1_img_000000``) and ``det_idx`` (number of
-    the prediction in its frame); ``pred_instances.keypoints (1, K, 2)`` px and ``pred_instances.keypoints_cam
-    (1, K, 3)`` mm, absolute, camera frame.
+    Needs in every data sample: metainfo ``id``, ``frame_key`` (``TS1_img_000000``) and ``det_idx``
+    (number of the prediction in its frame); ``pred_instances.keypoints (1, K, 2)`` px and
+    ``pred_instances.keypoints_cam (1, K, 3)`` mm, absolute, camera frame.
 
     Args:
         ann_file: 3DMPPE's MuPoTS-3D.json, relative to ``data_root`` or absolute.
-        sequences_dir: folder that TS1 to TS20 with their annot.mat and occlusion.mat are in, likewise; None, or
-            a folder without any annot.mat: score against the json's poses, which is not the official ground
-            truth (the log says so).
+        sequences_dir: folder that TS1 to TS20 with their annot.mat and occlusion.mat are in,
+            likewise; None, or a folder without any annot.mat: score against the json's poses, which
+            is not the official ground truth (the log says so).
         data_root: folder that the two are relative to.
         joint_set: what the K predicted joints are; it must contain all 17 of MuPoTS-3D.
         thresholds_mm: 3DPCK is given at each.
-        absolute: score absolute positions, too. With root depths of the ground truth they mean nothing.
-        dump_dir: write ``preds_2d_kpt_mupots.mat`` and ``preds_3d_kpt_mupots.mat`` there, every frame of the
-            test set in them, for the official script and ``tools/analysis_tools/score_mupots.py``.
+        absolute: score absolute positions, too. With root depths of the ground truth they mean
+            nothing.
+        dump_dir: write ``preds_2d_kpt_mupots.mat`` and ``preds_3d_kpt_mupots.mat`` there, every
+            frame of the test set in them, for the official script and
+            ``tools/analysis_tools/score_mupots.py``.
         show_tables: write the tables to the log.
         collect_device, prefix, collect_dir: as in MMEngine's BaseMetric.
 
@@ -93,7 +96,9 @@ class MuPoTS3DPCK(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        missing = sorted(set(get_joint_set(JOINT_SET).concepts) - set(get_joint_set(joint_set).concepts))
+        missing = sorted(
+            set(get_joint_set(JOINT_SET).concepts) - set(get_joint_set(joint_set).concepts)
+        )
         if missing:
             raise ValueError(f'{joint_set} lacks {", ".join(missing)}, which MuPoTS-3D has')
         self.ann_file = osp.join(data_root, ann_file)
@@ -122,14 +127,19 @@ class MuPoTS3DPCK(BaseMetric):
 
         Raises:
             KeyError: a sample lacks its id, its place or a prediction.
-            ValueError: it is of a frame that is not annotated, or its joints have a wrong shape or are not
-                finite.
+            ValueError: it is of a frame that is not annotated, or its joints have a wrong shape or
+                are not finite.
         """
         self.truth()
         for sample in data_samples:
             key, place = sample_key(sample), self._place(sample)
-            pose = [self._joints(sample, name, dim) for name, dim in (('keypoints', 2), ('keypoints_cam', 3))]
-            self.results.append(dict(key=key, frame_key=sample['frame_key'], place=place, pose=pose))
+            pose = [
+                self._joints(sample, name, dim)
+                for name, dim in (('keypoints', 2), ('keypoints_cam', 3))
+            ]
+            self.results.append(
+                dict(key=key, frame_key=sample['frame_key'], place=place, pose=pose)
+            )
 
     def _place(self, sample: dict) -> np.ndarray:
         """Sequence, frame and number of the prediction."""
@@ -170,7 +180,8 @@ class MuPoTS3DPCK(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float | int]:
         """All scores; see the class for the keys (this method leaves the prefix to MMEngine).
 
-        Without any result, no detection was made: persons count as missed, and ``Matched`` is undefined.
+        Without any result, no detection was made: persons count as missed, and ``Matched`` is
+        undefined.
 
         Raises:
             ValueError: two samples are the same prediction of the same frame.
@@ -191,11 +202,18 @@ class MuPoTS3DPCK(BaseMetric):
         }
         truth = self.truth()
         if self.dump_dir is not None:
-            files = save_predictions(self.dump_dir, [frame.key for frame in truth.frames], predictions)
-            print_log(f'predictions for the official evaluation: {files[0]}, {files[1]}', logger='current')
+            files = save_predictions(
+                self.dump_dir, [frame.key for frame in truth.frames], predictions
+            )
+            print_log(
+                f'predictions for the official evaluation: {files[0]}, {files[1]}', logger='current'
+            )
         scores = mupots_scores(truth.frames, predictions, self.thresholds_mm, self.absolute)
         if self.show_tables:
-            print_log(f'MuPoTS-3D, ground truth of {truth.source}\n{summary_text(scores)}', logger='current')
+            print_log(
+                f'MuPoTS-3D, ground truth of {truth.source}\n{summary_text(scores)}',
+                logger='current',
+            )
         for note in (*truth.notes, *remarks(scores)):
             print_log(f'MuPoTS-3D: {note}', logger='current', level=logging.WARNING)
         return without_details(scores)

@@ -16,11 +16,12 @@ from wsp_mm.evaluation.metrics.collect import field, sample_key, unique_results
 class PairPCKMetric(BaseMetric):
     """Share of both persons' labelled joints found within ``thr`` of the person's box height.
 
-    Keys: ``pck/PCK`` (percent) and ``pck/n`` (joints). A person of several pairs counts in each of them.
+    Keys: ``pck/PCK`` (percent) and ``pck/n`` (joints). A person of several pairs counts in each of
+        them.
 
-    Needs in every data sample, all in picture px: metainfo ``id``; ``pred_instances.keypoints (1, 2, K, 2)``;
-    ``gt_instances.pair_keypoints (1, 2, K, 2)``, ``pair_visible (1, 2, K)``, ``pair_bboxes (1, 2, 4)`` x1 y1
-    x2 y2.
+    Needs in every data sample, all in picture px: metainfo ``id``; ``pred_instances.keypoints (1,
+    2, K, 2)``; ``gt_instances.pair_keypoints (1, 2, K, 2)``, ``pair_visible (1, 2, K)``,
+    ``pair_bboxes (1, 2, 4)`` x1 y1 x2 y2.
 
     Args:
         thr: share of the box height.

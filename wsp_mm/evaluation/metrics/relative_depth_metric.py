@@ -30,25 +30,26 @@ KEYS = {
 
 @METRICS.register_module()
 class RelativeDepthMetric(BaseMetric):
-    """Who is nearer: scores joint by joint and pair by pair, at every scale gap (paper, tables 2 and 3).
+    """Who is nearer: scores joint by joint and pair by pair, at every scale gap (paper, tables 2
+    and 3).
 
-    Keys, in percent except for n: ``rd/AUC``, ``rd/Acc``, ``rd/P``, ``rd/R``, ``rd/F1`` (macro averages over
-    both classes), ``rd/P_pos``, ``rd/R_pos``, ``rd/F1_pos`` (class "A is nearer"), ``rd/n`` (decisions), over
-    all test pairs (the paper's WSP-A, scale gap <= 1.0); the same with ``_gap0.5`` and so on appended over
-    the pairs whose scale gap (Eq. 14) is at most that; all of them with ``pair_`` before the name
-    (``rd/pair_AUC_gap0.1``) for decisions about whole pairs, by the mean over the joints. A bin with labels
-    of one class reports n, and nan else.
+    Keys, in percent except for n: ``rd/AUC``, ``rd/Acc``, ``rd/P``, ``rd/R``, ``rd/F1`` (macro
+    averages over both classes), ``rd/P_pos``, ``rd/R_pos``, ``rd/F1_pos`` (class "A is nearer"),
+    ``rd/n`` (decisions), over all test pairs (the paper's WSP-A, scale gap <= 1.0); the same with
+    ``_gap0.5`` and so on appended over the pairs whose scale gap (Eq. 14) is at most that; all of
+    them with ``pair_`` before the name (``rd/pair_AUC_gap0.1``) for decisions about whole pairs, by
+    the mean over the joints. A bin with labels of one class reports n, and nan else.
 
-    A decision of the joint level is a joint labelled in both persons. Pairs of weight 0 (exact ties) are left
-    out.
+    A decision of the joint level is a joint labelled in both persons. Pairs of weight 0 (exact
+    ties) are left out.
 
     Needs in every data sample: metainfo ``id``; ``pred_instances.depth_probs (1, K)``,
-    ``pred_instances.pair_probs (1,)``; ``gt_instances.depth_label (1,)``, ``depth_weight (1,)``, ``pair_gap
-    (1,)`` (nan: in no bin but that of all pairs), ``pair_visible (1, 2, K)``.
+    ``pred_instances.pair_probs (1,)``; ``gt_instances.depth_label (1,)``, ``depth_weight (1,)``,
+    ``pair_gap (1,)`` (nan: in no bin but that of all pairs), ``pair_visible (1, 2, K)``.
 
     Args:
-        gaps: upper bounds of the scale gap; a gap is below 1 by definition, so 1.0 stands for all pairs, which
-            are always reported.
+        gaps: upper bounds of the scale gap; a gap is below 1 by definition, so 1.0 stands for all
+            pairs, which are always reported.
         threshold: decide for "A is nearer" from this probability on.
         show_tables: write the tables to the log.
         collect_device, prefix, collect_dir: as in MMEngine's BaseMetric.
@@ -77,7 +78,9 @@ class RelativeDepthMetric(BaseMetric):
         self.show_tables = show_tables
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one small result a sample, also for pairs without a valid joint: MMEngine counts on it."""
+        """Keep one small result a sample, also for pairs without a valid joint: MMEngine counts on
+        it.
+        """
         for sample in data_samples:
             visible = field(sample, 'gt_instances', 'pair_visible') > 0
             self.results.append(
@@ -93,16 +96,24 @@ class RelativeDepthMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float | int]:
-        """Scores of every bin; see the class for the keys (this method leaves the prefix to MMEngine)."""
-        pairs = [result for result in unique_results(results, truth='label') if result['weight'] > 0]
+        """Scores of every bin; see the class for the keys (this method leaves the prefix to
+        MMEngine).
+        """
+        pairs = [
+            result for result in unique_results(results, truth='label') if result['weight'] > 0
+        ]
         metrics: dict[str, float | int] = {}
         for suffix, bound in self.bins.items():
             # nan compares false: a pair of unknown gap counts among all pairs only
             chosen = [pair for pair in pairs if not suffix or pair['gap'] <= bound]
-            for level, (prob, label) in dict(joint=_joint_level(chosen), pair=_pair_level(chosen)).items():
+            for level, (prob, label) in dict(
+                joint=_joint_level(chosen), pair=_pair_level(chosen)
+            ).items():
                 scores = relative_depth_scores(prob, label, self.threshold)
                 start = 'pair_' if level == 'pair' else ''
-                metrics.update({f'{start}{key}{suffix}': scores[name] for key, name in KEYS.items()})
+                metrics.update(
+                    {f'{start}{key}{suffix}': scores[name] for key, name in KEYS.items()}
+                )
         if self.show_tables:
             tables = self._table(metrics, 'joints', '') + self._table(metrics, 'pairs', 'pair_')
             print_log('Relative depth\n' + tables, logger='current')
@@ -134,7 +145,9 @@ def _joint_level(pairs: list[dict]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pair_level(pairs: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([pair['pair_prob'] for pair in pairs]), np.array([pair['label'] for pair in pairs])
+    return np.array([pair['pair_prob'] for pair in pairs]), np.array(
+        [pair['label'] for pair in pairs]
+    )
 
 
 def _text(value: float | int) -> str:

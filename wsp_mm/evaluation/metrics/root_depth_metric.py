@@ -12,8 +12,8 @@ from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional.root_depth import ap_root, mrpe
 from wsp_mm.evaluation.metrics.collect import field, sample_key, unique_results
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.mupots import read_mupots
-from wsp_mm.structures.skeletons import get_joint_set
 
 
 @METRICS.register_module()
@@ -30,10 +30,12 @@ class RootDepthMetric(BaseMetric):
                                       ``root/n_detections``, ``root/n_frames``
     ================================  ======================================================================
 
-    MRPE needs to know whose root a prediction is, as where boxes are labelled ones. AP_root does not: it loads
-    all ground truth of MuPoTS-3D itself, so that frames and persons without a detection count.
+    MRPE needs to know whose root a prediction is, as where boxes are labelled ones. AP_root does
+    not: it loads all ground truth of MuPoTS-3D itself, so that frames and persons without a
+    detection count.
 
-    Every sample counts once, whatever number of processes ran and however the last batch was filled.
+    Every sample counts once, whatever number of processes ran and however the last batch was
+    filled.
 
     Needs in every data sample: metainfo ``id``, ``pred_instances.root_cam (1, 3)`` mm; for MRPE
     ``gt_instances.keypoints_cam (1, K, 3)`` mm and, for the prior, metainfo ``root_k``; for AP_root
@@ -45,8 +47,8 @@ class RootDepthMetric(BaseMetric):
         sequences_dir: folder of TS1 to TS20, whose annot.mat are preferred, see ``read_mupots``.
         data_root: folder of both.
         threshold_mm: of AP_root.
-        with_mrpe: compute MRPE; None: without ``ann_file`` always, with it where all samples have a truth (of
-            labelled boxes), not for detected ones.
+        with_mrpe: compute MRPE; None: without ``ann_file`` always, with it where all samples have a
+            truth (of labelled boxes), not for detected ones.
         prefix: of the keys.
         collect_device, collect_dir: as in MMEngine's BaseMetric.
 
@@ -71,9 +73,13 @@ class RootDepthMetric(BaseMetric):
         self.root = get_joint_set(joint_set).index('pelvis')
         self.with_mrpe = True if with_mrpe is None and ann_file is None else with_mrpe
         if self.with_mrpe is False and ann_file is None:
-            raise ValueError('RootDepthMetric: without ann_file there is no AP_root; leave with_mrpe on')
+            raise ValueError(
+                'RootDepthMetric: without ann_file there is no AP_root; leave with_mrpe on'
+            )
         if sequences_dir is not None and ann_file is None:
-            raise ValueError('RootDepthMetric: sequences_dir goes with ann_file, which lists the frames')
+            raise ValueError(
+                'RootDepthMetric: sequences_dir goes with ann_file, which lists the frames'
+            )
         if not threshold_mm > 0:
             raise ValueError(f'threshold_mm must be positive, got {threshold_mm}')
         self.ann_file = osp.join(data_root, ann_file) if ann_file else None
@@ -93,7 +99,9 @@ class RootDepthMetric(BaseMetric):
                     f'the prediction of sample {sample.get("id")} has no root_cam: it needs a camera '
                     '(camera_f, camera_c) and root_k (RootDepthPrior) in the metainfo, and TopdownRootEstimator'
                 )
-            result = dict(key=sample_key(sample), pred=self._finite(sample, 'pred_instances', 'root_cam'))
+            result = dict(
+                key=sample_key(sample), pred=self._finite(sample, 'pred_instances', 'root_cam')
+            )
             truth = 'keypoints_cam' in sample.get('gt_instances', {})
             if self.with_mrpe or (self.with_mrpe is None and truth):
                 result['gt'] = self._finite(sample, 'gt_instances', 'keypoints_cam')[self.root]
@@ -118,7 +126,11 @@ class RootDepthMetric(BaseMetric):
     def _finite(sample: dict, container: str, name: str) -> np.ndarray:
         value = field(sample, container, name)
         if not np.isfinite(value).all():
-            cause = 'has the training diverged?' if container == 'pred_instances' else 'check its annotation'
+            cause = (
+                'has the training diverged?'
+                if container == 'pred_instances'
+                else 'check its annotation'
+            )
             raise ValueError(
                 f'{container}.{name} of sample {sample.get("id")} '
                 f'({sample.get("img_path", "unknown picture")}) is not finite: {cause}'
@@ -130,13 +142,16 @@ class RootDepthMetric(BaseMetric):
         samples = unique_results(results, truth='box' if self.ann_file else 'gt')
         scores: dict[str, float | int] = {}
         if self.with_mrpe or (samples and all('gt' in s for s in samples)):
-            pred, gt = (np.array([s[side] for s in samples]).reshape(-1, 3) for side in ('pred', 'gt'))
+            pred, gt = (
+                np.array([s[side] for s in samples]).reshape(-1, 3) for side in ('pred', 'gt')
+            )
             prior = np.array([s['prior'] for s in samples]).reshape(-1)
             scores.update(mrpe(pred, gt), prior_z=_mean(np.abs(prior - gt[:, 2])), n=len(samples))
         if self.ann_file:
             scores.update(ap_root(self._frames(samples), self.threshold_mm))
         print_log(
-            'roots: ' + ', '.join(f'{key} {value:,.1f}' for key, value in scores.items()), logger='current'
+            'roots: ' + ', '.join(f'{key} {value:,.1f}' for key, value in scores.items()),
+            logger='current',
         )
         return scores
 

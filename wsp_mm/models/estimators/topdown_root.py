@@ -11,18 +11,20 @@ from wsp_mm.structures.camera import PinholeCamera
 
 @MODELS.register_module()
 class TopdownRootEstimator(TopdownPoseEstimator):
-    """Top-down estimator of the root joint in the camera's frame; its head is :class:`RootDepthHead`.
+    """Top-down estimator of the root joint in the camera's frame; its head is
+    :class:`RootDepthHead`.
 
     ``pred_instances`` of a sample (length 1, numpy float32):
 
         - keypoints (1, 1, 2): the root, px of the picture
-        - root_gamma (1,), and where the sample has a camera root_depth (1,): mm along the camera's axis
-        - root_cam (1, 3): mm in the camera's frame (x right, y down, z forward). Only where the metainfo has
-          ``camera_f`` and ``camera_c`` (2,) px, and for a picture that was not mirrored. A camera is never
-          invented.
+        - root_gamma (1,), and where the sample has a camera root_depth (1,): mm along the camera's
+          axis
+        - root_cam (1, 3): mm in the camera's frame (x right, y down, z forward). Only where the
+          metainfo has ``camera_f`` and ``camera_c`` (2,) px, and for a picture that was not
+          mirrored. A camera is never invented.
 
-    A gamma that is not positive puts the root behind the camera: the network's answer is reported as it is, and
-    ``root_cam`` is its point there.
+    A gamma that is not positive puts the root behind the camera: the network's answer is reported
+    as it is, and ``root_cam`` is its point there.
     """
 
     def add_pred_to_datasample(self, batch_pred_instances, batch_pred_fields, batch_data_samples):
@@ -31,7 +33,9 @@ class TopdownRootEstimator(TopdownPoseEstimator):
         Raises:
             ValueError: a camera that is none.
         """
-        results = super().add_pred_to_datasample(batch_pred_instances, batch_pred_fields, batch_data_samples)
+        results = super().add_pred_to_datasample(
+            batch_pred_instances, batch_pred_fields, batch_data_samples
+        )
         for sample in results:
             point = camera_root(sample)
             if point is not None:

@@ -25,11 +25,12 @@ class Integral3DHead(HeatmapHead):
 
     Note:
         - B batch size, K joints, w x h x d cells of a joint's volume
-        - cells: (x, y, z) of the volume, counted from 0; input px: pixels of the network's input, the crop
+        - cells: (x, y, z) of the volume, counted from 0; input px: pixels of the network's input,
+          the crop
 
-    Deconvolutions and a 1x1 convolution turn the backbone's last feature map into K volumes (channel k * d + i
-    is layer i of joint k); a joint's position is the expectation under the softmax over its whole volume. For
-    speed and memory see :mod:`wsp_mm.models.heads.soft_argmax`.
+    Deconvolutions and a 1x1 convolution turn the backbone's last feature map into K volumes
+    (channel k * d + i is layer i of joint k); a joint's position is the expectation under the
+    softmax over its whole volume. For speed and memory see :mod:`wsp_mm.models.heads.soft_argmax`.
 
     Predictions (one ``InstanceData`` of length 1 a sample, numpy float32):
 
@@ -42,20 +43,26 @@ class Integral3DHead(HeatmapHead):
         in_channels: channels of the backbone's last feature map.
         out_channels: number of joints K.
         heatmap_size: (w, h, d) cells. w and h must be what the deconvolutions give.
-        deconv_out_channels: channels of each deconvolution (each doubles the resolution); () for none.
+        deconv_out_channels: channels of each deconvolution (each doubles the resolution); () for
+            none.
         deconv_kernel_sizes: kernel size of each deconvolution: 4, 3 or 2.
-        loss: config of the loss of the positions, called with (cells, targets, weights, depth weights).
-        marginal_loss: config of an additional loss of the heatmaps' marginals (:class:`MarginalLoss`), which
-            gets short trainings going. None, the paper's and PoseNet's way, for none.
-        marginal_iterations: the additional loss is 0 from this iteration of the run on; None: throughout.
-            Outside a runner, calls of :meth:`loss` are counted.
+        loss: config of the loss of the positions, called with (cells, targets, weights, depth
+            weights).
+        marginal_loss: config of an additional loss of the heatmaps' marginals
+            (:class:`MarginalLoss`), which gets short trainings going. None, the paper's and
+            PoseNet's way, for none.
+        marginal_iterations: the additional loss is 0 from this iteration of the run on; None:
+            throughout. Outside a runner, calls of :meth:`loss` are counted.
         logit_scale: factor of the logits, the inverse of the softmax's temperature. Fixed: the last
-            convolution can learn any factor itself, so a learnable one would add nothing that the head could
-            not express, but another weight in every checkpoint. What a fixed one changes is how far a step of
-            the optimizer moves the logits. 1 is the paper's and PoseNet's.
-        plain_softmax: use PyTorch's own softmax on whole volumes: slower, more memory, can be exported.
-        decoder: config of the codec (:class:`Integral3DLabel`); without it the head trains but cannot predict.
-        init_cfg: initialisation, by default MMPose's for heatmap heads, which is PoseNet's: N(0, 0.001).
+            convolution can learn any factor itself, so a learnable one would add nothing that the
+            head could not express, but another weight in every checkpoint. What a fixed one changes
+            is how far a step of the optimizer moves the logits. 1 is the paper's and PoseNet's.
+        plain_softmax: use PyTorch's own softmax on whole volumes: slower, more memory, can be
+            exported.
+        decoder: config of the codec (:class:`Integral3DLabel`); without it the head trains but
+            cannot predict.
+        init_cfg: initialisation, by default MMPose's for heatmap heads, which is PoseNet's: N(0,
+            0.001).
 
     Raises:
         ValueError: an argument outside its range, or a decoder that does not fit.
@@ -136,23 +143,28 @@ class Integral3DHead(HeatmapHead):
             logits = self.final_layer(features)
         else:  # scaling the few weights does what scaling the volumes would, without copying those
             layer = self.final_layer
-            logits = F.conv2d(features, self.logit_scale * layer.weight, self.logit_scale * layer.bias)
+            logits = F.conv2d(
+                features, self.logit_scale * layer.weight, self.logit_scale * layer.bias
+            )
         return softmax_marginals(logits, self.num_joints, self.plain_softmax)
 
     # ------------------------------------------------------------------ training
 
-    def loss(self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None) -> dict:
+    def loss(
+        self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None
+    ) -> dict:
         """Losses of a batch (Eq. 12).
 
         Args:
             feats: feature maps of the backbone.
-            batch_data_samples: each with ``gt_instance_labels`` as :class:`Integral3DLabel` makes them:
-                ``keypoint_labels (1, K, 3)`` cells, ``keypoint_weights (1, K)``, ``depth_weights (1, K)``.
+            batch_data_samples: each with ``gt_instance_labels`` as :class:`Integral3DLabel` makes
+                them: ``keypoint_labels (1, K, 3)`` cells, ``keypoint_weights (1, K)``,
+                ``depth_weights (1, K)``.
             train_cfg: not used; part of MMPose's interface.
 
         Returns:
-            ``loss_kpt``, with a ``marginal_loss`` also ``loss_marginal``, and, for the log, ``err_xy`` and
-            ``err_z``: mean absolute errors of the labelled coordinates, cells.
+            ``loss_kpt``, with a ``marginal_loss`` also ``loss_marginal``, and, for the log,
+            ``err_xy`` and ``err_z``: mean absolute errors of the labelled coordinates, cells.
         """
         marginals = self.marginals(feats)
         cells = expectation(marginals)
@@ -169,12 +181,14 @@ class Integral3DHead(HeatmapHead):
                 value = cells.new_zeros(())
             losses['loss_marginal'] = value
         with torch.no_grad():
-            # Masked sums: picking out the labelled ones would wait for the device to count them. Where there is
-            # no label the target may be anything, nan too.
+            # Masked sums: picking out the labelled ones would wait for the device to count them.
+            # Where there is no label the target may be anything, nan too.
             plane, depth = weights > 0, (weights * depth_weights) > 0
             error = (cells - targets).abs()
             off_plane, off_depth = error[..., :2].sum(-1), error[..., 2]
-            losses['err_xy'] = off_plane.masked_fill(~plane, 0.0).sum() / (2 * plane.sum()).clamp(min=1)
+            losses['err_xy'] = off_plane.masked_fill(~plane, 0.0).sum() / (2 * plane.sum()).clamp(
+                min=1
+            )
             losses['err_z'] = off_depth.masked_fill(~depth, 0.0).sum() / depth.sum().clamp(min=1)
         return losses
 
@@ -197,13 +211,14 @@ class Integral3DHead(HeatmapHead):
         """Positions of one person a sample, see the class.
 
         Args:
-            feats: feature maps of the backbone; with ``flip_test`` a list of two, of the input and of the
-                input mirrored.
+            feats: feature maps of the backbone; with ``flip_test`` a list of two, of the input and
+                of the input mirrored.
             batch_data_samples: for ``flip_test`` with metainfo ``flip_indices``.
-            test_cfg: ``flip_test``: average with the answer for the mirrored input. ``flip_mode``: how that
-                answer's x is mirrored back. ``'exact'``, the default, undoes the pixels' flip (px x to W - 1 -
-                x) in this grid: w - w / W - x cells. ``'posenet'`` takes w - 1 - x cells as PoseNet does, which
-                shifts the average by (1 - w / W) / 2 cells to the left: 0.375 at 256 px and 64 cells.
+            test_cfg: ``flip_test``: average with the answer for the mirrored input. ``flip_mode``:
+                how that answer's x is mirrored back. ``'exact'``, the default, undoes the pixels'
+                flip (px x to W - 1 - x) in this grid: w - w / W - x cells. ``'posenet'`` takes w -
+                1 - x cells as PoseNet does, which shifts the average by (1 - w / W) / 2 cells to
+                the left: 0.375 at 256 px and 64 cells.
 
         Raises:
             RuntimeError: the head has no decoder.
@@ -238,8 +253,14 @@ class Integral3DHead(HeatmapHead):
 
     def _check_test_cfg(self, test_cfg: dict) -> None:
         if self.decoder is None:
-            raise RuntimeError('Integral3DHead cannot predict without a decoder: set head.decoder to the codec')
+            raise RuntimeError(
+                'Integral3DHead cannot predict without a decoder: set head.decoder to the codec'
+            )
         if test_cfg.get('flip_mode', 'exact') not in FLIP_MODES:
-            raise ValueError(f'flip_mode must be one of {FLIP_MODES}, got {test_cfg["flip_mode"]!r}')
+            raise ValueError(
+                f'flip_mode must be one of {FLIP_MODES}, got {test_cfg["flip_mode"]!r}'
+            )
         if test_cfg.get('output_heatmaps', False):
-            raise ValueError("output_heatmaps: a 3D heatmap does not fit MMPose's 2D fields; remove it")
+            raise ValueError(
+                "output_heatmaps: a 3D heatmap does not fit MMPose's 2D fields; remove it"
+            )

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Joint features: a feature map, filtered by joint masks and pooled within person boxes (paper, Eq. 5).
+"""Joint features: a feature map, filtered by joint masks and pooled within person boxes (paper, Eq.
+5).
 
 Pure functions on tensors. Letters: B pictures, P persons a picture, J joints, D feature channels,
 h x w cells of the map.
@@ -16,12 +17,13 @@ from torch.autograd.function import once_differentiable
 
 POOLINGS = ('mean', 'sum', 'max', 'normalized')
 
-# Least mass, in cells of a mask of height 1, that `normalized` divides by: below it the pooled feature fades
-# to zero instead of growing, and the gradient that reaches the mask stays under 1 / MIN_MASS.
+# Least mass, in cells of a mask of height 1, that `normalized` divides by: below it the pooled
+# feature fades to zero instead of growing, and the gradient that reaches the mask stays under 1 /
+# MIN_MASS.
 MIN_MASS = 1e-3
 
-# Elements that are worked on at a time: of a piece's features and of its masks person by person. A processor
-# wants a piece in its cache (4 MiB), a GPU few, large ones (64 MiB).
+# Elements that are worked on at a time: of a piece's features and of its masks person by person. A
+# processor wants a piece in its cache (4 MiB), a GPU few, large ones (64 MiB).
 _PIECE_CPU = 1 << 20
 _PIECE_DEVICE = 1 << 24
 
@@ -29,21 +31,22 @@ _PIECE_DEVICE = 1 << 24
 def masked_pooling(features: Tensor, masks: Tensor, inside: Tensor, mode: str = 'mean') -> Tensor:
     """Feature vector of every joint of every person, (B, P, J, D).
 
-    For joint j of person p this pools ``features * masks[p, j]`` over the person's cells: their ``mean``,
-    ``sum`` or elementwise ``max``, or (``normalized``) their sum divided by the mask's absolute mass there,
-    which for a mask without negative values is a weighted mean that does not depend on the box's size. All
-    but ``max`` are one batched matrix product, (PJ x hw) times (hw x D), see :class:`_MaskedSums`; ``max``
-    looks for the winning cells joint by joint and lets gradients flow through these cells alone. Nothing of
-    size J x D x h x w is ever made.
+    For joint j of person p this pools ``features * masks[p, j]`` over the person's cells: their
+    ``mean``, ``sum`` or elementwise ``max``, or (``normalized``) their sum divided by the mask's
+    absolute mass there, which for a mask without negative values is a weighted mean that does not
+    depend on the box's size. All but ``max`` are one batched matrix product, (PJ x hw) times (hw x
+    D), see :class:`_MaskedSums`; ``max`` looks for the winning cells joint by joint and lets
+    gradients flow through these cells alone. Nothing of size J x D x h x w is ever made.
 
-    Computed in float32 (float64 where one of the inputs is) whatever the inputs' precision, also under
-    autocast: what is pooled is small (a mean over a box of a narrow peak), too small for half precision.
+    Computed in float32 (float64 where one of the inputs is) whatever the inputs' precision, also
+    under autocast: what is pooled is small (a mean over a box of a narrow peak), too small for half
+    precision.
 
     Args:
         features: (B, D, h, w), contiguous or channels-last.
         masks: (B, J, h, w), shared by the persons, or (B, P, J, h, w), one for each.
-        inside: (B, P, h, w) bool, see :func:`wsp_mm.codecs.box_cells.box_membership`; a person without a
-            cell gets zeros.
+        inside: (B, P, h, w) bool, see :func:`wsp_mm.codecs.box_cells.box_membership`; a person
+            without a cell gets zeros.
         mode: one of :data:`POOLINGS`.
 
     Raises:
@@ -61,8 +64,12 @@ def masked_pooling(features: Tensor, masks: Tensor, inside: Tensor, mode: str = 
     with torch.autocast(features.device.type, enabled=False):
         dtype = torch.promote_types(torch.promote_types(features.dtype, masks.dtype), torch.float32)
         if mode == 'max':
-            return _max_pooling(features.flatten(2), per_person.flatten(3), inside.flatten(2), dtype)
-        masks = masks if masks.dim() == 5 else masks[:, None]  # (B, 1, J, h, w): one for all persons
+            return _max_pooling(
+                features.flatten(2), per_person.flatten(3), inside.flatten(2), dtype
+            )
+        masks = (
+            masks if masks.dim() == 5 else masks[:, None]
+        )  # (B, 1, J, h, w): one for all persons
         return _pooled(_MaskedSums.apply(features, masks, inside, dtype), masks, inside, mode)
 
 
@@ -75,11 +82,12 @@ def heatmaps_and_pooling(
     mode: str = 'mean',
     detach_mask: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Heatmaps by a 1x1 convolution, and the features pooled under these as masks: (B, C, h, w), (B, P, J, D).
+    """Heatmaps by a 1x1 convolution, and the features pooled under these as masks: (B, C, h, w),
+    (B, P, J, D).
 
-    What ``F.conv2d`` and then :func:`masked_pooling` give. There, each of the two makes a gradient of the
-    features, and autograd adds them: one feature map more at the peak of a training's memory. Here one product
-    gives the sum.
+    What ``F.conv2d`` and then :func:`masked_pooling` give. There, each of the two makes a gradient
+    of the features, and autograd adds them: one feature map more at the peak of a training's
+    memory. Here one product gives the sum.
 
     Args:
         features: (B, D, h, w), contiguous or channels-last.
@@ -105,14 +113,18 @@ def heatmaps_and_pooling(
         masks = masks if channels == joints else masks.unflatten(1, (persons, joints))
         return heatmaps, masked_pooling(features, masks, inside, mode)
     dtype = torch.promote_types(features.dtype, torch.float32)
-    heatmaps, sums = _HeatmapsAndSums.apply(features, weight, bias, inside, joints, dtype, not detach_mask)
+    heatmaps, sums = _HeatmapsAndSums.apply(
+        features, weight, bias, inside, joints, dtype, not detach_mask
+    )
     with torch.autocast(features.device.type, enabled=False):
         masks = (heatmaps.detach() if detach_mask else heatmaps).unflatten(1, (-1, joints))
         return heatmaps, _pooled(sums, masks, inside, mode)
 
 
 def _pooled(sums: Tensor, masks: Tensor, inside: Tensor, mode: str) -> Tensor:
-    """Sums over persons' cells (B, P, J, D), of masks (B, 1 or P, J, h, w), as ``mode`` wants them."""
+    """Sums over persons' cells (B, P, J, D), of masks (B, 1 or P, J, h, w), as ``mode`` wants
+    them.
+    """
     if mode == 'mean':
         return sums / inside.sum((2, 3)).clamp(min=1)[:, :, None, None]
     if mode == 'normalized':
@@ -125,9 +137,10 @@ class _MaskedSums(torch.autograd.Function):
 
     (B, D, h, w), (B, 1 or P, J, h, w) and (B, P, h, w) to (B, P, J, D).
 
-    Written out so that backward keeps the three inputs alone, which the network has anyway: neither the masks
-    cut out person by person nor, under mixed precision, a float32 copy of the features. Both are made piece by
-    piece, and made again in backward. The features' gradient is written once, in the features' precision.
+    Written out so that backward keeps the three inputs alone, which the network has anyway: neither
+    the masks cut out person by person nor, under mixed precision, a float32 copy of the features.
+    Both are made piece by piece, and made again in backward. The features' gradient is written
+    once, in the features' precision.
     """
 
     @staticmethod
@@ -141,7 +154,9 @@ class _MaskedSums(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         features, masks, inside = ctx.saved_tensors
         layout = _layout(features)
-        for_features = torch.empty_like(features, memory_format=layout) if ctx.needs_input_grad[0] else None
+        for_features = (
+            torch.empty_like(features, memory_format=layout) if ctx.needs_input_grad[0] else None
+        )
         for_masks = torch.empty_like(masks) if ctx.needs_input_grad[1] else None
         gradient = gradient.flatten(1, 2)  # (B, PJ, D)
         for piece in _pieces(features, masks, inside):
@@ -178,7 +193,9 @@ class _HeatmapsAndSums(torch.autograd.Function):
         ctx.save_for_backward(features, weight, heatmaps, inside)
         ctx.joints, ctx.dtype, ctx.learn_mask = joints, dtype, learn_mask
         with torch.autocast(features.device.type, enabled=False):
-            return heatmaps, _masked_sums(features, heatmaps.unflatten(1, (-1, joints)), inside, dtype)
+            return heatmaps, _masked_sums(
+                features, heatmaps.unflatten(1, (-1, joints)), inside, dtype
+            )
 
     @staticmethod
     @once_differentiable
@@ -199,7 +216,9 @@ class _HeatmapsAndSums(torch.autograd.Function):
                 if ctx.learn_mask:
                     products = torch.bmm(gradient[piece], columns).unflatten(1, (-1, ctx.joints))
                     products.mul_(inside[piece].flatten(2)[:, :, None])
-                    shares = shares + (products.flatten(1, 2) if masks.shape[1] > 1 else products.sum(1))
+                    shares = shares + (
+                        products.flatten(1, 2) if masks.shape[1] > 1 else products.sum(1)
+                    )
                 if wants_weight:
                     for_kernel += torch.bmm(shares, columns.transpose(1, 2)).sum(0)
                 if wants_bias:
@@ -207,9 +226,16 @@ class _HeatmapsAndSums(torch.autograd.Function):
                 if wants_features:
                     rows = _weights(masks[piece], inside[piece], ctx.dtype).flatten(1, 2)
                     left = torch.cat((gradient[piece], kernel.expand(len(rows), -1, -1)), 1)
-                    _products(left, torch.cat((rows, shares), 1), out=for_features[piece].flatten(2))
+                    _products(
+                        left, torch.cat((rows, shares), 1), out=for_features[piece].flatten(2)
+                    )
         for_weight = for_kernel.view(weight.shape).to(weight.dtype) if wants_weight else None
-        return for_features, for_weight, for_bias.to(weight.dtype) if wants_bias else None, *[None] * 4
+        return (
+            for_features,
+            for_weight,
+            for_bias.to(weight.dtype) if wants_bias else None,
+            *[None] * 4,
+        )
 
 
 def _masked_sums(features: Tensor, masks: Tensor, inside: Tensor, dtype: torch.dtype) -> Tensor:
@@ -233,13 +259,19 @@ def _pieces(features: Tensor, masks: Tensor, inside: Tensor) -> Iterator[slice]:
 
 
 def _layout(features: Tensor) -> torch.memory_format:
-    """The layout that a gradient gets: one in which a cell's channels, or a channel's cells, lie in a row."""
-    last = features.is_contiguous(memory_format=torch.channels_last) and not features.is_contiguous()
+    """The layout that a gradient gets: one in which a cell's channels, or a channel's cells, lie in
+    a row.
+    """
+    last = (
+        features.is_contiguous(memory_format=torch.channels_last) and not features.is_contiguous()
+    )
     return torch.channels_last if last else torch.contiguous_format
 
 
 def _products(gradient: Tensor, rows: Tensor, out: Tensor) -> None:
-    """(b, PJ, D) times (b, PJ, hw), summed over PJ, into (b, D, hw), in the order that this has in memory."""
+    """(b, PJ, D) times (b, PJ, hw), summed over PJ, into (b, D, hw), in the order that this has in
+    memory.
+    """
     left, right = gradient.transpose(1, 2), rows
     if out.stride(1) == 1 and out.shape[1] > 1:
         out, left, right = out.transpose(1, 2), rows.transpose(1, 2), gradient
@@ -255,18 +287,29 @@ def _weights(masks: Tensor, inside: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _mass(masks: Tensor, inside: Tensor) -> Tensor:
-    """Absolute mass of the masks within the persons' boxes: (B, 1 or P, J, h, w), (B, P, h, w) to (B, P, J)."""
+    """Absolute mass of the masks within the persons' boxes: (B, 1 or P, J, h, w), (B, P, h, w) to
+    (B, P, J).
+    """
     cells = inside.flatten(2).to(masks.dtype)
-    return torch.einsum('bpjn,bpn->bpj', masks.abs().flatten(3).expand(-1, cells.shape[1], -1, -1), cells)
+    return torch.einsum(
+        'bpjn,bpn->bpj', masks.abs().flatten(3).expand(-1, cells.shape[1], -1, -1), cells
+    )
 
 
 def _max_pooling(features: Tensor, masks: Tensor, inside: Tensor, dtype: torch.dtype) -> Tensor:
-    """Elementwise maximum of features (B, D, hw) * masks (B, P, J, hw) over inside (B, P, hw): (B, P, J, D)."""
+    """Elementwise maximum of features (B, D, hw) * masks (B, P, J, hw) over inside (B, P, hw): (B,
+    P, J, D).
+    """
     batch, persons, joints, _ = masks.shape
     channels = features.shape[1]
-    features, masks = features.to(dtype), masks.to(dtype)  # not kept: gather's backward needs the places alone
+    features, masks = (
+        features.to(dtype),
+        masks.to(dtype),
+    )  # not kept: gather's backward needs the places alone
     with torch.no_grad():
-        winners = torch.empty((batch, persons, joints, channels), dtype=torch.long, device=features.device)
+        winners = torch.empty(
+            (batch, persons, joints, channels), dtype=torch.long, device=features.device
+        )
         for person in range(persons):
             outside = ~inside[:, person, None]
             for joint in range(joints):

@@ -24,21 +24,24 @@ MASKS = ('predicted', 'target')
 
 @MODELS.register_module()
 class RelativeDepthHead(HeatmapHead):
-    """2D heatmaps of two persons and, joint by joint, which of the two is nearer (paper, section 3.4).
+    """2D heatmaps of two persons and, joint by joint, which of the two is nearer (paper, section
+    3.4).
 
     Note:
         - B batch size, K joints, D channels of the last deconvolution, h x w cells of a heatmap
-        - C heatmap channels: K, shared by both persons, or 2K with ``person_channels`` (A's K, then B's K)
+        - C heatmap channels: K, shared by both persons, or 2K with ``person_channels`` (A's K, then
+          B's K)
         - input px: pixels of the network's input, the crop
 
-    The deconvolutions give the deep features F_d, a 1x1 convolution on them the heatmaps, which are also the
-    masks of Eq. 5. F_d times a joint's mask is pooled within each person's box, A's and B's vectors are
-    concatenated and two fully connected layers, shared by all joints, answer with the logit of "A is nearer"
-    (Eq. 6).
+    The deconvolutions give the deep features F_d, a 1x1 convolution on them the heatmaps, which are
+    also the masks of Eq. 5. F_d times a joint's mask is pooled within each person's box, A's and
+    B's vectors are concatenated and two fully connected layers, shared by all joints, answer with
+    the logit of "A is nearer" (Eq. 6).
 
     Predictions (one ``InstanceData`` of length 1 a sample, numpy):
 
-        - keypoints (1, 2, K, 2): both persons' joints, input px (the estimator maps them to picture px)
+        - keypoints (1, 2, K, 2): both persons' joints, input px (the estimator maps them to picture
+          px)
         - keypoint_scores (1, 2, K)
         - depth_probs (1, K): probability that joint k of person A is nearer than that of B
         - pair_probs (1,): mean of ``depth_probs`` over the joints
@@ -46,23 +49,26 @@ class RelativeDepthHead(HeatmapHead):
     Args:
         in_channels: channels of the backbone's last feature map.
         out_channels: number of joints K.
-        deconv_out_channels: channels of each deconvolution (each doubles the resolution). The last is D.
+        deconv_out_channels: channels of each deconvolution (each doubles the resolution). The last
+            is D.
         deconv_kernel_sizes: kernel size of each deconvolution: 4, 3 or 2.
         depth_hidden: width of the hidden fully connected layer.
-        num_sampled_joints: N of section 3.4.1, the joints drawn a pair and iteration among those labelled in
-            both persons. None takes all. The draw belongs to the sample (metainfo ``joint_order``, made by
-            :class:`PackPairInputs`), so that a resumed run draws what an uninterrupted one would, and two
-            ranks what one process would from the same batch. Where samples come without, it is a function of
-            the run's seed, the iteration and the rank. The global random state is left alone.
-        alpha: weight of the relative-depth loss (Eq. 8). 0 learns heatmaps alone: the depth branch then
-            stays at its initialisation, and what it predicts means nothing.
+        num_sampled_joints: N of section 3.4.1, the joints drawn a pair and iteration among those
+            labelled in both persons. None takes all. The draw belongs to the sample (metainfo
+            ``joint_order``, made by :class:`PackPairInputs`), so that a resumed run draws what an
+            uninterrupted one would, and two ranks what one process would from the same batch. Where
+            samples come without, it is a function of the run's seed, the iteration and the rank.
+            The global random state is left alone.
+        alpha: weight of the relative-depth loss (Eq. 8). 0 learns heatmaps alone: the depth branch
+            then stays at its initialisation, and what it predicts means nothing.
         pooling: ``mean``, ``sum``, ``max`` or ``normalized``, see :func:`masked_pooling`.
-        mask: ``predicted`` filters with the predicted heatmaps; ``target`` with the true ones in training
-            (prediction always uses the predicted ones).
+        mask: ``predicted`` filters with the predicted heatmaps; ``target`` with the true ones in
+            training (prediction always uses the predicted ones).
         detach_mask: stop the gradient of the relative-depth loss at the mask.
-        person_channels: one set of heatmap channels a person instead of a shared one; the decoder must agree.
-        symmetric: predict the average of f(A, B) and 1 - f(B, A), so that swapping the persons turns every
-            probability p into 1 - p. Training is the same either way.
+        person_channels: one set of heatmap channels a person instead of a shared one; the decoder
+            must agree.
+        symmetric: predict the average of f(A, B) and 1 - f(B, A), so that swapping the persons
+            turns every probability p into 1 - p. Training is the same either way.
         heatmap_loss: config of the heatmap loss, called with (heatmaps, targets, weights).
         depth_loss: config of the relative-depth loss, called with (logits, labels, weights).
         decoder: config of the codec (:class:`PairHeatmapLabel`) that turns heatmaps into keypoints;
@@ -114,7 +120,9 @@ class RelativeDepthHead(HeatmapHead):
         )
         if self.decoder is not None:
             if not hasattr(self.decoder, 'batch_decode_pairs'):
-                raise ValueError(f'the decoder must be a PairHeatmapLabel, got {type(self.decoder).__name__}')
+                raise ValueError(
+                    f'the decoder must be a PairHeatmapLabel, got {type(self.decoder).__name__}'
+                )
             if bool(self.decoder.person_channels) != person_channels:
                 raise ValueError(
                     f'the head has person_channels={person_channels}, its decoder '
@@ -139,8 +147,9 @@ class RelativeDepthHead(HeatmapHead):
     def default_init_cfg(self) -> list[dict]:
         """HeatmapHead's; the fully connected layers start near probability 1/2.
 
-        A smaller start of the output layer would be nearer to 1/2, but then mean pooling, whose features are
-        small, takes long to get going: 93 steps instead of 6 to fit 16 pairs at std 0.01 and alpha 1.
+        A smaller start of the output layer would be nearer to 1/2, but then mean pooling, whose
+        features are small, takes long to get going: 93 steps instead of 6 to fit 16 pairs at std
+        0.01 and alpha 1.
         """
         return [
             *super().default_init_cfg,
@@ -197,25 +206,28 @@ class RelativeDepthHead(HeatmapHead):
 
     # ------------------------------------------------------------------ training
 
-    def loss(self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None) -> dict:
+    def loss(
+        self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None
+    ) -> dict:
         """Losses of a batch (Eq. 8).
 
         Args:
             feats: feature maps of the backbone.
             batch_data_samples: each with ``gt_instance_labels`` with ``heatmap_weights (1, C)``,
-                ``pair_bboxes_input (1, 2, 4)`` input px, ``depth_labels (1, K)``, ``depth_weights (1, K)``;
-                metainfo ``input_size``. The true heatmaps are ``gt_fields.heatmaps (C, h, w)``, or are made
-                here, on the device, from the labels ``heatmap_cells (1, 2, K, 2)`` cells and
-                ``heatmap_labelled (1, 2, K)``.
+                ``pair_bboxes_input (1, 2, 4)`` input px, ``depth_labels (1, K)``, ``depth_weights
+                (1, K)``; metainfo ``input_size``. The true heatmaps are ``gt_fields.heatmaps (C, h,
+                w)``, or are made here, on the device, from the labels ``heatmap_cells (1, 2, K,
+                2)`` cells and ``heatmap_labelled (1, 2, K)``.
             train_cfg: not used; part of MMPose's interface.
 
         Returns:
-            ``loss_heatmap``, ``loss_depth`` (alpha included) and, unless alpha is 0, ``acc_depth`` (share of
-            the labelled joints judged rightly) and ``joints_drawn`` (joints a pair that the loss looked at).
+            ``loss_heatmap``, ``loss_depth`` (alpha included) and, unless alpha is 0, ``acc_depth``
+            (share of the labelled joints judged rightly) and ``joints_drawn`` (joints a pair that
+            the loss looked at).
 
         Raises:
-            ValueError: samples with neither heatmaps nor what they are made from, or the latter and a head
-                without a decoder to make them.
+            ValueError: samples with neither heatmaps nor what they are made from, or the latter and
+                a head without a decoder to make them.
         """
         targets = self._target_heatmaps(batch_data_samples)
         features = self.deconv_layers(feats[-1])
@@ -229,7 +241,10 @@ class RelativeDepthHead(HeatmapHead):
         losses = dict(loss_heatmap=self.loss_module(heatmaps, targets, heatmap_weights))
 
         if self.alpha == 0:
-            parameters = (*self.depth_hidden_layer.parameters(), *self.depth_output_layer.parameters())
+            parameters = (
+                *self.depth_hidden_layer.parameters(),
+                *self.depth_output_layer.parameters(),
+            )
             losses['loss_depth'] = sum(0.0 * parameter.sum() for parameter in parameters)
             return losses
 
@@ -257,7 +272,13 @@ class RelativeDepthHead(HeatmapHead):
             return self.final_layer(features), self.pair_features(features, targets, inside)
         layer = self.final_layer
         return heatmaps_and_pooling(
-            features, layer.weight, layer.bias, inside, self.num_joints, self.pooling, self.detach_mask
+            features,
+            layer.weight,
+            layer.bias,
+            inside,
+            self.num_joints,
+            self.pooling,
+            self.detach_mask,
         )
 
     @torch.no_grad()
@@ -272,24 +293,31 @@ class RelativeDepthHead(HeatmapHead):
                 'heatmap_cells. Does the pipeline encode them with PairHeatmapLabel (GenerateTarget)?'
             )
         if self.decoder is None:
-            raise ValueError('samples with heatmap_cells need the codec that made them: set head.decoder to it')
+            raise ValueError(
+                'samples with heatmap_cells need the codec that made them: set head.decoder to it'
+            )
         return self.decoder.batch_heatmaps(
             torch.cat([label.heatmap_cells for label in labels]).float(),
             torch.cat([label.heatmap_labelled for label in labels]).float(),
         )
 
     def _draw_joints(self, valid: Tensor, batch_data_samples: Sequence = ()) -> Tensor:
-        """At most ``num_sampled_joints`` of the valid joints of each sample: (B, K) bool -> (B, K) bool."""
+        """At most ``num_sampled_joints`` of the valid joints of each sample: (B, K) bool -> (B, K)
+        bool.
+        """
         if self.num_sampled_joints is None:
             return valid
-        # Drawn on the CPU, so that every device draws the same, and sent without waiting for the device.
+        # Drawn on the CPU, so that every device draws the same, and sent without waiting for the
+        # device.
         order = torch.from_numpy(self._joint_order(tuple(valid.shape), batch_data_samples))
         order = order.to(valid.device, non_blocking=True).masked_fill(~valid, -1.0)
         chosen = order.topk(self.num_sampled_joints, dim=1).indices
         return torch.zeros_like(valid).scatter(1, chosen, True) & valid
 
     def _joint_order(self, shape: tuple[int, int], batch_data_samples: Sequence) -> np.ndarray:
-        """Random numbers (B, K), the highest of which are drawn: the samples' own, else the iteration's."""
+        """Random numbers (B, K), the highest of which are drawn: the samples' own, else the
+        iteration's.
+        """
         orders = [sample.metainfo.get('joint_order') for sample in batch_data_samples]
         if orders and all(order is not None for order in orders):
             return np.stack(orders).astype(np.float32)
@@ -301,8 +329,12 @@ class RelativeDepthHead(HeatmapHead):
         return np.random.default_rng(key).random(shape, dtype=np.float32)
 
     @staticmethod
-    def _cells_of_boxes(batch_data_samples: list, features: Tensor, mirrored: bool = False) -> Tensor:
-        """Cells of both persons' boxes, (B, 2, h, w) bool; of the mirrored input where ``mirrored``."""
+    def _cells_of_boxes(
+        batch_data_samples: list, features: Tensor, mirrored: bool = False
+    ) -> Tensor:
+        """Cells of both persons' boxes, (B, 2, h, w) bool; of the mirrored input where
+        ``mirrored``.
+        """
         boxes = _boxes(batch_data_samples)
         input_size = batch_data_samples[0].metainfo['input_size']
         if mirrored:
@@ -321,16 +353,17 @@ class RelativeDepthHead(HeatmapHead):
         """Keypoints of both persons and who is nearer; from the picture and the two boxes alone.
 
         Args:
-            feats: feature maps of the backbone; with ``flip_test`` a list of two, of the input and of the
-                input mirrored.
-            batch_data_samples: each with ``gt_instance_labels.pair_bboxes_input (1, 2, 4)``, x1 y1 x2 y2 in
-                input px, and metainfo ``input_size`` (and ``flip_indices`` for ``flip_test``).
-            test_cfg: ``flip_test`` (heatmaps and probabilities are averaged), ``flip_mode`` (``'heatmap'``
-                only), ``shift_heatmap`` and ``output_heatmaps``, as in MMPose.
+            feats: feature maps of the backbone; with ``flip_test`` a list of two, of the input and
+                of the input mirrored.
+            batch_data_samples: each with ``gt_instance_labels.pair_bboxes_input (1, 2, 4)``, x1 y1
+                x2 y2 in input px, and metainfo ``input_size`` (and ``flip_indices`` for
+                ``flip_test``).
+            test_cfg: ``flip_test`` (heatmaps and probabilities are averaged), ``flip_mode``
+                (``'heatmap'`` only), ``shift_heatmap`` and ``output_heatmaps``, as in MMPose.
 
         Returns:
-            One ``InstanceData`` a sample (see the class), and with ``output_heatmaps`` also one ``PixelData``
-            with ``heatmaps (C, h, w)``.
+            One ``InstanceData`` a sample (see the class), and with ``output_heatmaps`` also one
+            ``PixelData`` with ``heatmaps (C, h, w)``.
 
         Raises:
             RuntimeError: the head has no decoder.
@@ -342,16 +375,22 @@ class RelativeDepthHead(HeatmapHead):
             plain, mirrored = feats
             flip_indices = list(batch_data_samples[0].metainfo['flip_indices'])
             heatmaps, probs = self._answer(plain, batch_data_samples)
-            mirrored_heatmaps, mirrored_probs = self._answer(mirrored, batch_data_samples, mirrored=True)
+            mirrored_heatmaps, mirrored_probs = self._answer(
+                mirrored, batch_data_samples, mirrored=True
+            )
             probs = (probs + mirrored_probs[:, flip_indices]) / 2
             if self.person_channels:
                 flip_indices += [self.num_joints + index for index in flip_indices]
             shift = test_cfg.get('shift_heatmap', False)
-            heatmaps = (heatmaps + flip_heatmaps(mirrored_heatmaps, flip_indices, shift_heatmap=shift)) / 2
+            heatmaps = (
+                heatmaps + flip_heatmaps(mirrored_heatmaps, flip_indices, shift_heatmap=shift)
+            ) / 2
         else:
             heatmaps, probs = self._answer(feats, batch_data_samples)
 
-        keypoints, scores = to_numpy(self.decoder.batch_decode_pairs(heatmaps, _boxes(batch_data_samples)))
+        keypoints, scores = to_numpy(
+            self.decoder.batch_decode_pairs(heatmaps, _boxes(batch_data_samples))
+        )
         preds = [
             InstanceData(
                 keypoints=sample_keypoints[None],
@@ -381,7 +420,9 @@ class RelativeDepthHead(HeatmapHead):
                 'RelativeDepthHead cannot predict without a decoder: set head.decoder to the codec'
             )
         if test_cfg.get('flip_mode', 'heatmap') != 'heatmap':
-            raise ValueError(f"flip_mode must be 'heatmap' for this head, got {test_cfg['flip_mode']!r}")
+            raise ValueError(
+                f"flip_mode must be 'heatmap' for this head, got {test_cfg['flip_mode']!r}"
+            )
         if test_cfg.get('output_keypoint_indices') is not None:
             raise ValueError(
                 'output_keypoint_indices selects along the wrong axis for pairs of persons: remove it'
@@ -390,10 +431,14 @@ class RelativeDepthHead(HeatmapHead):
 
 def _boxes(batch_data_samples: list) -> Tensor:
     """Both persons' boxes, (B, 2, 4), x1 y1 x2 y2 in input px."""
-    return torch.cat([sample.gt_instance_labels.pair_bboxes_input for sample in batch_data_samples]).float()
+    return torch.cat(
+        [sample.gt_instance_labels.pair_bboxes_input for sample in batch_data_samples]
+    ).float()
 
 
 def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
-    """Boxes (..., 4), x1 y1 x2 y2 in px, in the mirrored picture (pixel x goes to width - 1 - x)."""
+    """Boxes (..., 4), x1 y1 x2 y2 in px, in the mirrored picture (pixel x goes to width - 1 -
+    x).
+    """
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack((width - 1 - x2, y1, width - 1 - x1, y2), dim=-1)

@@ -19,20 +19,23 @@ _LABELS = ('root_cells', 'root_depths', 'root_weights', 'depth_weights', 'root_p
 
 @MODELS.register_module()
 class RootDepthHead(HeatmapHead):
-    """A person's root joint: its place in the crop, and its distance from the camera (RootNet's head).
+    """A person's root joint: its place in the crop, and its distance from the camera (RootNet's
+    head).
 
     Note:
-        - B batch size, C channels and h' x w' cells of the backbone's last feature map, w x h cells of the map
+        - B batch size, C channels and h' x w' cells of the backbone's last feature map, w x h cells
+          of the map
         - k: the distance that the box alone gives, mm (:class:`RootDepthPrior`)
 
-    Deconvolutions and a 1x1 convolution give one map, whose expectation under the softmax is the root's place.
-    The features' mean over the crop gives gamma by another 1x1 convolution, and the depth is gamma * k: the
-    network never sees the camera, and corrects what the box's size cannot know (posture, height, truncation).
+    Deconvolutions and a 1x1 convolution give one map, whose expectation under the softmax is the
+    root's place. The features' mean over the crop gives gamma by another 1x1 convolution, and the
+    depth is gamma * k: the network never sees the camera, and corrects what the box's size cannot
+    know (posture, height, truncation).
 
-    gamma is linear, and starts with weights 0 and bias 1: an untrained network answers k, exactly. A small
-    random start would add noise of some per cent of several metres, for nothing: one output has no symmetry to
-    break, and its weights get their gradients from the features at once. It is computed in float32 whatever the
-    precision of the rest: 8 bits of bfloat16 are 20 mm at 5 m.
+    gamma is linear, and starts with weights 0 and bias 1: an untrained network answers k, exactly.
+    A small random start would add noise of some per cent of several metres, for nothing: one output
+    has no symmetry to break, and its weights get their gradients from the features at once. It is
+    computed in float32 whatever the precision of the rest: 8 bits of bfloat16 are 20 mm at 5 m.
 
     Predictions (one ``InstanceData`` of length 1 a sample, numpy float32):
 
@@ -44,13 +47,16 @@ class RootDepthHead(HeatmapHead):
     Args:
         in_channels: channels of the backbone's last feature map.
         heatmap_size: (w, h) cells, what the deconvolutions give.
-        deconv_out_channels: channels of each deconvolution (each doubles the resolution); () for none.
+        deconv_out_channels: channels of each deconvolution (each doubles the resolution); () for
+            none.
         deconv_kernel_sizes: kernel size of each deconvolution: 4, 3 or 2.
         loss: config of the loss, by default :class:`RootDepthLoss`.
         logit_scale: factor of the logits, the inverse of the softmax's temperature; see
             :class:`Integral3DHead`. 1 is RootNet's.
-        decoder: config of the codec (:class:`RootDepthLabel`); without it the head trains but cannot predict.
-        init_cfg: initialisation, by default MMPose's for heatmap heads, N(0, 0.001), but for gamma's.
+        decoder: config of the codec (:class:`RootDepthLabel`); without it the head trains but
+            cannot predict.
+        init_cfg: initialisation, by default MMPose's for heatmap heads, N(0, 0.001), but for
+            gamma's.
 
     Raises:
         ValueError: an argument outside its range, or a decoder that does not fit.
@@ -128,17 +134,20 @@ class RootDepthHead(HeatmapHead):
 
     # ------------------------------------------------------------------ training
 
-    def loss(self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None) -> dict:
+    def loss(
+        self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None
+    ) -> dict:
         """Loss of a batch.
 
         Args:
             feats: feature maps of the backbone.
-            batch_data_samples: each with ``gt_instance_labels`` as :class:`RootDepthLabel` makes them.
+            batch_data_samples: each with ``gt_instance_labels`` as :class:`RootDepthLabel` makes
+                them.
             train_cfg: not used; part of MMPose's interface.
 
         Returns:
-            ``loss_root`` and, for the log, mean absolute errors where labelled: ``err_xy`` cells, ``err_z``
-            mm, and ``err_z_prior`` mm, that of k alone.
+            ``loss_root`` and, for the log, mean absolute errors where labelled: ``err_xy`` cells,
+            ``err_z`` mm, and ``err_z_prior`` mm, that of k alone.
         """
         cells, gamma = self.forward(feats)
         labels = [sample.gt_instance_labels for sample in batch_data_samples]
@@ -146,10 +155,14 @@ class RootDepthHead(HeatmapHead):
             torch.cat([label[key] for label in labels]).to(cells) for key in _LABELS
         )
         predicted = gamma * prior
-        losses = dict(loss_root=self.loss_module(cells, predicted, place, depth, weights, depth_weights))
+        losses = dict(
+            loss_root=self.loss_module(cells, predicted, place, depth, weights, depth_weights)
+        )
         with torch.no_grad():
             deep = weights * depth_weights
-            losses['err_xy'] = ((cells - place).abs().mean(1) * weights).sum() / weights.sum().clamp(min=1)
+            losses['err_xy'] = (
+                (cells - place).abs().mean(1) * weights
+            ).sum() / weights.sum().clamp(min=1)
             for name, value in (('err_z', predicted), ('err_z_prior', prior)):
                 losses[name] = ((value - depth).abs() * deep).sum() / deep.sum().clamp(min=1)
         return losses
@@ -172,13 +185,17 @@ class RootDepthHead(HeatmapHead):
         """
         test_cfg = test_cfg or {}
         if self.decoder is None:
-            raise RuntimeError('RootDepthHead cannot predict without a decoder: set head.decoder to the codec')
+            raise RuntimeError(
+                'RootDepthHead cannot predict without a decoder: set head.decoder to the codec'
+            )
         for name in ('flip_test', 'output_heatmaps'):
             if test_cfg.get(name, False):
                 raise ValueError(f'test_cfg.{name}: RootDepthHead has none; remove it')
         cells, gamma = (value.detach().cpu().numpy() for value in self.forward(feats))
         predictions = []
-        for place, factor, sample in zip(self.decoder.decode(cells), gamma, batch_data_samples, strict=True):
+        for place, factor, sample in zip(
+            self.decoder.decode(cells), gamma, batch_data_samples, strict=True
+        ):
             instance = InstanceData(
                 keypoints=place[None, None],
                 keypoint_scores=np.ones((1, 1), dtype=np.float32),

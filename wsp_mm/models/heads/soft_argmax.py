@@ -1,22 +1,23 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Expectation of a 3D heatmap under its softmax (paper, Eq. 11; "integral regression").
 
-B samples, K joints, a volume of D x H x W cells a joint (depth, rows, columns), which the network gives as
-(B, K * D, H, W): joint-major, depth-minor. Coordinates are cells, (x, y, z) = (column, row, depth layer),
-counted from 0.
+B samples, K joints, a volume of D x H x W cells a joint (depth, rows, columns), which the network
+gives as (B, K * D, H, W): joint-major, depth-minor. Coordinates are cells, (x, y, z) = (column,
+row, depth layer), counted from 0.
 
-The expectation of a coordinate needs the probability's marginal along that axis alone. So the volume is turned
-into three marginals, and neither a volume of probabilities nor one of coordinates is ever held: forward keeps
-the logits that the network made anyway, and backward writes their gradient once. With p the softmax and g the
-gradients of the marginals, the gradient of the logit of cell (x, y, z) is
+The expectation of a coordinate needs the probability's marginal along that axis alone. So the
+volume is turned into three marginals, and neither a volume of probabilities nor one of coordinates
+is ever held: forward keeps the logits that the network made anyway, and backward writes their
+gradient once. With p the softmax and g the gradients of the marginals, the gradient of the logit of
+cell (x, y, z) is
 
     p * (g_x[x] + g_y[y] + g_z[z] - c),
 
 where c is the mean of that sum under p: the sum of the products of marginals and their gradients.
 
-Two versions do this: kernels (:mod:`wsp_mm.models.heads.soft_argmax_triton`) on GPUs where Triton is there and
-works, and PyTorch's own operations, some joints at a time, everywhere else. Either stands behind two custom
-operators, which `torch.compile` leaves whole.
+Two versions do this: kernels (:mod:`wsp_mm.models.heads.soft_argmax_triton`) on GPUs where Triton
+is there and works, and PyTorch's own operations, some joints at a time, everywhere else. Either
+stands behind two custom operators, which `torch.compile` leaves whole.
 """
 
 from __future__ import annotations
@@ -34,21 +35,29 @@ from torch.autograd.function import once_differentiable
 
 Marginals = tuple[Tensor, Tensor, Tensor]
 
-# Elements of the logits that are worked on at a time. On a processor a piece should stay in its cache (2 of
-# 64^3 cells are 2 MiB); a GPU wants fewer, larger pieces (128 MiB).
+# Elements of the logits that are worked on at a time. On a processor a piece should stay in its
+# cache (2 of 64^3 cells are 2 MiB); a GPU wants fewer, larger pieces (128 MiB).
 _PIECE_CPU = 1 << 19
 _PIECE_DEVICE = 1 << 25
 
 
 def soft_argmax(logits: Tensor, num_joints: int, plain: bool = False) -> Tensor:
-    """Expected position of every joint: (B, K * D, H, W) -> (B, K, 3) cells, see :func:`softmax_marginals`."""
+    """Expected position of every joint: (B, K * D, H, W) -> (B, K, 3) cells, see
+    :func:`softmax_marginals`.
+    """
     return expectation(softmax_marginals(logits, num_joints, plain))
 
 
 def expectation(marginals: Marginals) -> Tensor:
-    """Mean position under three marginals (B, K, W), (B, K, H), (B, K, D): (B, K, 3) cells, x y z."""
+    """Mean position under three marginals (B, K, W), (B, K, H), (B, K, D): (B, K, 3) cells, x y
+    z.
+    """
     return torch.stack(
-        [(m * torch.arange(m.shape[-1], dtype=m.dtype, device=m.device)).sum(-1) for m in marginals], dim=-1
+        [
+            (m * torch.arange(m.shape[-1], dtype=m.dtype, device=m.device)).sum(-1)
+            for m in marginals
+        ],
+        dim=-1,
     )
 
 
@@ -61,8 +70,9 @@ def softmax_marginals(logits: Tensor, num_joints: int, plain: bool = False) -> M
     Args:
         logits: (B, K * D, H, W), joint-major, contiguous or channels-last.
         num_joints: K.
-        plain: use PyTorch's own operations on the whole volume at a time: several times the time and memory,
-            for export (torch.export, torch.jit, ONNX), second derivatives and comparison.
+        plain: use PyTorch's own operations on the whole volume at a time: several times the time
+            and memory, for export (torch.export, torch.jit, ONNX), second derivatives and
+            comparison.
 
     Returns:
         (B, K, W), (B, K, H) and (B, K, D); each sums to 1 along its last axis.
@@ -111,7 +121,9 @@ class _SoftmaxMarginals(torch.autograd.Function):
     schema='(Tensor logits, int num_joints) -> (Tensor, Tensor, Tensor, Tensor)',
 )
 def _forward_op(logits: Tensor, num_joints: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Marginals along x, y and z, and what :func:`soft_argmax_triton.forward` keeps; 0 without the kernels."""
+    """Marginals along x, y and z, and what :func:`soft_argmax_triton.forward` keeps; 0 without the
+    kernels.
+    """
     x, y, z, lse = _allocate(logits, num_joints)
     volumes, axes = _in_memory_order(logits, num_joints)
     in_order = _sorted_by(axes, (x, y, z))
@@ -130,7 +142,14 @@ def _forward_op(logits: Tensor, num_joints: int) -> tuple[Tensor, Tensor, Tensor
     ' -> Tensor',
 )
 def _backward_op(
-    logits: Tensor, x: Tensor, y: Tensor, z: Tensor, lse: Tensor, g_x: Tensor, g_y: Tensor, g_z: Tensor
+    logits: Tensor,
+    x: Tensor,
+    y: Tensor,
+    z: Tensor,
+    lse: Tensor,
+    g_x: Tensor,
+    g_y: Tensor,
+    g_z: Tensor,
 ) -> Tensor:
     """Gradient of the logits, laid out as they are."""
     gradient = torch.empty_like(logits)
@@ -164,8 +183,12 @@ def _sorted_by(axes: str, by_axis: Marginals) -> Marginals:
     return tuple(by_axis['xyz'.index(axis)] for axis in axes)
 
 
-def _in_memory_order(logits: Tensor, num_joints: int, axes: str | None = None) -> tuple[Tensor, str]:
-    """View (B, K, ., ., .) of the logits whose last three axes lie in memory in that order, and their names."""
+def _in_memory_order(
+    logits: Tensor, num_joints: int, axes: str | None = None
+) -> tuple[Tensor, str]:
+    """View (B, K, ., ., .) of the logits whose last three axes lie in memory in that order, and
+    their names.
+    """
     volumes = logits.unflatten(1, (num_joints, -1))
     if axes is None:
         axes = 'yxz' if logits.stride(1) == 1 and logits.shape[1] > 1 else 'zyx'
@@ -177,7 +200,9 @@ def _in_memory_order(logits: Tensor, num_joints: int, axes: str | None = None) -
 
 def _kernels_for(volumes: Tensor) -> ModuleType | None:
     """The module of the kernels, if they can work on these volumes."""
-    interpreted = os.environ.get('TRITON_INTERPRET') == '1'  # Triton's own switch: kernels run on the host
+    interpreted = (
+        os.environ.get('TRITON_INTERPRET') == '1'
+    )  # Triton's own switch: kernels run on the host
     if volumes.dtype == torch.float64 or not (volumes.is_cuda or interpreted):
         return None
     kernels = _working_kernels(volumes.device, volumes.dtype)
@@ -188,8 +213,9 @@ def _kernels_for(volumes: Tensor) -> ModuleType | None:
 def _working_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
     """The module of the kernels, if a trial of both on the device succeeds.
 
-    Triton may be missing, or lack the C compiler with which it makes its launchers, or not know the GPU. All of
-    that shows at the first launch only, and none of it should end a training that can go on without kernels.
+    Triton may be missing, or lack the C compiler with which it makes its launchers, or not know the
+    GPU. All of that shows at the first launch only, and none of it should end a training that can
+    go on without kernels.
     """
     try:
         kernels = importlib.import_module('wsp_mm.models.heads.soft_argmax_triton')
@@ -197,13 +223,17 @@ def _working_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | N
         *marginals, lse = (torch.zeros((1, 1, size), device=device) for size in (1, 1, 2, 2))
         kernels.forward(trial, marginals, lse)
         gradient, of_inner = torch.empty_like(trial), torch.tensor([[[0.0, 1.0]]], device=device)
-        kernels.backward(trial, gradient, marginals, (*map(torch.zeros_like, marginals[:2]), of_inner), lse)
+        kernels.backward(
+            trial, gradient, marginals, (*map(torch.zeros_like, marginals[:2]), of_inner), lse
+        )
         found = marginals[2].flatten().tolist(), gradient.flatten().tolist()
         if found != ([0.5, 0.5], [-0.25, 0.25]):
             raise RuntimeError(f'the kernels gave {found} where halves and quarters are right')
     except ImportError as error:
         if device.type == 'cuda':
-            warnings.warn(f'no Triton, so the 3D expectation takes several launches: {error}', stacklevel=2)
+            warnings.warn(
+                f'no Triton, so the 3D expectation takes several launches: {error}', stacklevel=2
+            )
         return None
     except Exception as error:
         warnings.warn(f'the 3D expectation goes without its kernels: {error}', stacklevel=2)
@@ -221,15 +251,20 @@ def _forward_in_pieces(volumes: Tensor, marginals: Marginals) -> None:
         scratch = _like(volumes[piece], marginals[0].dtype, scratch)
         probs = _softmax(volumes[piece], scratch)
         lines = probs.sum(4)
-        for marginal, part in zip(marginals, (lines.sum(3), lines.sum(2), probs.sum((2, 3))), strict=True):
+        for marginal, part in zip(
+            marginals, (lines.sum(3), lines.sum(2), probs.sum((2, 3))), strict=True
+        ):
             marginal[piece] = part
 
 
-def _backward_in_pieces(volumes: Tensor, gradient: Tensor, marginals: Marginals, gradients: Marginals) -> None:
+def _backward_in_pieces(
+    volumes: Tensor, gradient: Tensor, marginals: Marginals, gradients: Marginals
+) -> None:
     """Fill in the gradient.
 
-    p is computed again. On processors that is cheaper than exp(logit - logsumexp), as PyTorch's softmax has a
-    faster exponential than its exp, and so nothing but the logits and the marginals is kept.
+    p is computed again. On processors that is cheaper than exp(logit - logsumexp), as PyTorch's
+    softmax has a faster exponential than its exp, and so nothing but the logits and the marginals
+    is kept.
     """
     mean = sum((m * g).sum(2, keepdim=True) for m, g in zip(marginals, gradients, strict=True))
     outer, middle, inner = gradients[0] - mean, *gradients[1:]
@@ -247,13 +282,17 @@ def _backward_in_pieces(volumes: Tensor, gradient: Tensor, marginals: Marginals,
 
 
 def _softmax(volumes: Tensor, out: Tensor) -> Tensor:
-    """Softmax over the last three axes of (b, k, ., ., .), written to ``out``, which is contiguous."""
+    """Softmax over the last three axes of (b, k, ., ., .), written to ``out``, which is
+    contiguous.
+    """
     torch.softmax(volumes.flatten(2), 2, dtype=out.dtype, out=out.flatten(2))
     return out
 
 
 def _like(piece: Tensor, dtype: torch.dtype, room: Tensor | None) -> Tensor:
-    """Contiguous room for a piece: the last piece's again, since memory fresh from the system is slow."""
+    """Contiguous room for a piece: the last piece's again, since memory fresh from the system is
+    slow.
+    """
     if room is not None and room.shape == piece.shape:
         return room
     return torch.empty(piece.shape, dtype=dtype, device=piece.device)

@@ -1,15 +1,16 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """GPU kernels of the expectation's marginals: one pass over the logits forward, one backward.
 
-Imported only where it is used, since Triton is not on every machine. :mod:`wsp_mm.models.heads.soft_argmax` has
-the formulas and the plain version.
+Imported only where it is used, since Triton is not on every machine.
+:mod:`wsp_mm.models.heads.soft_argmax` has the formulas and the plain version.
 
-A volume's axes are called outer, middle and inner (n0, n1, n2 cells, s0, s1, s2 elements apart) by their order
-in memory, so that both memory layouts are one and the same kernel. A program walks along the outer axis, one
-plane of middle x inner cells a step. In forward the greatest logit so far may rise from step to step; what was
-summed up is then scaled down (online softmax: Milakov and Gimelshein, 2018, "Online normalizer calculation for
-softmax"). Per cell that is one exponential, two additions and a product forward, one exponential and a product
-backward, far below what a GPU can do while it reads the cell: memory bounds both kernels.
+A volume's axes are called outer, middle and inner (n0, n1, n2 cells, s0, s1, s2 elements apart) by
+their order in memory, so that both memory layouts are one and the same kernel. A program walks
+along the outer axis, one plane of middle x inner cells a step. In forward the greatest logit so far
+may rise from step to step; what was summed up is then scaled down (online softmax: Milakov and
+Gimelshein, 2018, "Online normalizer calculation for softmax"). Per cell that is one exponential,
+two additions and a product forward, one exponential and a product backward, far below what a GPU
+can do while it reads the cell: memory bounds both kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Cells of a plane, sides rounded up to powers of two, that the forward kernel can keep in registers.
+# Cells of a plane, sides rounded up to powers of two, that the forward kernel can keep in
+# registers.
 LARGEST_PLANE = 1 << 14
 
 # Steps of one program in backward, where the outer axis is shared out among programs.
@@ -36,7 +38,9 @@ def forward_kernel(
     stride_b, stride_k, s0, s1, s2, n0, n1, n2,
     N0: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
 ):  # fmt: skip
-    """Marginals of one volume, normalised, and (greatest logit, log of the sum of exp(logit - greatest))."""
+    """Marginals of one volume, normalised, and (greatest logit, log of the sum of exp(logit -
+    greatest)).
+    """
     volume = tl.program_id(0).to(tl.int64)
     base = logits + volume // joints * stride_b + volume % joints * stride_k
     i0, i1, i2 = tl.arange(0, N0), tl.arange(0, N1), tl.arange(0, N2)
@@ -50,7 +54,8 @@ def forward_kernel(
         tile = tl.load(cells, mask=inside, other=float('-inf')).to(tl.float32)
         cells += s0
         raised = tl.maximum(top, tl.max(tile))
-        # where all so far is masked by -inf, any finite level will do: -inf - -inf would not be a number
+        # where all so far is masked by -inf, any finite level will do: -inf - -inf would not be a
+        # number
         level = tl.where(raised == float('-inf'), 0.0, raised)
         shrink = tl.exp2((top - level) * _LOG2_E)
         exps = tl.exp2((tile - level) * _LOG2_E)
@@ -72,7 +77,9 @@ def backward_kernel(
     stride_b, stride_k, s0, s1, s2, to_b, to_k, to_0, to_1, to_2, n0, n1, n2,
     N0: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """Gradient of up to STEPS planes of one volume's logits; ``to_*`` are the gradient's strides."""
+    """Gradient of up to STEPS planes of one volume's logits; ``to_*`` are the gradient's
+    strides.
+    """
     volume = tl.program_id(0).to(tl.int64)
     first = tl.program_id(1) * STEPS
     i0, i1, i2 = tl.arange(0, N0), tl.arange(0, N1), tl.arange(0, N2)
@@ -89,8 +96,22 @@ def backward_kernel(
     inside = (i1[:, None] < n1) & (i2[None, :] < n2)
     rows, columns = i1[:, None].to(tl.int64), i2[None, :].to(tl.int64)
     batch, joint = volume // joints, volume % joints
-    source = logits + batch * stride_b + joint * stride_k + first.to(tl.int64) * s0 + rows * s1 + columns * s2
-    target = gradient + batch * to_b + joint * to_k + first.to(tl.int64) * to_0 + rows * to_1 + columns * to_2
+    source = (
+        logits
+        + batch * stride_b
+        + joint * stride_k
+        + first.to(tl.int64) * s0
+        + rows * s1
+        + columns * s2
+    )
+    target = (
+        gradient
+        + batch * to_b
+        + joint * to_k
+        + first.to(tl.int64) * to_0
+        + rows * to_1
+        + columns * to_2
+    )
     for step in range(first, tl.minimum(first + STEPS, n0)):
         tile = tl.load(source, mask=inside, other=float('-inf')).to(tl.float32)
         probs = tl.exp2(((tile - top) - log_total) * _LOG2_E)
@@ -101,7 +122,8 @@ def backward_kernel(
 
 
 def fits(shape: tuple[int, ...]) -> bool:
-    """Whether planes of volumes (B, K, ., ., .) are small enough, whichever two axes they lie along.
+    """Whether planes of volumes (B, K, ., ., .) are small enough, whichever two axes they lie
+    along.
 
     So the answer does not change with the memory layout, and backward goes the way forward went.
     """
@@ -113,11 +135,12 @@ def forward(volumes: Tensor, marginals: tuple[Tensor, Tensor, Tensor], lse: Tens
     """Fill in the marginals and the log-sum-exp.
 
     Args:
-        volumes: (B, K, n0, n1, n2) view of the logits, floating point of at most 32 bits, any strides. Fast
-            where the last axis is the innermost in memory.
+        volumes: (B, K, n0, n1, n2) view of the logits, floating point of at most 32 bits, any
+            strides. Fast where the last axis is the innermost in memory.
         marginals: (B, K, n0), (B, K, n1), (B, K, n2), float32, contiguous.
-        lse: (B, K, 2), float32, contiguous: the greatest logit, and the log of the sum of the exponentials
-            relative to it. The log-sum-exp is their sum; kept apart, no digits are lost where logits are large.
+        lse: (B, K, 2), float32, contiguous: the greatest logit, and the log of the sum of the
+            exponentials relative to it. The log-sum-exp is their sum; kept apart, no digits are
+            lost where logits are large.
     """
     batch, joints, *sizes = volumes.shape
     if batch:
@@ -162,5 +185,7 @@ def _tile(sizes: list[int]) -> dict[str, int]:
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager:
-    """Launches go to the tensors' device, not to the current one. (The interpreter works on the host.)"""
+    """Launches go to the tensors' device, not to the current one. (The interpreter works on the
+    host.)
+    """
     return torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext()

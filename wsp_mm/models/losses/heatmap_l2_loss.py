@@ -12,10 +12,10 @@ from wsp_mm.models.losses.reduction import mean_over_joints
 class HeatmapL2Loss(nn.Module):
     """L2 norm of the heatmap error, averaged over the labelled maps (paper, Eq. 10).
 
-    The norm is taken over a whole map and not divided by its number of cells, as Eq. 10 says; an empty map
-    thus costs about 3.5 for a Gaussian of sigma 2 cells, where MMPose's per-pixel mean costs 0.003. It is
-    computed in float32 also under mixed precision, and its sub-gradient where prediction and target agree is
-    0.
+    The norm is taken over a whole map and not divided by its number of cells, as Eq. 10 says; an
+    empty map thus costs about 3.5 for a Gaussian of sigma 2 cells, where MMPose's per-pixel mean
+    costs 0.003. It is computed in float32 also under mixed precision, and its sub-gradient where
+    prediction and target agree is 0.
 
     Args:
         squared: take the squared norm (the sum of squared errors) instead.
@@ -47,7 +47,9 @@ class HeatmapL2Loss(nn.Module):
         with torch.autocast(output.device.type, enabled=False):
             error = (output.float() - target.float()).flatten(2)
             # vector_norm passes a zero gradient where the norm is zero, where sqrt would pass nan
-            values = error.square().sum(2) if self.squared else torch.linalg.vector_norm(error, dim=2)
+            values = (
+                error.square().sum(2) if self.squared else torch.linalg.vector_norm(error, dim=2)
+            )
             return mean_over_joints(values, weights.float())
 
     def extra_repr(self) -> str:

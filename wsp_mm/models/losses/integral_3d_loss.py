@@ -12,17 +12,18 @@ AVERAGES = ('all', 'valid')
 
 @MODELS.register_module()
 class Integral3DLoss(nn.Module):
-    """L1 distance of expected and true positions in cells, (|dx| + |dy| + m |dz|) / 3 (paper, Eq. 12).
+    """L1 distance of expected and true positions in cells, (|dx| + |dy| + m |dz|) / 3 (paper, Eq.
+    12).
 
-    m is 0 for samples without depth. The paper sums the axes, PoseNet divides by 3, with or without depth,
-    and the paper's learning rate belongs to PoseNet's; Eq. 12 as printed is ``loss_weight=3``. In float32 also
-    under mixed precision.
+    m is 0 for samples without depth. The paper sums the axes, PoseNet divides by 3, with or without
+    depth, and the paper's learning rate belongs to PoseNet's; Eq. 12 as printed is
+    ``loss_weight=3``. In float32 also under mixed precision.
 
     Args:
-        average: ``'all'``, PoseNet's: over all joints of the batch, so that a missing label counts as an error
-            of 0 and lowers the weight of the others; ``'valid'``: over the joints that have a label, counted
-            on all ranks (:func:`rank_share`). ``'all'`` needs no count: MMEngine's samplers and ours give every
-            rank batches of the same size.
+        average: ``'all'``, PoseNet's: over all joints of the batch, so that a missing label counts
+            as an error of 0 and lowers the weight of the others; ``'valid'``: over the joints that
+            have a label, counted on all ranks (:func:`rank_share`). ``'all'`` needs no count:
+            MMEngine's samplers and ours give every rank batches of the same size.
         loss_weight: factor.
 
     Raises:
@@ -36,7 +37,9 @@ class Integral3DLoss(nn.Module):
         self.average = average
         self.loss_weight = loss_weight
 
-    def forward(self, cells: Tensor, targets: Tensor, weights: Tensor, depth_weights: Tensor) -> Tensor:
+    def forward(
+        self, cells: Tensor, targets: Tensor, weights: Tensor, depth_weights: Tensor
+    ) -> Tensor:
         """The loss of a batch; without any valid joint 0, which still hangs on ``cells``.
 
         (Under DistributedDataParallel the other ranks would wait for a missing gradient.)
@@ -64,7 +67,9 @@ class Integral3DLoss(nn.Module):
 
 
 def axis_weights(weights: Tensor, depth_weights: Tensor) -> Tensor:
-    """Weights of x, y and z: (B, K) and (B, K) to (B, K, 3). A joint without weight has none along z either."""
+    """Weights of x, y and z: (B, K) and (B, K) to (B, K, 3). A joint without weight has none along
+    z either.
+    """
     return torch.stack([weights, weights, weights * depth_weights], dim=-1)
 
 

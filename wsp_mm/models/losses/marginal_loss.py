@@ -9,7 +9,8 @@ from wsp_mm.models.losses.integral_3d_loss import axis_weights
 from wsp_mm.models.losses.reduction import rank_share
 
 DIVERGENCES = ('kl', 'js')
-# Added to probabilities below their logarithm: small enough to pull from far away, large enough for float32.
+# Added to probabilities below their logarithm: small enough to pull from far away, large enough for
+# float32.
 _TINY = 1e-20
 
 
@@ -17,24 +18,27 @@ _TINY = 1e-20
 class MarginalLoss(nn.Module):
     """Divergence of a 3D heatmap's three marginals from Gaussians around the joint.
 
-    The L1 loss of an expectation pulls every cell of a volume a little; from the uniform volume that a network
-    starts with, that teaches nothing for long. This loss says where the mass belongs, as a 2D heatmap's loss
-    does, and is cheap, since the marginals are there anyway. Not part of the paper: for short trainings, as a
-    start or throughout. (Nibali et al., "Numerical coordinate regression" and "3D human pose estimation with
-    2D marginal heatmaps", regularise with the Jensen-Shannon divergence to Gaussians.)
+    The L1 loss of an expectation pulls every cell of a volume a little; from the uniform volume
+    that a network starts with, that teaches nothing for long. This loss says where the mass
+    belongs, as a 2D heatmap's loss does, and is cheap, since the marginals are there anyway. Not
+    part of the paper: for short trainings, as a start or throughout. (Nibali et al., "Numerical
+    coordinate regression" and "3D human pose estimation with 2D marginal heatmaps", regularise with
+    the Jensen-Shannon divergence to Gaussians.)
 
     Args:
         sigma: standard deviation of the Gaussians, cells.
-        divergence: ``'kl'``, Kullback-Leibler from the Gaussian to the marginal (cross-entropy less the
-            Gaussian's entropy), which pulls the harder the farther the mass is; ``'js'``, Jensen-Shannon, at
-            most log 2, whose pull fades with confident errors.
+        divergence: ``'kl'``, Kullback-Leibler from the Gaussian to the marginal (cross-entropy less
+            the Gaussian's entropy), which pulls the harder the farther the mass is; ``'js'``,
+            Jensen-Shannon, at most log 2, whose pull fades with confident errors.
         loss_weight: factor.
 
     Raises:
         ValueError: an argument outside its range.
     """
 
-    def __init__(self, sigma: float = 1.0, divergence: str = 'kl', loss_weight: float = 1.0) -> None:
+    def __init__(
+        self, sigma: float = 1.0, divergence: str = 'kl', loss_weight: float = 1.0
+    ) -> None:
         super().__init__()
         if not sigma > 0:
             raise ValueError(f'sigma must be positive (cells), got {sigma}')
@@ -45,9 +49,14 @@ class MarginalLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(
-        self, marginals: tuple[Tensor, Tensor, Tensor], targets: Tensor, weights: Tensor, depth_weights: Tensor
+        self,
+        marginals: tuple[Tensor, Tensor, Tensor],
+        targets: Tensor,
+        weights: Tensor,
+        depth_weights: Tensor,
     ) -> Tensor:
-        """Mean over the labelled axes of the joints; without any 0, which still hangs on the marginals.
+        """Mean over the labelled axes of the joints; without any 0, which still hangs on the
+        marginals.
 
         With several processes: over those of all ranks, see :func:`rank_share`.
 
@@ -60,7 +69,10 @@ class MarginalLoss(nn.Module):
         with torch.autocast(weights.device.type, enabled=False):
             axes = axis_weights(weights, depth_weights).to(marginals[0].dtype)
             targets = targets.to(axes.dtype).where(axes > 0, torch.zeros_like(axes))
-            values = [self._divergence(marginal, targets[..., axis]) for axis, marginal in enumerate(marginals)]
+            values = [
+                self._divergence(marginal, targets[..., axis])
+                for axis, marginal in enumerate(marginals)
+            ]
             total = (torch.stack(values, dim=-1) * axes).sum()
             return self.loss_weight * total / rank_share(axes.sum())
 

@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 def rank_share(count: Tensor) -> Tensor:
-    """What a rank divides its sum by, so that all ranks together take the mean over the global batch.
+    """What a rank divides its sum by, so that all ranks together take the mean over the global
+    batch.
 
-    DistributedDataParallel averages gradients over the ranks. With sums S_r over n_r labelled elements, a rank
-    that divided by its own n_r would make that the mean of means, which is another number wherever the counts
-    differ. Divided by N / W, with N the sum of all n_r and W the number of ranks, the average is (sum of S_r) /
-    N, which is what one process gets from the whole batch.
+    DistributedDataParallel averages gradients over the ranks. With sums S_r over n_r labelled
+    elements, a rank that divided by its own n_r would make that the mean of means, which is another
+    number wherever the counts differ. Divided by N / W, with N the sum of all n_r and W the number
+    of ranks, the average is (sum of S_r) / N, which is what one process gets from the whole batch.
 
-    Costs one collective of a single number a call, which the device runs by itself: the host does not wait.
-    With one process there is none. Every rank must call it equally often.
+    Costs one collective of a single number a call, which the device runs by itself: the host does
+    not wait. With one process there is none. Every rank must call it equally often.
 
     Args:
         count: (), labelled elements of this rank's batch; any dtype.
@@ -35,11 +36,12 @@ def rank_share(count: Tensor) -> Tensor:
 def mean_over_joints(values: Tensor, weights: Tensor) -> Tensor:
     """Mean over the joints of a sample (Eq. 9 and 10), then over the samples that have one.
 
-    The samples are those of all ranks (:func:`rank_share`): the average of the ranks' results, and of their
-    gradients, is what one process gets from the whole batch.
+    The samples are those of all ranks (:func:`rank_share`): the average of the ranks' results, and
+    of their gradients, is what one process gets from the whole batch.
 
-    Without any weighted joint the result is 0 but still hangs on ``values``, so that every parameter gets a
-    (zero) gradient: under DistributedDataParallel other ranks would wait for a missing one.
+    Without any weighted joint the result is 0 but still hangs on ``values``, so that every
+    parameter gets a (zero) gradient: under DistributedDataParallel other ranks would wait for a
+    missing one.
 
     Args:
         values: (B, J), finite.

@@ -11,7 +11,8 @@ from wsp_mm.models.losses.reduction import mean_over_joints
 
 @MODELS.register_module()
 class RelativeDepthLoss(nn.Module):
-    """Binary cross-entropy of "joint j of person A is nearer than joint j of person B" (paper, Eq. 9).
+    """Binary cross-entropy of "joint j of person A is nearer than joint j of person B" (paper, Eq.
+    9).
 
     From logits and in float32, also under mixed precision.
     """
@@ -35,5 +36,7 @@ class RelativeDepthLoss(nn.Module):
                 f'{tuple(weights.shape)} do not fit together: do the codec and the head use the same joint set?'
             )
         with torch.autocast(logits.device.type, enabled=False):
-            values = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction='none')
+            values = F.binary_cross_entropy_with_logits(
+                logits.float(), labels.float(), reduction='none'
+            )
             return mean_over_joints(values, weights.float())

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 class RootDepthLoss(nn.Module):
     """(|dx| + |dy| + m |dZ|) / 3 of the root, mean over the batch: RootNet's.
 
-    x and y are in cells, Z in mm, so that depth outweighs the place by far; m is 0 for samples without depth. A
-    root that is not supervised counts as an error of 0. In float32 also under mixed precision.
+    x and y are in cells, Z in mm, so that depth outweighs the place by far; m is 0 for samples
+    without depth. A root that is not supervised counts as an error of 0. In float32 also under
+    mixed precision.
 
     Args:
-        depth_unit: mm that weigh as much as one cell. 1 is RootNet's; a larger unit leaves the place more of a
-            short training.
+        depth_unit: mm that weigh as much as one cell. 1 is RootNet's; a larger unit leaves the
+            place more of a short training.
         loss_weight: factor.
 
     Raises:
@@ -41,11 +42,12 @@ class RootDepthLoss(nn.Module):
     ) -> Tensor:
         """The loss of a batch; without any supervised root 0, which still hangs on the predictions.
 
-        (Under DistributedDataParallel the other ranks would wait for a missing gradient. Their mean is that of
-        the global batch, since the samplers give every rank batches of the same size.)
+        (Under DistributedDataParallel the other ranks would wait for a missing gradient. Their mean
+        is that of the global batch, since the samplers give every rank batches of the same size.)
 
         Args:
-            cells, target_cells: (B, 2), predicted and true; the latter anything where the weight is 0.
+            cells, target_cells: (B, 2), predicted and true; the latter anything where the weight is
+            0.
             depth, target_depth: (B,) mm, likewise.
             weights: (B,), 0 for a root without a label.
             has_depth: (B,), 0 where Z has no label.
@@ -54,14 +56,20 @@ class RootDepthLoss(nn.Module):
             ValueError: the shapes disagree.
         """
         flat = {tuple(value.shape) for value in (depth, target_depth, weights, has_depth)}
-        if cells.shape != target_cells.shape or flat != {tuple(cells.shape[:1])} or cells.shape[1:] != (2,):
+        if (
+            cells.shape != target_cells.shape
+            or flat != {tuple(cells.shape[:1])}
+            or cells.shape[1:] != (2,)
+        ):
             raise ValueError(
                 f'places {tuple(cells.shape)}, {tuple(target_cells.shape)} and depths, weights {sorted(flat)} '
                 'do not fit together'
             )
         with torch.autocast(cells.device.type, enabled=False):
             predicted = torch.cat([cells, depth[:, None] / self.depth_unit], dim=1)
-            true = torch.cat([target_cells, target_depth[:, None] / self.depth_unit], dim=1).to(predicted)
+            true = torch.cat([target_cells, target_depth[:, None] / self.depth_unit], dim=1).to(
+                predicted
+            )
             axes = torch.stack([weights, weights, weights * has_depth], dim=-1).to(predicted)
             error = (predicted - true.where(axes > 0, predicted.detach())).abs()
             total = (error * axes).sum() / 3

@@ -1,0 +1,146 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""A small tree of sources, written by hand, that tests then spoil."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsp_mm.datasets.converters.mcpc.records import Findings
+from wsp_mm.structures.keypoints import get_joint_set
+
+SIZE = (640, 480)  # px
+
+
+def joints(joint_set: str, x: float, ankles: tuple, head: float | None = None) -> list[list[float]]:
+    """Joints (K, 3) of a standing person: x px, heights of the left and right ankle (None:
+    unlabelled).
+
+    Every other joint is labelled, 10 px apart upwards; with ``head`` the ends of the head are so
+    far apart.
+    """
+    kit = get_joint_set(joint_set)
+    lowest = max(y for y in (*ankles, 50.0) if y is not None)
+    out = [[x + k, lowest - 10.0 * k - 20, 2] for k in range(len(kit))]
+    for side, y in zip(kit.ankles, ankles, strict=True):
+        out[side] = [x, y, 2] if y is not None else [0, 0, 0]
+    if head is not None and {'head_top', 'upper_neck'} <= set(kit.concepts):
+        out[kit.index('upper_neck')] = [x, 40.0 + head, 2]
+        out[kit.index('head_top')] = [x, 40.0, 2]
+    return out
+
+
+def person(key, image_id, x=100.0, ankles=(300.0, 310.0), joint_set='coco17', **changes) -> dict:
+    """An annotation record."""
+    points = joints(joint_set, x, ankles)
+    record = dict(
+        id=key,
+        image_id=image_id,
+        category_id=1,
+        iscrowd=0,
+        keypoints=[value for point in points for value in point],
+        num_keypoints=sum(point[2] > 0 for point in points),
+        bbox=[x - 20, 50.0, 60.0, 280.0],
+        area=5000.0,
+    )
+    return {k: v for k, v in (record | changes).items() if v is not ...}
+
+
+def image(key, name=None, **changes) -> dict:
+    record = dict(id=key, file_name=name or f'{key:012d}.jpg', width=SIZE[0], height=SIZE[1])
+    return {k: v for k, v in (record | changes).items() if v is not ...}
+
+
+def coco_file(images, annotations, joint_set='coco17', **changes) -> dict:
+    category = dict(
+        id=1, name='person', keypoints=list(get_joint_set(joint_set).joints), skeleton=[]
+    )
+    return dict(images=images, annotations=annotations, categories=[category]) | changes
+
+
+def picture(seed: int, size=SIZE) -> np.ndarray:
+    """A smooth random picture, (h, w, 3) uint8, unlike that of any other seed."""
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
+
+
+class Tree:
+    """Writes sources under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, name: str, content) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def coco(self, split: str, images, annotations, **changes) -> Path:
+        name = f'coco/annotations/person_keypoints_{split}2017.json'
+        return self.write(name, coco_file(images, annotations, **changes))
+
+    def picture(self, name: str, seed: int = 0, size=SIZE, quality: int = 90) -> Path:
+        from PIL import Image
+
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(seed)).resize(size).save(path, quality=quality)
+        return path
+
+    def two_splits(self) -> Path:
+        """COCO with two pictures of two persons in train and in val."""
+        for split, first in (('train', 1), ('val', 11)):
+            people = [
+                person(
+                    first * 10 + n,
+                    first + n // 2,
+                    x=100 + 200 * (n % 2),
+                    ankles=(300 + 20 * n, 280),
+                )
+                for n in range(4)
+            ]
+            self.coco(split, [image(first), image(first + 1)], people)
+        return self.root / 'coco'
+
+
+@pytest.fixture
+def tree(tmp_path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def make():
+    """The functions of this file, for tests that cannot import it."""
+
+    class Make:
+        pass
+
+    Make.joints, Make.person, Make.image, Make.coco_file = map(
+        staticmethod, (joints, person, image, coco_file)
+    )
+    return Make
+
+
+@pytest.fixture
+def strict() -> Findings:
+    return Findings()
+
+
+@pytest.fixture
+def lenient() -> Findings:
+    return Findings(skip_bad=True)
+
+
+@pytest.fixture
+def samples() -> Path:
+    """MMPose's sample annotations, where they lie beside the repository."""
+    found = Path(__file__).resolve().parents[3].parent / 'shared' / 'data' / 'mmpose_samples'
+    if not found.is_dir():
+        pytest.skip(f'no sample annotations at {found}')
+    return found

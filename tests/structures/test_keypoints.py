@@ -1,0 +1,223 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from wsp_mm.structures.keypoints import (
+    JOINT_SETS,
+    MIDPOINTS,
+    convert_joints,
+    get_joint_set,
+    mirrored,
+    pose_metainfo,
+)
+
+NAMES = sorted(JOINT_SETS)
+BODY = ('shoulder', 'elbow', 'wrist', 'hip', 'knee', 'ankle')
+LIMBS = [f'{side}_{limb}' for side in ('left', 'right') for limb in BODY]
+
+# target <- source by the data sets' own joint names, written down from their papers and code, not
+# from the table under test. Midpoints are given as pairs. What is not listed has no counterpart.
+BY_NAME = {
+    ('coco17', 'mcpc16'): {name: name for name in LIMBS}
+    | {'pelvis': ('left_hip', 'right_hip'), 'thorax': ('left_shoulder', 'right_shoulder')},
+    ('crowdpose14', 'mcpc16'): {name: name for name in LIMBS}
+    | {'pelvis': ('left_hip', 'right_hip'), 'thorax': ('left_shoulder', 'right_shoulder')}
+    | {'upper_neck': 'neck', 'head_top': 'top_head'},
+    ('posetrack18', 'mcpc16'): {name: name for name in LIMBS}
+    | {'pelvis': ('left_hip', 'right_hip'), 'thorax': ('left_shoulder', 'right_shoulder')}
+    | {'upper_neck': 'head_bottom', 'head_top': 'head_top'},
+    ('mpii16', 'mcpc16'): {
+        name: name for name in (*LIMBS, 'pelvis', 'thorax', 'upper_neck', 'head_top')
+    },
+    # Sun's table: [6, 2, 1, 0, 3, 4, 5, -, 8, -, 9, 13, 14, 15, 12, 11, 10, 7]
+    ('mpii16', 'h36m18'): {
+        'Pelvis': 'pelvis', 'R_Hip': 'right_hip', 'R_Knee': 'right_knee', 'R_Ankle': 'right_ankle',
+        'L_Hip': 'left_hip', 'L_Knee': 'left_knee', 'L_Ankle': 'left_ankle', 'Neck': 'upper_neck',
+        'Head': 'head_top', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow', 'L_Wrist': 'left_wrist',
+        'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow', 'R_Wrist': 'right_wrist', 'Thorax': 'thorax',
+    },
+    # MPII's head TOP belongs on MuCo's Head_top, not on its Head.
+    ('mpii16', 'muco21'): {
+        'Head_top': 'head_top', 'Thorax': 'thorax', 'Pelvis': 'pelvis', 'R_Hip': 'right_hip',
+        'R_Knee': 'right_knee', 'R_Ankle': 'right_ankle', 'L_Hip': 'left_hip', 'L_Knee': 'left_knee',
+        'L_Ankle': 'left_ankle', 'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow',
+        'R_Wrist': 'right_wrist', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
+        'L_Wrist': 'left_wrist',
+    },
+    # The same 17 markers under two spellings.
+    ('h36m17', 'h36m18'): {
+        'Pelvis': 'root', 'R_Hip': 'right_hip', 'R_Knee': 'right_knee', 'R_Ankle': 'right_foot',
+        'L_Hip': 'left_hip', 'L_Knee': 'left_knee', 'L_Ankle': 'left_foot', 'Torso': 'spine', 'Neck': 'thorax',
+        'Nose': 'neck_base', 'Head': 'head', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
+        'L_Wrist': 'left_wrist', 'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow',
+        'R_Wrist': 'right_wrist', 'Thorax': ('left_shoulder', 'right_shoulder'),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(('source', 'target'), BY_NAME)
+def test_conversion_by_joint_name(source, target):
+    src, dst = get_joint_set(source), get_joint_set(target)
+    keypoints = np.stack([np.arange(len(src)) * 10.0 + 1, np.arange(len(src)) * -7.0 - 1], axis=-1)
+    place = dict(zip(src.joints, keypoints, strict=True))
+    got, seen = convert_joints(keypoints, np.full(len(src), 2), source, target)
+    for k, name in enumerate(dst.joints):
+        origin = BY_NAME[source, target].get(name)
+        if origin is None:
+            assert seen[k] == 0 and (got[k] == 0).all(), name
+        else:
+            parents = [origin] if isinstance(origin, str) else origin
+            np.testing.assert_allclose(
+                got[k], np.mean([place[p] for p in parents], axis=0), err_msg=name
+            )
+            assert seen[k] == 2, name
+
+
+@pytest.mark.parametrize(('name', 'count'), [
+    ('coco17', 17), ('mpii16', 16), ('mcpc16', 16), ('crowdpose14', 14), ('posetrack18', 17), ('h36m17', 17),
+    ('h36m18', 18), ('muco21', 21), ('mupots17', 17),
+])  # fmt: skip
+def test_sizes(name, count):
+    assert len(get_joint_set(name)) == count
+
+
+@pytest.mark.parametrize(('name', 'pairs'), [
+    ('coco17', [(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)]),
+    ('mpii16', [(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)]),
+    ('crowdpose14', [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)]),
+    ('posetrack18', [(3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)]),
+    ('h36m17', [(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)]),
+    ('h36m18', [(1, 4), (2, 5), (3, 6), (11, 14), (12, 15), (13, 16)]),
+    ('muco21', [(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (17, 18), (19, 20)]),
+    ('mupots17', [(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13)]),
+])  # fmt: skip
+def test_flip_pairs(name, pairs):
+    assert sorted(get_joint_set(name).flip_pairs) == pairs
+
+
+@pytest.mark.parametrize(('name', 'ankles'), [
+    ('coco17', (15, 16)), ('mcpc16', (5, 0)), ('crowdpose14', (10, 11)), ('posetrack18', (15, 16)),
+    ('h36m17', (6, 3)), ('muco21', (13, 10)),
+])  # fmt: skip
+def test_ankles_left_then_right(name, ankles):
+    assert get_joint_set(name).ankles == ankles
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_sets_are_sound(name):
+    joint_set = get_joint_set(name)
+    assert len(set(joint_set.joints)) == len(set(joint_set.concepts)) == len(joint_set)
+    flip = np.array(joint_set.flip_indices)
+    np.testing.assert_array_equal(flip[flip], np.arange(len(joint_set)))
+    links = {frozenset(link) for link in joint_set.link_indices}
+    assert len(links) == len(joint_set.links) and all(len(link) == 2 for link in links)
+    # A body drawn and its mirror image are the same drawing.
+    assert links == {frozenset(int(flip[i]) for i in link) for link in links}
+
+
+@pytest.mark.parametrize(('source', 'target'), itertools.product(NAMES, NAMES))
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_conversion_commutes_with_flip(source, target, data):
+    src, dst = get_joint_set(source), get_joint_set(target)
+    keypoints = data.draw(arrays(np.float64, (len(src), 2), elements=st.floats(-1000, 1000)))
+    visible = data.draw(arrays(np.int64, len(src), elements=st.integers(0, 2)))
+
+    def flip(points, seen, joint_set):
+        index = list(joint_set.flip_indices)
+        return points[index] * [-1, 1], seen[index]
+
+    first = convert_joints(*flip(keypoints, visible, src), source, target)
+    second = flip(*convert_joints(keypoints, visible, source, target), dst)
+    np.testing.assert_allclose(first[0], second[0], atol=1e-9)
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_conversion_to_itself_keeps_what_is_labelled(name):
+    rng = np.random.default_rng(0)
+    count = len(get_joint_set(name))
+    keypoints, visible = rng.normal(size=(3, 4, count, 3)), rng.integers(0, 3, (3, 4, count))
+    got, seen = convert_joints(keypoints, visible, name, name)
+    np.testing.assert_array_equal(seen, visible)
+    np.testing.assert_array_equal(got, np.where(visible[..., None] > 0, keypoints, 0))
+
+
+def test_midpoint_needs_both_parents_and_takes_the_lesser_flag():
+    coco, mcpc = get_joint_set('coco17'), get_joint_set('mcpc16')
+    keypoints, visible = np.ones((17, 2)), np.full(17, 2)
+    visible[coco.index('left_hip')] = 0
+    visible[coco.index('right_shoulder')] = 1
+    got, seen = convert_joints(keypoints, visible, 'coco17', 'mcpc16')
+    assert seen[mcpc.index('pelvis')] == 0 and (got[mcpc.index('pelvis')] == 0).all()
+    assert seen[mcpc.index('thorax')] == 1 and (got[mcpc.index('thorax')] == 1).all()
+
+
+def test_own_trunk_joints_win_over_midpoints():
+    mpii = get_joint_set('mpii16')
+    keypoints = np.zeros((16, 2))
+    keypoints[mpii.index('thorax')] = (3, 4)
+    got, _ = convert_joints(keypoints, np.ones(16), 'mpii16', 'mcpc16')
+    np.testing.assert_array_equal(got[get_joint_set('mcpc16').index('thorax')], (3, 4))
+
+
+def test_errors_name_what_is_wrong():
+    with pytest.raises(KeyError, match='known'):
+        get_joint_set('coco18')
+    with pytest.raises(KeyError, match=r'coco17.*head_top'):
+        get_joint_set('coco17').index('head_top')
+    with pytest.raises(ValueError, match='17 joints'):
+        convert_joints(np.zeros((16, 2)), np.zeros(16), 'coco17', 'mcpc16')
+    with pytest.raises(ValueError, match='visible'):
+        convert_joints(np.zeros((2, 17, 2)), np.zeros(17), 'coco17', 'mcpc16')
+
+
+def test_mirrored():
+    assert mirrored('left_ankle') == 'right_ankle' and mirrored('right_eye') == 'left_eye'
+    assert mirrored('head_top') == 'head_top'
+    for parents in MIDPOINTS.values():
+        assert mirrored(parents[0]) == parents[1]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_metainfo_says_what_the_set_says(name):
+    joint_set, info = get_joint_set(name), pose_metainfo(name)
+    keypoints = info['keypoint_info']
+    assert [keypoints[k]['name'] for k in range(len(joint_set))] == list(joint_set.joints)
+    names = list(joint_set.joints)
+    swaps = [
+        names.index(keypoints[k]['swap']) if keypoints[k]['swap'] else k for k in range(len(names))
+    ]
+    assert tuple(swaps) == joint_set.flip_indices
+    assert len(info['sigmas']) == len(info['joint_weights']) == len(names)
+    assert [s['link'] for s in info['skeleton_info'].values()] == list(joint_set.links)
+    lower = {k['name'] for k in keypoints.values() if k['type'] == 'lower'}
+    assert {n for n in names if joint_set.concepts[names.index(n)] == 'left_ankle'} <= lower
+
+
+def test_mmpose_parses_the_metainfo():
+    parse = pytest.importorskip('mmpose.datasets.datasets.utils').parse_pose_metainfo
+    for name in NAMES:
+        parsed = parse(pose_metainfo(name))
+        assert tuple(parsed['flip_indices']) == get_joint_set(name).flip_indices
+        assert [tuple(link) for link in parsed['skeleton_links']] == list(
+            get_joint_set(name).link_indices
+        )
+
+
+@pytest.mark.parametrize(('ours', 'theirs'), [
+    ('coco17', 'coco'), ('mpii16', 'mpii'), ('crowdpose14', 'crowdpose'), ('posetrack18', 'posetrack18'),
+    ('h36m17', 'h36m'),
+])  # fmt: skip
+def test_joints_are_mmposes(ours, theirs):
+    parse = pytest.importorskip('mmpose.datasets.datasets.utils').parse_pose_metainfo
+    parsed = parse(dict(from_file=f'configs/_base_/datasets/{theirs}.py'))
+    joint_set = get_joint_set(ours)
+    assert tuple(parsed['keypoint_id2name'][k] for k in range(len(joint_set))) == joint_set.joints
+    # MMPose's PoseTrack18 pairs the ears and limbs as we do; all of its sets flip alike.
+    assert tuple(parsed['flip_indices']) == joint_set.flip_indices

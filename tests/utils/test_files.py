@@ -1,11 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import hashlib
+import json
+import math
 import os
 import stat
 
 import pytest
 
-from wsp_mm.utils.files import atomic_file, file_sha256, write_text_atomic
+from wsp_mm.utils.files import atomic_file, dump_json, file_sha256, write_text_atomic
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -54,3 +56,11 @@ def test_sha256(size, tmp_path):
     data = bytes(i % 251 for i in range(size))
     (tmp_path / 'file').write_bytes(data)
     assert file_sha256(tmp_path / 'file') == hashlib.sha256(data).hexdigest()
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path):
+    value = dict(a=math.nan, b=[1, (math.inf, 2.5)], c={3: dict(d=-math.inf, e='nan')})
+    dump_json(tmp_path / 'new' / 'file', value)
+    assert json.loads((tmp_path / 'new' / 'file').read_text()) == dict(
+        a=None, b=[1, [None, 2.5]], c={'3': dict(d=None, e='nan')}
+    )

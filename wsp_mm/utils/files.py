@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -41,6 +43,20 @@ def write_text_atomic(path: str | Path, text: str) -> None:
     """Write a text file (UTF-8) by :func:`atomic_file`."""
     with atomic_file(path) as file:
         file.write(text.encode())
+
+
+def without_nan(value: Any) -> Any:
+    """The same mappings, lists and plain values with None for nan and infinity, which json lacks."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def dump_json(path: str | Path, value: Any, indent: int | None = 2) -> None:
+    """Write json by :func:`atomic_file`; nan and infinity become null."""
+    write_text_atomic(path, json.dumps(without_nan(value), indent=indent, allow_nan=False))
 
 
 def file_sha256(path: str | Path) -> str:

@@ -36,10 +36,10 @@ bench: setup
 	@$(PYTHON_VENV) tools/benchmarks/run_all.py $(ARGS)
 
 test: setup
-	@$(PYTHON_VENV) -m pytest -m 'not slow' $(PYTEST_ARGS)
+	@$(PYTHON_VENV) -m pytest -n auto -m 'not slow' $(PYTEST_ARGS)
 
 test-slow: setup
-	@$(PYTHON_VENV) -m pytest -m slow $(PYTEST_ARGS)
+	@$(PYTHON_VENV) -m pytest -n auto -m slow $(PYTEST_ARGS)
 
 lint: setup
 	@$(PYTHON_VENV) -m ruff check .

@@ -291,7 +291,7 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
     try:
         paths = list(needs(files))
     except BadDataError as error:
-        report.problems.append(Problem(where, error.file, f'{error.what}. {error.mend}', 'file'))
+        report.problems.append(Problem(where, error.file, f'{error.what}. {error.remedy}', 'file'))
         return
     except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         if kind not in NEEDS:

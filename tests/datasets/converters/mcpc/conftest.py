@@ -140,7 +140,7 @@ def lenient() -> Findings:
 @pytest.fixture
 def samples() -> Path:
     """MMPose's sample annotations, where they lie beside the repository."""
-    found = Path(__file__).resolve().parents[3].parent / 'shared' / 'data' / 'mmpose_samples'
+    found = Path(__file__).resolve().parents[4].parent / 'shared' / 'data' / 'mmpose_samples'
     if not found.is_dir():
         pytest.skip(f'no sample annotations at {found}')
     return found

@@ -25,7 +25,7 @@ def test_merge_keeps_persons_on_their_pictures(tree, make, strict):
 
 
 def test_findings_raise_or_remember():
-    with pytest.raises(BadDataError, match=r'f\.json: row 3: broken\. Mend') as error:
+    with pytest.raises(BadDataError, match=r'f\.json: row 3: broken\. ') as error:
         Findings().report('nan', 'f.json', 'row 3', 'broken')
     assert error.value.to_dict() == {
         'kind': 'nan',

@@ -12,68 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wsp_mm.datasets.annotations import AnnotationError as BadDataError  # noqa: F401
+from wsp_mm.datasets.annotations import Findings  # noqa: F401
+
 #: Order in which pictures are numbered, and which copy of a picture is kept when two sources share
 #: it.
 SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 SPLITS = ('train', 'test')
-
-
-class BadDataError(ValueError):
-    """Something in the source data is wrong. The message names the file, the record and the mend.
-
-    Attributes:
-        kind: short name of what is wrong, to count by.
-        file: the file it was found in.
-        record: which record of that file, '' for the file as a whole.
-    """
-
-    def __init__(self, kind: str, file: str, record: str, what: str, mend: str) -> None:
-        self.kind, self.file, self.record, self.what, self.mend = (
-            kind,
-            str(file),
-            record,
-            what,
-            mend,
-        )
-        where = f'{file}: {record}' if record else str(file)
-        super().__init__(f'{where}: {what}. {mend}')
-
-    def to_dict(self) -> dict:
-        return {'kind': self.kind, 'file': self.file, 'record': self.record, 'what': self.what}
-
-
-SKIP_HINT = 'Mend the file, or pass --skip-bad to go on without the record'
-
-
-@dataclass
-class Findings:
-    """What was wrong, what could not be checked, and what is worth saying, over a whole build.
-
-    Attributes:
-        skip_bad: go on after a bad record; otherwise the first one is raised.
-        bad: what was skipped.
-        unchecked: what could not be checked -> how many records it concerns.
-        notes: sentences for the user.
-    """
-
-    skip_bad: bool = False
-    bad: list[BadDataError] = field(default_factory=list)
-    unchecked: Counter = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
-
-    def report(self, kind: str, file: str, record: str, what: str, mend: str = SKIP_HINT) -> None:
-        """Raise the error, or with ``skip_bad`` remember it.
-
-        Raises:
-            BadDataError: ``skip_bad`` is off.
-        """
-        error = BadDataError(kind, file, record, what, mend)
-        if not self.skip_bad:
-            raise error
-        self.bad.append(error)
-
-    def counts(self) -> dict[str, int]:
-        return dict(sorted(Counter(error.kind for error in self.bad).items()))
 
 
 @dataclass

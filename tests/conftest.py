@@ -112,10 +112,10 @@ def pose_dump(tmp_path):
     """
 
     def write(count: int = 5, **changes) -> Path:
-        import pickle
-
         import cv2
         import numpy as np
+
+        from wsp_mm.evaluation.predictions import flatten_sample, save_dump
 
         picture = tmp_path / 'a.png'
         cv2.imwrite(str(picture), np.full((60, 80, 3), 40, np.uint8))
@@ -134,9 +134,9 @@ def pose_dump(tmp_path):
                 gt_instances=dict(bboxes=np.array([[10.0, 5, 40, 50]]), keypoints_cam=gt),
                 pred_instances=dict(keypoints=np.full((1, 18, 2), 25.0), keypoints_cam=pred),
             )
-            samples.append({**sample, **changes})
-        (tmp_path / 'dump.pkl').write_bytes(pickle.dumps(samples))
-        return tmp_path / 'dump.pkl'
+            samples.append(flatten_sample({**sample, **changes}))
+        save_dump(samples, tmp_path / 'dump.npz')
+        return tmp_path / 'dump.npz'
 
     return write
 

@@ -38,10 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from wsp_mm.apis.cross_action import run_cross_action, table_8
+    from wsp_mm.apis.cross_action import run_cross_action
     from wsp_mm.apis.steps import StepFailed, Steps
     from wsp_mm.evaluation.functional.pose3d import H36M_ACTIONS
-    from wsp_mm.evaluation.pose3d_tables import text_table
+    from wsp_mm.evaluation.tables import table_8, text_table, without_prefix
 
     actions = args.actions or list(H36M_ACTIONS)
     steps = Steps(ROOT / args.work_dir / 'steps', ROOT)
@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     except StepFailed as error:
         print(f'cross_action stopped: {error}\ncalling it again goes on from here', file=sys.stderr)
         return 1
-    print(text_table(*table_8(metrics), title='Table 8: trained on one action, tested on all'))
+    scores = {action: without_prefix(found, 'h36m/') for action, found in metrics.items()}
+    print(text_table(*table_8(scores), title='Table 8: trained on one action, tested on all'))
     print(f'{ROOT / args.work_dir / "cross_action.md"} and .json')
     return 0
 

@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     from wsp_mm.apis.data import make_data, make_lab
     from wsp_mm.apis.steps import StepFailed, Steps
     from wsp_mm.apis.table4 import pretrain, quickstart_rows, reading, run_table4
-    from wsp_mm.evaluation.pose3d_tables import text_table
+    from wsp_mm.evaluation.tables import text_table
 
     rows = quickstart_rows()
     names = [row.name for row in rows]

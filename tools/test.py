@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--out', help=f'write the metrics to this file ({", ".join(METRIC_FILES)})')
     parser.add_argument(
-        '--dump', help='write all predictions to this pickle file, for offline evaluation'
+        '--dump', help='write all predictions to this .npz file, for tools/score.py and others'
     )
     add_common_arguments(parser)
     return parser
@@ -43,14 +43,14 @@ def merge_args(cfg, args: argparse.Namespace, parser: argparse.ArgumentParser) -
     if args.out is not None and Path(args.out).suffix not in METRIC_FILES:
         parser.error(f'--out {args.out}: the name must end in one of {", ".join(METRIC_FILES)}')
     if args.dump is not None:
-        if Path(args.dump).suffix not in ('.pkl', '.pickle'):
-            parser.error(f'--dump {args.dump}: the name must end in .pkl or .pickle')
+        if Path(args.dump).suffix != '.npz':
+            parser.error(f'--dump {args.dump}: the name must end in .npz')
         evaluators = (
             cfg.test_evaluator
             if isinstance(cfg.test_evaluator, (list, tuple))
             else [cfg.test_evaluator]
         )
-        cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=args.dump)]
+        cfg.test_evaluator = [*evaluators, dict(type='mmpose.DumpPredictions', out_file=args.dump)]
 
 
 def main() -> None:
@@ -59,6 +59,8 @@ def main() -> None:
     cfg = load_config(parser, args.config, args.cfg_options)
     merge_args(cfg, args, parser)
 
+    if args.dump is not None:
+        import wsp_mm.evaluation.metrics.dump_predictions  # noqa: F401
     import mmengine
     import torch
     from mmengine.dist import is_main_process

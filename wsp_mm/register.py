@@ -33,6 +33,7 @@ import wsp_mm.engine.deferred_log
 import wsp_mm.engine.precision
 import wsp_mm.engine.train_subjects
 import wsp_mm.engine.weights_hook
+import wsp_mm.evaluation.metrics.dump_predictions
 import wsp_mm.evaluation.metrics.mpjpe_metric_3d
 import wsp_mm.evaluation.metrics.mupots_3dpck
 import wsp_mm.evaluation.metrics.pair_pck_metric

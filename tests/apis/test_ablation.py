@@ -36,7 +36,7 @@ def test_rotation_needs_its_transform():
 
 
 def test_page():
-    row = dict(auc_gap1=90.0, truth_pairs=80.0)
+    row = dict(auc_gap1=90.0, gt_pairs=80.0)
     row['auc_gap0.1'] = 70.0
     tables = {
         'alpha50': {'network, protocol 1': row, 'network, grey picture': row | {'auc_gap1': 60.0}}

@@ -62,7 +62,7 @@ def test_sections_and_figures(results, tmp_path):
     )
     assert figures['mupots/wsp/k/PCK_Matched'] is None  # not averaged away
     text = report.write()[1].read_text()
-    assert 'TS1: no person whom a prediction matches' in text
+    assert 'Matched: no matched person in TS1' in text
     assert '(mupots/inference/viewer.html)' in text and 'AP50 62.5' in text
     assert '| WSP pre-training | detector boxes, learned root | All | 41.1 |' in text
     # True boxes are a bound, no result: they have no row in Table 7.

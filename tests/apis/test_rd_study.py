@@ -3,35 +3,13 @@ import math
 from pathlib import Path
 
 from wsp_mm.apis.rd_report import noise_rows, summary
-from wsp_mm.apis.rd_study import GAPS, RelativeDepthStudy, control_rows, rd_table
+from wsp_mm.apis.rd_study import RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
-from wsp_mm.evaluation.paper_numbers import RD_COLUMNS, TABLE_2
-
-METRICS = {
-    f'rd/{column}{"" if gap == 1.0 else f"_gap{gap:g}"}': 100 * gap + i
-    for gap in GAPS
-    for i, column in enumerate((*RD_COLUMNS, 'n'))
-}
-
-
-def test_rd_table_puts_ours_beside_the_papers():
-    header, rows = rd_table(METRICS, TABLE_2)
-    assert header[:4] == ['scale gap', 'joint pairs', 'AUC ours', 'AUC paper']
-    assert [row[0] for row in rows] == ['<= 1', '<= 0.5', '<= 0.3', '<= 0.1']
-    assert rows[1][1:4] == [55, 50.0, 94.89] and rows[3][-2:] == [14.0, 81.65]
-
-
-def test_control_rows_leave_out_what_nobody_has():
-    header, rows = control_rows(
-        {'a': {'auc_gap1': 90.0}, 'b': {'auc_gap1': 80.0, 'truth_pairs': 70.0}}
-    )
-    assert header == ['', 'AUC, gap <= 1.0', 'truth, pairs']
-    assert rows[0][:2] == ['a', 90.0] and math.isnan(rows[0][2]) and rows[1] == ['b', 80.0, 70.0]
 
 
 def test_summary_is_flat_and_has_no_nan():
-    flat = summary({'rd/AUC': 1.0}, {'rd/AUC': math.nan}, {'rule': {'truth_pairs': 2.0}})
-    assert flat == {'p1/rd/AUC': 1.0, 'p2/rd/AUC': None, 'control/rule/truth_pairs': 2.0}
+    flat = summary({'rd/AUC': 1.0}, {'rd/AUC': math.nan}, {'rule': {'gt_pairs': 2.0}})
+    assert flat == {'p1/rd/AUC': 1.0, 'p2/rd/AUC': None, 'control/rule/gt_pairs': 2.0}
 
 
 def test_commands_are_the_tools_own(tmp_path, monkeypatch):

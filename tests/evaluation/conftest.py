@@ -1,22 +1,25 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
-
-@pytest.fixture(scope='session')
-def mupots():
-    """The module that writes a small MuPoTS-3D."""
-    path = Path(__file__).with_name('mupots_fixture.py')
-    spec = importlib.util.spec_from_file_location('mupots_fixture', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+sys.path.append(str(Path(__file__).parent))  # mupots_fixture, metric_fixture
 
 
 @pytest.fixture(scope='session')
-def mupots_world(mupots, tmp_path_factory):
-    """Its folder, and what is in it; for tests that change nothing there."""
+def mupots_world(tmp_path_factory):
+    """A small MuPoTS-3D, and what is in it; for tests that change nothing there."""
+    from mupots_fixture import write_mupots
+
     root = tmp_path_factory.mktemp('mupots')
-    return root, mupots.write_mupots(root)
+    return root, write_mupots(root)
+
+
+@pytest.fixture(scope='session')
+def mupots_gt(mupots_world):
+    """Its frames as they are read."""
+    from wsp_mm.structures.mupots import read_mupots
+
+    folder = mupots_world[0] / 'mupots'
+    return read_mupots(folder / 'MuPoTS-3D.json', folder / 'MultiPersonTestSet')

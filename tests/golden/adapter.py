@@ -211,12 +211,11 @@ def functional() -> dict[str, Any]:
     """All functions of ``wsp_mm.evaluation.functional`` by name."""
     from wsp_mm.evaluation import functional as f
     from wsp_mm.evaluation.functional import root_depth
-    from wsp_mm.evaluation.functional.mpjpe import mean_pose_predictions
     from wsp_mm.evaluation.functional.mupots import with_bone_lengths
 
     names = {name: getattr(f, name) for name in f.__all__}
     return names | dict(
-        mean_pose_predictions=mean_pose_predictions,
+        mean_pose_predictions=lambda train, gt: f.mean_pose(train) + gt[:, :1],
         with_bone_lengths=with_bone_lengths,
         mrpe=root_depth.mrpe,
         ap_root=root_depth.ap_root,
@@ -236,7 +235,7 @@ def metric(name: str, samples: Iterable[dict], **options: Any) -> dict[str, floa
 
 
 def pose_tables(scores: Mapping[str, float]) -> dict[str, tuple]:
-    from wsp_mm.evaluation import pose3d_tables as tables
+    from wsp_mm.evaluation import tables
 
     made = dict(table_4=tables.table_4, table_5=tables.table_5, joints=tables.joint_table)
     return {name: make(scores) for name, make in made.items()}
@@ -250,13 +249,13 @@ def mupots_truth(ann_file: Path, sequences_dir: Path | None) -> Any:
 
 
 def mupots_scores(frames: Any, predictions: Mapping) -> dict[str, float]:
-    from wsp_mm.evaluation.mupots_scores import mupots_scores as scores
+    from wsp_mm.evaluation.mupots import mupots_scores as scores
 
     return scores(frames, predictions)
 
 
 def mupots_tables(scores: Mapping[str, float]) -> dict[str, tuple]:
-    from wsp_mm.evaluation import mupots_tables as tables
+    from wsp_mm.evaluation import tables
 
     return dict(
         table_6=tables.table_6(scores),
@@ -269,17 +268,16 @@ def mupots_tables(scores: Mapping[str, float]) -> dict[str, tuple]:
 
 def mupots_mats(folder: Path, keys: Iterable[str], predictions: Mapping) -> dict[str, tuple]:
     """Predictions written as the two official mat files and read again."""
-    from wsp_mm.evaluation import mupots_files as files
+    from wsp_mm.evaluation.predictions import load_mupots, save_mupots
 
-    return files.load_predictions(*files.save_predictions(folder, keys, predictions))
+    return load_mupots(*save_mupots(folder, keys, predictions))
 
 
 def pose_file(path: Path, truth: Path | None = None) -> dict[str, float]:
     """Scores of a file of 3D predictions, beside the ground truth of another file or its own."""
-    from wsp_mm.evaluation.pose3d_files import load_poses
+    from wsp_mm.evaluation.predictions import load_poses
 
-    table = load_poses(path)
-    return (table if truth is None else table.with_truth(load_poses(truth))).scores()
+    return load_poses(path).scores(truth and load_poses(truth))
 
 
 def controls(mcpc_file: Path, truth_dir: Path | None, probs: Any) -> dict[str, Any]:
@@ -292,7 +290,13 @@ def controls(mcpc_file: Path, truth_dir: Path | None, probs: Any) -> dict[str, A
 
     table = c.load_pairs(mcpc_file, truth_dir)
     joints, pairs = probs(len(table.ids))
-    found: dict[str, Any] = dict(rows=c.control_table(table, {'network': (joints, pairs)}))
+    rows = c.control_table(table, {'network': (joints, pairs)})
+    found: dict[str, Any] = dict(
+        rows={
+            name: {key.replace('gt_', 'truth_'): value for key, value in row.items()}
+            for name, row in rows.items()
+        }
+    )
     if truth_dir is not None:
         found['sign_test'] = c.sign_test(table, pairs, table.rule('taller box'))
     return found

@@ -241,11 +241,11 @@ def test_train_test_and_detect(repo, tmp_path):
     assert (tmp_path / 'w' / 'epoch_3_weights.pth').is_file()
 
     run(
-        'test', repo / QUICKSTART, 'w/epoch_3.pth', '--work-dir', 'w', '--out', 'm.json', '--dump', 'p.pkl',
+        'test', repo / QUICKSTART, 'w/epoch_3.pth', '--work-dir', 'w', '--out', 'm.json', '--dump', 'p.npz',
         '--show-dir', 'shown', *options,
     )  # fmt: skip
     assert 0 <= json.loads((tmp_path / 'm.json').read_text())['coco/bbox_mAP_50'] <= 1
-    assert (tmp_path / 'p.pkl').stat().st_size > 0
+    assert (tmp_path / 'p.npz').stat().st_size > 0
     assert list((tmp_path / 'w').rglob('shown/*.png')) + list((tmp_path / 'shown').rglob('*.png'))
 
     detect = [

@@ -1,7 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""tools/cross_action.py, tools/table4.py and tools/analysis_tools/mean_pose.py from the command
-line.
-"""
+"""tools/cross_action.py and tools/table4.py from the command line."""
 
 import json
 
@@ -57,11 +55,3 @@ def test_table4_refuses_nonsense(arguments, message, load_tool, capsys):
     with pytest.raises(SystemExit):
         load_tool('table4').main(arguments)
     assert message in capsys.readouterr().err
-
-
-def test_mean_pose_without_data_is_a_message(tmp_path, load_tool, capsys):
-    config = tmp_path / 'config.py'
-    loader = 'dict(dataset=dict(type="MpiiDataset"))'
-    config.write_text(f'train_dataloader = {loader}\ntest_dataloader = {loader}\n')
-    assert load_tool('analysis_tools/mean_pose').main([str(config)]) == 1
-    assert 'one joint set is needed' in capsys.readouterr().err

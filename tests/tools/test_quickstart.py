@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from wsp_mm.apis.rd_study import CONTROL_COLUMNS
 from wsp_mm.evaluation.controls import RULES
+from wsp_mm.evaluation.tables import CONTROL_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +46,7 @@ def test_quickstart_tiny(tmp_path):
             assert value is None or (math.isfinite(value) and 0 <= value <= 100)
         assert (
             figures[f'control/{row}/auc_gap1'] is not None
-            and figures[f'control/{row}/truth_pairs'] is not None
+            and figures[f'control/{row}/gt_pairs'] is not None
         )
     assert figures['control/label (perspective rule)/acc_gap1'] == 100
 

@@ -117,7 +117,7 @@ def test_train_test_and_resume(config, world, tmp_path):
     whole, parts = (weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
-    dump, out = tmp_path / 'dump.pkl', tmp_path / 'metrics.json'
+    dump, out = tmp_path / 'dump.npz', tmp_path / 'metrics.json'
     checkpoint = tmp_path / 'whole/epoch_2.pth'
     files = ['--work-dir', tmp_path / 'test', '--dump', dump, '--out', out]
     run('tools/test.py', config, checkpoint, *files, *options)
@@ -127,7 +127,7 @@ def test_train_test_and_resume(config, world, tmp_path):
         assert 0 <= metrics['mupots/PCK_All'] < 100
     else:
         assert metrics['h36m/n'] == 3 and 0 < metrics['h36m/MPJPE'] < 1e5
-        again = run('tools/analysis_tools/score_h36m.py', dump, '--out', tmp_path / 'again.json')
+        again = run('tools/score.py', 'h36m', dump, '--out', tmp_path / 'again.json')
         assert (
             json.loads((tmp_path / 'again.json').read_text())['h36m/MPJPE'] == metrics['h36m/MPJPE']
         ), again

@@ -4,7 +4,6 @@
 import importlib.util
 import json
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
+from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.utils.checkpoint import load_file
 
 QUICKSTART = 'configs/quickstart/wsp_pretrain_r18.py'
@@ -179,7 +179,7 @@ def test_amp(load_tool, monkeypatch, capsys):
         ('test', ['b.py', '/nowhere.pth'], 'checkpoint /nowhere.pth does not exist'),
         ('test', ['b.py', 'torchvision://nothing'], 'no model of that name'),
         ('test', ['b.py', 'torchvision://resnet50', '--out', 'a.txt'], '.json'),
-        ('test', ['b.py', 'torchvision://resnet50', '--dump', 'a.json'], '.pkl'),
+        ('test', ['b.py', 'torchvision://resnet50', '--dump', 'a.json'], '.npz'),
     ],
 )
 def test_wrong_options_are_explained(tool, arguments, message, load_tool, capsys):
@@ -192,9 +192,9 @@ def test_wrong_options_are_explained(tool, arguments, message, load_tool, capsys
 def test_dump_adds_an_evaluator(load_tool):
     metric = dict(type='RelativeDepthMetric')
     for evaluators in (metric, [metric]):
-        arguments = ['b.py', 'torchvision://resnet50', '--dump', 'a.pkl']
+        arguments = ['b.py', 'torchvision://resnet50', '--dump', 'a.npz']
         cfg = merged(load_tool, 'test', arguments, test_evaluator=evaluators)
-        assert cfg.test_evaluator == [metric, dict(type='DumpResults', out_file_path='a.pkl')]
+        assert cfg.test_evaluator == [metric, dict(type='mmpose.DumpPredictions', out_file='a.npz')]
 
 
 @pytest.mark.parametrize(
@@ -317,14 +317,14 @@ def test_train_test_resume(processes, start, small, repo, tmp_path):
     assert meta['seed'] == 0
 
     start(
-        'test', config, 'w/epoch_1.pth', '--work-dir', 'w', '--out', 'results/m.json', '--dump', 'p.pkl',
+        'test', config, 'w/epoch_1.pth', '--work-dir', 'w', '--out', 'results/m.json', '--dump', 'p.npz',
         *options, processes=processes,
     )  # fmt: skip
     metrics = json.loads((tmp_path / 'results' / 'm.json').read_text())
     assert {'rd/AUC', 'rd/Acc', 'pck/PCK'} <= set(metrics)
-    predictions = pickle.loads((tmp_path / 'p.pkl').read_bytes())
-    assert len(predictions) == 3  # the pairs of the tree, once each
-    assert predictions[0]['pred_instances']['keypoints'].shape == (1, 2, 16, 2)
+    predictions = load_dump(tmp_path / 'p.npz')
+    assert len(set(predictions['id'])) == 3  # the pairs of the tree, once each
+    assert predictions['pred_instances.keypoints'].shape == (3, 2, 16, 2)
 
     done = start(
         'train',

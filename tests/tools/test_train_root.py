@@ -89,8 +89,8 @@ def test_train_test_predict(config, world, tmp_path):
     )
     run('tools/predict_roots.py', '--k-value', *common, '--out', tmp_path / 'k.json')
     run(
-        'tools/analysis_tools/score_roots.py', tmp_path / 'net.json', tmp_path / 'k.json', '--ann',
-        mupots / 'MuPoTS-3D.json', '--sequences', mupots / 'MultiPersonTestSet', '--out', tmp_path / 's.json',
+        'tools/score.py', 'roots', tmp_path / 'net.json', tmp_path / 'k.json', '--ann-file',
+        mupots / 'MuPoTS-3D.json', '--sequences-dir', mupots / 'MultiPersonTestSet', '--out', tmp_path / 's.json',
     )  # fmt: skip
     by_network, by_prior = json.loads((tmp_path / 's.json').read_text()).values()
     # The metric and the file, two ways through the same network, agree.

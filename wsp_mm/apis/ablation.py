@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from wsp_mm.apis.data import make_data
-from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy, control_rows
+from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
+from wsp_mm.evaluation.tables import control_rows
 from wsp_mm.utils.config import load_config
 from wsp_mm.utils.files import write_text_atomic
 from wsp_mm.utils.machine import machine
@@ -111,7 +112,7 @@ def results_page(
             table['network, protocol 1']['auc_gap0.1'],
             table['network, grey picture']['auc_gap1'],
             table['network, grey picture']['auc_gap0.1'],
-            table['network, protocol 1'].get('truth_pairs', float('nan')),
+            table['network, protocol 1'].get('gt_pairs', float('nan')),
             f'{steps.seconds[f"{name}-train"]:.0f} s',
         ]
         for name, table in tables.items()

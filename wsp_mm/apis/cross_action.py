@@ -11,18 +11,14 @@ MPJPE and the text MPJPE, so both are given.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.steps import Steps
-from wsp_mm.evaluation.functional.pose3d import ACTION_HEADS, H36M_ACTIONS
-from wsp_mm.evaluation.paper_numbers import TABLE_8
-from wsp_mm.evaluation.pose3d_tables import ERROR_NAMES
-from wsp_mm.utils.files import write_text_atomic
-from wsp_mm.visualization.report import markdown_table
+from wsp_mm.evaluation.functional.pose3d import H36M_ACTIONS
+from wsp_mm.evaluation.tables import markdown_table, table_8, without_prefix
+from wsp_mm.utils.files import dump_json, write_text_atomic
 
 
 def run_cross_action(
@@ -67,37 +63,9 @@ def run_cross_action(
         study.train()
         metrics[action] = study.test()
         folder = steps.root / work_dir
-        plain = {
-            name: {
-                k: None if isinstance(v, float) and math.isnan(v) else v for k, v in scores.items()
-            }
-            for name, scores in metrics.items()
-        }
-        write_text_atomic(folder / 'cross_action.json', json.dumps(plain, indent=2))
+        dump_json(folder / 'cross_action.json', metrics)
         write_text_atomic(folder / 'cross_action.md', page(metrics, config, data_root, options))
     return metrics
-
-
-def table_8(
-    metrics: Mapping[str, Mapping[str, float]], prefix: str = 'h36m/'
-) -> tuple[list[str], list[list]]:
-    """Table 8's layout: header and one row an error, and the paper's.
-
-    Args:
-        metrics: action trained on -> flat metrics on all actions. Columns of models that have not
-            been trained are nan, and then so is Avg, the mean over the fifteen models.
-    """
-    rows = []
-    for name, label in ERROR_NAMES.items():
-        key = f'{prefix}{name}_action_mean'
-        values = [
-            float(metrics[action][key]) if action in metrics else math.nan
-            for action in ACTION_HEADS
-        ]
-        rows.append([label, *values, sum(values) / len(values)])
-    paper = [TABLE_8[action] for action in ACTION_HEADS]
-    rows.append(['paper, WSP (real data)', *paper, sum(paper) / len(paper)])
-    return ['mm, trained on', *ACTION_HEADS.values(), 'Avg'], rows
 
 
 def page(
@@ -114,6 +82,6 @@ def page(
         'Each model is trained on one action and tested on all, its own among them; an entry is the mean over '
         "the test actions. The last row was measured on real data with the paper's network and schedule.",
         '',
-        *markdown_table(*table_8(metrics)),
+        *markdown_table(*table_8({k: without_prefix(v, 'h36m/') for k, v in metrics.items()})),
     ]
     return '\n'.join(lines) + '\n'

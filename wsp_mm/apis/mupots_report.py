@@ -4,8 +4,14 @@
 from __future__ import annotations
 
 from wsp_mm.apis.mupots_study import POSES, ROOTS, MuPoTSResults
-from wsp_mm.evaluation.mupots_tables import remarks, threshold_row
-from wsp_mm.evaluation.paper_numbers import TABLE_6, TABLE_7, TABLE_7_MM
+from wsp_mm.evaluation.tables import (
+    TABLE_6,
+    TABLE_7,
+    TABLE_7_MM,
+    mupots_remarks,
+    threshold_row,
+    without_prefix,
+)
 from wsp_mm.visualization.report import Report
 
 PREFIX = 'mupots/'
@@ -29,7 +35,7 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     columns = ('All', 'Matched', 'absolute, All', 'absolute, Matched')
     keys = ('PCK_All', 'PCK_Matched', 'abs_PCK_All', 'abs_PCK_Matched')
     rows = [
-        [POSES[pose][1], ROOTS[roots], *(scores.get(f'{PREFIX}{key}') for key in keys)]
+        [POSES[pose][1], ROOTS[roots], *(scores.get(key) for key in keys)]
         for pose, roots, scores in _tests(results)
     ]
     for method, (backbone, category, all_, matched) in TABLE_6.items():
@@ -39,7 +45,7 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     report.table(['3DPCK', 'boxes and roots', *columns], rows)
     report.heading('MuPoTS-3D: Table 7 in our numbers (100 to 150 mm)')
     rows = [
-        [POSES[pose][1], ROOTS[roots], mode, *threshold_row(scores, mode, PREFIX)]
+        [POSES[pose][1], ROOTS[roots], mode, *threshold_row(scores, mode)]
         for pose, roots, scores in _tests(results)
         for mode in ('All', 'Matched')
         if roots != 'gt'
@@ -51,7 +57,7 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
         ['3DPCK', 'boxes and roots', 'persons', *(f'{mm} mm' for mm in TABLE_7_MM), 'AUC'], rows
     )
     for note in dict.fromkeys(
-        note for _, _, scores in _tests(results) for note in remarks(scores, PREFIX)
+        note for _, _, scores in _tests(results) for note in mupots_remarks(scores)
     ):
         report.text(note)
     report.heading('Detector and root depth')
@@ -76,18 +82,16 @@ def add_mupots_sections(report: Report, results: MuPoTSResults) -> dict[str, flo
     )
     flat: dict[str, float | None] = {'detector/AP50': ap50}
     for pose, roots, scores in _tests(results):
-        flat |= {
-            f'mupots/{pose}/{roots}/{key}': _known(scores.get(f'{PREFIX}{key}')) for key in keys
-        }
+        flat |= {f'mupots/{pose}/{roots}/{key}': _known(scores.get(key)) for key in keys}
     for key in labels:
         flat |= {f'roots/{key}/{name}': _known(results.roots[key][name]) for name in names}
     return flat
 
 
 def _tests(results: MuPoTSResults) -> list[tuple[str, str, dict[str, float]]]:
-    """(pose, roots, scores) in the tables' order."""
+    """(pose, roots, scores without prefix) in the tables' order."""
     return [
-        (pose, roots, results.scores[f'{pose}/{roots}'])
+        (pose, roots, without_prefix(results.scores[f'{pose}/{roots}'], PREFIX))
         for roots in ROOTS
         for pose in POSES
         if f'{pose}/{roots}' in results.scores

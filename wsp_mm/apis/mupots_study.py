@@ -17,9 +17,9 @@ from pathlib import Path
 
 from wsp_mm.apis.data import make_named_world
 from wsp_mm.apis.pose3d_study import PoseStudy
-from wsp_mm.apis.root_scores import score_roots
 from wsp_mm.apis.steps import Steps
 from wsp_mm.engine.weights_hook import weights_file
+from wsp_mm.evaluation.mupots import root_scores
 from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.utils.files import write_text_atomic
 
@@ -155,7 +155,7 @@ def run_mupots(
             reads=[boxes, ann, *which[1:]],
             writes=[files[key]],
         )
-        results.roots[key] = score_roots(
+        results.roots[key] = root_scores(
             *(steps.root / path for path in (files[key], ann, pictures))
         )
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsp_mm.apis.table4 import REFERENCE, Table4, reading
-from wsp_mm.evaluation.paper_numbers import TABLE_4, TABLE_4_COLUMNS
-from wsp_mm.evaluation.pose3d_tables import table_5
+from wsp_mm.evaluation.tables import TABLE_4, TABLE_4_COLUMNS, table_5, without_prefix
 from wsp_mm.visualization.pose3d_sheet import cases_from_dump, pose3d_sheet
 from wsp_mm.visualization.report import Report
 
@@ -50,7 +49,7 @@ def add_pose3d_sections(
     header, rows = ['mm', *table_5({})[0][1:]], []
     for row in table.rows:
         if seed in table.scores.get(row.name, {}):
-            cells = table_5(table.scores[row.name][seed], 'h36m/')[1]
+            cells = table_5(without_prefix(table.scores[row.name][seed], 'h36m/'))[1]
             rows += [[f'{row.label}, {row.data}: {line[0]}', *line[1:]] for line in cells[:2]]
     report.heading("Actions (the layout of Table 5; '-': does not occur in this world's test set)")
     report.table(header, rows)

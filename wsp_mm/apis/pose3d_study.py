@@ -152,7 +152,7 @@ class PoseStudy:
     @property
     def dump(self) -> Path:
         """Predictions of the test, relative to the chain's root."""
-        return self.work_dir / 'test' / 'predictions.pkl'
+        return self.work_dir / 'test' / 'predictions.npz'
 
     @property
     def _metrics(self) -> Path:

@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 import json
-import math
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from wsp_mm.apis.rd_study import RelativeDepthStudy, control_rows, rd_table
-from wsp_mm.evaluation.paper_numbers import TABLE_2, TABLE_3
-from wsp_mm.utils.files import write_text_atomic
+from wsp_mm.apis.rd_study import RelativeDepthStudy
+from wsp_mm.evaluation.predictions import load_dump
+from wsp_mm.evaluation.tables import TABLE_2, TABLE_3, control_rows, rd_table, without_prefix
+from wsp_mm.utils.files import dump_json, without_nan
 from wsp_mm.visualization.pair_sheet import contact_sheet, draw_pair, fit_tile, spread
 from wsp_mm.visualization.report import Report, curves_figure, read_scalars
 
 READING = (
-    'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. "truth" is the '
+    'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. "true depth" is the '
     'agreement with the true order of the pelvises (pairs) or of each joint (joints); "rule wrong" keeps only '
     'the pairs whose perspective label contradicts the truth. A figure close to that of the grey picture or of '
     'a box rule says that the task was answered from where the boxes lie, not from what the picture shows.'
@@ -55,9 +54,9 @@ def write_rd_report(
     )
     report.table(['', ''], [[key, value] for key, value in notes.items()])
     report.heading('RD protocol 1 (the layout of Table 2)')
-    report.table(*rd_table(metrics, TABLE_2))
+    report.table(*rd_table(without_prefix(metrics, 'rd/'), TABLE_2))
     report.heading('RD protocol 2: ankles removed from the test pictures (the layout of Table 3)')
-    report.table(*rd_table(metrics_ra, TABLE_3))
+    report.table(*rd_table(without_prefix(metrics_ra, 'rd/'), TABLE_3))
     report.heading('Seeing or guessing: controls on the same pairs')
     report.table(*control_rows(controls))
     report.text(READING)
@@ -98,7 +97,7 @@ def write_rd_report(
     figures = summary(metrics, metrics_ra, controls) | dict(more(report) if more else {})
     figures |= {f'against lower box bottom/{name}': value for name, value in against.items()}
     report.write()
-    write_text_atomic(out / 'report.json', json.dumps(figures, indent=2))
+    dump_json(out / 'report.json', figures)
     return figures
 
 
@@ -114,11 +113,6 @@ def summary(
     for row, values in controls.items():
         flat |= {f'control/{row}/{column}': value for column, value in values.items()}
     return without_nan(flat)
-
-
-def without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """For json, which has no nan: a figure that does not exist (a bin with one class) is None."""
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
 
 
 def noise_rows(noise: Mapping[str, float]) -> tuple[list[str], list[list]]:
@@ -141,19 +135,18 @@ def png(picture: np.ndarray) -> bytes:
 
 def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
     """Tiles of test pairs, spread evenly over the test set."""
-    with open(study.steps.root / study.dump('protocol 1'), 'rb') as file:
-        samples = sorted(pickle.load(file), key=lambda sample: sample['id'])
+    dump = load_dump(study.steps.root / study.dump('protocol 1'))
+    gt, pred = (without_prefix(dump, f'{side}_instances.') for side in ('gt', 'pred'))
     tiles = []
-    for sample in spread(samples, count):
-        truth, pred = sample['gt_instances'], sample['pred_instances']
+    for i in spread(np.argsort(dump['id']).tolist(), count):
         tiles.append(
             draw_pair(
-                cv2.imread(str(study.steps.root / sample['img_path'])),
-                np.asarray(truth['pair_bboxes'])[0],
-                np.asarray(pred['keypoints'])[0],
-                np.asarray(truth['pair_visible'])[0] > 0,
-                float(np.asarray(pred['pair_probs'])[0]),
-                int(np.asarray(truth['depth_label'])[0]),
+                cv2.imread(str(study.steps.root / dump['img_path'][i])),
+                gt['pair_bboxes'][i],
+                pred['keypoints'][i],
+                gt['pair_visible'][i] > 0,
+                float(pred['pair_probs'][i]),
+                int(gt['depth_label'][i]),
             )
         )
     return contact_sheet(tiles, columns=6)

@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,10 @@ from wsp_mm.evaluation.controls import (
     PairTable,
     control_table,
     load_pairs,
-    load_predictions,
+    load_probs,
     sign_test,
 )
-from wsp_mm.evaluation.paper_numbers import RD_COLUMNS
 
-GAPS = (1.0, 0.5, 0.3, 0.1)
 # What is tested: name -> suffix of the config beside the trained one.
 PROTOCOLS = {'protocol 1': '', 'protocol 2 (ankles removed)': '_ra', 'grey picture': '_grey'}
 SLUGS = {'protocol 1': 'p1', 'protocol 2 (ankles removed)': 'p2', 'grey picture': 'grey'}
@@ -104,7 +102,7 @@ class RelativeDepthStudy:
 
     def dump(self, protocol: str) -> Path:
         """Predictions of a test, relative to the chain's root."""
-        return self.work_dir / 'test' / f'{SLUGS[protocol]}.pkl'
+        return self.work_dir / 'test' / f'{SLUGS[protocol]}.npz'
 
     def _metrics(self, protocol: str) -> Path:
         return self.work_dir / 'test' / f'{SLUGS[protocol]}.json'
@@ -116,56 +114,17 @@ class RelativeDepthStudy:
     def predictions(
         self, table: PairTable, protocol: str = 'protocol 1'
     ) -> tuple[np.ndarray, np.ndarray]:
-        return load_predictions(self.steps.root / self.dump(protocol), table)
+        return load_probs(self.steps.root / self.dump(protocol), table)
 
-    def against_rule(self, truth_dir: Path, rule: str = 'lower box bottom') -> dict[str, float]:
+    def against_rule(self, gt_dir: Path, rule: str = 'lower box bottom') -> dict[str, float]:
         """The network under protocol 1 against a box rule, pair by pair (see :func:`sign_test`)."""
-        table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
+        table = load_pairs(self.steps.root / self.mcpc_test, gt_dir)
         return sign_test(table, self.predictions(table)[1], table.rule(rule))
 
-    def controls(self, truth_dir: Path | None) -> dict[str, dict[str, float]]:
+    def controls(self, gt_dir: Path | None) -> dict[str, dict[str, float]]:
         """Control table of the tests that have run (see :mod:`wsp_mm.evaluation.controls`)."""
-        table = load_pairs(self.steps.root / self.mcpc_test, truth_dir)
+        table = load_pairs(self.steps.root / self.mcpc_test, gt_dir)
         ran = [name for name in PROTOCOLS if (self.steps.root / self.dump(name)).is_file()]
         return control_table(
             table, {f'network, {name}': self.predictions(table, name) for name in ran}
         )
-
-
-def rd_table(
-    metrics: Mapping[str, float], paper: Mapping[float, Sequence[float]]
-) -> tuple[list, list[list]]:
-    """Table 2 or 3: header and rows, ours then the paper's in each cell's neighbour."""
-    header = [
-        'scale gap',
-        'joint pairs',
-        *(f'{c} {who}' for c in RD_COLUMNS for who in ('ours', 'paper')),
-    ]
-    rows = []
-    for gap in GAPS:
-        suffix = '' if gap == 1.0 else f'_gap{gap:g}'
-        cells = [
-            value
-            for column, printed in zip(RD_COLUMNS, paper[gap], strict=True)
-            for value in (float(metrics[f'rd/{column}{suffix}']), printed)
-        ]
-        rows.append([f'<= {gap:g}', int(metrics[f'rd/n{suffix}']), *cells])
-    return header, rows
-
-
-CONTROL_COLUMNS = {
-    'auc_gap1': 'AUC, gap <= 1.0',
-    'auc_gap0.1': 'AUC, gap <= 0.1',
-    'acc_gap1': 'Acc, gap <= 1.0',
-    'truth_pairs': 'truth, pairs',
-    'truth_joints': 'truth, joints',
-    'truth_pairs_rule_wrong': 'truth, pairs, rule wrong',
-    'truth_joints_rule_wrong': 'truth, joints, rule wrong',
-}
-
-
-def control_rows(controls: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list]]:
-    """Header and rows of a control table."""
-    columns = [c for c in CONTROL_COLUMNS if any(c in row for row in controls.values())]
-    rows = [[name, *(row.get(c, float('nan')) for c in columns)] for name, row in controls.items()]
-    return ['', *(CONTROL_COLUMNS[c] for c in columns)], rows

@@ -21,11 +21,10 @@ import numpy as np
 from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.rd_study import RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
-from wsp_mm.evaluation.pose3d_tables import TABLE_4_SCORES
+from wsp_mm.evaluation.tables import TABLE_4_SCORES, markdown_table
 from wsp_mm.utils.config import load_config
 from wsp_mm.utils.files import write_text_atomic
 from wsp_mm.utils.machine import machine
-from wsp_mm.visualization.report import markdown_table
 
 COLUMNS = {**TABLE_4_SCORES, 'PA-MPJPE': 'PA-MPJPE_action_mean'}
 PREFIX = 'h36m/'

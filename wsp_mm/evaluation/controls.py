@@ -1,17 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What stands beside every relative-depth figure: rules that do not look, and the truth.
+"""What stands beside every relative-depth figure: rules that do not look, and true depth.
 
 The paper's task can be answered without seeing (its label is a function of where the ankles lie),
 so a figure means something only next to these controls on the same pairs: the box rules, the same
-checkpoint on grey pictures, and agreement with true depth where that is known.
+checkpoint on gray images, and agreement with true depth where that is known.
 
 P pairs, K joints. Probabilities are P(A nearer).
 """
 
-from __future__ import annotations
-
-import json
-import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
+from wsp_mm.datasets.annotations import load_json
 from wsp_mm.evaluation.functional import relative_depth_scores
+from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
-from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 
 RULES = ('taller box', 'lower box bottom')
+# The split of a source that MCPC tests on; ids are unique in one split of a source only.
+TEST_SPLITS = dict(coco='val', mpii='val', posetrack18='val', crowdpose='test')
 
 
 @dataclass
@@ -31,16 +31,15 @@ class PairTable:
     """The fixed test pairs of one MCPC file.
 
     Attributes:
-        ids: (P,) pair ids. ann_ids: (P, 2).
+        ids: (P,) pair ids.
         label: (P,) 1 where the perspective rule says that A is nearer.
         gap: (P,) normalised scale gap (Eq. 14).
         labelled: (P, K) joints labelled in both persons.
-        boxes: (P, 2, 4) x, y, w, h px in the picture.
-        depth: (P, 2, K) true depth of every joint, mm, or None where the truth is not known.
+        boxes: (P, 2, 4) x, y, w, h px in the image.
+        depth: (P, 2, K) true depth of every joint, mm, or None where it is not known.
     """
 
     ids: np.ndarray
-    ann_ids: np.ndarray
     label: np.ndarray
     gap: np.ndarray
     labelled: np.ndarray
@@ -64,90 +63,105 @@ class PairTable:
         return 0.5 + 0.5 * difference / (1 + np.abs(difference))
 
     @property
-    def nearer(self) -> np.ndarray:
-        """(P,) whether A's pelvis is truly nearer."""
-        pelvis = get_joint_set('mcpc16').index('pelvis')
-        return self.depth[:, 0, pelvis] < self.depth[:, 1, pelvis]
-
-    @property
     def nearer_joints(self) -> np.ndarray:
         """(P, K) whether A's joint is truly nearer than B's."""
         return self.depth[:, 0] < self.depth[:, 1]
 
+    @property
+    def nearer(self) -> np.ndarray:
+        """(P,) whether A's pelvis is truly nearer."""
+        return self.nearer_joints[:, get_joint_set('mcpc16').index('pelvis')]
 
-def load_pairs(mcpc_file: str | Path, truth_dir: str | Path | None = None) -> PairTable:
-    """Read the test pairs, and their true depth where ``truth_dir`` holds it.
+
+def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairTable:
+    """Read the test pairs, and their true depth where ``gt_dir`` holds it (the world's folder
+    ``truth``).
 
     Raises:
-        ValueError: the file has no pairs, or the truth lacks a person of a pair.
+        ValueError: the file has no pairs, or the ground truth lacks a person of a pair.
     """
-    mcpc = json.loads(Path(mcpc_file).read_text())
-    if not mcpc.get('pairs'):
-        raise ValueError(
-            f"{mcpc_file} holds no 'pairs'; controls need a test file of build_mcpc.py"
-        )
+    mcpc = load_json(mcpc_file, remedy='Make it with build_mcpc.py')
+    if not (isinstance(mcpc, dict) and mcpc.get('pairs')):
+        raise ValueError(f"{mcpc_file} has no 'pairs': name a test file of build_mcpc.py")
     persons = {person['id']: person for person in mcpc['annotations']}
     pairs = mcpc['pairs']
-    ann_ids = np.array([(pair['ann_a'], pair['ann_b']) for pair in pairs])
-    both = [(persons[a], persons[b]) for a, b in ann_ids]
-    visible = np.array(
-        [[np.reshape(p['keypoints'], (-1, 3))[:, 2] > 0 for p in pair] for pair in both]
-    )
-    return PairTable(
+    both = [(persons[pair['ann_a']], persons[pair['ann_b']]) for pair in pairs]
+    visible = [[np.reshape(p['keypoints'], (-1, 3))[:, 2] > 0 for p in pair] for pair in both]
+    table = PairTable(
         ids=np.array([pair['id'] for pair in pairs]),
-        ann_ids=ann_ids,
         label=np.array([pair['label'] for pair in pairs]),
         gap=np.array([pair['scale_gap'] for pair in pairs]),
-        labelled=visible.all(axis=1),
+        labelled=np.all(visible, axis=1),
         boxes=np.array([[p['bbox'] for p in pair] for pair in both], dtype=np.float64),
-        depth=None if truth_dir is None else _true_depth(both, Path(truth_dir)),
     )
+    if gt_dir is not None:
+        depth_of: dict[tuple[str, str], np.ndarray] = {}
+        for (source, split), persons in load_world_gt(gt_dir).items():
+            if split == TEST_SPLITS.get(source):
+                names = [(source, str(source_id)) for source_id in persons['source_ids']]
+                depth_of |= zip(names, mcpc_depths(persons['keypoints_cam']), strict=True)
+        try:
+            depth = [[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both]
+        except KeyError as error:
+            raise ValueError(f'{gt_dir} has no person {error}: is it of another world?') from None
+        table.depth = np.array(depth)
+    return table
 
 
-def _true_depth(both: Sequence[tuple[dict, dict]], truth_dir: Path) -> np.ndarray:
-    """(P, 2, K) mm, joined by each person's source and id there."""
-    files = sorted(truth_dir.glob('truth_*_*.npz'))
-    if not files:
-        raise ValueError(f'no truth_SOURCE_SPLIT.npz in {truth_dir}')
-    # An id is unique in one split of a source only, so only those that tests are drawn from count.
-    depth_of: dict[tuple[str, str], np.ndarray] = {}
-    for file in files:
+def load_world_gt(folder: str | Path) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+    """Ground truth of everybody in an embedded world, by source and split.
+
+    Each table has one row a person, among others ``source_ids`` (N,), ``keypoints_cam (N, J, 3)``
+    mm in the joint set ``world``.
+
+    Args:
+        folder: the world's folder ``truth``, with a ``truth_SOURCE_SPLIT.npz`` for each.
+
+    Raises:
+        ValueError: there is none, or one cannot be read.
+    """
+    tables = {}
+    for file in sorted(Path(folder).glob('truth_*_*.npz')):
         source, split = file.stem.removeprefix('truth_').rsplit('_', 1)
-        if split not in MCPC_SPLITS['test'][source]:
-            continue
-        with np.load(file, allow_pickle=False) as truth:
-            points = truth['keypoints_cam']
-            joints, _ = convert_joints(points, np.ones(points.shape[:-1]), 'world', 'mcpc16')
-            for source_id, depth in zip(truth['source_ids'], joints[..., 2], strict=True):
-                depth_of[source, str(source_id)] = depth
-    try:
-        return np.array(
-            [[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both]
-        )
-    except KeyError as error:
-        raise ValueError(f'{truth_dir} does not know the person {error}: another world?') from None
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                tables[source, split] = {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{file} cannot be read, make the world again: {error}') from error
+    if not tables:
+        raise ValueError(f'no truth_SOURCE_SPLIT.npz in {folder}: run tools/make_world.py first')
+    return tables
 
 
-def load_predictions(dump_file: str | Path, table: PairTable) -> tuple[np.ndarray, np.ndarray]:
+def mcpc_depths(keypoints_cam: np.ndarray) -> np.ndarray:
+    """(N, K) true depths, mm, of MCPC's joints from the world's joints (N, J, 3)."""
+    everywhere = np.ones(keypoints_cam.shape[:-1])
+    joints, known = convert_joints(keypoints_cam.astype(float), everywhere, 'world', 'mcpc16')
+    return np.where(known > 0, joints[..., 2], np.nan)
+
+
+def load_probs(
+    dump_file: str | Path, table: PairTable, trust: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Predictions of ``tools/test.py --dump``, in the table's order.
 
     Returns:
         P(A nearer) per joint (P, K) and per pair (P,).
 
     Raises:
-        ValueError: the dump does not cover exactly these pairs.
+        ValueError: the dump does not cover exactly these pairs; see also ``load_dump``.
     """
-    with open(dump_file, 'rb') as file:
-        samples = pickle.load(file)  # written by ourselves a moment ago
-    probs = {sample['id']: sample['pred_instances'] for sample in samples}
-    missing = [int(i) for i in table.ids if i not in probs]
+    dump = load_dump(dump_file, trust)
+    try:
+        joints, pairs = (dump[f'pred_instances.{name}_probs'] for name in ('depth', 'pair'))
+    except KeyError as error:
+        raise ValueError(f'{dump_file} holds no relative-depth predictions: {error}') from None
+    row = {pair: i for i, pair in enumerate(dump['id'].tolist())}
+    missing = [pair for pair in table.ids.tolist() if pair not in row]
     if missing:
-        raise ValueError(
-            f'{dump_file} lacks {len(missing)} of {len(table.ids)} pairs, first {missing[0]}'
-        )
-    joints = np.stack([np.asarray(probs[i]['depth_probs'])[0] for i in table.ids])
-    pairs = np.array([float(np.asarray(probs[i]['pair_probs'])[0]) for i in table.ids])
-    return joints, pairs
+        raise ValueError(f'{dump_file} lacks {len(missing)} pairs, the first is {missing[0]}')
+    rows = [row[pair] for pair in table.ids.tolist()]
+    return joints[rows], pairs[rows]
 
 
 def control_row(
@@ -163,8 +177,8 @@ def control_row(
 
     Returns:
         ``auc_gap{g}`` and ``acc_gap{g}`` against the perspective label, joint by joint as in the
-        paper; where the truth is known also ``truth_pairs`` (agreement with the order of the
-        pelvises), ``truth_joints`` and both on the pairs whose label is wrong (``*_rule_wrong``),
+        paper; where true depth is known also ``gt_pairs`` (agreement with the order of the
+        pelvises), ``gt_joints`` and both on the pairs whose label is wrong (``*_rule_wrong``),
         with ``n_rule_wrong``.
     """
     row: dict[str, float] = {}
@@ -177,10 +191,9 @@ def control_row(
         wrong = table.label.astype(bool) != table.nearer
         agree_pairs = (pair_probs >= 0.5) == table.nearer
         agree_joints = (joint_probs >= 0.5) == table.nearer_joints
-        row['truth_pairs'] = _percent(agree_pairs)
-        row['truth_joints'] = _percent(agree_joints[table.labelled])
-        row['truth_pairs_rule_wrong'] = _percent(agree_pairs[wrong])
-        row['truth_joints_rule_wrong'] = _percent(agree_joints[wrong][table.labelled[wrong]])
+        for suffix, rows in (('', slice(None)), ('_rule_wrong', wrong)):
+            row[f'gt_pairs{suffix}'] = percent(agree_pairs[rows])
+            row[f'gt_joints{suffix}'] = percent(agree_joints[rows][table.labelled[rows]])
         row['n_rule_wrong'] = int(wrong.sum())
     return row
 
@@ -191,12 +204,9 @@ def control_table(
     """Lines of the control table: every named prediction, the two box rules, the label itself."""
     blind = {f'rule: {name}': table.rule(name) for name in RULES}
     blind['label (perspective rule)'] = table.label.astype(np.float64)
-    rows = {name: control_row(table, *probs) for name, probs in predictions.items()}
-    for name, probs in blind.items():
-        rows[name] = control_row(
-            table, np.repeat(probs[:, None], table.labelled.shape[1], axis=1), probs
-        )
-    return rows
+    k = table.labelled.shape[1]
+    of_rules = {name: (np.repeat(probs[:, None], k, 1), probs) for name, probs in blind.items()}
+    return {name: control_row(table, *p) for name, p in (predictions | of_rules).items()}
 
 
 def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str, float]:
@@ -213,10 +223,10 @@ def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str,
         equally good (McNemar's test).
 
     Raises:
-        ValueError: the truth is not known.
+        ValueError: true depth is not known.
     """
     if table.depth is None:
-        raise ValueError('who is right cannot be said without true depth')
+        raise ValueError('without true depth nobody knows which is right')
     right, wrong = (((probs >= 0.5) == table.nearer) for probs in (one, other))
     only_one, only_other = int((right & ~wrong).sum()), int((~right & wrong).sum())
     differ = only_one + only_other
@@ -224,5 +234,6 @@ def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str,
     return dict(only_one=only_one, only_other=only_other, p=p)
 
 
-def _percent(hits: np.ndarray) -> float:
+def percent(hits: np.ndarray) -> float:
+    """Percent of hits; nan without any."""
     return float(100 * hits.mean()) if hits.size else float('nan')

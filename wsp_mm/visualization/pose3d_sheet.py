@@ -7,7 +7,6 @@ K joints; camera frame: x right, y down, z forward, mm.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 
 from wsp_mm.evaluation.functional import mpjpe
 from wsp_mm.evaluation.functional.pose3d import evaluated_joints
+from wsp_mm.evaluation.predictions import load_dump
+from wsp_mm.evaluation.tables import without_prefix
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.visualization.pair_sheet import spread
 
@@ -224,37 +225,33 @@ def cases_from_dump(file: str | Path, count: int, joint_set: str = 'h36m18') -> 
     """Persons of a test, spread evenly over it: nothing is picked for looking well.
 
     Args:
-        file: what ``tools/test.py --dump`` wrote: a pickle, open your own only.
+        file: what ``tools/test.py --dump`` wrote.
 
     Raises:
         FileNotFoundError: a picture is gone.
         ValueError: a sample without camera-frame joints.
     """
-    with open(file, 'rb') as stream:
-        samples = sorted(pickle.load(stream), key=lambda sample: sample['id'])
+    dump = load_dump(file)
+    gt, pred = (without_prefix(dump, f'{side}_instances.') for side in ('gt', 'pred'))
+    if 'keypoints_cam' not in gt or 'keypoints_cam' not in pred:
+        raise ValueError(f'{file}: its samples have no keypoints_cam')
     joints, root = evaluated_joints(joint_set)
+    errors = mpjpe(pred['keypoints_cam'], gt['keypoints_cam'], root=root)[:, joints].mean(axis=1)
     cases = []
-    for sample in spread(samples, count):
-        truth, found = sample['gt_instances'], sample['pred_instances']
-        if 'keypoints_cam' not in found or 'keypoints_cam' not in truth:
-            raise ValueError(f'{file}: sample {sample["id"]} has no keypoints_cam')
-        picture = cv2.imread(str(sample['img_path']))
+    for i in spread(np.argsort(dump['id']).tolist(), count):
+        picture = cv2.imread(str(dump['img_path'][i]))
         if picture is None:
-            raise FileNotFoundError(f'{sample["img_path"]} cannot be read')
-        pred, gt = (
-            np.asarray(side['keypoints_cam'], dtype=np.float64)[:1] for side in (found, truth)
-        )
-        error = float(mpjpe(pred, gt, root=root)[:, joints].mean())
-        action = f'{sample["action"]}, ' if sample.get('action') else ''
-        subject = f'S{sample["subject"]} ' if sample.get('subject') is not None else ''
+            raise FileNotFoundError(f'{dump["img_path"][i]} cannot be read')
+        subject = f'S{dump["subject"][i]} ' if 'subject' in dump else ''
+        action = f'{dump["action"][i]}, ' if 'action' in dump else ''
         cases.append(
             PoseCase(
                 picture,
-                np.asarray(truth['bboxes'])[0],
-                np.asarray(found['keypoints'])[0, :, :2],
-                pred[0],
-                gt[0],
-                f'{subject}{action}{error:.0f} mm',
+                gt['bboxes'][i],
+                pred['keypoints'][i, :, :2],
+                pred['keypoints_cam'][i],
+                gt['keypoints_cam'][i],
+                f'{subject}{action}{errors[i]:.0f} mm',
                 joint_set,
             )
         )

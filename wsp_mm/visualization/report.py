@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import html
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wsp_mm.evaluation.tables import cell, markdown_table
 from wsp_mm.utils.files import write_text_atomic
 
 STYLE = """
@@ -20,13 +20,6 @@ table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f4f4f4;padding:.1em .3em}
 """
-
-
-def cell(value: object, digits: int = 1) -> str:
-    """Text of one table cell; what is not known is a dash."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return '-'
-    return f'{value:.{digits}f}' if isinstance(value, float) else str(value)
 
 
 class Report:
@@ -94,14 +87,6 @@ class Report:
         ):
             write_text_atomic(path, text)
         return paths
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a markdown table; bars in a cell are escaped."""
-    cells = [[cell(value).replace('|', r'\|') for value in row] for row in [header, *rows]]
-    return [
-        '| ' + ' | '.join(line) + ' |' for line in [cells[0], ['---'] * len(header), *cells[1:]]
-    ]
 
 
 def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:

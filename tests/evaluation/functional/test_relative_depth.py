@@ -1,11 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wsp_mm.evaluation.functional import relative_depth_scores
@@ -24,12 +22,11 @@ def test_by_hand():
     # < 0.5
     assert scores['auc'] == pytest.approx(100 * 13 / 16)
     assert scores['accuracy'] == pytest.approx(100 * 5 / 8)
-    assert scores['precision_positive'] == pytest.approx(100 * 3 / 5)
-    assert scores['recall_positive'] == pytest.approx(100 * 3 / 4)
-    assert scores['f1_positive'] == pytest.approx(100 * 6 / 9)
-    assert scores['precision'] == pytest.approx(100 * (3 / 5 + 2 / 3) / 2)
-    assert scores['recall'] == pytest.approx(100 * (3 / 4 + 2 / 4) / 2)
-    assert scores['f1'] == pytest.approx(100 * (6 / 9 + 4 / 7) / 2)
+    for name, positive, negative in (
+        ('precision', 3 / 5, 2 / 3), ('recall', 3 / 4, 2 / 4), ('f1', 6 / 9, 4 / 7)
+    ):  # fmt: skip
+        assert scores[f'{name}_positive'] == pytest.approx(100 * positive)
+        assert scores[name] == pytest.approx(50 * (positive + negative))
     assert (scores['n'], scores['n_positive']) == (8, 4)
     assert set(scores) == {*SCORES, 'n', 'n_positive'}
 
@@ -57,7 +54,6 @@ def own_scores(prob, label, threshold):
     return 100 * np.array(rows)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1)), min_size=2, max_size=40),
     st.sampled_from([0.0, 0.3, 0.5, 1.0]),
@@ -77,7 +73,6 @@ def test_against_independent_code(decisions, threshold):
     assert scores['accuracy'] == pytest.approx(100 * ((prob >= threshold) == label).mean())
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=2, max_size=30))
 def test_swapping_the_persons_changes_no_macro_score(decisions):
     prob, label = np.array(decisions).T
@@ -88,40 +83,22 @@ def test_swapping_the_persons_changes_no_macro_score(decisions):
         assert plain[name] == pytest.approx(swapped[name])
 
 
-@pytest.mark.parametrize(('label', 'positives'), [([1, 1, 1], 3), ([0, 0], 0), ([], 0)])
-def test_one_class_or_none_gives_counts_and_nan(label, positives):
+@pytest.mark.parametrize('label', [[1, 1, 1], [0, 0], []])
+def test_one_class_or_none_gives_counts_and_nan(label):
     scores = relative_depth_scores(np.full(len(label), 0.7), np.array(label))
-    assert (scores['n'], scores['n_positive']) == (len(label), positives)
+    assert (scores['n'], scores['n_positive']) == (len(label), sum(label))
     assert all(math.isnan(scores[name]) for name in SCORES)
-
-
-def test_a_class_never_decided_for_has_precision_zero():
-    scores = relative_depth_scores(np.array([0.9, 0.8]), np.array([1, 0]))
-    assert scores['precision'] == pytest.approx(25)
-    assert scores['recall'] == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
     ('prob', 'label', 'message'),
     [
-        ([0.5, math.nan], [0, 1], r'prob\[1\] = nan'),
-        ([0.5, 1.2], [0, 1], r'prob\[1\] = 1.2'),
-        ([-0.1, 0.2], [0, 1], r'prob\[0\] = -0.1'),
-        ([0.5, 0.2], [0, 2], r'label\[1\] = 2'),
-        ([0.5, 0.2], [0, math.nan], r'label\[1\] = nan'),
-        ([0.5, 0.2], [0], r'shape \(n,\)'),
-        ([[0.5, 0.2]], [[0, 1]], r'shape \(n,\)'),
+        *(([0.5, value], [0, 1], 'probabilities') for value in (math.nan, 1.2, -0.1)),
+        *(([0.5, 0.2], [0, value], 'labels') for value in (2, math.nan)),
+        ([0.5, 0.2], [0], r'\(n,\)'),
+        ([[0.5, 0.2]], [[0, 1]], r'\(n,\)'),
     ],
 )
 def test_bad_input(prob, label, message):
     with pytest.raises(ValueError, match=message):
         relative_depth_scores(np.array(prob), np.array(label))
-
-
-def test_import_is_light():
-    code = (
-        'import sys, wsp_mm.evaluation.functional\n'
-        "heavy = {'torch', 'mmengine', 'mmcv', 'mmpose', 'sklearn', 'scipy', 'rich'} & set(sys.modules)\n"
-        'assert not heavy, heavy'
-    )
-    subprocess.run([sys.executable, '-c', code], check=True)

@@ -8,7 +8,7 @@ from wsp_mm.evaluation.functional.mupots import (
     mupots_matches,
     mupots_occlusion_pck,
 )
-from wsp_mm.evaluation.functional.pck import normalized_distances, pair_pck
+from wsp_mm.evaluation.functional.pck import pair_pck
 from wsp_mm.evaluation.functional.pose3d import pose3d_scores
 from wsp_mm.evaluation.functional.relative_depth import relative_depth_scores
 
@@ -20,7 +20,6 @@ __all__ = [
     'mupots_errors',
     'mupots_matches',
     'mupots_occlusion_pck',
-    'normalized_distances',
     'pair_pck',
     'per_axis_error',
     'pose3d_scores',

@@ -5,8 +5,6 @@ Letters: N samples, K joints, M training samples. Everything is mm in the camera
 down, z forward.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 ALIGNMENTS = ('root', 'rigid', 'similarity', 'none')
@@ -113,8 +111,7 @@ def align_poses(pred: np.ndarray, gt: np.ndarray, scale: bool = False) -> np.nda
 
 
 def mean_pose(train: np.ndarray, root: int = 0) -> np.ndarray:
-    """The reference that every network has to beat: the mean root-relative training pose, seen by
-    the cameras.
+    """The reference that every network has to beat: the mean root-relative training pose.
 
     Args:
         train: (M, K, 3) mm, camera frame, one row a training sample.
@@ -129,22 +126,8 @@ def mean_pose(train: np.ndarray, root: int = 0) -> np.ndarray:
     """
     train, _ = _checked(train, train)
     if not len(train):
-        raise ValueError('the mean of no training pose does not exist')
+        raise ValueError('there is no training pose to take the mean of')
     return root_relative(train, root).mean(axis=0)
-
-
-def mean_pose_predictions(train: np.ndarray, gt: np.ndarray, root: int = 0) -> np.ndarray:
-    """:func:`mean_pose` put at the true root of every test sample: (N, K, 3) mm for ``gt`` (N, K,
-    3) mm.
-
-    Raises:
-        ValueError: as :func:`mean_pose`, or ``gt`` has other joints than ``train``.
-    """
-    pose = mean_pose(train, root)
-    gt, _ = _checked(gt, gt)
-    if gt.shape[1] != len(pose):
-        raise ValueError(f'training poses have {len(pose)} joints, test poses {gt.shape[1]}')
-    return pose + gt[:, root : root + 1]
 
 
 def _checked(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,11 +135,7 @@ def _checked(pred: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if pred.ndim != 3 or pred.shape[2] != 3 or not pred.shape[1] or pred.shape != gt.shape:
         raise ValueError(f'poses must both have shape (N, K, 3), got {pred.shape} and {gt.shape}')
     for name, poses in (('pred', pred), ('gt', gt)):
-        wrong = ~np.isfinite(poses).all(axis=2)
-        if wrong.any():
-            n, k = np.argwhere(wrong)[0].tolist()
-            raise ValueError(
-                f'{name} holds {int(wrong.sum())} joints that are not finite, the first is joint {k} of sample '
-                f'{n}: {poses[n, k].tolist()}'
-            )
+        if not np.isfinite(poses).all():
+            n, k, _ = np.argwhere(~np.isfinite(poses))[0]
+            raise ValueError(f'{name} is not finite, first at joint {k} of sample {n}')
     return pred, gt

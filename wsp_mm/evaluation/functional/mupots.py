@@ -2,8 +2,7 @@
 """3DPCK on MuPoTS-3D, step for step as the data set's official evaluation counts it.
 
 Letters: F frames of a sequence, G annotated and M predicted persons of a frame, P persons counted
-in a sequence. Pixels of the picture; mm in the camera frame; joints in the order of the set
-``mupots17``.
+in a sequence. Image px; mm in the camera frame; joints in the order of the set ``mupots17``.
 
 What is easily missed: matching is greedy in the order of the annotations, a box test of 40 px along
 each axis, one joint suffices; a prediction takes over the true bone lengths before it is compared;
@@ -11,10 +10,8 @@ each axis, one joint suffices; a prediction takes over the true bone lengths bef
 long each is.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -34,6 +31,7 @@ JOINT_GROUPS = {
     'Ankle': (10, 13),
 }
 N_SCORED = 14
+MODES = ('All', 'Matched')
 PCK_MM = 150.0
 AUC_MM = np.arange(0, 151, 5)
 THRESHOLDS_MM = (100, 110, 120, 130, 140, 150)
@@ -68,39 +66,25 @@ def mupots_matches(frames: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
     Raises:
         ValueError: as :func:`mupots_errors`.
     """
-    return _matches(_checked(frames))
+    return np.concatenate([np.zeros(0, dtype=int), *map(_match, _checked(frames))])
 
 
-def _matches(frames: list[dict[str, np.ndarray]]) -> np.ndarray:
-    if not frames:
-        return np.zeros(0, dtype=np.int64)
-    gt, annotated = _padded([frame['gt_2d'][:, MATCHING_JOINTS] for frame in frames])
-    pred, predicted = _padded([frame['pred_2d'][:, MATCHING_JOINTS] for frame in frames])
-    pred[(pred == 0).all(axis=3)] = np.nan  # compares false with everything, as the padding does
-    score = np.zeros((len(frames), gt.shape[1], pred.shape[1]), dtype=np.int64)
-    for joint in range(
-        gt.shape[2]
-    ):  # joint by joint: no array of frames x persons x persons x joints
-        near = np.abs(gt[:, :, None, joint] - pred[:, None, :, joint]) < MATCHING_PX
-        score += near.all(axis=3)
-    match = np.full(annotated.shape, -1, dtype=np.int64)
-    if score.size:
-        row, free = np.arange(len(frames)), predicted
-        for person in range(gt.shape[1]):
-            candidates = np.where(free, score[:, person], 0)
-            best = candidates.argmax(axis=1)
-            found = candidates[row, best] > 0
-            match[found, person] = best[found]
-            free[row[found], best[found]] = False
-    return match[annotated]
+def _match(frame: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(G,) index of the prediction or -1, of one checked frame."""
+    gt, pred = frame['gt_2d'][:, MATCHING_JOINTS], frame['pred_2d'][:, MATCHING_JOINTS]
+    near = (np.abs(gt[:, None] - pred) < MATCHING_PX).all(axis=3) & (pred != 0).any(axis=2)
+    score = near.sum(axis=2)  # (G, M)
+    match = np.full(len(gt), -1)
+    for person in range(len(gt) if len(pred) else 0):
+        best = score[person].argmax()
+        if score[person, best] > 0:
+            match[person] = best
+            score[:, best] = 0
+    return match
 
 
 def mupots_errors(
-    frames: Sequence[Mapping[str, np.ndarray]],
-    relative: bool = True,
-    matched_only: bool = False,
-    *,
-    matches: np.ndarray | None = None,
+    frames: Sequence[Mapping[str, np.ndarray]], relative: bool = True, matched_only: bool = False
 ) -> np.ndarray:
     """Distance of the 14 scored joints from the true ones, for every annotated person of one
     sequence.
@@ -108,12 +92,12 @@ def mupots_errors(
     Args:
         frames: in order; each with ``gt_2d (G, 17, 2)`` px and ``gt_3d (G, 17, 3)`` mm of its valid
             annotations in their order (officially ``annot2`` and ``univ_annot3``), ``pred_2d (M,
-            17, 2)`` px and ``pred_3d (M, 17, 3)`` mm. G and M may be 0.
+            17, 2)`` px and ``pred_3d (M, 17, 3)`` mm. G and M may be 0. A ``key`` names the frame
+            in messages.
         relative: both poses relative to their pelvises; otherwise where they are in the camera
             frame.
         matched_only: leave out persons whom no prediction matches ("Matched"); otherwise all their
             joints are inf ("All").
-        matches: what :func:`mupots_matches` says about these frames, where it is known already.
 
     Returns:
         (P, 14) mm; rows in frame order, then in that of the annotations. nan where a predicted bone
@@ -121,34 +105,23 @@ def mupots_errors(
         missed, as an inf is.
 
     Raises:
-        ValueError: a frame of wrong shapes or with ground truth that is not finite, or ``matches``
-            of other frames.
+        ValueError: a frame of wrong shapes or with ground truth that is not finite.
     """
     frames = _checked(frames)
-    matches = _matches(frames) if matches is None else np.asarray(matches)
-    gt = np.concatenate([np.zeros((0, 17, 3)), *(frame['gt_3d'] for frame in frames)])
-    pred = np.concatenate([np.zeros((0, 17, 3)), *(frame['pred_3d'] for frame in frames)])
-    annotated = np.array([len(frame['gt_3d']) for frame in frames], dtype=np.int64)
-    predicted = np.array([len(frame['pred_3d']) for frame in frames], dtype=np.int64)
-    within = np.repeat(predicted, annotated)  # predictions in each row's frame
-    if matches.shape != (len(gt),) or (matches >= within).any():
-        raise ValueError(
-            f'matches of shape {matches.shape} do not belong to these {len(gt)} annotated persons'
-        )
-    matched = matches >= 0
-    first = np.repeat(np.cumsum(predicted) - predicted, annotated)
-    gt_matched, pred = gt[matched], pred[first[matched] + matches[matched]]
+    matches = [_match(frame) for frame in frames]
+    nobody = np.full((1, 17, 3), np.nan)  # what the index -1 picks
+    gt = _joined(frame['gt_3d'] for frame in frames)
+    pred = _joined(
+        np.concatenate([frame['pred_3d'], nobody])[match]
+        for frame, match in zip(frames, matches, strict=True)
+    )
     with np.errstate(invalid='ignore', over='ignore'):
         if relative:
-            gt_matched, pred = (pose - pose[:, ROOT : ROOT + 1] for pose in (gt_matched, pred))
-        errors = np.linalg.norm(
-            (with_bone_lengths(pred, gt_matched) - gt_matched)[:, :N_SCORED], axis=2
-        )
-    if matched_only:
-        return errors
-    every = np.full((len(gt), N_SCORED), np.inf)
-    every[matched] = errors
-    return every
+            gt, pred = (pose - pose[:, ROOT : ROOT + 1] for pose in (gt, pred))
+        errors = np.linalg.norm((with_bone_lengths(pred, gt) - gt)[:, :N_SCORED], axis=2)
+    matched = np.concatenate([np.zeros(0, dtype=int), *matches]) >= 0
+    errors[~matched] = np.inf
+    return errors[matched] if matched_only else errors
 
 
 def with_bone_lengths(pose: np.ndarray, gt: np.ndarray) -> np.ndarray:
@@ -168,9 +141,8 @@ def with_bone_lengths(pose: np.ndarray, gt: np.ndarray) -> np.ndarray:
         for joint, parent in _BONES.items():
             bone = pose[:, joint] - pose[:, parent]
             length = np.linalg.norm(gt[:, joint] - gt[:, parent], axis=1, keepdims=True)
-            mapped[:, joint] = mapped[:, parent] + bone * length / np.linalg.norm(
-                bone, axis=1, keepdims=True
-            )
+            norm = np.linalg.norm(bone, axis=1, keepdims=True)
+            mapped[:, joint] = mapped[:, parent] + bone * length / norm
     return mapped
 
 
@@ -205,42 +177,32 @@ def mupots_3dpck(
     """
     if not isinstance(errors_by_sequence, Mapping):
         errors_by_sequence = dict(enumerate(errors_by_sequence, 1))
-    for threshold in thresholds_mm:
-        if not 0 < threshold < math.inf:
-            raise ValueError(
-                f'thresholds must be positive and finite (mm), got {list(thresholds_mm)}'
-            )
-    names, rows, details = [], [], {}
+    if not all(0 < threshold < math.inf for threshold in thresholds_mm):
+        raise ValueError(f'thresholds must be positive and finite (mm), got {list(thresholds_mm)}')
+    keys = ['PCK', *(f'PCK_{mm:g}' for mm in thresholds_mm), 'AUC']
+    groups = [f'PCK_{group}' for group in JOINT_GROUPS]
+    rows = {}
     for sequence, errors in errors_by_sequence.items():
         errors = np.asarray(errors, dtype=np.float64)
         if errors.ndim != 2 or errors.shape[1] != N_SCORED or (errors < 0).any():
-            raise ValueError(
-                f'errors of sequence {sequence} must be (persons, {N_SCORED}) distances, got {errors.shape}'
-            )
-        row = {'PCK': _share(errors < PCK_MM)}
-        row |= {f'PCK_{threshold:g}': _share(errors < threshold) for threshold in thresholds_mm}
-        row['AUC'] = _mean([_share(errors < threshold) for threshold in AUC_MM])
-        row |= {
-            f'PCK_{group}': _share(errors[:, list(members)] < PCK_MM)
-            for group, members in JOINT_GROUPS.items()
-        }
-        names.append(f'TS{sequence}' if isinstance(sequence, (int, np.integer)) else str(sequence))
-        rows.append(row)
-        details[f'PCK_{names[-1]}'], details[f'AUC_{names[-1]}'] = row['PCK'], row['AUC']
-        details |= {f'PCK_{names[-1]}_{group}': row[f'PCK_{group}'] for group in JOINT_GROUPS}
-    undefined = [math.isnan(row['PCK']) for row in rows]
-    keys = ('PCK', *(f'PCK_{threshold:g}' for threshold in thresholds_mm), 'AUC')
-    scores = {}
+            raise ValueError(f'errors of sequence {sequence} are no (P, 14) distances')
+        shares = [_share(errors < mm) for mm in (PCK_MM, *thresholds_mm)]
+        shares.append(_mean([_share(errors < mm) for mm in AUC_MM]))
+        shares += [_share(errors[:, list(joints)] < PCK_MM) for joints in JOINT_GROUPS.values()]
+        rows[f'TS{sequence}'] = dict(zip([*keys, *groups], shares, strict=True))
+    defined = [row for row in rows.values() if not math.isnan(row['PCK'])]
+    scores: dict[str, float | int] = {}
     for key in keys:
-        scores[key] = _mean([row[key] for row in rows])
-        defined = [row[key] for row, lost in zip(rows, undefined, strict=True) if not lost]
-        scores[f'{key}_defined'] = _mean(defined)
-    scores |= {
-        f'PCK_{group}': _mean([row[f'PCK_{group}'] for row in rows]) for group in JOINT_GROUPS
-    }
-    scores |= details
-    count = sum(len(errors) for errors in errors_by_sequence.values())
-    return scores | dict(n_sequences=len(rows), n_undefined=sum(undefined), n_persons=count)
+        scores[key] = _mean([row[key] for row in rows.values()])
+        scores[f'{key}_defined'] = _mean([row[key] for row in defined])
+    scores |= {group: _mean([row[group] for row in rows.values()]) for group in groups}
+    for name, row in rows.items():
+        scores |= {f'PCK_{name}': row['PCK'], f'AUC_{name}': row['AUC']}
+        scores |= {f'PCK_{name}_{group}': row[f'PCK_{group}'] for group in JOINT_GROUPS}
+    persons = sum(len(errors) for errors in errors_by_sequence.values())
+    return scores | dict(
+        n_sequences=len(rows), n_undefined=len(rows) - len(defined), n_persons=persons
+    )
 
 
 def mupots_occlusion_pck(
@@ -265,20 +227,18 @@ def mupots_occlusion_pck(
     """
     if errors_by_sequence.keys() != occluded_by_sequence.keys():
         raise ValueError('errors and occlusion labels are of different sequences')
-    scores = {}
-    for name, wanted in (('visible', False), ('occluded', True)):
-        shares = []
-        for sequence, errors in errors_by_sequence.items():
-            occluded = np.asarray(occluded_by_sequence[sequence], dtype=bool)[:, :N_SCORED]
-            if occluded.shape != np.shape(errors):
-                raise ValueError(
-                    f'sequence {sequence} has errors {np.shape(errors)} and occlusion labels {occluded.shape}'
-                )
-            chosen = np.asarray(errors)[occluded == wanted]
-            if chosen.size:
-                shares.append(_share(chosen <= PCK_MM))
-        scores |= {f'PCK_{name}': _mean(shares), f'n_sequences_{name}': len(shares)}
-    return scores
+    shares: dict[bool, list[float]] = {False: [], True: []}
+    for sequence, errors in errors_by_sequence.items():
+        occluded = np.asarray(occluded_by_sequence[sequence], dtype=bool)[:, :N_SCORED]
+        if occluded.shape != errors.shape:
+            raise ValueError(f'sequence {sequence} has other errors than occlusion labels')
+        for wanted, found in shares.items():
+            if (occluded == wanted).any():
+                found.append(_share(errors[occluded == wanted] <= PCK_MM))
+    return dict(
+        PCK_visible=_mean(shares[False]), n_sequences_visible=len(shares[False]),
+        PCK_occluded=_mean(shares[True]), n_sequences_occluded=len(shares[True]),
+    )  # fmt: skip
 
 
 def _share(hit: np.ndarray) -> float:
@@ -290,35 +250,20 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
-def _padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Ragged (n_i, K, 2) as one (F, max n, K, 2) filled up with nan, and where it is real, (F, max
-    n).
-    """
-    count = np.array([len(array) for array in arrays])
-    real = np.arange(count.max()) < count[:, None]
-    out = np.full((*real.shape, *arrays[0].shape[1:]), np.nan)
-    out[real] = np.concatenate(arrays)
-    return out, real
+def _joined(poses: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, 17, 3)), *poses])
 
 
 def _checked(frames: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    out = []
+    checked = []
     for number, frame in enumerate(frames):
-        arrays = {name: np.asarray(frame[name], dtype=np.float64) for name in _DIMENSIONS}
-        for name, array in arrays.items():
-            if array.ndim != 3 or array.shape[1:] != (17, _DIMENSIONS[name]):
-                raise ValueError(
-                    f'{name} of frame {number} must be (persons, 17, {_DIMENSIONS[name]}), got {array.shape}'
-                )
-        for side in ('gt', 'pred'):
-            flat, deep = (len(arrays[f'{side}_{dim}d']) for dim in (2, 3))
-            if flat != deep:
-                raise ValueError(
-                    f'frame {number} has {flat} persons in {side}_2d, {deep} in {side}_3d'
-                )
-        out.append(arrays)
-    for name in ('gt_2d', 'gt_3d'):  # all frames at once: one by one takes longer than all the rest
-        if out and not np.isfinite(np.concatenate([arrays[name] for arrays in out])).all():
-            first = next(i for i, arrays in enumerate(out) if not np.isfinite(arrays[name]).all())
-            raise ValueError(f'the ground truth of frame {first} is not finite')
-    return out
+        name = frame.get('key', number)
+        arrays = {key: np.asarray(frame[key], dtype=np.float64) for key in _DIMENSIONS}
+        for key, dim in _DIMENSIONS.items():
+            expected = (len(arrays[key.replace('3d', '2d')]), 17, dim)
+            if arrays[key].shape != expected:
+                raise ValueError(f'{key} of frame {name} is {arrays[key].shape}, not {expected}')
+        if not (np.isfinite(arrays['gt_2d']).all() and np.isfinite(arrays['gt_3d']).all()):
+            raise ValueError(f'the ground truth of frame {name} is not finite')
+        checked.append(arrays)
+    return checked

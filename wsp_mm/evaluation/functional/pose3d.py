@@ -5,8 +5,6 @@ joint.
 Letters: N samples, K joints of the set, E joints that count. mm, camera frame.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -90,12 +88,11 @@ def pose3d_scores(
         ValueError: shapes that do not fit, a coordinate that is not finite, an action that has no
             name here.
     """
-    pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     names = get_joint_set(joint_set).joints
     joints, root = evaluated_joints(joint_set)
-    if pred.ndim != 3 or pred.shape[1] != len(names):
-        raise ValueError(f'{joint_set} has {len(names)} joints, poses have shape {pred.shape}')
-    groups = _groups(actions, action_names, len(pred))
+    if np.ndim(pred) != 3 or np.shape(pred)[1] != len(names):
+        raise ValueError(f'{joint_set} has {len(names)} joints, poses have shape {np.shape(pred)}')
+    groups = {} if actions is None else _groups(actions, action_names, len(pred))
 
     errors = {
         name: mpjpe(pred, gt, align=align, root=root)[:, joints]
@@ -104,23 +101,21 @@ def pose3d_scores(
     per_axis = per_axis_error(pred, gt, root=root)[:, joints]
     errors |= {axis: per_axis[:, :, i] for i, axis in enumerate(AXES)}
     scores: dict[str, float | int] = dict(n=len(pred))
-    if groups is not None:
-        scores['n_actions'] = sum(bool(len(rows)) for rows in groups.values())
+    if actions is not None:
+        scores['n_actions'] = sum(len(rows) > 0 for rows in groups.values())
     limbs = [i for i, joint in enumerate(joints) if joint != root]
-    suffixes = []
     for where, columns in (('', slice(None)), ('_no_root', limbs)):
-        suffixes += [where] if groups is None else [where, f'_action_mean{where}']
-        for name, error in errors.items():
-            scores[f'{name}{where}'] = _mean(error[:, columns])
-            if groups is not None:
-                by_action = [
-                    _mean(error[rows][:, columns]) for rows in groups.values() if len(rows)
-                ]
-                scores[f'{name}_action_mean{where}'] = _mean(np.array(by_action))
-    for suffix in suffixes:
-        scores[f'AxisNorm{suffix}'] = math.hypot(*(scores[f'{axis}{suffix}'] for axis in AXES))
+        found = {where: {name: _mean(error[:, columns]) for name, error in errors.items()}}
+        if actions is not None:
+            found[f'_action_mean{where}'] = {
+                name: _mean([_mean(error[r][:, columns]) for r in groups.values() if len(r)])
+                for name, error in errors.items()
+            }
+        for suffix, values in found.items():
+            values['AxisNorm'] = math.hypot(*(values[axis] for axis in AXES))
+            scores |= {f'{name}{suffix}': value for name, value in values.items()}
     for name in POSITION_ERRORS:
-        for action, rows in (groups or {}).items():
+        for action, rows in groups.items():
             scores[f'{name}_action_{action}'] = _mean(errors[name][rows])
     for name in PER_JOINT:
         for i, joint in enumerate(joints):
@@ -129,11 +124,9 @@ def pose3d_scores(
 
 
 def _groups(
-    actions: Sequence[str] | None, action_names: Sequence[str], count: int
-) -> dict[str, np.ndarray] | None:
+    actions: Sequence[str], action_names: Sequence[str], count: int
+) -> dict[str, np.ndarray]:
     """Action -> rows of its samples."""
-    if actions is None:
-        return None
     if len(actions) != count:
         raise ValueError(f'{count} samples but {len(actions)} actions')
     unknown = sorted({str(action) for action in actions} - set(action_names))
@@ -143,5 +136,5 @@ def _groups(
     return {name: np.flatnonzero(actions == name) for name in action_names}
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else math.nan
+def _mean(values: np.ndarray | Sequence[float]) -> float:
+    return float(np.mean(values)) if np.size(values) else math.nan

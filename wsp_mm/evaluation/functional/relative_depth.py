@@ -1,8 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Scores of the question "is A nearer than B?" (paper, section 4.4.1, tables 2 and 3)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -47,21 +45,11 @@ def relative_depth_scores(
     prob = np.asarray(prob, dtype=np.float64)
     label = np.asarray(label)
     if prob.ndim != 1 or prob.shape != label.shape:
-        raise ValueError(
-            f'prob and label must both have shape (n,), got {prob.shape} and {label.shape}'
-        )
-    wrong = ~((prob >= 0) & (prob <= 1))
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(
-            f'{int(wrong.sum())} probabilities are not in [0, 1], the first is prob[{first}] = {prob[first]}'
-        )
-    wrong = ~np.isin(label, (0, 1))
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(
-            f'{int(wrong.sum())} labels are neither 0 nor 1, the first is label[{first}] = {label[first]}'
-        )
+        raise ValueError(f'prob and label must both be (n,), got {prob.shape} and {label.shape}')
+    if not ((prob >= 0) & (prob <= 1)).all():
+        raise ValueError('probabilities must lie in [0, 1]')
+    if not np.isin(label, (0, 1)).all():
+        raise ValueError('labels must be 0 or 1')
     label = label.astype(np.int64)
 
     counts = dict(n=int(label.size), n_positive=int(label.sum()))

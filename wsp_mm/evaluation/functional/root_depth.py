@@ -1,12 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """How well the root joint is placed in the camera's frame: MRPE and AP_root of RootNet (ICCV 2019).
 
-N persons or detections, G true persons of a picture, M detections of it. Positions are mm in the
+N persons or detections, G true persons of an image, M detections of it. Positions are mm in the
 camera's frame: x right, y down, z forward.
 """
 
-from __future__ import annotations
-
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,14 +26,11 @@ def mrpe(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     if pred.shape != gt.shape or pred.ndim != 2 or pred.shape[1] != 3:
         raise ValueError(f'roots must be (N, 3) twice, got {pred.shape} and {gt.shape}')
+    names = 'MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z'
     if not len(pred):
-        return dict.fromkeys(('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z'), float('nan'))
-    difference = pred - gt
-    axes = np.abs(difference).mean(axis=0)
-    return dict(
-        MRPE=float(np.linalg.norm(difference, axis=1).mean()),
-        **{f'MRPE_{axis}': float(value) for axis, value in zip('xyz', axes, strict=True)},
-    )
+        return dict.fromkeys(names, math.nan)
+    errors = np.linalg.norm(pred - gt, axis=1), *np.abs(pred - gt).T
+    return {name: float(error.mean()) for name, error in zip(names, errors, strict=True)}
 
 
 def ap_root(
@@ -43,67 +39,54 @@ def ap_root(
     """Average precision of detected roots, RootNet's arithmetic.
 
     Detections are taken in the order of their scores (the earlier first where scores are equal).
-    Each goes to the nearest true root of its picture: it is a hit if that is nearer than the
+    Each goes to the nearest true root of its image: it is a hit if that is nearer than the
     threshold and was not hit before; a second-best root is not looked for. The precision at each
     detection is weighted by the step of the recall that it makes, but for the very first detection,
     whose step is left out; so that even a perfect result stays 1 / (number of roots) below 100 %.
 
-    Detections in pictures without a true person are not looked at.
+    Detections in images without a true person are not looked at.
 
     Args:
-        frames: one a picture: ``gt (G, 3)`` mm of the valid persons, ``pred (M, 3)`` mm, ``scores
+        frames: one an image: ``gt (G, 3)`` mm of the valid persons, ``pred (M, 3)`` mm, ``scores
             (M,)``.
         threshold_mm: a hit is nearer than this.
 
     Returns:
         ``AP_root`` and ``recall`` (the share of the true roots that is hit) in percent, nan without
-        any true root; ``n_roots``, ``n_detections`` (in pictures with a true person), ``n_frames``
+        any true root; ``n_roots``, ``n_detections`` (in images with a true person), ``n_frames``
         (the same).
 
     Raises:
         ValueError: arrays that do not fit together.
     """
-    distances, nearest, scores, n_roots, n_frames = [], [], [], 0, 0
+    detections, n_roots, n_frames = [np.zeros((3, 0))], 0, 0
     for i, frame in enumerate(frames):
-        gt = np.asarray(frame['gt'], dtype=np.float64).reshape(-1, 3)
-        pred = np.asarray(frame['pred'], dtype=np.float64).reshape(-1, 3)
-        score = np.asarray(frame['scores'], dtype=np.float64).reshape(-1)
-        if len(score) != len(pred):
-            raise ValueError(f'frame {i}: {len(pred)} roots, but {len(score)} scores')
-        if not len(gt):
-            continue
-        n_frames += 1
-        if len(pred):
-            distance = np.linalg.norm(pred[:, None] - gt[None], axis=-1)
-            distances.append(distance.min(axis=1))
-            nearest.append(
-                distance.argmin(axis=1) + n_roots
-            )  # roots are counted through over the pictures
-            scores.append(score)
-        n_roots += len(gt)
-    counts = dict(n_roots=n_roots, n_detections=int(sum(map(len, scores))), n_frames=n_frames)
+        gt, pred = (np.reshape(frame[side], (-1, 3)).astype(np.float64) for side in ('gt', 'pred'))
+        if len(frame['scores']) != len(pred):
+            raise ValueError(f'frame {i}: {len(pred)} roots, but {len(frame["scores"])} scores')
+        if len(gt):
+            distance = np.linalg.norm(pred[:, None] - gt, axis=-1)
+            # roots are counted through over the images
+            nearest = n_roots + distance.argmin(axis=1)
+            detections.append(np.stack([frame['scores'], distance.min(axis=1), nearest]))
+            n_roots, n_frames = n_roots + len(gt), n_frames + 1
+    scores, distance, nearest = np.concatenate(detections, axis=1)
+    counts = dict(n_roots=n_roots, n_detections=len(scores), n_frames=n_frames)
     if not n_roots:
-        return dict(AP_root=float('nan'), recall=float('nan'), **counts)
-    if not scores:
-        return dict(AP_root=0.0, recall=0.0, **counts)
-    order = np.argsort(-np.concatenate(scores), kind='stable')
-    near = (np.concatenate(distances) < threshold_mm)[order]
-    target = np.concatenate(nearest)[order]
-    hit = np.zeros(len(order), dtype=bool)
-    candidates = np.flatnonzero(near)
+        return dict(AP_root=math.nan, recall=math.nan, **counts)
+    order = np.argsort(-scores, kind='stable')
+    near = np.flatnonzero(distance[order] < threshold_mm)
     # The first near detection of a root is the hit, the others are false.
-    hit[candidates[np.unique(target[candidates], return_index=True)[1]]] = True
+    hit = np.zeros(len(order), dtype=bool)
+    hit[near[np.unique(nearest[order][near], return_index=True)[1]]] = True
     hits = np.cumsum(hit)
-    precision, recall = hits / np.arange(1, len(hit) + 1), hits / n_roots
-    return dict(
-        AP_root=float(100 * (precision[1:] * np.diff(recall)).sum()),
-        recall=float(100 * recall[-1]),
-        **counts,
-    )
+    precision = hits / np.arange(1, len(hit) + 1)
+    area = float((precision[1:] * np.diff(hits)).sum()) / n_roots
+    return dict(AP_root=100 * area, recall=100 * int(hit.sum()) / n_roots, **counts)
 
 
 def match_boxes(boxes: np.ndarray, roots_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which box is whose, by the pictures alone, so that two ways to guess depth are compared on
+    """Which box is whose, by the images alone, so that two ways to guess depth are compared on
     equal pairs.
 
     A box can belong to a person whose true root lies in it; the pair with the root nearest to the
@@ -111,18 +94,14 @@ def match_boxes(boxes: np.ndarray, roots_px: np.ndarray) -> tuple[np.ndarray, np
 
     Args:
         boxes: (M, 4) x, y, w, h px.
-        roots_px: (G, 2) px of the picture.
+        roots_px: (G, 2) px of the image.
 
     Returns:
         Indices of boxes and of persons, (P,) each.
     """
-    boxes, roots_px = (
-        np.reshape(boxes, (-1, 4)).astype(float),
-        np.reshape(roots_px, (-1, 2)).astype(float),
-    )
-    offset = (
-        np.abs(roots_px[None] - (boxes[:, None, :2] + boxes[:, None, 2:] / 2)) / boxes[:, None, 2:]
-    )
+    boxes, roots_px = np.reshape(boxes, (-1, 1, 4)), np.reshape(roots_px, (-1, 2))
+    center, size = boxes[..., :2] + boxes[..., 2:] / 2, boxes[..., 2:]
+    offset = np.abs(roots_px - center) / size
     distance = np.where((offset <= 0.5).all(axis=-1), np.linalg.norm(offset, axis=-1), np.inf)
     pairs = []
     while distance.size and np.isfinite(distance.min()):

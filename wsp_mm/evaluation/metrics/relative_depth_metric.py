@@ -1,18 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-from __future__ import annotations
-
-import io
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import relative_depth_scores
-from wsp_mm.evaluation.metrics.collect import field, sample_key, unique_results
+from wsp_mm.evaluation.metrics.base import SampleMetric, field
+from wsp_mm.evaluation.tables import text_table
 
 # name in a logged key -> name in relative_depth_scores
 KEYS = {
@@ -29,7 +25,7 @@ KEYS = {
 
 
 @METRICS.register_module()
-class RelativeDepthMetric(BaseMetric):
+class RelativeDepthMetric(SampleMetric):
     """Who is nearer: scores joint by joint and pair by pair, at every scale gap (paper, tables 2
     and 3).
 
@@ -52,105 +48,59 @@ class RelativeDepthMetric(BaseMetric):
             pairs, which are always reported.
         threshold: decide for "A is nearer" from this probability on.
         show_tables: write the tables to the log.
-        collect_device, prefix, collect_dir: as in MMEngine's BaseMetric.
+        kwargs: as in MMEngine's BaseMetric.
     """
 
     default_prefix = 'rd'
+    identity = 'label'
 
     def __init__(
         self,
         gaps: Sequence[float] = (1.0, 0.5, 0.3, 0.1),
         threshold: float = 0.5,
         show_tables: bool = True,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        gaps = [float(gap) for gap in gaps]
-        if any(not 0 <= gap <= 1 for gap in gaps):
-            raise ValueError(f'scale gaps must lie in [0, 1], got {gaps}')
-        if not 0 <= threshold <= 1:
-            raise ValueError(f'threshold must lie in [0, 1], got {threshold}')
+        super().__init__(**kwargs)
+        if any(not 0 <= value <= 1 for value in (*gaps, threshold)):
+            raise ValueError('scale gaps and threshold must lie in [0, 1]')
         # The bin of all pairs has no suffix.
-        self.bins = {'': 1.0, **{f'_gap{gap:g}': gap for gap in gaps if gap < 1}}
+        self.bins = {'': 1.0, **{f'_gap{gap:g}': float(gap) for gap in gaps if gap < 1}}
         self.threshold = threshold
         self.show_tables = show_tables
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one small result a sample, also for pairs without a valid joint: MMEngine counts on
-        it.
-        """
-        for sample in data_samples:
-            visible = field(sample, 'gt_instances', 'pair_visible') > 0
-            self.results.append(
-                dict(
-                    key=sample_key(sample),
-                    joint_probs=field(sample, 'pred_instances', 'depth_probs'),
-                    pair_prob=float(field(sample, 'pred_instances', 'pair_probs')),
-                    joint_valid=visible[0] & visible[1],
-                    label=float(field(sample, 'gt_instances', 'depth_label')),
-                    weight=float(field(sample, 'gt_instances', 'depth_weight')),
-                    gap=float(field(sample, 'gt_instances', 'pair_gap')),
-                )
-            )
+    def result(self, sample: dict) -> dict:
+        visible = field(sample, 'gt_instances', 'pair_visible') > 0
+        return dict(
+            joint_probs=field(sample, 'pred_instances', 'depth_probs')[visible.all(axis=0)],
+            pair_prob=float(field(sample, 'pred_instances', 'pair_probs')),
+            label=float(field(sample, 'gt_instances', 'depth_label')),
+            weight=float(field(sample, 'gt_instances', 'depth_weight')),
+            gap=float(field(sample, 'gt_instances', 'pair_gap')),
+        )
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float | int]:
-        """Scores of every bin; see the class for the keys (this method leaves the prefix to
-        MMEngine).
-        """
-        pairs = [
-            result for result in unique_results(results, truth='label') if result['weight'] > 0
-        ]
+    def score(self, results: list[dict]) -> dict[str, float | int]:
         metrics: dict[str, float | int] = {}
         for suffix, bound in self.bins.items():
             # nan compares false: a pair of unknown gap counts among all pairs only
-            chosen = [pair for pair in pairs if not suffix or pair['gap'] <= bound]
-            for level, (prob, label) in dict(
-                joint=_joint_level(chosen), pair=_pair_level(chosen)
-            ).items():
-                scores = relative_depth_scores(prob, label, self.threshold)
-                start = 'pair_' if level == 'pair' else ''
-                metrics.update(
-                    {f'{start}{key}{suffix}': scores[name] for key, name in KEYS.items()}
-                )
+            pairs = [r for r in results if r['weight'] > 0 and (not suffix or r['gap'] <= bound)]
+            labels = np.array([r['label'] for r in pairs])
+            joints = np.concatenate([np.empty(0), *(r['joint_probs'] for r in pairs)])
+            counts = np.array([len(r['joint_probs']) for r in pairs], dtype=int)
+            for start, probs, label in (
+                ('', joints, np.repeat(labels, counts)),
+                ('pair_', np.array([r['pair_prob'] for r in pairs]), labels),
+            ):
+                scores = relative_depth_scores(probs, label, self.threshold)
+                metrics |= {f'{start}{key}{suffix}': scores[name] for key, name in KEYS.items()}
         if self.show_tables:
-            tables = self._table(metrics, 'joints', '') + self._table(metrics, 'pairs', 'pair_')
-            print_log('Relative depth\n' + tables, logger='current')
+            tables = self._table(metrics, 'joints', ''), self._table(metrics, 'pairs', 'pair_')
+            print_log('Relative depth\n{}{}'.format(*tables), logger='current')
         return metrics
 
     def _table(self, metrics: dict, what: str, start: str) -> str:
-        from rich.box import ASCII
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=f'{what}: is A nearer?', box=ASCII, title_justify='left')
-        table.add_column('scale gap')
-        for key in KEYS:
-            table.add_column(key, justify='right')
-        for suffix, bound in self.bins.items():
-            values = [metrics[f'{start}{key}{suffix}'] for key in KEYS]
-            table.add_row(f'<= {bound:g}', *(_text(value) for value in values))
-        # A log file has no terminal: fixed width, no colour.
-        console = Console(file=io.StringIO(), width=110, no_color=True)
-        console.print(table)
-        return console.file.getvalue()
-
-
-def _joint_level(pairs: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels of every joint labelled in both persons."""
-    probs = [pair['joint_probs'][pair['joint_valid']] for pair in pairs]
-    labels = [np.full(prob.shape, pair['label']) for prob, pair in zip(probs, pairs, strict=True)]
-    return np.concatenate([*probs, np.empty(0)]), np.concatenate([*labels, np.empty(0)])
-
-
-def _pair_level(pairs: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([pair['pair_prob'] for pair in pairs]), np.array(
-        [pair['label'] for pair in pairs]
-    )
-
-
-def _text(value: float | int) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return '-' if math.isnan(value) else f'{value:.2f}'
+        rows = [
+            [f'<= {bound:g}', *(metrics[f'{start}{key}{suffix}'] for key in KEYS)]
+            for suffix, bound in self.bins.items()
+        ]
+        return text_table(['scale gap', *KEYS], rows, f'{what}: is A nearer?', digits=2)

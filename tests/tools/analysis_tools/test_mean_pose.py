@@ -5,10 +5,14 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
 
-from wsp_mm.apis.mean_pose import load_truth, mean_pose_reference
 from wsp_mm.datasets.pose3d import Pose3DDataset
 from wsp_mm.evaluation.functional import pose3d_scores
 from wsp_mm.structures.keypoints import pose_metainfo
+
+
+@pytest.fixture
+def tool(load_tool):
+    return load_tool('analysis_tools/mean_pose')
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +41,10 @@ def tiny_poses():
     DATASETS.module_dict.pop('TinyPoses')
 
 
+def tiny(seed, count, **more):
+    return dict(type='TinyPoses', seed=seed, count=count, **more)
+
+
 def make_config(train, test):
     """Mixed with a 2D data set, which counts for nothing, in a wrapper with a pipeline that is
     never built.
@@ -46,10 +54,9 @@ def make_config(train, test):
     return Config(dict(train_dataloader=dict(dataset=mixed), test_dataloader=dict(dataset=test)))
 
 
-def test_the_mean_is_over_the_training_samples_in_the_camera_frame(tiny_poses):
-    train = dict(type='TinyPoses', seed=1, count=7, pipeline=[dict(type='NoSuchTransform')])
-    config = make_config(train, dict(type='TinyPoses', seed=2, count=5, action='Photo'))
-    scores = mean_pose_reference(config)
+def test_the_mean_is_over_the_training_samples_in_the_camera_frame(tiny_poses, tool):
+    train = tiny(1, 7, pipeline=[dict(type='NoSuchTransform')])
+    scores = tool.mean_pose_scores(make_config(train, tiny(2, 5, action='Photo')))
 
     def poses(seed, count):
         dataset = tiny_poses(seed, count, pipeline=[])
@@ -59,27 +66,30 @@ def test_the_mean_is_over_the_training_samples_in_the_camera_frame(tiny_poses):
     mean = np.mean([pose - pose[0] for pose in seen], axis=0)
     expected = pose3d_scores(mean + gt[:, :1], gt, actions=['Photo'] * 5)
     assert scores.pop('h36m/n_train') == 7
-    assert scores == pytest.approx(
-        {f'h36m/{k}': v for k, v in expected.items()}, rel=1e-5, nan_ok=True
-    )
+    expected = {f'h36m/{key}': value for key, value in expected.items()}
+    assert scores == pytest.approx(expected, rel=1e-5, nan_ok=True)
     assert scores['h36m/MPJPE_action_Photo'] > 100
 
 
-def test_several_data_sets_count_together():
-    config = [
-        dict(type='TinyPoses', seed=1, count=3),
-        dict(type='TinyPoses', seed=2, count=4, action=None),
-    ]
-    poses, actions, joint_set = load_truth(config)
+def test_several_data_sets_count_together(tool):
+    poses, actions, joint_set = tool.load_poses([tiny(1, 3), tiny(2, 4, action=None)])
     assert poses.shape == (7, 18, 3) and joint_set == 'h36m18'
     assert actions == ['Walking'] * 3 + [None] * 4
 
 
-def test_without_3d_data_or_with_different_joints():
-    tiny = dict(type='TinyPoses', seed=1, count=3)
-    with pytest.raises(ValueError, match=r'one joint set is needed .* has \[\]'):
-        load_truth(dict(type='MpiiDataset'))
+def test_without_3d_data_or_with_different_joints(tool):
+    h36m17 = tiny(1, 3, joint_set='h36m17')
+    with pytest.raises(ValueError, match=r'\[\]'):
+        tool.load_poses(dict(type='MpiiDataset'))
     with pytest.raises(ValueError, match=r"\['h36m17', 'h36m18'\]"):
-        load_truth([tiny, dict(tiny, joint_set='h36m17')])
+        tool.load_poses([tiny(1, 3), h36m17])
     with pytest.raises(ValueError, match='trained on h36m18, tested on h36m17'):
-        mean_pose_reference(make_config(tiny, dict(tiny, joint_set='h36m17')))
+        tool.mean_pose_scores(make_config(tiny(1, 3), h36m17))
+
+
+def test_without_data_is_a_message(tmp_path, tool, capsys):
+    config = tmp_path / 'config.py'
+    loader = 'dict(dataset=dict(type="MpiiDataset"))'
+    config.write_text(f'train_dataloader = {loader}\ntest_dataloader = {loader}\n')
+    assert tool.main([str(config)]) == 1
+    assert 'one joint set is needed' in capsys.readouterr().err

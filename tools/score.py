@@ -1,0 +1,152 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Score predictions that were saved before: the figures of `tools/test.py`, without a model or
+images.
+
+h36m: 3D poses, of `tools/test.py --dump FILE.npz`, of other code (json or npz with `ids`, `pred`
+(N, K, 3) mm, and where known `gt` and `actions`), or PoseNet's bbox_root_pose_human36m_output.json.
+
+mupots: the official evaluation's two mat files in one folder, written by a test with `dump_dir` or
+by 3DMPPE's code.
+
+roots: root depths for MuPoTS-3D, of tools/predict_roots.py or RootNet: AP_root and MRPE.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT_COLUMNS = (
+    'AP_root', 'recall', 'MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'n_matched', 'n_roots', 'n_detections',
+)  # fmt: skip
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar='{h36m,mupots,roots}')
+
+    h36m = commands.add_parser('h36m', help='3D poses with or without their ground truth')
+    h36m.add_argument('preds', type=Path, metavar='PREDS', help='predictions: .npz or .json')
+    h36m.add_argument('--gt', type=Path, help='file with the ground truth of the same samples')
+    h36m.add_argument(
+        '--joint-set',
+        help='what the joints are, e.g. h36m18; default: what the file says, else by their number',
+    )
+    h36m.add_argument(
+        '--trust',
+        action='store_true',
+        help="read pickles of MMPose's own --dump, too; this executes code in them",
+    )
+    h36m.set_defaults(score=score_h36m, prefix='h36m')
+
+    mupots = commands.add_parser('mupots', help='3DPCK of poses on MuPoTS-3D')
+    mupots.add_argument('preds', type=Path, metavar='PREDS', help='folder of both mat files')
+    mupots.add_argument('--preds-2d', type=Path, help='2D file, where it is another one')
+    mupots.add_argument('--preds-3d', type=Path, help='3D file, where it is another one')
+    mupots.add_argument(
+        '--json-gt',
+        action='store_true',
+        help="score against the json's poses instead of annot.mat: not the official ground truth",
+    )
+    mupots.add_argument('--absolute', action='store_true', help='score absolute positions, too')
+    mupots.set_defaults(score=score_mupots, prefix='mupots')
+
+    roots = commands.add_parser('roots', help='root depths on MuPoTS-3D')
+    roots.add_argument('preds', type=Path, nargs='+', metavar='PREDS', help='bbox_root json')
+    roots.add_argument(
+        '--threshold', type=float, default=250.0, help='of AP_root, mm (default: %(default)g)'
+    )
+    roots.set_defaults(score=score_roots)
+
+    for command in (mupots, roots):
+        command.add_argument(
+            '--ann-file',
+            type=Path,
+            default=Path('data/mupots/MuPoTS-3D.json'),
+            help="3DMPPE's json of the test set (default: %(default)s)",
+        )
+        command.add_argument(
+            '--sequences-dir',
+            type=Path,
+            help='folder of TS1 to TS20 with their annot.mat (default: MultiPersonTestSet beside '
+            'the json)',
+        )
+    for command in (h36m, mupots, roots):
+        command.add_argument('--out', type=Path, help='write all figures to this json')
+    for command in (h36m, mupots):
+        command.add_argument(
+            '--prefix', help='stands before the keys of --out (default: %(default)s)'
+        )
+    return parser
+
+
+def score_h36m(args: argparse.Namespace) -> dict:
+    from wsp_mm.evaluation.predictions import load_poses
+    from wsp_mm.evaluation.tables import pose3d_summary
+
+    poses = load_poses(args.preds, args.joint_set, args.trust)
+    scores = poses.scores(args.gt and load_poses(args.gt, trust=args.trust))
+    print(pose3d_summary(scores))
+    return {f'{args.prefix}/{key}': value for key, value in scores.items()}
+
+
+def score_mupots(args: argparse.Namespace) -> dict:
+    from wsp_mm.evaluation.mupots import mupots_scores
+    from wsp_mm.evaluation.predictions import FILE_2D, FILE_3D, load_mupots
+    from wsp_mm.evaluation.tables import mupots_remarks, mupots_summary
+    from wsp_mm.structures.mupots import read_mupots
+
+    predictions = load_mupots(
+        args.preds_2d or args.preds / FILE_2D, args.preds_3d or args.preds / FILE_3D
+    )
+    folder = args.sequences_dir or args.ann_file.with_name('MultiPersonTestSet')
+    if not (args.json_gt or folder.is_dir()):
+        raise ValueError(f'{folder} is no folder: give --sequences-dir, or --json-gt instead')
+    gt = read_mupots(args.ann_file, None if args.json_gt else folder)
+    scores = mupots_scores(gt.frames, predictions, absolute=args.absolute)
+    print(f'ground truth of {gt.source}\n{mupots_summary(scores)}')
+    print(*mupots_remarks(scores), sep='\n')
+    notes = [*gt.notes]
+    absent = sorted({frame.key for frame in gt.frames if frame.valid.any()} - set(predictions))
+    if absent:
+        notes.append(
+            f'{len(absent)} frames with persons are not in the files, the first is {absent[0]}: '
+            'their persons count as missed here, and the official script stops there'
+        )
+    print(*(f'score: {note}\n' for note in notes), sep='', end='', file=sys.stderr)
+    return {f'{args.prefix}/{key}': value for key, value in scores.items()}
+
+
+def score_roots(args: argparse.Namespace) -> dict:
+    from wsp_mm.evaluation.mupots import root_scores
+    from wsp_mm.evaluation.tables import text_table
+
+    if not args.threshold > 0:
+        raise ValueError(f'--threshold must be positive, got {args.threshold}')
+    folder = args.sequences_dir or args.ann_file.with_name('MultiPersonTestSet')
+    scores = {
+        str(file): root_scores(file, args.ann_file, folder, args.threshold) for file in args.preds
+    }
+    rows = [[file, *(row[name] for name in ROOT_COLUMNS)] for file, row in scores.items()]
+    print(text_table(['', *ROOT_COLUMNS], rows))
+    print('AP_root, recall in percent; MRPE in mm, over the persons who have a box')
+    return scores
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    from wsp_mm.utils.files import dump_json
+
+    try:
+        scores = args.score(args)
+    except (OSError, KeyError, ValueError) as error:
+        print(f'score: {error.args[0] if isinstance(error, KeyError) else error}', file=sys.stderr)
+        return 1
+    if args.out is not None:
+        dump_json(args.out, scores)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

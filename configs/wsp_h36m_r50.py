@@ -1,5 +1,18 @@
-# WSP: posenet_h36m_r50.py from the pair pre-training's backbone, nothing else. Table 4, rows 1 and
-# 2. The checkpoint: --cfg-options pretrained=work_dirs/wsp_pretrain_r50/epoch_50.pth
-_base_ = './posenet_h36m_r50.py'
-model = dict(init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None))
-plain_options = dict(pretrained=['model.init_cfg.checkpoint'])
+# WSP: the backbone from the pair pre-training, else as PoseNet. Human3.6M alone. Table 4, rows 1
+# and 2, Subject Protocol 1.
+# The checkpoint:
+# --cfg-options model.init_cfg.checkpoint=work_dirs/wsp_pretrain_r50/epoch_50.pth
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/h36m_image.py',
+    './_base_/pipelines/pose3d_256.py',
+    './_base_/models/integral3d_r50.py',
+    './_base_/schedules/finetune_25e.py',
+]
+model = dict(
+    init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None),
+    head=dict(decoder=_base_.codec),
+)
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader

@@ -1,5 +1,7 @@
-# WSP: posenet_muco_r18.py from the pair pre-training's backbone, nothing else.
-# The checkpoint: --cfg-options pretrained=work_dirs/wsp_pretrain_r18/epoch_50.pth
-_base_ = './posenet_muco_r18.py'
-model = dict(init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None))
-plain_options = dict(pretrained=['model.init_cfg.checkpoint'])
+# As wsp_muco_r50.py, with ResNet-18. The checkpoint:
+# --cfg-options model.init_cfg.checkpoint=work_dirs/wsp_pretrain_r18/epoch_50.pth
+_base_ = './wsp_muco_r50.py'
+model = dict(
+    backbone=dict(depth=18, init_cfg=dict(checkpoint='torchvision://resnet18')),
+    head=dict(in_channels=512),
+)

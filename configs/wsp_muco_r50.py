@@ -1,5 +1,18 @@
-# WSP: posenet_muco_r50.py from the pair pre-training's backbone, nothing else.
-# The checkpoint: --cfg-options pretrained=work_dirs/wsp_pretrain_r50/epoch_50.pth
-_base_ = './posenet_muco_r50.py'
-model = dict(init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None))
-plain_options = dict(pretrained=['model.init_cfg.checkpoint'])
+# WSP: the backbone from the pair pre-training, else as PoseNet. MuCo-3DHP mixed half and half with
+# COCO. Tables 6 and 7.
+# The checkpoint:
+# --cfg-options model.init_cfg.checkpoint=work_dirs/wsp_pretrain_r50/epoch_50.pth
+_base_ = [
+    './_base_/default_runtime.py',
+    './_base_/datasets/muco.py',
+    './_base_/pipelines/pose3d_256.py',
+    './_base_/models/integral3d_r50.py',
+    './_base_/schedules/finetune_25e.py',
+]
+model = dict(
+    init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None),
+    head=dict(out_channels=21, decoder=_base_.codec),
+)
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader

@@ -15,7 +15,7 @@ def small_config(classes=CLASSES, **changes):
     """Quickstart's detector at 96 px, with the given classes."""
     from pathlib import Path
 
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     cfg = load_config(
         Path(__file__).resolve().parents[1] / 'configs' / 'quickstart' / 'rtmdet_tiny_person.py'

@@ -30,7 +30,7 @@ def make_network(folder, base, seed=0):
     from mmpose.registry import MODELS
 
     from wsp_mm.apis.inference.models import _without_inits
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     folder = Path(folder)
     config = folder / f'{Path(base).name}.py'
@@ -60,7 +60,7 @@ def save_training_file(state, path):
     hub = dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1])))
     torch.save(dict(state_dict=state, meta=dict(epoch=1), message_hub=hub), path)
     spec = importlib.util.spec_from_file_location(
-        'publish_model', REPO / 'tools/misc/publish_model.py'
+        'publish_model', REPO / 'tools/model_converters/publish_model.py'
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

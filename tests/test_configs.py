@@ -1,94 +1,181 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Every config is built as the tools would build it, and says what its name says."""
 
+import ast
+import re
 from pathlib import Path
 
+import mmdet.registry
 import pytest
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmpose.registry import METRICS, MODELS, TRANSFORMS
 
 import wsp_mm.register  # noqa: F401
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import RUNNER_KEYS, load_config
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for path in (ROOT / 'configs').rglob('*.py')
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+LEAVES = sorted(
+    path.relative_to(CONFIGS).with_suffix('').as_posix()
+    for path in CONFIGS.rglob('*.py')
     if '_base_' not in path.parts
-    and not path.stem.endswith('_person')  # those: test_detector_configs.py
 )
+DETECTORS = [name for name in LEAVES if name.endswith('_person')]
+POSES = [name for name in LEAVES if name not in DETECTORS]
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def load(name):
-    init_default_scope('mmpose')
-    return load_config(ROOT / name)
+    return load_config(CONFIGS / f'{name}.py')
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_builds(name):
+def plain(config):
+    """What the Runner reads, as a plain dict."""
+    content = config._cfg_dict.to_dict()
+    return {key: content[key] for key in RUNNER_KEYS & content.keys()}
+
+
+def parts(dataset):
+    """The data sets of a mixture, or the one."""
+    return dataset.get('datasets', [dataset])
+
+
+# ------------------------------------------------------------------------------------- all of them
+@pytest.mark.parametrize('name', POSES)
+def test_builds(name, monkeypatch):
+    monkeypatch.setenv('WSP_DATA', '/somewhere')
     config = load(name)
     config.model.backbone.init_cfg = None  # no downloads in tests
     model = MODELS.build(config.model)
     assert model.head.decoder is not None
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        sizes = set()
-        for step in loader.dataset.pipeline:
+    for loader in LOADERS:
+        dataset, sizes = config[loader].dataset, set()
+        for step in dataset.pipeline:
             TRANSFORMS.build(step)
             sizes |= {tuple(step[key]) for key in ('input_size',) if key in step}
+            if step.type == 'GenerateTarget':
+                assert step.encoder == config.model.head.decoder
         assert sizes == {tuple(config.model.head.decoder.input_size)}, 'crop and codec must agree'
+        # one variable moves every data set, with or without a slash at its end
+        assert {part.data_root for part in parts(dataset)} == {'/somewhere'}
+    assert config.test_dataloader == config.val_dataloader
+    for metric in (config.val_evaluator, config.test_evaluator):
+        for one in metric if isinstance(metric, list) else [metric]:
+            assert one.get('data_root', '/somewhere') == '/somewhere'
+            METRICS.build(one)
+    hooks = [hook.type for hook in config.custom_hooks]
+    assert {'RunInfoHook', 'TrainSubjectsHook', 'PublishedWeightsHook'} <= set(hooks)
+
+
+@pytest.mark.parametrize('name', DETECTORS)
+def test_detector_builds(name):
+    config = load(name)
+    assert config.default_scope == 'mmdet' and 'wsp_mm.register' in config.custom_imports.imports
+    hooks = [hook['type'] for hook in config.custom_hooks]
+    assert {'mmpose.RunInfoHook', 'mmpose.PublishedWeightsHook'} <= set(hooks)
+    config.model.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = mmdet.registry.MODELS.build(config.model)
+        for loader in LOADERS:
+            if 'coco80' not in name:
+                assert tuple(config[loader].dataset.metainfo.classes) == ('person',)
+            for step in config[loader].dataset.pipeline:
+                mmdet.registry.TRANSFORMS.build(step)
+    head = model.bbox_head if hasattr(model, 'bbox_head') else model.roi_head.bbox_head
+    assert head.num_classes == (80 if 'coco80' in name else 1)
     assert config.test_dataloader == config.val_dataloader
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_leaves_are_thin(name):
-    assert len((ROOT / name).read_text().splitlines()) <= 60
+def bases(path):
+    """The files of ``_base_`` that are ours."""
+    found = re.search(r'^_base_ = (\[.*?\]|.*?)$', path.read_text(), re.MULTILINE | re.DOTALL)
+    names = ast.literal_eval(found.group(1)) if found else []
+    names = [names] if isinstance(names, str) else names
+    return [path.parent / name for name in names if '::' not in name]
 
 
-@pytest.mark.parametrize(
-    ('stem', 'transform'),
-    [('_ra', 'RemoveAnkles'), ('_grey', 'GreyPicture')],
-    ids=['ankles removed', 'grey'],
-)
-@pytest.mark.parametrize(
-    'base', ['configs/wsp_pretrain_r50', 'configs/quickstart/wsp_pretrain_r18']
-)
-def test_protocols_change_the_test_pictures_alone(base, stem, transform):
-    plain, changed = load(f'{base}.py'), load(f'{base}{stem}.py')
-    steps = [step['type'] for step in changed.test_dataloader.dataset.pipeline]
-    assert steps.count(transform) == 1
-    steps.remove(transform)
-    assert steps == [step['type'] for step in plain.test_dataloader.dataset.pipeline]
-    changed.test_dataloader.dataset.pipeline = plain.test_dataloader.dataset.pipeline
-    assert changed.test_dataloader == plain.test_dataloader
-    assert changed.model == plain.model and changed.train_dataloader == plain.train_dataloader
+def levels(path):
+    return max([0] + [1 + levels(base) for base in bases(path)])
 
 
-@pytest.mark.parametrize(
-    'base', ['configs/wsp_pretrain_r50', 'configs/quickstart/wsp_pretrain_r18']
-)
-def test_2d_differs_by_alpha_alone(base):
-    plain, only_2d = load(f'{base}.py'), load(f'{base}_2d.py')
-    assert only_2d.model.head.alpha == 0
-    only_2d.model.head.alpha = plain.model.head.alpha
-    assert only_2d.model == plain.model and only_2d.train_dataloader == plain.train_dataloader
+def test_configs_are_flat_and_leaves_are_thin():
+    for path in CONFIGS.rglob('*.py'):
+        assert levels(path) <= 2, path
+        if '_base_' not in path.parts:
+            text = path.read_text()
+            assert len(text.splitlines()) <= 60, path
+            assert not re.search(r'\bfor\b', re.sub('#.*', '', text)), f'comprehension in {path}'
 
 
-def test_the_papers_values():
-    config = load('configs/wsp_pretrain_r50.py')
-    head = config.model.head
+def test_data_lie_in_data_unless_told_otherwise(monkeypatch):
+    monkeypatch.delenv('WSP_DATA', raising=False)
+    for name in ('wsp_pretrain_r50', 'wsp_h36m_mcpc_r50', 'quickstart/rtmdet_tiny_person'):
+        dataset = load(name).train_dataloader.dataset
+        assert {part.data_root for part in parts(dataset)} == {'data/'}
+
+
+# ------------------------------------------------------------------------------------- differences
+@pytest.mark.parametrize('base', ['wsp_pretrain_r50', 'quickstart/wsp_pretrain_r18'])
+def test_protocols_and_controls_differ_in_one_thing(base):
+    config = plain(load(base))
+    for suffix, transform in (('_ra', 'RemoveAnkles'), ('_gray', 'GreyPicture')):
+        other = plain(load(base + suffix))
+        for loader in LOADERS[1:]:
+            steps = other[loader]['dataset']['pipeline']
+            (own,) = [step for step in steps if step['type'] == transform]
+            steps.remove(own)
+        assert other == config
+    only_2d = plain(load(f'{base}_2d'))
+    assert only_2d['model']['head'].pop('alpha') == 0
+    del config['model']['head']['alpha']
+    assert only_2d == config
+
+
+FINETUNINGS = ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50', 'muco_r50', 'muco_r18']
+P2 = [f'{name}_p2' for name in FINETUNINGS if name.startswith('h36m')]
+SMALL = [f'quickstart/{name}_r18' for name in ('h36m', 'h36m_mcpc', 'muco')]
+
+
+@pytest.mark.parametrize('name', FINETUNINGS + P2 + SMALL)
+def test_wsp_differs_from_posenet_by_the_start_alone(name):
+    folder, _, name = name.rpartition('/')
+    posenet, wsp = (plain(load(Path(folder, f'{method}_{name}'))) for method in ('posenet', 'wsp'))
+    loaded = ('backbone', 'head.deconv_layers') if folder else ('backbone',)
+    init = wsp['model'].pop('init_cfg')
+    assert init == dict(type='PretrainedParts', parts=loaded, checkpoint=None)
+    assert wsp == posenet
+
+
+@pytest.mark.parametrize('name', P2)
+@pytest.mark.parametrize('method', ['posenet', 'wsp'])
+def test_p2_changes_the_subjects_alone(method, name):
+    one, two = load(f'{method}_{name.removesuffix("_p2")}'), load(f'{method}_{name}')
+    for loader in LOADERS:
+        dataset = parts(two[loader].dataset)[0]
+        assert dataset.type == 'H36MImageDataset' and dataset.protocol == 2
+        dataset.protocol = 1
+    assert plain(two) == plain(one)
+
+
+def test_quickstarts_rows_have_equal_steps():
+    """Alone or mixed: as many iterations of as many samples, and the same network."""
+    alone, mixed = (load(f'quickstart/posenet_{data}_r18') for data in ('h36m', 'h36m_mcpc'))
+    for key in ('model', 'train_cfg', 'param_scheduler', 'optim_wrapper', 'val_dataloader'):
+        assert alone[key] == mixed[key]
+    assert alone.param_scheduler[1].T_max == alone.train_cfg.max_iters
+    sizes = [config.train_dataloader.batch_size for config in (alone, mixed)]
+    assert sizes == [16, 16] and mixed.train_dataloader.sampler.batch_size == 16
+
+
+# -------------------------------------------------------------------------------------- the papers'
+def test_the_papers_pre_training():
+    config = load('wsp_pretrain_r50')
+    head, decoder = config.model.head, config.model.head.decoder
     assert (config.model.backbone.type, config.model.backbone.depth) == ('ResNet', 50)
     assert config.model.backbone.init_cfg.checkpoint == 'torchvision://resnet50'
-    assert (head.alpha, head.num_sampled_joints, head.pooling, head.out_channels) == (
-        50.0,
-        8,
-        'mean',
-        16,
-    )
+    values = (head.alpha, head.num_sampled_joints, head.pooling, head.out_channels)
+    assert values == (50.0, 8, 'mean', 16)
     assert head.heatmap_loss == dict(type='HeatmapL2Loss', squared=False)
-    assert tuple(head.decoder.input_size) == (256, 256) and tuple(head.decoder.heatmap_size) == (
-        64,
-        64,
-    )
+    assert (tuple(decoder.input_size), tuple(decoder.heatmap_size)) == ((256, 256), (64, 64))
     assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
     assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
     assert config.train_cfg.max_epochs == 50
@@ -96,113 +183,66 @@ def test_the_papers_values():
     assert (step.type, list(step.milestones), step.gamma) == ('MultiStepLR', [30, 40], 0.1)
 
 
-def test_one_data_root_moves_every_data_set():
-    config = load_config(ROOT / 'configs/wsp_pretrain_r50_ra.py', {'data_root': '/somewhere'})
-    loaders = (config.train_dataloader, config.val_dataloader, config.test_dataloader)
-    assert {loader.dataset.data_root for loader in loaders} == {'/somewhere/'}
-
-
-FINETUNINGS = ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50', 'muco_r50', 'muco_r18']
-
-
-@pytest.mark.parametrize(
-    'name', FINETUNINGS + [f'{n}_p2' for n in FINETUNINGS if n.startswith('h36m')]
-)
-def test_wsp_differs_from_posenet_by_the_start_alone(name):
-    posenet, wsp = load(f'configs/posenet_{name}.py'), load(f'configs/wsp_{name}.py')
-    init = wsp.model.pop('init_cfg')
-    assert init == dict(type='PretrainedParts', parts=('backbone',), checkpoint=None)
-    assert 'pretrained' in wsp.plain_options and 'pretrained' not in (
-        posenet.get('plain_options') or {}
-    )
-    for config in (posenet, wsp):
-        config.pop('plain_options', None)
-    assert wsp._cfg_dict.to_dict() == posenet._cfg_dict.to_dict()
-
-
-@pytest.mark.parametrize('name', ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50'])
-def test_p2_changes_the_subjects_alone(name):
-    for method in ('posenet', 'wsp'):
-        one, two = load(f'configs/{method}_{name}.py'), load(f'configs/{method}_{name}_p2.py')
-        changed = 0
-        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            dataset = two[loader].dataset
-            dataset = dataset.datasets[0] if 'datasets' in dataset else dataset
-            assert dataset.protocol == 2
-            dataset.protocol = 1
-            changed += 1
-        assert changed == 3 and two._cfg_dict.to_dict() == one._cfg_dict.to_dict()
-
-
-def test_finetuning_has_the_papers_values():
-    config = load('configs/posenet_h36m_r50.py')
+def test_the_papers_finetuning():
+    config = load('posenet_h36m_r50')
     head = config.model.head
-    assert (head.out_channels, tuple(head.heatmap_size), head.loss.average) == (
-        18,
-        (64, 64, 64),
-        'all',
-    )
-    assert (head.loss.loss_weight, head.get('logit_scale', 1.0), head.get('marginal_loss')) == (
-        1.0,
-        1.0,
-        None,
-    )
+    assert (head.out_channels, tuple(head.decoder.heatmap_size)) == (18, (64, 64, 64))
+    assert (head.loss.average, head.loss.loss_weight) == ('all', 1.0)
+    assert (head.get('logit_scale', 1.0), head.get('marginal_loss')) == (1.0, None)
     assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
     assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
     assert config.train_cfg.max_epochs == 25
     assert list(config.param_scheduler[0].milestones) == [17, 21]
-    assert load('configs/posenet_muco_r50.py').model.head.out_channels == 21
+    assert load('posenet_muco_r50').model.head.out_channels == 21
 
 
-@pytest.mark.parametrize('name', ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50'])
-def test_action_is_one_plain_option(name):
-    for method in ('posenet', 'wsp'):
-        config = load_config(ROOT / f'configs/{method}_{name}.py', {'action': 'Walking'})
-        dataset = config.train_dataloader.dataset
-        dataset = dataset.datasets[0] if 'datasets' in dataset else dataset
-        assert dataset.actions == 'Walking' and 'actions' not in config.test_dataloader.dataset
+@pytest.mark.parametrize('name', ['posenet_muco_r50', 'wsp_muco_r18', 'quickstart/wsp_muco_r18'])
+def test_muco_tests_on_mupots_with_its_own_boxes_and_roots(name):
+    config = load(name)
+    dataset, metric = config.test_dataloader.dataset, config.test_evaluator
+    assert (dataset.type, dataset.joint_set, dataset.test_mode) == ('MuPoTSDataset', 'muco21', True)
+    assert not {'bbox_root_file', 'boxes_file'} & set(dataset)
+    assert (metric.type, metric.joint_set) == ('MuPoTS3DPCK', 'muco21')
+    assert dataset.ann_file == metric.ann_file and config.val_evaluator == metric
 
 
-@pytest.mark.parametrize('name', ['muco_r50', 'muco_r18'])
-def test_muco_tests_on_mupots_out_of_the_box(name):
-    for method in ('posenet', 'wsp'):
-        config = load_config(ROOT / f'configs/{method}_{name}.py', {'data_root': '/somewhere'})
-        dataset, metric = config.test_dataloader.dataset, config.test_evaluator
-        assert (dataset.type, dataset.joint_set, dataset.test_mode) == (
-            'MuPoTSDataset',
-            'muco21',
-            True,
-        )
-        assert not {'bbox_root_file', 'boxes_file'} & set(
-            dataset
-        )  # ground truth unless told otherwise
-        assert (metric.type, metric.joint_set) == ('MuPoTS3DPCK', 'muco21')
-        assert (
-            dataset.data_root == metric.data_root == '/somewhere/'
-            and dataset.ann_file == metric.ann_file
-        )
-        assert config.val_evaluator == metric and config.val_dataloader == config.test_dataloader
-        METRICS.build(metric)
-        assert 'action' not in config.plain_options
-        for option, key in (('bbox_root', 'bbox_root_file'), ('boxes', 'boxes_file')):
-            config = load_config(ROOT / f'configs/{method}_{name}.py', {option: 'x.json'})
-            assert (
-                config.val_dataloader.dataset[key]
-                == config.test_dataloader.dataset[key]
-                == 'x.json'
-            )
-        with pytest.raises(ValueError, match='no option action'):
-            load_config(ROOT / f'configs/{method}_{name}.py', {'action': 'Walking'})
-
-
-def test_quickstarts_rows_have_equal_steps():
-    """Alone or mixed, from scratch or pre-trained: as many iterations and the same network."""
-    alone, mixed = (
-        load(f'configs/quickstart/posenet_{data}_r18.py') for data in ('h36m', 'h36m_mcpc')
+@pytest.mark.parametrize('name', [name for name in POSES if 'root_' in name])
+def test_rootnet(name):
+    config = load(name)
+    joint_set = 'muco21' if 'muco' in name else 'h36m18'
+    for loader in LOADERS:
+        steps = [step.type for step in config[loader].dataset.pipeline]
+        assert steps.index('RootDepthPrior') == steps.index('PersonCenterScale') + 1
+        assert 'RandomOcclusion' not in steps
+    train = {step.type: step for step in config.train_dataloader.dataset.pipeline}
+    assert train['PersonRandomBBoxTransform'].scale == 0  # a scaled crop would say another depth
+    assert config.model.head.decoder.joint_set == joint_set and not config.model.test_cfg.flip_test
+    assert config.test_evaluator == config.val_evaluator
+    assert (config.test_evaluator.type, config.test_evaluator.joint_set) == (
+        'RootDepthMetric',
+        joint_set,
     )
-    assert alone.model == mixed.model and alone.train_cfg == mixed.train_cfg
-    assert alone.param_scheduler[1].T_max == alone.train_cfg.max_iters
-    for data, base in (('h36m', alone), ('h36m_mcpc', mixed)):
-        wsp = load(f'configs/quickstart/wsp_{data}_r18.py')
-        assert wsp.model.pop('init_cfg').parts == ('backbone', 'head.deconv_layers')
-        assert wsp.model == base.model and wsp.train_dataloader == base.train_dataloader
+    types = [part.type for part in parts(config.train_dataloader.dataset)]
+    if 'h36m' in name:
+        assert types == ['H36MImageDataset'] and config.model.head.loss.depth_unit == 1.0
+        return
+    assert types == ['MuCoDataset'] if 'quickstart' in name else ['MuCoDataset', 'CocoDataset']
+    muco = parts(config.train_dataloader.dataset)[0]
+    assert muco.use_visibility and tuple(muco.root_range_mm) == (1500.0, 7500.0)
+    assert config.test_evaluator.ann_file == config.test_dataloader.dataset.ann_file
+    posenet = load(name.replace('root', 'posenet'))
+    for key in ('train_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr'):
+        assert config[key] == posenet[key]
+
+
+def test_detectors():
+    for name in DETECTORS:
+        text = (CONFIGS / f'{name}.py').read_text()
+        if 'quickstart' not in name:
+            assert "_base_ = 'mmdet::" in text and 'https://' in text, 'where the weights are'
+    config = load('quickstart/rtmdet_tiny_person')  # needs nothing but the world
+    assert config.model.backbone.init_cfg is None and not config.get('load_from')
+    # The metric takes the ground truth from the samples: one variable moves everything.
+    assert config.val_evaluator.ann_file is None and config.test_evaluator.ann_file is None
+    assert 'SyncBN' not in str(config.model)
+    assert config.param_scheduler[1].T_max == config.train_cfg.max_epochs

@@ -13,7 +13,6 @@ from pathlib import Path
 from wsp_mm.utils.cli import add_cfg_options
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -104,10 +104,10 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
 
-    from wsp_mm.utils.cli import load_config, require_checkpoint
+    from wsp_mm.utils.cli import config_from_args, require_checkpoint
 
     require_checkpoint(parser, args.checkpoint)
-    cfg = load_config(parser, args.config, args.cfg_options)
+    cfg = config_from_args(parser, args)
 
     from wsp_mm.apis.detection import PersonDetector
     from wsp_mm.utils.checkpoint import CheckpointError, trust_checkpoints

@@ -4,15 +4,6 @@
 #
 # N processes on this machine, one for each GPU (NCCL); without a GPU they share the CPU (gloo).
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR, PORT. On one machine a free port is chosen unless PORT is set.
-# Python: $PYTHON, else the active environment's, else this checkout's .venv.
-set -euo pipefail
-if [ $# -lt 3 ]; then
-    sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
-CONFIG=$1
-CHECKPOINT=$2
-N=$3
-shift 3
 . "$(dirname "$0")/launch.sh"
-launch "$N" "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"
+need 3 $#
+run_dist "$3" test.py "$1" "$2" "${@:4}"

@@ -19,8 +19,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 # wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer.
 WORLDS = ('wild', 'h36m', 'muco', 'mupots')
 

@@ -18,8 +18,6 @@ from pathlib import Path
 
 from wsp_mm.utils.cli import add_cfg_options
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -112,9 +110,9 @@ def main(argv: list[str] | None = None) -> int:
     check(parser, args)
     config = None
     if not args.k_value:
-        from wsp_mm.utils.cli import load_config, require_checkpoint
+        from wsp_mm.utils.cli import config_from_args, require_checkpoint
 
-        config = load_config(parser, args.config, args.cfg_options)
+        config = config_from_args(parser, args)
         require_checkpoint(parser, args.checkpoint)
     from wsp_mm.utils.checkpoint import CheckpointError, trust_checkpoints
 

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 CONFIG = 'configs/quickstart/wsp_pretrain_r18.py'
 # Options of the training beside the config: the tiny preset only shows that everything runs.

@@ -16,7 +16,6 @@ from pathlib import Path
 from wsp_mm.utils.cli import add_cfg_options
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 PRETRAININGS = {
     'wsp': 'configs/quickstart/wsp_pretrain_r18.py',

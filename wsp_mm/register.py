@@ -5,9 +5,6 @@ Configs name this module in ``custom_imports``; nothing else imports it.
 """
 
 # isort: off
-import wsp_mm.utils.checkpoint  # one checkpoint loader that never runs a pickle unasked
-import wsp_mm.utils.pretrained_parts
-import wsp_mm.utils.run_info
 import wsp_mm.codecs.integral_3d
 import wsp_mm.codecs.pair_heatmap
 import wsp_mm.codecs.root_depth
@@ -30,9 +27,8 @@ import wsp_mm.datasets.transforms.remove_ankles
 import wsp_mm.datasets.transforms.root_depth_prior
 import wsp_mm.datasets.transforms.sample_person_pair
 import wsp_mm.engine.deferred_log
+import wsp_mm.engine.hooks
 import wsp_mm.engine.precision
-import wsp_mm.engine.train_subjects
-import wsp_mm.engine.weights_hook
 import wsp_mm.evaluation.metrics.dump_predictions
 import wsp_mm.evaluation.metrics.mpjpe_metric_3d
 import wsp_mm.evaluation.metrics.mupots_3dpck
@@ -45,4 +41,10 @@ import wsp_mm.models.estimators.topdown_root
 import wsp_mm.models.heads.integral_3d_head
 import wsp_mm.models.heads.relative_depth_head
 import wsp_mm.models.heads.root_depth_head
+import wsp_mm.models.losses.heatmap_l2_loss
+import wsp_mm.models.losses.integral_3d_loss
+import wsp_mm.models.losses.marginal_loss
+import wsp_mm.models.losses.relative_depth_loss
+import wsp_mm.models.losses.root_depth_loss
+import wsp_mm.utils.checkpoint  # PretrainedParts
 import wsp_mm.visualization.pair_visualizer  # noqa: F401

@@ -4,8 +4,6 @@ custom_imports = dict(imports=['wsp_mm.register'], allow_failed_imports=False)
 
 # hooks
 default_hooks = dict(
-    # losses reach the log, and the host, when a line of it is written, not in every iteration
-    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -17,14 +15,6 @@ default_hooks = dict(
     visualization=dict(type='PoseVisualizationHook', enable=False),
     # convolutions in the layout that 16-bit kernels want, where the step computes in 16 bit
     channels_last=dict(type='ChannelsLastHook', enabled='auto'),
-    # torch.compile of the backbone: minutes at the start, so for long trainings on a GPU
-    compile=dict(type='CompileHook', enabled=False),
-)
-# `--cfg-options bfloat16=False`: float32, in the plain layout; `compile=True`.
-runtime_options = dict(
-    bfloat16=['optim_wrapper.enabled'],
-    channels_last=['default_hooks.channels_last.enabled'],
-    compile=['default_hooks.compile.enabled'],
 )
 custom_hooks = [
     # running means and variances of BatchNorm agree between ranks at the end of every epoch
@@ -33,8 +23,9 @@ custom_hooks = [
     dict(type='ItemSeedHook'),
     # git revision and seed in the log and in every checkpoint
     dict(type='RunInfoHook'),
-    # NAME_weights.pth beside every NAME.pth: weights and plain values, which load anywhere without
-    # trust
+    # subjects that were trained on, in every checkpoint: tests on them are refused
+    dict(type='TrainSubjectsHook'),
+    # NAME_weights.pth beside NAME.pth: weights and plain values, which load anywhere without trust
     dict(type='PublishedWeightsHook'),
 ]
 
@@ -48,7 +39,7 @@ env_cfg = dict(
 )
 backend_args = dict(backend='local')
 
-# log and pictures
+# log and images
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True, num_digits=6)
 log_level = 'INFO'
 vis_backends = [dict(type='LocalVisBackend')]

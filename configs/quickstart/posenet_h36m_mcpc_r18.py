@@ -1,28 +1,22 @@
-# Mixed half and half with MCPC (MTS): the same iterations as posenet_h36m_r18.py, so half as many
-# 3D samples.
-_base_ = './posenet_h36m_r18.py'
+# As posenet_h36m_r18.py, mixed half and half with MCPC (MTS): as many iterations, so half as many 3D
+# samples.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/h36m_mcpc.py',
+    '../_base_/pipelines/pose3d_96.py',
+    '../_base_/models/integral3d_r18_small.py',
+    '../_base_/schedules/quickstart_560it.py',
+]
+model = dict(head=dict(decoder=_base_.codec))
+# Loading in the training process: a worker would only take turns with the threads that compute.
+_loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
-    sampler=dict(
-        _delete_=True,
-        type='HalfHalfSampler',
-        batch_size=_base_.train_dataloader.batch_size,
-        num_3d=1,
-    ),
-    dataset=dict(
-        _delete_=True,
-        type='SeededCombinedDataset',
-        joint_set='h36m18',
-        datasets=[
-            dict(**_base_.h36m_train, pipeline=_base_.h36m_read),
-            dict(
-                type='MCPCDataset',
-                item='person',
-                data_root=_base_.data_root,
-                ann_file='mcpc/mcpc_train.json',
-                pipeline=[dict(type='ConvertJoints', source='mcpc16', target='h36m18')],
-            ),
-        ],
-        pipeline=_base_.train_pipeline,
-    ),
+    **_loader,
+    batch_size=16,
+    sampler=dict(batch_size=16),
+    dataset=dict(pipeline=_base_.train_pipeline),
 )
-plain_options = dict(_delete_=True, action=['train_dataloader.dataset.datasets.0.actions'])
+val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
+test_dataloader = val_dataloader
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=280))
+log_processor = dict(by_epoch=False)

@@ -1,43 +1,17 @@
-# PoseNet, shrunk to two minutes on two processor cores: smaller pictures, volumes, network and
+# PoseNet on Human3.6M in two minutes on two processor cores: smaller images, volumes, network and
 # schedule.
-_base_ = '../posenet_h36m_r50.py'
-
-codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24, 24))
-# Nine thousand samples do not repay strong augmentation: flips and a little scaling alone.
-_changes = dict(
-    PersonTopdownAffine=dict(input_size=codec['input_size']),
-    GenerateTarget=dict(encoder=codec),
-    RandomOcclusion=dict(prob=0.0),
-    PersonRandomBBoxTransform=dict(scale=0.1, rotate_prob=0.0),
-)
-train_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.train_pipeline]
-val_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.val_pipeline]
-
-model = dict(
-    backbone=dict(depth=18, init_cfg=None),
-    head=dict(
-        in_channels=512,
-        heatmap_size=codec['heatmap_size'],
-        deconv_out_channels=(128, 128, 128),
-        # A softmax over a whole volume starts uniform, and its gradients are tiny: sharper logits
-        # and a loss of the marginals get it going.
-        logit_scale=10.0,
-        marginal_loss=dict(type='MarginalLoss'),
-        decoder=codec,
-    ),
-)
-train_dataloader = dict(
-    batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
-)
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=val_pipeline))
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/h36m_image.py',
+    '../_base_/pipelines/pose3d_96.py',
+    '../_base_/models/integral3d_r18_small.py',
+    '../_base_/schedules/quickstart_560it.py',
+]
+model = dict(head=dict(decoder=_base_.codec))
+# Loading in the training process: a worker would only take turns with the threads that compute.
+_loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(**_loader, batch_size=16, dataset=dict(pipeline=_base_.train_pipeline))
+val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
-
-# Counted in iterations, so that mixed training (posenet_h36m_mcpc_r18.py) has exactly as many.
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=560, val_interval=560 + 1)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=280))
 log_processor = dict(by_epoch=False)
-optim_wrapper = dict(type='BFloat16OptimWrapper', optimizer=dict(type='Adam', lr=1e-3, fused=True))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=560, T_max=560, eta_min=1e-5),
-]

@@ -1,44 +1,43 @@
-# RootNet, shrunk to two minutes on two processor cores: smaller pictures, maps, network and
-# schedule.
-_base_ = '../root_muco_r50.py'
-
-codec = dict(_base_.codec, input_size=(96, 96), heatmap_size=(24, 24))
-_changes = dict(
-    PersonTopdownAffine=dict(input_size=codec['input_size']),
-    GenerateTarget=dict(encoder=codec),
-    PersonRandomBBoxTransform=dict(scale=0.0, rotate_prob=0.0),
-)
-train_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.train_pipeline]
-val_pipeline = [dict(step, **_changes.get(step['type'], {})) for step in _base_.val_pipeline]
-
+# RootNet in two minutes on two processor cores: smaller images, maps, network and schedule. MuCo
+# alone: images of COCO say nothing of depth, and half of so few samples is too many.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/muco.py',
+    '../_base_/pipelines/root_96.py',
+    '../_base_/models/root_r50.py',
+    '../_base_/schedules/quickstart_560it.py',
+]
 model = dict(
     backbone=dict(depth=18, init_cfg=None),
     head=dict(
         in_channels=512,
-        heatmap_size=codec['heatmap_size'],
+        heatmap_size=_base_.codec['heatmap_size'],
         deconv_out_channels=(128, 128, 128),
         # As in posenet_h36m_r18.py: sharper logits get a short training going.
         logit_scale=10.0,
         loss=dict(depth_unit=50.0),  # else 560 steps go to the depth alone
-        decoder=codec,
+        decoder=_base_.codec,
     ),
 )
-# MuCo alone: pictures of COCO say nothing of depth, and half of so few samples is too many.
+# Loading in the training process: a worker would only take turns with the threads that compute.
+_loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     _delete_=True,
+    **_loader,
     batch_size=16,
-    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(_base_.muco_train, pipeline=train_pipeline),
+    # RootNet's choice of persons.
+    dataset=dict(
+        _base_.muco_train,
+        use_visibility=True,
+        root_range_mm=(1500.0, 7500.0),
+        pipeline=_base_.train_pipeline,
+    ),
 )
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=val_pipeline))
+val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
-
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=560, val_interval=560 + 1)
+# AP_root of all of MuPoTS-3D; with its labelled boxes, which are the default, also MRPE.
+val_evaluator = dict(type='RootDepthMetric')
+test_evaluator = val_evaluator
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=280))
 log_processor = dict(by_epoch=False)
-optim_wrapper = dict(type='BFloat16OptimWrapper', optimizer=dict(type='Adam', lr=1e-3, fused=True))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.02, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=560, T_max=560, eta_min=1e-5),
-]

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from wsp_mm.apis.ablation import VARIANTS, results_page, rotation_options
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/quickstart/wsp_pretrain_r18.py'

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from wsp_mm.apis.detection import DetectorError, PersonDetector
 from wsp_mm.utils.checkpoint import CheckpointError
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 
 _path = Path(__file__).resolve().parents[1] / 'detector_fixture.py'
 _spec = importlib.util.spec_from_file_location('detector_fixture', _path)

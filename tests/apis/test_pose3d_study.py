@@ -16,7 +16,7 @@ def make(pose_steps, **changes):
 
 
 def test_data_files_are_those_of_the_data_sets_named(pose_steps, calls):
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     config = load_config(pose_steps.root / 'config.py')
     assert set(dataset_types([config.train_dataloader])) == {
@@ -57,17 +57,20 @@ def test_files_of_the_layout_that_is_read(tmp_path):
 def test_commands_are_the_tools_own(pose_steps, calls):
     (pose_steps.root / 'wsp.pth').write_text('weights')
     study = make(
-        pose_steps, train_options=['action=Walking'], options=['k=1'], pretrained=Path('wsp.pth')
+        pose_steps,
+        train_options=['a.actions=[Walking]'],
+        options=['k=1'],
+        pretrained=Path('wsp.pth'),
     )
     study.train()
     assert study.test()['h36m/MPJPE'] == 50.0
     train, test = calls()
-    options = 'data_root=data pretrained=wsp.pth action=Walking k=1'
+    options = 'model.init_cfg.checkpoint=wsp.pth a.actions=[Walking] k=1'
     assert train == f'config.py --work-dir run --resume --cfg-options {options}'
     assert test.startswith(
         'config.py run/epoch_1.pth --work-dir run/test --dump run/test/predictions.npz'
     )
-    assert test.endswith('--cfg-options data_root=data k=1')  # tested on all actions
+    assert test.endswith('--cfg-options k=1')  # tested on all actions
     assert study.seconds >= 0
 
 
@@ -82,7 +85,7 @@ def test_done_is_done_and_a_change_begins_anew(pose_steps, calls):
     for change in (
         lambda: (pose_steps.root / 'data/mcpc/mcpc_train.json').write_text('{"images": []}'),
         lambda: config.write_text(config.read_text() + 'more = 1\n'),
-        lambda: setattr(study, 'train_options', ['action=Eating']),
+        lambda: setattr(study, 'train_options', ['a.actions=[Eating]']),
         lambda: setattr(study, 'options', ['k=2']),
     ):
         kept.write_text('weights of before')
@@ -95,12 +98,15 @@ def test_done_is_done_and_a_change_begins_anew(pose_steps, calls):
 
 
 def test_a_start_that_is_missing_stops_and_a_new_one_begins_anew(pose_steps, calls):
-    for changes in (dict(pretrained=Path('none.pth')), dict(options=['pretrained=none.pth'])):
+    for changes in (
+        dict(pretrained=Path('none.pth')),
+        dict(options=['model.init_cfg.checkpoint=none.pth']),
+    ):
         with pytest.raises(StepFailed, match=r'starts from none\.pth, which does not exist'):
             make(pose_steps, **changes).train()
     start = pose_steps.root / 'wsp.pth'
     start.write_text('1')
-    study = make(pose_steps, options=['pretrained=wsp.pth'])
+    study = make(pose_steps, options=['model.init_cfg.checkpoint=wsp.pth'])
     study.train()
     study.train()
     assert len(calls()) == 1
@@ -119,7 +125,7 @@ def test_cross_action(pose_steps, calls):
     run_cross_action(*arguments, actions=['Walking'])
     metrics = run_cross_action(*arguments, actions=['Walking', 'Eating'])
     assert list(metrics) == ['Eating', 'Walking'] and len(calls()) == 4  # Walking was done
-    assert sum('action=Eating' in call for call in calls()) == 1
+    assert sum('datasets.0.actions=[Eating]' in call for call in calls()) == 1
     text = (pose_steps.root / 'cross' / 'cross_action.md').read_text()
     assert '2 of 15 models' in text and '| PA-MPJPE (rigid) | - | - | 53.0 |' in text
     plain = json.loads((pose_steps.root / 'cross' / 'cross_action.json').read_text())

@@ -31,10 +31,10 @@ def test_commands_are_the_tools_own(tmp_path, monkeypatch):
         and train[:2] == ['tools/train.py', 'configs/a.py']
         and '--resume' in train
     )
-    assert train[-3:] == ['--cfg-options', 'data_root=data/w', 'k=1']
+    assert train[-2:] == ['--cfg-options', 'k=1']
     assert (
         test_name == 'x-test-grey'
-        and test[1] == 'configs/a_grey.py'
+        and test[1] == 'configs/a_gray.py'
         and str(test[2]) == 'run/epoch_2.pth'
     )
 

@@ -17,7 +17,7 @@ from wsp_mm.datasets.box_files import read_boxes, write_boxes
 from wsp_mm.datasets.converters.mcpc.records import BadDataError
 from wsp_mm.structures.bbox import crop_boxes, k_value
 from wsp_mm.utils.checkpoint import CheckpointError
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 
 W, H = 120, 90
 CAMERA = [200.0, 190.0, 60.0, 45.0]

@@ -27,7 +27,10 @@ def test_rows_and_seeds_run_once_each(pose_steps, calls):
     assert len(calls()) == 8 and table.seeds == [0, 1]
     trainings = [call for call in calls() if '--resume' in call]
     # Rows of a seed run side by side, the seeds one after the other.
-    starts = [('randomness.seed=1' in call, 'pretrained=wsp.pth' in call) for call in trainings]
+    starts = [
+        ('randomness.seed=1' in call, 'model.init_cfg.checkpoint=wsp.pth' in call)
+        for call in trainings
+    ]
     assert sorted(starts[:2]) == [(False, False), (False, True)]
     assert sorted(starts[2:]) == [(True, False), (True, True)]
     assert len({call.split()[2] for call in trainings}) == 4  # each has its own folder

@@ -82,7 +82,7 @@ def test_memory_does_not_grow(name, config, tmp_path, repo, monkeypatch):
     from mmpose.registry import DATASETS
 
     import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     pipeline = load_config(repo / 'configs' / f'{config}.py').train_dataloader.dataset.pipeline
     dataset = DATASETS.build(dict(WRITERS[name](tmp_path, ROWS), pipeline=pipeline))

@@ -21,7 +21,6 @@ from wsp_mm.engine.precision import (
     CompileHook,
     bfloat16_is_fast,
 )
-from wsp_mm.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools/benchmarks'))
@@ -44,25 +43,6 @@ class Net(BaseModel):
 
 def wrapper(net, kind=BFloat16OptimWrapper, **kwargs):
     return kind(optimizer=torch.optim.SGD(net.parameters(), lr=0.1), **kwargs)
-
-
-@pytest.mark.parametrize(
-    'name', ['wsp_pretrain_r50', 'wsp_h36m_r50', 'root_muco_r50', 'quickstart/wsp_h36m_r18']
-)
-def test_one_plain_option_each(name):
-    path = ROOT / f'configs/{name}.py'
-    assert load_config(path).default_hooks.compile == dict(type='CompileHook', enabled=False)
-    options = dict(bfloat16=False, channels_last=False, compile=True)
-    cfg = load_config(path, options)
-    assert cfg.optim_wrapper.type == 'BFloat16OptimWrapper' and cfg.optim_wrapper.enabled is False
-    assert cfg.default_hooks.channels_last == dict(type='ChannelsLastHook', enabled=False)
-    assert cfg.default_hooks.compile == dict(type='CompileHook', enabled=True)
-    assert not set(options) & set(cfg)  # MMEngine's own `compile` compiles whole steps
-
-
-def test_a_config_without_the_switch_refuses_it():
-    with pytest.raises(ValueError, match='no option bfloat16'):
-        load_config(ROOT / 'configs/detectors/rtmdet_tiny_person.py', dict(bfloat16=True))
 
 
 @pytest.mark.parametrize(

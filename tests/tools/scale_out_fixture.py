@@ -195,7 +195,8 @@ def finish(job: subprocess.Popen, code: int | None = 0, timeout: float = 240) ->
 
 def options(data: Path, work_dir: Path, *more: str) -> list[str]:
     """Arguments of a run."""
-    return ['--work-dir', str(work_dir), '--cfg-options', f'data_root={data}', *more]
+    os.environ['WSP_DATA'] = str(data)
+    return ['--work-dir', str(work_dir), *(['--cfg-options', *more] if more else [])]
 
 
 def records(work_dir: Path, world_size: int) -> list[dict]:

@@ -208,9 +208,10 @@ def make_world(root):
 
 
 @pytest.mark.slow
-def test_train_test_and_detect(repo, tmp_path):
+def test_train_test_and_detect(repo, tmp_path, monkeypatch):
     """The whole way: our tools train and test it, and a killed detection goes on."""
     make_world(tmp_path / 'data')
+    monkeypatch.setenv('WSP_DATA', str(tmp_path / 'data'))
 
     def start(tool, *arguments):
         return [sys.executable, str(repo / 'tools' / f'{tool}.py'), *map(str, arguments)]
@@ -221,7 +222,7 @@ def test_train_test_and_detect(repo, tmp_path):
         return done
 
     options = [
-        '--cfg-options', f'data_root={tmp_path / "data"}', 'train_dataloader.batch_size=4',
+        '--cfg-options', 'train_dataloader.batch_size=4',
         'optim_wrapper.enabled=False', 'train_cfg.val_interval=99', 'default_hooks.checkpoint.interval=1',
         'param_scheduler.0.end=5', 'default_hooks.logger.interval=1', 'model.test_cfg.score_thr=0.0',
     ]  # fmt: skip

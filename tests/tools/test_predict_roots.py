@@ -56,7 +56,7 @@ def test_with_a_network(tool, world, repo, capsys):
     from mmpose.registry import MODELS
 
     import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     config = repo / 'configs/quickstart/root_muco_r18.py'
     model = MODELS.build(load_config(config).model)

@@ -15,7 +15,7 @@ from mmpose.registry import MODELS
 
 import wsp_mm.register  # noqa: F401
 from wsp_mm.utils.checkpoint import load_file
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,10 @@ import hashlib
 import http.server
 import os
 import pickle
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 
@@ -21,7 +24,7 @@ from wsp_mm.utils import checkpoint as ckpt
 
 
 class Hostile:
-    """Pickles as a call that makes a file."""
+    """Pickles as a call that makes a folder."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -54,8 +57,9 @@ def hostile_file(request, tmp_path, weights):
     return path
 
 
-def training_checkpoint(weights):
-    """What MMEngine's runner saves, with every kind of number that ends up in it."""
+@pytest.fixture
+def training_file(tmp_path, weights):
+    """What MMEngine's runner saves, with every kind of value that ends up in it."""
     buffer = HistoryBuffer()
     for value in (1.0, 2.0):
         buffer.update(value)
@@ -63,144 +67,111 @@ def training_checkpoint(weights):
     optimizer = torch.optim.Adam([parameter])
     parameter.sum().backward()
     optimizer.step()
-    return dict(
-        state_dict=weights,
-        meta=dict(
-            epoch=1,
-            cfg='a = 1',
-            dataset_meta=dict(sigmas=np.ones(3, np.float32), ids=np.arange(2), name='x'),
+    path = tmp_path / 'epoch_9.pth'
+    torch.save(
+        dict(
+            state_dict=OrderedDict(weights, view=torch.arange(1000.0)[:2]),
+            ema_state_dict=weights,
+            meta=dict(
+                epoch=9,
+                cfg='a = 1',
+                seed=np.int64(5),
+                train_subjects=[1, 5],
+                wsp_mm=dict(version='0', git='abc'),
+                env_info={'user': 'me'},
+                config='import os; os.abort()',  # MMEngine executes it when it resumes
+                dataset_meta=dict(
+                    sigmas=np.ones(3, np.float32), names=np.array(['a', 'b']), ids={2, 1}
+                ),
+            ),
+            message_hub=dict(
+                log_scalars=OrderedDict(loss=buffer),
+                runtime_info=dict(best=np.float64(0.5), n=np.int32(3)),
+            ),
+            optimizer=optimizer.state_dict(),
         ),
-        message_hub=dict(
-            log_scalars=OrderedDict(loss=buffer),
-            runtime_info=dict(best=np.float64(0.5), n=np.int32(3)),
-        ),
-        optimizer=optimizer.state_dict(),
+        path,
     )
+    return path
 
 
-def test_hostile_file_is_refused_and_not_run(hostile_file, tmp_path):
+# ------------------------------------------------------------------------------- safe loading
+def test_a_hostile_file_is_refused_and_not_run(hostile_file, tmp_path, monkeypatch):
+    monkeypatch.delenv(ckpt.TRUST_ENV, raising=False)
     with pytest.raises(ckpt.UntrustedCheckpointError) as error:
         ckpt.load_file(hostile_file)
+    for name in (str(hostile_file), '--trust-checkpoint', 'mkdir'):
+        assert name in str(error.value)
+    # as MMPose's init_model and the runner call it
+    with ckpt.safe_loading(), pytest.raises(ckpt.UntrustedCheckpointError):
+        load_checkpoint(torch.nn.Linear(1, 1), str(hostile_file))
     assert not (tmp_path / 'owned').exists()
-    assert str(hostile_file) in str(error.value)
-    assert '--trust-checkpoint' in str(error.value)
-    assert 'mkdir' in str(error.value)
 
-
-def test_trust_is_what_lets_it_run(hostile_file, tmp_path, monkeypatch):
-    monkeypatch.setenv(ckpt.TRUST_ENV, '1')
+    monkeypatch.setenv(ckpt.TRUST_ENV, '0')  # put back at the end
+    ckpt.trust_checkpoints()
     with contextlib.suppress(ckpt.BrokenCheckpointError):  # the plain pickle holds no checkpoint
         ckpt.load_file(hostile_file)
     assert (tmp_path / 'owned').is_dir()
 
 
-@pytest.mark.parametrize(
-    'value, trusted', [('', False), ('0', False), ('no', False), ('1', True), ('TRUE', True)]
-)
-def test_trust_variable(value, trusted, monkeypatch):
-    monkeypatch.setenv(ckpt.TRUST_ENV, value)
-    assert ckpt.is_trusted() is trusted
-    ckpt.trust_checkpoints(not trusted)
-    assert ckpt.is_trusted() is not trusted
+def test_safe_loading_lasts_as_long_as_its_context():
+    """And importing what a config imports replaces nothing of the host's."""
+    before = dict(CheckpointLoader._schemes)
+    with pytest.raises(KeyError), ckpt.safe_loading():
+        assert not set(CheckpointLoader._schemes.values()) & set(before.values())
+        assert list(CheckpointLoader._schemes) == list(before)
+        raise KeyError
+    assert CheckpointLoader._schemes == before
+    code = (
+        'from mmengine.runner import CheckpointLoader as loader\n'
+        'before = dict(loader._schemes)\n'
+        'import wsp_mm.register\n'
+        'assert loader._schemes == before'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_getattr_only_reaches_the_statistics_of_a_log_buffer(tmp_path):
-    path = tmp_path / 'a.pth'
-    torch.save(dict(x=ThroughGetattr()), path)
-    with pytest.raises(ckpt.UntrustedCheckpointError, match='__init__'):
-        ckpt.load_file(path)
-    assert ckpt._history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
-    with pytest.raises(pickle.UnpicklingError):
-        ckpt._history_statistic(os, 'mkdir')
+    torch.save(dict(x=ThroughGetattr()), tmp_path / 'a.pth')
+    with pytest.raises(ckpt.UntrustedCheckpointError, match='getattr'):
+        ckpt.load_file(tmp_path / 'a.pth')
 
 
-def test_training_checkpoints_load_without_trust(tmp_path, weights):
-    path = tmp_path / 'epoch_1.pth'
-    torch.save(training_checkpoint(weights), path)
-    loaded = ckpt.load_file(path)
+def test_training_checkpoints_load_without_trust(training_file):
+    loaded = ckpt.load_file(training_file)
     assert torch.equal(loaded['state_dict']['backbone.conv.weight'], torch.arange(4.0))
     assert loaded['message_hub']['log_scalars']['loss'].mean() == 1.5
     assert loaded['message_hub']['runtime_info'] == dict(best=0.5, n=3)
     assert loaded['meta']['dataset_meta']['sigmas'].dtype == np.float32
     assert loaded['optimizer']['state'][0]['step'] == 1
+    assert loaded['meta']['epoch'] == 9 and 'config' not in loaded['meta']
 
 
-def test_numpy_1_module_names_are_read(tmp_path):
-    """Files written under numpy 1 say numpy.core where numpy 2 says numpy._core; both hosts must
-    read both.
-    """
+def test_module_names_of_numpy_1_are_read(tmp_path):
+    """Files written under numpy 1 say numpy.core where numpy 2 says numpy._core."""
     path = tmp_path / 'a.pth'
     torch.save(dict(a=np.arange(3), b=np.float64(2)), path, _use_new_zipfile_serialization=False)
     old = path.read_bytes().replace(b'numpy._core.multiarray', b'numpy.core.multiarray')
     path.write_bytes(old)
     assert b'numpy.core.multiarray' in old
     loaded = ckpt.load_file(path)
-    assert loaded['a'].tolist() == [0, 1, 2]
-    assert loaded['b'] == 2
+    assert loaded['a'].tolist() == [0, 1, 2] and loaded['b'] == 2
 
 
-def test_code_in_the_meta_is_dropped(tmp_path, weights):
-    """MMEngine executes meta['config'] as Python when it resumes."""
-    path = tmp_path / 'a.pth'
-    torch.save(dict(state_dict=weights, meta=dict(config='import os; os.abort()', epoch=3)), path)
-    assert ckpt.load_file(path)['meta'] == dict(epoch=3)
-
-
-@pytest.mark.parametrize('content', [b'', b'<html>not found</html>', b'PK\x03\x04 cut off'])
-def test_files_of_another_kind_are_called_broken(content, tmp_path):
-    path = tmp_path / 'a.pth'
-    path.write_bytes(content)
-    with pytest.raises(ckpt.BrokenCheckpointError, match=rf'a\.pth \({len(content)} bytes\)'):
-        ckpt.load_file(path)
-
-
-def test_truncated_checkpoint_is_called_broken(tmp_path, weights):
-    path = tmp_path / 'a.pth'
-    torch.save(training_checkpoint(weights), path)
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ckpt.BrokenCheckpointError, match='truncated'):
-        ckpt.load_file(path)
+@pytest.mark.parametrize('content', [b'', b'<html>not found</html>', b'PK\x03\x04 cut off', None])
+def test_files_of_another_kind_and_torn_ones_are_called_broken(content, training_file):
+    content = training_file.read_bytes()[:-500] if content is None else content
+    training_file.write_bytes(content)
+    with pytest.raises(ckpt.BrokenCheckpointError, match=rf'epoch_9\.pth \({len(content)} bytes\)'):
+        ckpt.load_file(training_file)
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nothing\.pth does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
         ckpt.load_file(tmp_path / 'nothing.pth')
 
 
-def test_mmengine_comes_through_here(hostile_file, tmp_path, weights):
-    """Every scheme of MMEngine's loader, and load_checkpoint as MMPose's init_model calls it."""
-    assert set(CheckpointLoader._schemes.values()) == {ckpt._load_from_wsp}
-    model = torch.nn.Linear(1, 1)
-    with pytest.raises(ckpt.UntrustedCheckpointError):
-        load_checkpoint(model, str(hostile_file))
-    assert not (tmp_path / 'owned').exists()
-
-
-def test_init_cfg_with_prefix(tmp_path, weights):
-    from mmengine.model import BaseModule
-
-    class Backbone(BaseModule):
-        def __init__(self, init_cfg):
-            super().__init__(init_cfg)
-            self.conv = torch.nn.Linear(2, 2)
-
-    path = tmp_path / 'a.pth'
-    torch.save(
-        dict(
-            state_dict={
-                f'backbone.{k}': torch.full_like(v, 7)
-                for k, v in Backbone(None).state_dict().items()
-            }
-        ),
-        path,
-    )
-    backbone = Backbone(dict(type='Pretrained', checkpoint=str(path), prefix='backbone.'))
-    backbone.init_weights()
-    assert (backbone.conv.weight == 7).all()
-
-
-# ------------------------------------------------------------------------------------------------------
-# addresses
+# ---------------------------------------------------------------------------------- addresses
 @pytest.fixture
 def server(tmp_path):
     """A web server on this machine, with the files of ``tmp_path / 'www'``."""
@@ -232,45 +203,95 @@ def test_web_addresses_are_fetched_once_and_checked(server, weights, tmp_path):
     os.rename(www / 'w.pth', www / name)
     assert torch.equal(ckpt.load(f'{url}/{name}')['head.bias'], torch.zeros(2))
     (www / name).unlink()
-    assert torch.equal(
-        CheckpointLoader.load_checkpoint(f'{url}/{name}')['head.bias'], torch.zeros(2)
-    )
-    assert [path.name for path in (tmp_path / 'hub' / 'checkpoints').iterdir()] == [name]
+    with ckpt.safe_loading():
+        again = CheckpointLoader.load_checkpoint(f'{url}/{name}')
+    assert torch.equal(again['head.bias'], torch.zeros(2))
+    assert os.listdir(tmp_path / 'hub' / 'checkpoints') == [name]
 
 
-def test_wrong_hash_is_refused_and_not_kept(server, weights, tmp_path):
+def test_what_is_wrong_on_the_web(server, weights, tmp_path):
     www, url = server
     torch.save(weights, www / 'w-00000000.pth')
-    with pytest.raises(ckpt.BrokenCheckpointError, match='its name promises 00000000'):
-        ckpt.load(f'{url}/w-00000000.pth')
-    assert list((tmp_path / 'hub' / 'checkpoints').iterdir()) == []
-
-
-def test_hostile_file_from_the_web_is_refused(server, tmp_path):
-    www, url = server
     torch.save(Hostile(tmp_path / 'owned'), www / 'h.pth')
+    with pytest.raises(ckpt.BrokenCheckpointError, match='00000000'):
+        ckpt.load(f'{url}/w-00000000.pth')
     with pytest.raises(ckpt.UntrustedCheckpointError):
         ckpt.load(f'{url}/h.pth')
-    assert not (tmp_path / 'owned').exists()
-
-
-def test_silent_server_does_not_hang():
+    with pytest.raises(ckpt.CheckpointError, match='404'):
+        ckpt.load(f'{url}/nothing.pth')
     with socket.socket() as silent:
         silent.bind(('127.0.0.1', 0))
         silent.listen()
-        with pytest.raises(OSError, match='timed out'):
+        with pytest.raises(ckpt.CheckpointError, match='timed out'):
             ckpt.fetch(f'http://127.0.0.1:{silent.getsockname()[1]}/w.pth', timeout_s=0.3)
+    assert os.listdir(tmp_path / 'hub' / 'checkpoints') == ['h.pth']
+    assert not (tmp_path / 'owned').exists()
 
 
 def test_names_of_other_schemes():
     assert ckpt.resolve_url('models/a.pth') is None
-    assert ckpt.resolve_url('https://host/a.pth') == 'https://host/a.pth'
-    assert ckpt.resolve_url('torchvision://resnet50').startswith(
-        'https://download.pytorch.org/models/resnet50-'
+    for name, url in (
+        ('https://host/a.pth', 'https://host/a.pth'),
+        ('torchvision://resnet50', 'https://download.pytorch.org/models/resnet50-'),
+        ('open-mmlab://resnet50_v1c', 'https://'),
+        ('mmcls://mobilenet_v2', 'https://'),
+    ):
+        assert ckpt.resolve_url(name).startswith(url)
+    for name in ('torchvision://resnet500', 's3://bucket/a.pth'):
+        with pytest.raises(ckpt.CheckpointError, match=name):
+            ckpt.resolve_url(name)
+
+
+# --------------------------------------------------------------------------------- publishing
+def test_only_weights_and_plain_metadata_are_left(training_file, tmp_path, load_tool):
+    publish = load_tool('model_converters/publish_model').publish
+    final = publish(training_file, tmp_path / 'out' / 'wsp_r50.pth')
+    name = re.fullmatch(r'wsp_r50-([0-9a-f]{8})_\d{8}\.pth', final.name)
+    assert hashlib.sha256(final.read_bytes()).hexdigest().startswith(name.group(1))
+    assert list(final.parent.iterdir()) == [final]
+    published, state = torch.load(final, weights_only=True), ckpt.load_file(training_file)
+    assert set(published) == {'meta', 'state_dict'}
+    assert list(published['state_dict']) == list(state['state_dict'])
+    for key, value in state['state_dict'].items():
+        assert torch.equal(published['state_dict'][key], value)
+    # not the 1000 numbers that it was cut from
+    assert published['state_dict']['view'].untyped_storage().nbytes() == 8
+    meta = published['meta']
+    assert (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git']) == (
+        9,
+        'a = 1',
+        5,
+        'abc',
     )
-    assert ckpt.resolve_url('open-mmlab://resnet50_v1c').startswith('https://')
-    assert ckpt.resolve_url('mmcls://mobilenet_v2').startswith('https://')
-    with pytest.raises(KeyError, match=r'resnet500: no model of that name is known.*resnet50'):
-        ckpt.resolve_url('torchvision://resnet500')
-    with pytest.raises(ValueError, match='copy the file to a local path'):
-        ckpt.resolve_url('s3://bucket/a.pth')
+    assert type(meta['seed']) is int and meta['train_subjects'] == [1, 5]
+    assert not {'env_info', 'config'} & set(meta)
+    assert meta['dataset_meta']['names'] == ['a', 'b'] and meta['dataset_meta']['ids'] == [1, 2]
+    # our loader gives arrays back, and what is published can be published again
+    sigmas = ckpt.load_file(final)['meta']['dataset_meta']['sigmas']
+    assert isinstance(sigmas, np.ndarray) and sigmas.dtype == np.float32
+    again = torch.load(publish(final, tmp_path / 'again'), weights_only=True)
+    assert list(again['state_dict']) == list(published['state_dict'])
+    assert again['meta']['dataset_meta'].keys() == meta['dataset_meta'].keys()
+
+
+@pytest.mark.parametrize('content', [dict(meta={}), [1, 2], dict(state_dict=dict(a=1))])
+def test_files_without_weights_are_not_published(content):
+    with pytest.raises(ValueError, match=r'w\.pth'):
+        ckpt.published_form(content, 'w.pth')
+
+
+def test_bare_weights_are_published_metadata_without_a_plain_form_is_not(weights):
+    assert set(ckpt.published_form(weights, 'w')['state_dict']) == set(weights)
+    meta = dict(wsp_mm=dict(a=[1, object()]))
+    with pytest.raises(TypeError, match=r'meta\.wsp_mm\.a\[1\]'):
+        ckpt.published_form(dict(state_dict=weights, meta=meta), 'w')
+
+
+def test_command_line(training_file, tmp_path, load_tool, monkeypatch, capsys):
+    tool = load_tool('model_converters/publish_model')
+    monkeypatch.setattr(sys, 'argv', ['publish', str(training_file), str(tmp_path / 'a.pth')])
+    tool.main()
+    assert str(tmp_path / 'a-') in capsys.readouterr().out
+    monkeypatch.setattr(sys, 'argv', ['publish', 'nothing.pth', 'b.pth'])
+    with pytest.raises(SystemExit, match=r'nothing\.pth'):
+        tool.main()

@@ -5,9 +5,17 @@ import math
 import os
 import stat
 
+import numpy as np
 import pytest
 
-from wsp_mm.utils.files import atomic_file, dump_json, file_sha256, write_text_atomic
+from wsp_mm.utils.files import (
+    atomic_file,
+    atomic_folder,
+    dump_json,
+    file_sha256,
+    progress_bar,
+    write_text_atomic,
+)
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -22,13 +30,16 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
 
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
 def test_an_error_changes_nothing(error, tmp_path):
-    path = tmp_path / 'file'
-    path.write_bytes(b'before')
-    with pytest.raises(error), atomic_file(path) as file:
-        file.write(b'half')
+    file, folder = tmp_path / 'file', tmp_path / 'folder'
+    file.write_bytes(b'before')
+    folder.mkdir()
+    (folder / 'a').touch()
+    with pytest.raises(error), atomic_file(file) as stream, atomic_folder(folder) as new:
+        stream.write(b'half')
+        (new / 'b').touch()
         raise error
-    assert path.read_bytes() == b'before'
-    assert os.listdir(tmp_path) == ['file']
+    assert file.read_bytes() == b'before' and os.listdir(folder) == ['a']
+    assert sorted(os.listdir(tmp_path)) == ['file', 'folder']
 
 
 def test_two_writers_of_one_name_do_not_meet(tmp_path):
@@ -40,8 +51,16 @@ def test_two_writers_of_one_name_do_not_meet(tmp_path):
     assert os.listdir(tmp_path) == ['file']
 
 
+def test_a_folder_replaces_the_one_before(tmp_path):
+    path = tmp_path / 'new' / 'folder'
+    for name in ('a', 'b'):
+        with atomic_folder(path) as folder:
+            (folder / name).write_text(name)
+        assert os.listdir(path) == [name] and os.listdir(path.parent) == ['folder']
+
+
 @pytest.mark.parametrize('umask', [0o022, 0o077])
-def test_who_may_read_it_is_for_the_umask_to_say(umask, tmp_path):
+def test_permissions_follow_the_umask(umask, tmp_path):
     before = os.umask(umask)
     try:
         write_text_atomic(tmp_path / 'file', 'é')
@@ -51,6 +70,18 @@ def test_who_may_read_it_is_for_the_umask_to_say(umask, tmp_path):
     assert (tmp_path / 'file').read_bytes() == 'é'.encode()
 
 
+@pytest.mark.parametrize('indent', [None, 2])
+def test_json_has_null_for_what_is_not_finite(indent, tmp_path):
+    value = dict(a=math.nan, b=[1, (math.inf, 2.5)], c={3: dict(d=-math.inf, e='nan')})
+    value |= dict(f=np.float32(np.nan), g=np.array([[1, 2]]), h=np.int64(3), i=True)
+    dump_json(tmp_path / 'new' / 'file', value, indent)
+    text = (tmp_path / 'new' / 'file').read_text()
+    assert json.loads(text) == dict(
+        a=None, b=[1, [None, 2.5]], c={'3': dict(d=None, e='nan')}, f=None, g=[[1, 2]], h=3, i=True
+    )
+    assert (' ' in text) == (indent is not None)
+
+
 @pytest.mark.parametrize('size', [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
 def test_sha256(size, tmp_path):
     data = bytes(i % 251 for i in range(size))
@@ -58,9 +89,11 @@ def test_sha256(size, tmp_path):
     assert file_sha256(tmp_path / 'file') == hashlib.sha256(data).hexdigest()
 
 
-def test_json_has_null_for_what_is_not_finite(tmp_path):
-    value = dict(a=math.nan, b=[1, (math.inf, 2.5)], c={3: dict(d=-math.inf, e='nan')})
-    dump_json(tmp_path / 'new' / 'file', value)
-    assert json.loads((tmp_path / 'new' / 'file').read_text()) == dict(
-        a=None, b=[1, [None, 2.5]], c={'3': dict(d=None, e='nan')}
-    )
+def test_progress_without_a_terminal_is_lines(capsys):
+    assert list(progress_bar([1, 2], unit='images', label='reading')) == [1, 2]
+    assert 'reading: 2 of 2 images' in capsys.readouterr().err
+    with progress_bar(unit='images') as bar:  # of unknown length
+        bar.update(3)
+    assert '3 images' in capsys.readouterr().err
+    list(progress_bar(range(3), show=False))
+    assert capsys.readouterr().err == ''

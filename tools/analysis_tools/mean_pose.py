@@ -98,9 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
 
-    from wsp_mm.utils.cli import load_config
+    from wsp_mm.utils.cli import config_from_args
 
-    config = load_config(parser, args.config, args.cfg_options)
+    config = config_from_args(parser, args)
     from mmengine.registry import DefaultScope
 
     import wsp_mm.register  # noqa: F401

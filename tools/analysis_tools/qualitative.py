@@ -14,8 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 
 def build_parser() -> argparse.ArgumentParser:
     from wsp_mm.utils.cli import TRUST_HELP

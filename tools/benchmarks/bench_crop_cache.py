@@ -49,7 +49,7 @@ def build_dataset(folder: Path, cache: Path | None = None, partial: bool = True)
     from mmpose.registry import DATASETS
 
     import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     init_default_scope('mmpose')
     root = Path(__file__).resolve().parents[2] / 'configs'

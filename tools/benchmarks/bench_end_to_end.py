@@ -78,12 +78,8 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
 
 def make_config(args: argparse.Namespace, work_dir: str):
     """The task's config, training alone and without end."""
-    from wsp_mm.utils.config import apply_options
-
+    os.environ['WSP_DATA'] = str(args.data_root)
     cfg = config(args.task, args.way, args.depth, args.side)
-    apply_options(cfg, dict(data_root=args.data_root))
-    if args.crop_cache is not None:
-        apply_options(cfg, dict(crop_cache=args.crop_cache))
     for step in cfg.train_dataloader.dataset.pipeline:
         if 'input_size' in step:
             step.input_size = (args.side, args.side)

@@ -120,7 +120,7 @@ def drawn_checkpoint(config: str, path: Path) -> Path:
 
     import wsp_mm.register  # noqa: F401
     from wsp_mm.apis.inference.models import _without_inits
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     cfg = load_config(config)
     scope = cfg.get('default_scope') or 'mmdet'

@@ -75,7 +75,7 @@ def load_and_draw(dataset: dict, samples: int, workers: int) -> dict:
     from torch.utils.data import DataLoader
 
     import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     init_default_scope('mmpose')
     name = next(name for name in CONFIGS if dataset['type'].lower().startswith(name))

@@ -106,7 +106,7 @@ def write_training(folder: Path, args: argparse.Namespace) -> Path:
     from mmengine.registry import init_default_scope
     from mmpose.registry import MODELS
 
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     base = REPO / 'configs' / args.config
     cfg = load_config(base)

@@ -19,8 +19,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 
 def make_parser(description: str, repeats: int = 7) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has: --repeats and --json."""
@@ -131,7 +129,7 @@ def finish(tables: Sequence[Table], args: argparse.Namespace) -> None:
     """Print the tables with the machine's line, and write them where ``--json`` says."""
     import torch
 
-    from wsp_mm.utils.machine import machine
+    from wsp_mm.utils.compat import machine
 
     where = f'{machine()}, {torch.get_num_threads()} thread(s)'
     print(f'\n{where}\n')

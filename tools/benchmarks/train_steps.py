@@ -14,18 +14,19 @@ REPO = Path(__file__).resolve().parents[2]
 CONFIGS = {'pairs': 'configs/wsp_pretrain_r50.py', 'h36m': 'configs/posenet_h36m_r50.py'}
 FEATURES = {18: 512, 34: 512, 50: 2048, 101: 2048, 152: 2048}
 
-#: Way of computing -> its plain options.
+_BFLOAT16, _CHANNELS_LAST = 'optim_wrapper.enabled', 'default_hooks.channels_last.enabled'
+#: Way of computing -> its options.
 WAYS = {
-    'float32': dict(bfloat16=False, channels_last=False, compile=False),
-    'bfloat16': dict(bfloat16=True, channels_last=False, compile=False),
-    'bfloat16 + channels_last': dict(bfloat16=True, channels_last=True, compile=False),
-    'bfloat16 + channels_last + compile': dict(bfloat16=True, channels_last=True, compile=True),
+    'float32': {_BFLOAT16: False, _CHANNELS_LAST: False},
+    'bfloat16': {_BFLOAT16: True, _CHANNELS_LAST: False},
+    'bfloat16 + channels_last': {_BFLOAT16: True, _CHANNELS_LAST: True},
+    'bfloat16 + channels_last + compile': {_BFLOAT16: True, _CHANNELS_LAST: True, 'compile': True},
 }
 
 
 def config(task: str, way: str, depth: int, side: int, deconv: int = 256):
     """The task's config with another size of network or picture."""
-    from wsp_mm.utils.config import load_config
+    from wsp_mm.utils.cli import load_config
 
     cfg = load_config(REPO / CONFIGS[task], WAYS[way])
     cfg.model.backbone.update(depth=depth, init_cfg=None)
@@ -41,8 +42,7 @@ def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
     """A function that trains on one batch (as the loader gives it) and returns what goes to the
     log.
 
-    Network, optimizer, precision, layout and compilation are the config's; its own hooks set the
-    latter two.
+    Network, optimizer, precision, layout and compilation are the config's.
     """
     import torch
     from mmengine.optim import build_optim_wrapper
@@ -59,11 +59,9 @@ def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
     model.to(device).train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
-    for name in ('channels_last', 'compile'):
-        hook = HOOKS.build(cfg.default_hooks[name])
-        hook.before_run(runner)
-        hook.before_train(runner)
-    return lambda batch: model.train_step(batch, wrapper)
+    HOOKS.build(cfg.default_hooks.channels_last).before_run(runner)
+    step = torch.compile(model.train_step) if cfg.get('compile') else model.train_step
+    return lambda batch: step(batch, wrapper)
 
 
 def make_batches(task: str, count: int, size: int, side: int, pinned: bool) -> list[dict]:

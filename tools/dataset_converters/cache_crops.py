@@ -134,9 +134,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(
             '--workers must not be negative, --shard-size be positive, --quality lie in 1 to 100'
         )
-    from wsp_mm.utils.cli import load_config
+    from wsp_mm.utils.cli import config_from_args
 
-    config = load_config(parser, args.config, args.cfg_options)
+    config = config_from_args(parser, args)
     try:
         return run(args, config)
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsp_mm.utils.cli import add_cfg_options, load_config
+from wsp_mm.utils.cli import add_cfg_options, config_from_args
 
 PANEL = 384  # px, side of a panel
 TEXT = 20  # px, height of a line of text
@@ -136,7 +136,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.num < 1 or args.seed < 0 or args.epoch < 0:
         parser.error('--num must be positive, --seed and --epoch not negative')
-    cfg = load_config(parser, args.config, args.cfg_options)
+    cfg = config_from_args(parser, args)
     dataset = build_dataset(cfg, args.split)
     if hasattr(dataset, 'set_item_seed'):
         dataset.set_item_seed(args.seed, args.epoch)

@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import PurePath
 
 from wsp_mm.datasets.check import Problem, check_config
-from wsp_mm.utils.cli import add_cfg_options, load_config
+from wsp_mm.utils.cli import add_cfg_options, config_from_args
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,9 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.samples < 1 or args.shown < 0:
         parser.error('--samples must be positive, --shown not negative')
-    report = check_config(
-        load_config(parser, args.config, args.cfg_options), 0 if args.all else args.samples
-    )
+    report = check_config(config_from_args(parser, args), 0 if args.all else args.samples)
     for line in report.unchecked:
         print(f'not checked: {line}')
     if report.problems:

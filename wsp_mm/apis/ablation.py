@@ -11,9 +11,9 @@ from wsp_mm.apis.data import make_data
 from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
 from wsp_mm.evaluation.tables import control_rows
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.compat import machine
 from wsp_mm.utils.files import write_text_atomic
-from wsp_mm.utils.machine import machine
 from wsp_mm.visualization.report import markdown_table
 
 # name -> (what it is, --cfg-options, whether training pictures are turned by any angle)

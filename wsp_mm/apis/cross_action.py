@@ -18,6 +18,7 @@ from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.steps import Steps
 from wsp_mm.evaluation.functional.pose3d import H36M_ACTIONS
 from wsp_mm.evaluation.tables import markdown_table, table_8, without_prefix
+from wsp_mm.utils.cli import load_config
 from wsp_mm.utils.files import dump_json, write_text_atomic
 
 
@@ -35,7 +36,7 @@ def run_cross_action(
 
     Args:
         steps: the chain that runs and remembers commands.
-        config: takes the plain option ``action=NAME``, which selects the training data alone.
+        config: trains on Human3.6M, alone or as the first data set of a mixture.
         actions: to train on, by name.
         options: ``--cfg-options`` of every training and test.
 
@@ -50,6 +51,8 @@ def run_cross_action(
     if unknown:
         raise ValueError(f'unknown actions {unknown}; known: {list(H36M_ACTIONS)}')
     metrics: dict[str, dict[str, float]] = {}
+    dataset = load_config(steps.root / config).train_dataloader.dataset
+    place = f'train_dataloader.dataset{".datasets.0" if "datasets" in dataset else ""}.actions'
     for action in (name for name in H36M_ACTIONS if name in actions):
         study = PoseStudy(
             steps,
@@ -57,7 +60,7 @@ def run_cross_action(
             config,
             data_root,
             work_dir / action,
-            train_options=[f'action={action}'],
+            train_options=[f'{place}=[{action}]'],
             options=options,
         )
         study.train()

@@ -19,8 +19,8 @@ from wsp_mm.apis.inference.forward import gathered
 from wsp_mm.apis.inference.models import local_checkpoint
 from wsp_mm.structures.bbox import to_sides
 from wsp_mm.utils.checkpoint import CheckpointError, load_file
-from wsp_mm.utils.config import load_config
-from wsp_mm.utils.device import pick_device
+from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.compat import pick_device
 from wsp_mm.utils.files import file_sha256
 
 PERSON = 'person'

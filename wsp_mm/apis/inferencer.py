@@ -56,7 +56,7 @@ class WSPInferencer:
     Args:
         pose: (configuration, checkpoint), or the configuration alone with ``checkpoint``.
         checkpoint: of ``pose``; a path or URL. Files of weights and plain values alone
-            (``tools/misc/publish_model.py``, ``*_weights.pth``); others are refused unless trusted.
+            (``tools/model_converters/publish_model.py``, ``*_weights.pth``); others are refused unless trusted.
         root: (configuration, checkpoint) of a root-depth network. Without one, and with a camera,
             the root's depth is k, which takes every person's box for 2 m x 2 m.
         det: (configuration, checkpoint) of an mmdet detector, or an object with ``detect``
@@ -101,7 +101,7 @@ class WSPInferencer:
         trust_checkpoint: bool = False,
         overlap: bool | None = None,
     ) -> None:
-        from wsp_mm.utils.device import pick_device
+        from wsp_mm.utils.compat import pick_device
 
         if det is None and boxes is None:
             raise ValueError(

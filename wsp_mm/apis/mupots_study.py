@@ -18,7 +18,7 @@ from pathlib import Path
 from wsp_mm.apis.data import make_named_world
 from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.steps import Steps
-from wsp_mm.engine.weights_hook import weights_file
+from wsp_mm.engine.hooks import weights_file
 from wsp_mm.evaluation.mupots import root_scores
 from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.utils.files import write_text_atomic
@@ -166,12 +166,16 @@ def run_mupots(
         weights, target = study.last_checkpoint(), folder / 'metrics.json'
         used = [files[roots]] if roots in files else []
         command = ['tools/test.py', study.config, weights, '--work-dir', folder, '--out', target]
-        command += [
-            '--cfg-options',
-            f'data_root={data_root}',
-            *(f'bbox_root={file}' for file in used),
-        ]
-        steps.run(f'mupots-{name}-{roots}', command, reads=[weights, ann, *used], writes=[target])
+        if used:
+            option = f'test_dataloader.dataset.bbox_root_file={used[0]}'
+            command += ['--cfg-options', option]
+        steps.run(
+            f'mupots-{name}-{roots}',
+            command,
+            reads=[weights, ann, *used],
+            writes=[target],
+            env=study.env,
+        )
         with lock:
             results.scores[f'{name}/{roots}'] = json.loads((steps.root / target).read_text())
 

@@ -74,8 +74,8 @@ class PoseStudy:
         train_options: ``--cfg-options`` of the training alone (the action of a cross-action model,
             the checkpoint that it starts from).
         options: ``--cfg-options`` of training and test.
-        pretrained: checkpoint that the training starts from, as ``pretrained=...``; None: the
-            config's own start.
+        pretrained: checkpoint that the training starts from (``model.init_cfg.checkpoint``); None:
+            the config's own start.
     """
 
     steps: Steps
@@ -97,7 +97,7 @@ class PoseStudy:
         text, reads = self._depends()
         identity = [text, *self._cfg_options(self.train_options)]
         self.steps.fresh_or_same(self.work_dir, identity, reads)
-        start = [] if self.pretrained is None else [f'pretrained={self.pretrained}']
+        start = [] if self.pretrained is None else [f'model.init_cfg.checkpoint={self.pretrained}']
         command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume']
         return self.steps.run(
             f'{self.name}-train',
@@ -105,26 +105,33 @@ class PoseStudy:
             reads=reads,
             writes=[self.work_dir / 'last_checkpoint'],
             depends=text,
+            env=self.env,
         )
 
     def _cfg_options(self, more: Sequence[str] = ()) -> list[str]:
-        return ['--cfg-options', f'data_root={self.data_root}', *more, *self.options]
+        options = [*more, *self.options]
+        return ['--cfg-options', *options] if options else []
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables of training and test: where the data lie."""
+        return {'WSP_DATA': str(self.data_root)}
 
     def _depends(self) -> tuple[str, list[Path]]:
         """The whole config as text, and the files that the training reads."""
-        from wsp_mm.utils.config import apply_options, load_config
+        from wsp_mm.utils.cli import load_config
 
-        config = load_config(self.steps.root / self.config)
-        text = config.pretty_text
         options = [option.partition('=') for option in (*self.train_options, *self.options)]
         # Options do not change the text: they stand beside it in the identity. But they may choose
         # other files.
-        apply_options(
-            config, {name: value for name, _, value in options if name.endswith('.layout')}
+        config = load_config(
+            self.steps.root / self.config,
+            {name: value for name, _, value in options if name.endswith('.layout')},
         )
+        text = f'data: {self.data_root}\n{config.pretty_text}'
         reads = data_files(config, self.steps.root, self.data_root)
         starts = [self.pretrained] if self.pretrained is not None else []
-        starts += [value for name, _, value in options if name == 'pretrained']
+        starts += [value for name, _, value in options if name == 'model.init_cfg.checkpoint']
         for file in starts:
             if not (self.steps.root / file).is_file():
                 raise StepFailed(f'{self.name} starts from {file}, which does not exist')
@@ -146,6 +153,7 @@ class PoseStudy:
             reads=[checkpoint, *reads],
             writes=[self.dump, self._metrics],
             depends=text,
+            env=self.env,
         )
         return json.loads((self.steps.root / self._metrics).read_text())
 

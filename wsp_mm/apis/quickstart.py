@@ -18,8 +18,8 @@ from wsp_mm.apis.rd_report import write_rd_report
 from wsp_mm.apis.rd_study import PROTOCOLS, RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
 from wsp_mm.apis.table4 import Table4, pretrain, quickstart_rows, run_table4
-from wsp_mm.utils.config import load_config
-from wsp_mm.utils.machine import machine
+from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.compat import machine
 from wsp_mm.visualization.report import Report
 
 NOISE = 'label_noise'  # folder of that step

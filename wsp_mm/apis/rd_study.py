@@ -25,7 +25,7 @@ from wsp_mm.evaluation.controls import (
 )
 
 # What is tested: name -> suffix of the config beside the trained one.
-PROTOCOLS = {'protocol 1': '', 'protocol 2 (ankles removed)': '_ra', 'grey picture': '_grey'}
+PROTOCOLS = {'protocol 1': '', 'protocol 2 (ankles removed)': '_ra', 'grey picture': '_gray'}
 SLUGS = {'protocol 1': 'p1', 'protocol 2 (ankles removed)': 'p2', 'grey picture': 'grey'}
 
 
@@ -36,7 +36,7 @@ class RelativeDepthStudy:
     Args:
         steps: the chain that runs and remembers commands.
         name: prefix of the steps.
-        config: config of the training; its ``_ra`` and ``_grey`` siblings change the test pictures
+        config: config of the training; its ``_ra`` and ``_gray`` siblings change the test pictures
             alone.
         data_root: folder with the sources and ``mcpc/``.
         work_dir: where the training writes.
@@ -55,7 +55,12 @@ class RelativeDepthStudy:
         return Path(self.data_root) / 'mcpc' / 'mcpc_test.json'
 
     def cfg_options(self) -> list[str]:
-        return ['--cfg-options', f'data_root={self.data_root}', *self.options]
+        return ['--cfg-options', *self.options] if self.options else []
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables of training and tests: where the data lie."""
+        return {'WSP_DATA': str(self.data_root)}
 
     def train(self, depends: str = '') -> float:
         """Train, going on from the last checkpoint of the same training if there is one; returns
@@ -66,6 +71,7 @@ class RelativeDepthStudy:
                 earlier training is removed: going on from its checkpoints would train nothing.
         """
         reads = [Path(self.data_root) / 'mcpc' / 'mcpc_train.json', self.mcpc_test]
+        depends = f'data: {self.data_root}\n{depends}'
         self.steps.fresh_or_same(self.work_dir, [depends, *self.cfg_options()], reads[:1])
         command = ['tools/train.py', self.config, '--work-dir', self.work_dir, '--resume']
         return self.steps.run(
@@ -74,6 +80,7 @@ class RelativeDepthStudy:
             reads=reads,
             writes=[self.work_dir / 'last_checkpoint'],
             depends=depends,
+            env=self.env,
         )
 
     def last_checkpoint(self) -> Path:
@@ -98,6 +105,8 @@ class RelativeDepthStudy:
             command,
             reads=[checkpoint, self.mcpc_test],
             writes=[self.dump(protocol), self._metrics(protocol)],
+            depends=f'data: {self.data_root}',
+            env=self.env,
         )
 
     def dump(self, protocol: str) -> Path:

@@ -41,7 +41,7 @@ class RootDepthNetwork:
     Args:
         config: a path, or an mmengine.Config.
         checkpoint: a path or URL; every weight of the network must be in it.
-        device: as :func:`wsp_mm.utils.device.pick_device` takes.
+        device: as :func:`wsp_mm.utils.compat.pick_device` takes.
 
     Raises:
         FileNotFoundError: no such config. ValueError: a config of another kind of network, no such
@@ -57,8 +57,8 @@ class RootDepthNetwork:
 
         import wsp_mm.register  # noqa: F401
         from wsp_mm.models.estimators.topdown_root import TopdownRootEstimator
-        from wsp_mm.utils.config import load_config
-        from wsp_mm.utils.device import pick_device
+        from wsp_mm.utils.cli import load_config
+        from wsp_mm.utils.compat import pick_device
 
         cfg = config if isinstance(config, Config) else load_config(config)
         if cfg.get('model', {}).get('head', {}).get('type') != 'RootDepthHead':

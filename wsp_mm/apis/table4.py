@@ -22,9 +22,9 @@ from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.rd_study import RelativeDepthStudy
 from wsp_mm.apis.steps import Steps
 from wsp_mm.evaluation.tables import TABLE_4_SCORES, markdown_table
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.compat import machine
 from wsp_mm.utils.files import write_text_atomic
-from wsp_mm.utils.machine import machine
 
 COLUMNS = {**TABLE_4_SCORES, 'PA-MPJPE': 'PA-MPJPE_action_mean'}
 PREFIX = 'h36m/'
@@ -194,10 +194,11 @@ def mean_pose_scores(
     command = ['tools/analysis_tools/mean_pose.py', config, '--out', out]
     steps.run(
         'mean-pose',
-        [*command, '--cfg-options', f'data_root={data_root}', *options],
+        [*command, *(['--cfg-options', *options] if options else [])],
         reads=data_files(loaded, steps.root, data_root),
         writes=[out],
-        depends=loaded.pretty_text,
+        depends=f'data: {data_root}\n{loaded.pretty_text}',
+        env={'WSP_DATA': data_root},
     )
     return json.loads((steps.root / out).read_text())
 

@@ -1,36 +1,57 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The one way in for checkpoints: nothing in a file is executed unless the user says that it may
-be.
+"""Checkpoints: load them without executing them, load named parts strictly, publish them.
 
 A ``.pth`` file is a pickle, and a pickle can run any code. MMEngine tries ``weights_only=True`` and
 then falls back to executing the file; its list of allowed objects also contains ``getattr``, with
-which a file can reach any function. :func:`activate` therefore replaces every loader in MMEngine's
-``CheckpointLoader`` by :func:`load_file`, so that ``--resume``, ``tools/test.py``, ``load_from``,
-``init_cfg=dict(type='Pretrained', ...)`` and MMPose's ``init_model`` all come through here.
-Importing ``wsp_mm.register`` activates it.
+which a file can reach any function. :func:`load` never does either, unless the user trusts the file
+(``--trust-checkpoint`` of the tools, or ``WSP_TRUST_CHECKPOINT=1``). The tools run the Runner inside
+:func:`safe_loading`. Importing this module changes nothing in MMEngine but to register
+:class:`PretrainedParts`.
 
-Trust is given by ``--trust-checkpoint`` in the tools or by ``WSP_TRUST_CHECKPOINT=1``.
+``safe_loading`` can be removed when ``mmengine.runner.checkpoint._safe_torch_load`` raises instead
+of falling back, and allows no ``getattr``.
 """
 
-import hashlib
 import logging
 import os
 import pickle
 import re
-import tempfile
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import BaseModel, update_init_info
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.runner import checkpoint as host
+from torch import Tensor, nn
+
+import wsp_mm
+from wsp_mm.utils.files import atomic_file, file_sha256
 
 TRUST_ENV = 'WSP_TRUST_CHECKPOINT'
 PUBLISHED_FORMAT = 'wsp_mm-published-1'
-# `name-1a2b3c4d.pth` (torch hub) and `name-1a2b3c4d_20250101.pth` (OpenMMLab): the first digits of the file's
-# SHA-256.
+#: What a published checkpoint keeps of ``meta``, beside ``dataset_meta``.
+META_KEYS = (
+    'cfg', 'seed', 'epoch', 'iter', 'experiment_name', 'time', 'mmengine_version', 'wsp_mm',
+    # Without these a test cannot tell whether it scores subjects seen in training.
+    'train_subjects', 'train_subjects_incomplete',
+)  # fmt: skip
+# `name-1a2b3c4d.pth` (torch hub), `name-1a2b3c4d_20250101.pth` (OpenMMLab): the first digits of the
+# file's SHA-256.
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})(?:_\d{8})?\.pth(?:\.tar)?$')
-_HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
+_MODEL_ZOOS = {
+    'torchvision': host.get_torchvision_models,
+    'open-mmlab': host.get_external_models,
+    'mmcls': host.get_mmcls_models,
+}
 
 
 class CheckpointError(RuntimeError):
@@ -38,209 +59,138 @@ class CheckpointError(RuntimeError):
 
 
 class UntrustedCheckpointError(CheckpointError):
-    """The file holds more than weights and plain values, and the user did not say that it may be
-    executed.
-    """
+    """The file holds more than weights and plain values, and the user did not trust it."""
 
 
 class BrokenCheckpointError(CheckpointError):
     """The file is no checkpoint, or is truncated."""
 
 
+class PretrainedPartsError(CheckpointError):
+    """A checkpoint does not hold what a model's parts need; the message lists it."""
+
+
+# --------------------------------------------------------------------------------- safe loading
 def is_trusted() -> bool:
-    """Whether the user allowed checkpoints to execute code (``--trust-checkpoint``)."""
-    return os.environ.get(TRUST_ENV, '').strip().lower() in ('1', 'true', 'yes', 'on')
+    """Return whether the user allowed checkpoints to execute code."""
+    return os.environ.get(TRUST_ENV) == '1'
 
 
-def trust_checkpoints(trusted: bool = True) -> None:
-    """Remember the user's word for this process and those that it starts."""
-    os.environ[TRUST_ENV] = '1' if trusted else '0'
+def trust_checkpoints() -> None:
+    """Allow it for this process and those that it starts (``--trust-checkpoint``)."""
+    os.environ[TRUST_ENV] = '1'
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
-    """Stand-in for ``getattr`` in MMEngine's checkpoints.
+    """Stand in for ``getattr`` in MMEngine's checkpoints.
 
     ``HistoryBuffer`` pickles its table of statistics as ``getattr(HistoryBuffer, 'mean')`` and so
-    on. Those four are all that a checkpoint may look up.
+    on. A checkpoint may look up those four and nothing else.
     """
-    from mmengine.logging import HistoryBuffer
-
-    if owner is HistoryBuffer and name in _HISTORY_STATISTICS:
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(
-        f'getattr({getattr(owner, "__name__", owner)}, {name!r}) is not allowed'
-    )
+    raise pickle.UnpicklingError(f'GLOBAL builtins.getattr of {owner!r}, {name!r}')
 
 
 def safe_globals() -> list:
-    """What a checkpoint may name beside torch's own list: arrays, numbers and MMEngine's log
-    buffers.
+    """Return what a checkpoint may name beside torch's own list: arrays, numbers, log buffers.
 
-    Returns:
-        Entries for :func:`torch.serialization.safe_globals`: objects or ``(object,
-        'module.name')``, the latter because numpy 1 and numpy 2 write different module names for
-        the same function.
+    The entries are for :func:`torch.serialization.safe_globals`: objects or ``(object,
+    'module.name')``, since numpy 1 and numpy 2 write other module names for the same function.
+    Object arrays are left out: they hold nothing that a plain list could not.
     """
-    from mmengine.logging import HistoryBuffer
-
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
-    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
-    allowed: list = [HistoryBuffer, np.ndarray, np.dtype, (_history_statistic, 'builtins.getattr')]
-    for package in ('numpy.core', 'numpy._core'):
-        allowed += [
-            (reconstruct, f'{package}.multiarray._reconstruct'),
-            (scalar, f'{package}.multiarray.scalar'),
-        ]
-    # Object arrays stay out: they hold nothing that a plain list could not.
-    allowed += [type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O']
-    return allowed
+    functions = [
+        (getattr(multiarray, name), f'{package}.multiarray.{name}')
+        for package in ('numpy.core', 'numpy._core')
+        for name in ('_reconstruct', 'scalar')
+    ]
+    dtypes = [type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O']
+    return [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        (_history_statistic, 'builtins.getattr'),
+        *functions,
+        *dtypes,
+    ]
 
 
-def _refusal(path: str | os.PathLike, reason: str) -> UntrustedCheckpointError:
-    found = re.search(r'GLOBAL ([\w.]+)', reason)
-    # torch wraps its reason in a paragraph of advice
-    short = re.sub(r'^.*?WeightsUnpickler error:', '', reason, flags=re.DOTALL).strip()
-    if torch.__version__ < '2.6':
-        short = f'torch {torch.__version__} checks plain weights only; training checkpoints need torch 2.6'
-    what = f'it asks for `{found.group(1)}`' if found else short.partition('\n')[0]
-    return UntrustedCheckpointError(
-        f'{path} holds more than weights and plain values ({what}). Loading it could run any code, so it was '
-        f'not loaded. If you trust its author, add --trust-checkpoint (or set {TRUST_ENV}=1); else ask for '
-        'a version written by tools/misc/publish_model.py.'
-    )
-
-
-def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
+def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | None = None) -> Any:
     """Load a local checkpoint without executing anything in it.
 
     Args:
-        path: A file written by ``torch.save``; ``~`` is expanded.
-        map_location: As for :func:`torch.load`.
+        path: a file written by ``torch.save``; ``~`` is expanded.
+        map_location: as for :func:`torch.load`.
+        trust: whether the file may execute code; None: see :func:`is_trusted`.
 
     Returns:
         What was saved: usually a dict with ``state_dict`` and ``meta``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        UntrustedCheckpointError: It names objects that are not on the list, and the user did not
+        FileNotFoundError: there is no such file.
+        UntrustedCheckpointError: it names objects that are not on the list, and the user did not
             trust it.
-        BrokenCheckpointError: It cannot be read as a checkpoint.
+        BrokenCheckpointError: it cannot be read as a checkpoint.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
+    trusted = is_trusted() if trust is None else trust
+    if trusted:
+        _warn(f'{path} is loaded as trusted: code in it is executed.')
+    # Torch before 2.6 has no list with names: it loads plain weights only.
+    named = not trusted and torch.__version__ >= '2.6'
+    allowed = torch.serialization.safe_globals(safe_globals()) if named else nullcontext()
     try:
-        if is_trusted():
-            _warn(f'{path} is loaded as trusted ({TRUST_ENV}): code in it is executed.')
-            return _restore_published(
-                torch.load(path, map_location=map_location, weights_only=False)
-            )
-        # The named form of the list came with torch 2.6; older ones load plain weights only.
-        if torch.__version__ >= '2.6':
-            with torch.serialization.safe_globals(safe_globals()):
-                checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-        else:
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not _looks_like_checkpoint(path):
-            raise _broken(path, error) from error
-        raise _refusal(path, str(error)) from None
-    except (RuntimeError, EOFError, ValueError, IndexError, KeyError) as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError):
-            raise
-        raise _broken(path, error) from error
-    # MMEngine executes `meta['config']` (the key of its 0.x files) as Python when it resumes: text
-    # that nobody vouches for.
-    if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
-        checkpoint['meta'].pop('config', None)
-    return _restore_published(checkpoint)
-
-
-def _warn(message: str) -> None:
-    from mmengine.logging import print_log
-
-    print_log(message, logger='current', level=logging.WARNING)
-
-
-def _looks_like_checkpoint(path: Path) -> bool:
-    """Tell a pickle with unknown content from a file that is no pickle at all (an HTML page)."""
-    with path.open('rb') as file:
-        head = file.read(4)
-    return head.startswith((b'PK\x03\x04', b'\x80'))
-
-
-def _broken(path: Path, error: Exception) -> BrokenCheckpointError:
-    size = path.stat().st_size
-    return BrokenCheckpointError(
-        f'{path} ({size} bytes) cannot be read as a checkpoint, it may be truncated or of another kind: {error}'
-    )
-
-
-def _restore_published(checkpoint: Any) -> Any:
-    """Give MMPose's visualisers the numpy arrays that a published file keeps as tensors."""
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('meta'), dict):
-        return checkpoint
-    meta = checkpoint['meta']
-    if meta.get('format') == PUBLISHED_FORMAT and isinstance(meta.get('dataset_meta'), dict):
-        meta['dataset_meta'] = {
-            key: value.numpy() if isinstance(value, torch.Tensor) else value
-            for key, value in meta['dataset_meta'].items()
-        }
+        with allowed:
+            checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
+    except (torch.cuda.OutOfMemoryError, PermissionError):
+        raise
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        OSError,
+    ) as error:
+        with path.open('rb') as file:
+            is_pickle = file.read(4).startswith((b'PK\x03\x04', b'\x80'))
+        if isinstance(error, pickle.UnpicklingError) and is_pickle:
+            raise UntrustedCheckpointError(_refusal(path, str(error))) from None
+        raise BrokenCheckpointError(
+            f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint, it may be '
+            f'truncated or of another kind: {error}'
+        ) from error
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        if not trusted:
+            # MMEngine executes this key of its 0.x files as Python when it resumes.
+            meta.pop('config', None)
+        if meta.get('format') == PUBLISHED_FORMAT and isinstance(meta.get('dataset_meta'), dict):
+            # MMPose's visualizers want the arrays that a published file keeps as tensors.
+            meta['dataset_meta'] = {
+                key: value.numpy() if isinstance(value, Tensor) else value
+                for key, value in meta['dataset_meta'].items()
+            }
     return checkpoint
 
 
-def cached_path(url: str) -> Path:
-    """Where the file of a URL lies once it was fetched: torch hub's folder, so that other tools
-    share it.
-    """
-    return Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(url).path).name
+def _refusal(path: Path, reason: str) -> str:
+    # Torch wraps its reason in a paragraph of advice.
+    reason = re.sub(r'^.*?WeightsUnpickler error:', '', reason, flags=re.DOTALL).strip()
+    found = re.search(r'GLOBAL ([\w.]+)', reason)
+    what = f'it asks for `{found.group(1)}`' if found else reason.partition('\n')[0]
+    return (
+        f'{path} holds more than weights and plain values ({what}). Loading it could run any code, '
+        f'so it was not loaded. If you trust its author, add --trust-checkpoint (or set '
+        f'{TRUST_ENV}=1); else ask for a version written by tools/model_converters/publish_model.py.'
+    )
 
 
-def fetch(url: str, timeout_s: float = 20.0) -> Path:
-    """Fetch a checkpoint once, check the hash in its name, and return the local file.
-
-    Args:
-        url: ``http(s)://...``.
-        timeout_s: Longest silence of the server, in seconds.
-
-    Raises:
-        OSError: No network, no such file, a stalled server (``urllib.error.URLError`` is an
-            ``OSError``).
-        BrokenCheckpointError: The content does not have the hash that its name promises.
-    """
-    from urllib.request import Request, urlopen
-
-    target = cached_path(url)
-    if target.is_file():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    print(f'Fetching {url} to {target}', flush=True)
-    digest = hashlib.sha256()
-    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix='.part')
-    try:
-        with os.fdopen(descriptor, 'wb') as file:
-            with urlopen(
-                Request(url, headers={'User-Agent': 'wsp_mm'}), timeout=timeout_s
-            ) as reply:
-                expected_size = reply.headers.get('Content-Length')
-                while block := reply.read(1 << 20):
-                    file.write(block)
-                    digest.update(block)
-            size = file.tell()
-        if expected_size is not None and size != int(expected_size):
-            raise OSError(f'{url} ended after {size} of {expected_size} bytes')
-        promised = _HASH_IN_NAME.search(target.name)
-        if promised and not digest.hexdigest().startswith(promised.group(1)):
-            raise BrokenCheckpointError(
-                f'{url} has SHA-256 {digest.hexdigest()[:16]}..., its name promises {promised.group(1)}'
-            )
-        # mkstemp makes private files; a shared cache should be readable like anything else that the
-        # user writes.
-        os.chmod(part, 0o644)
-        os.replace(part, target)
-    finally:
-        Path(part).unlink(missing_ok=True)
-    return target
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)
 
 
 def resolve_url(name: str) -> str | None:
@@ -250,71 +200,226 @@ def resolve_url(name: str) -> str | None:
         The URL, or None when ``name`` is a local path.
 
     Raises:
-        KeyError: The scheme is known, the model is not.
-        ValueError: A storage scheme (``s3://``, ``petrel://``, ``pavi://``), which is not
-            supported.
+        CheckpointError: the scheme is not supported (``s3://``), or has no such model.
     """
-    from mmengine.runner import checkpoint as host
-
-    if name.startswith(('http://', 'https://')):
-        return name
     scheme, separator, model = name.partition('://')
-    if not separator:
+    if scheme in ('http', 'https') and separator:
+        return name
+    if not separator or scheme == 'file':
         return None
-    if scheme in ('torchvision', 'modelzoo'):
-        urls = host.get_torchvision_models()
-    elif scheme in ('open-mmlab', 'openmmlab'):
-        urls = host.get_external_models()
-        model = host.get_deprecated_model_names().get(model, model)
-    elif scheme == 'mmcls':
-        urls = host.get_mmcls_models()
-    elif scheme == 'file':
-        return None
-    else:
-        raise ValueError(
-            f'{name}: checkpoints are not read from {scheme}:// storage; copy the file to a local path'
+    if scheme not in _MODEL_ZOOS:
+        raise CheckpointError(
+            f'{name}: {scheme}:// is not supported, copy the file to a local path'
         )
-    if model not in urls:
-        import difflib
+    urls = _MODEL_ZOOS[scheme]()
+    if not str(urls.get(model, '')).startswith('http'):
+        raise CheckpointError(f'{name}: {scheme}:// has no model {model!r}')
+    return urls[model]
 
-        close = ', '.join(difflib.get_close_matches(model, urls, n=3)) or 'nothing similar'
-        raise KeyError(f'{name}: no model of that name is known ({close})')
-    url = urls[model]
-    if not url.startswith(('http://', 'https://')):
-        raise ValueError(f'{name} is {url}, which is no web address')
-    return url
+
+def fetch(url: str, timeout_s: float = 20.0) -> Path:
+    """Fetch a checkpoint into torch hub's folder, once, and return the local file.
+
+    Args:
+        url: ``http(s)://...``.
+        timeout_s: longest silence of the server, in seconds.
+
+    Raises:
+        CheckpointError: no network, no such file, a stalled server.
+        BrokenCheckpointError: the content is cut short, or has not the hash in its name.
+    """
+    target = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(url).path).name
+    if target.is_file():
+        return target
+    print_log(f'Fetching {url} to {target}', logger='current')
+    request = Request(url, headers={'User-Agent': 'wsp_mm'})
+    try:
+        with atomic_file(target) as file, urlopen(request, timeout=timeout_s) as reply:
+            shutil.copyfileobj(reply, file)
+            file.flush()
+            size, digest = reply.headers.get('Content-Length'), file_sha256(file.name)
+            if size is not None and file.tell() != int(size):
+                raise BrokenCheckpointError(f'{url} ended after {file.tell()} of {size} bytes')
+            promised = _HASH_IN_NAME.search(target.name)
+            if promised and not digest.startswith(promised.group(1)):
+                raise BrokenCheckpointError(
+                    f'{url} has SHA-256 {digest[:16]}..., its name promises {promised.group(1)}'
+                )
+    except OSError as error:
+        raise CheckpointError(
+            f'cannot fetch {url}: {error}. Without it, name a file that you have '
+            '(--cfg-options model.backbone.init_cfg.checkpoint=FILE), or start from random weights '
+            '(model.backbone.init_cfg=None)'
+        ) from error
+    return target
 
 
 def load(name: str, map_location: Any = None) -> Any:
-    """Load a checkpoint from a local path or from anything that :func:`resolve_url` knows."""
-    url = resolve_url(str(name))
-    if url is None:
-        return load_file(str(name).removeprefix('file://'), map_location)
-    checkpoint = load_file(fetch(url), map_location)
-    if str(name).startswith('mmcls://'):
-        from mmengine.runner.checkpoint import _process_mmcls_checkpoint
-
-        checkpoint = _process_mmcls_checkpoint(checkpoint)
+    """Load a checkpoint as :func:`load_file` does, from a path or what :func:`resolve_url` takes."""
+    name = str(name)
+    url = resolve_url(name)
+    checkpoint = load_file(
+        name.removeprefix('file://') if url is None else fetch(url), map_location
+    )
+    if name.startswith('mmcls://'):
+        checkpoint = host._process_mmcls_checkpoint(checkpoint)
     return checkpoint
 
 
 def _load_from_wsp(filename: str, map_location: Any = None) -> Any:
-    """The loader that MMEngine sees (it prints the part of this name after ``load_from_``)."""
     return load(filename, map_location)
 
 
-_load_from_wsp.__name__ = 'load_from_wsp_mm'
+_load_from_wsp.__name__ = 'load_from_wsp_mm'  # MMEngine logs the part after `load_from_`
 
 
-def activate() -> None:
-    """Put :func:`load` in the place of every loader of MMEngine's ``CheckpointLoader``; may be
-    repeated.
+@contextmanager
+def safe_loading() -> Iterator[None]:
+    """Make MMEngine load every checkpoint by :func:`load` while the context lasts.
+
+    ``--resume``, ``load_from``, ``init_cfg=dict(type='Pretrained', ...)`` and MMPose's
+    ``init_model`` then execute nothing.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader
+    schemes = host.CheckpointLoader._schemes
+    host.CheckpointLoader._schemes = OrderedDict.fromkeys(schemes, _load_from_wsp)
+    try:
+        yield
+    finally:
+        host.CheckpointLoader._schemes = schemes
 
-    CheckpointLoader.register_scheme(
-        prefixes=list(CheckpointLoader._schemes), loader=_load_from_wsp, force=True
-    )
+
+# ---------------------------------------------------------------------------------- named parts
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedParts:
+    """Initialise named parts of a model from a checkpoint: all of each part, or an error.
+
+    It stands in the ``init_cfg`` of the estimator: ``model = dict(init_cfg=dict(
+    type='PretrainedParts', checkpoint='wsp.pth', parts=('backbone',)))``. MMEngine's ``Pretrained``
+    only warns of keys that are missing or have another shape, so that a run may train from scratch
+    under the name of a pre-trained one.
+
+    Everything else of the model is initialised as its own ``init_cfg`` says. What is wholly loaded
+    is not initialised first: a backbone's ImageNet weights are not needed then. The checkpoint is
+    read by :func:`load`, which executes nothing in it.
+
+    Args:
+        checkpoint: path, URL or e.g. ``torchvision://...``.
+        parts: names of submodules, the same in the model and in the checkpoint, e.g.
+            ``('backbone', 'head.deconv_layers')``.
+
+    Raises:
+        CheckpointError: no checkpoint is named.
+        ValueError: no part is named.
+    """
+
+    def __init__(self, checkpoint: str, parts: Sequence[str] = ('backbone',)) -> None:
+        if not checkpoint:
+            raise CheckpointError('no pre-trained weights: set model.init_cfg.checkpoint=FILE')
+        if isinstance(parts, str) or not parts or not all(isinstance(p, str) and p for p in parts):
+            raise ValueError(
+                f"parts must be names of submodules, e.g. ('backbone',), got {parts!r}"
+            )
+        self.checkpoint, self.parts = str(checkpoint), tuple(parts)
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the parts into ``module``.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read, or does not fit.
+            ValueError: ``module`` is not a whole model. A backbone's own initialisation, which
+                comes after that of its ``init_cfg``, would undo some of the loading.
+        """
+        if not isinstance(module, BaseModel):
+            raise ValueError(
+                f'put PretrainedParts into model.init_cfg, not that of {type(module).__name__}'
+            )
+        checkpoint = load(self.checkpoint, map_location='cpu')
+        state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
+        state = {str(key).removeprefix('module.'): value for key, value in state.items()}
+        # The others first: what is loaded must come last.
+        for name, child in module.named_children():
+            if name not in self.parts and not getattr(child, 'is_init', True):
+                child.init_weights()
+        for part in self.parts:
+            self._load_part(module, part, state)
+
+    def _load_part(self, module: nn.Module, part: str, state: Mapping[str, Tensor]) -> None:
+        start = f'{part}.'
+        weights = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+        try:
+            target = module.get_submodule(part)
+            target.load_state_dict(weights, strict=True)
+        except (AttributeError, RuntimeError) as error:
+            raise PretrainedPartsError(
+                f'{self.checkpoint} has {len(weights)} tensors of {part!r}, which do not fit the '
+                f'model (another depth or kind of backbone, other deconvolutions?): {error}'
+            ) from None
+        for submodule in target.modules():
+            if hasattr(submodule, 'is_init'):
+                submodule.is_init = True  # else the parent would initialise it again
+        if hasattr(module, '_params_init_info'):
+            update_init_info(target, init_info=f'PretrainedParts: {part} of {self.checkpoint}')
+        print_log(f'loaded {part} ({len(weights)} tensors) from {self.checkpoint}', 'current')
 
 
-activate()
+def pretrained_inits(cfg: Any) -> Iterator[Mapping]:
+    """Yield every dict of type ``Pretrained`` or ``PretrainedParts`` below a node of a config."""
+    if isinstance(cfg, Mapping):
+        if cfg.get('type') in ('Pretrained', 'PretrainedParts'):
+            yield cfg
+        cfg = cfg.values()
+    elif not isinstance(cfg, (list, tuple)):
+        return
+    for value in cfg:
+        yield from pretrained_inits(value)
+
+
+# ----------------------------------------------------------------------------------- publishing
+def _plain(value: Any, where: str) -> Any:
+    """Return metadata as ``weights_only=True`` reads it: numbers, strings, containers, tensors."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy()) if value.dtype.kind in 'biuf' else value.tolist()
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {_plain(key, where): _plain(item, f'{where}.{key}') for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item, f'{where}[{i}]') for i, item in enumerate(value))
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item, where) for item in value)
+    raise TypeError(f'{where} is a {type(value).__name__}, which has no plain form')
+
+
+def published_form(checkpoint: Any, where: str) -> dict:
+    """Strip a loaded checkpoint to what ``torch.load(file, weights_only=True)`` reads by itself.
+
+    Optimizer, schedulers and logs are dropped. With an EMA hook ``state_dict`` already holds the
+    averaged weights, so the copy of the raw ones is dropped, too.
+
+    Args:
+        checkpoint: a dict with ``state_dict`` and ``meta``, or bare weights.
+        where: its name, for errors.
+
+    Returns:
+        ``dict(meta, state_dict)``.
+
+    Raises:
+        ValueError: it holds no weights.
+        TypeError: metadata without a plain form.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f'{where} holds no `state_dict` of tensors')
+    meta = checkpoint.get('meta') or {}
+    published = {key: _plain(meta[key], f'meta.{key}') for key in META_KEYS if key in meta}
+    if meta.get('dataset_meta'):
+        published['dataset_meta'] = _plain(meta['dataset_meta'], 'meta.dataset_meta')
+    published['format'] = PUBLISHED_FORMAT
+    published['published_with'] = dict(wsp_mm=wsp_mm.__version__, torch=str(torch.__version__))
+    # A tensor that is a view would drag its whole storage along.
+    weights = OrderedDict((key, value.detach().cpu().clone()) for key, value in state.items())
+    return dict(meta=published, state_dict=weights)

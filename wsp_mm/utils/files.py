@@ -1,33 +1,38 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Files that appear whole or not at all, and the hash that tells whether two are the same."""
-
-from __future__ import annotations
+"""Files and folders that appear whole or not at all, json without NaN, hashes, the progress bar."""
 
 import hashlib
 import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 
+def _partial(path: Path) -> Path:
+    """The hidden neighbour that ``path`` is written as. Its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part')
+
+
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file to write into, which takes its name when the context is left without an error.
+    """Yield a binary file to write, which gets its name when the context ends without an error.
 
-    Its folder is made. Until then it is a hidden neighbour that ends in ``.part``; an error removes
-    that and leaves what was there under ``path`` as it was. After a power cut too, the name stands
-    for whole content.
+    Its folder is made. Until then it is a hidden neighbour that ends in ``.part``. An error removes
+    it and leaves what was there under ``path`` as it was. The content is on the disk before the
+    name is, so that the name stands for whole content after a power cut, too.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part')
+    part = _partial(path)
     try:
         with open(part, 'xb') as file:
             yield file
@@ -39,6 +44,28 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
         raise
 
 
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new folder to fill, which gets its name when the context ends without an error.
+
+    An error removes it. A folder that has the name already is replaced by the new one at the end.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path = Path(path)
+    part, old = _partial(path), _partial(path)
+    part.mkdir()
+    try:
+        yield part
+        if path.exists():
+            os.replace(path, old)
+        os.replace(part, path)
+    finally:
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def write_text_atomic(path: str | Path, text: str) -> None:
     """Write a text file (UTF-8) by :func:`atomic_file`."""
     with atomic_file(path) as file:
@@ -46,23 +73,73 @@ def write_text_atomic(path: str | Path, text: str) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """The same mappings, lists and plain values with None for nan and infinity, which json lacks."""
+    """Return ``value`` as json can hold it.
+
+    NaN and infinities become None, arrays and tensors lists, numpy's numbers Python's, tuples
+    lists.
+    """
     if isinstance(value, Mapping):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_nan(item) for item in value]
+    if hasattr(value, 'tolist'):
+        return without_nan(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def dump_json(path: str | Path, value: Any, indent: int | None = 2) -> None:
-    """Write json by :func:`atomic_file`; nan and infinity become null."""
-    write_text_atomic(path, json.dumps(without_nan(value), indent=indent, allow_nan=False))
+    """Write :func:`without_nan` of a value by :func:`atomic_file`; indent None: without spaces."""
+    separators = (',', ':') if indent is None else None
+    text = json.dumps(without_nan(value), indent=indent, separators=separators, allow_nan=False)
+    write_text_atomic(path, text)
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def progress_bar(
+    iterable: Iterable | None = None,
+    *,
+    total: int | None = None,
+    unit: str = '',
+    label: str | None = None,
+    initial: int = 0,
+    show: bool = True,
+):
+    """Return tqdm's progress bar on stderr; a line every 15 s where stderr is no terminal.
+
+    Args:
+        iterable: what to loop over. Without it call ``update(n)`` of the bar, and ``close()`` or
+            use it as a context.
+        total: how many there are; default: the iterable's length.
+        unit: what is counted, e.g. 'images'.
+        label: stands before the bar.
+        initial: how many were done before.
+        show: False: no output.
+    """
+    from tqdm import tqdm
+
+    if total is None and hasattr(iterable, '__len__'):
+        total = len(iterable)
+    terminal = sys.stderr.isatty()
+    lines = {}
+    if not terminal:
+        rest = '{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone, {remaining} left\n'
+        if total is None:
+            rest = '{n_fmt}{unit}, {rate_fmt}, {elapsed} gone\n'
+        lines = dict(mininterval=15, bar_format=f'{label}: {rest}' if label else rest)
+    return tqdm(
+        iterable,
+        desc=label,
+        total=total,
+        unit=f' {unit}',
+        initial=initial,
+        disable=not show,
+        **lines,
+    )

@@ -19,7 +19,7 @@ from wsp_mm.utils.checkpoint import (
     UntrustedCheckpointError,
     is_trusted,
 )
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 
 
 def test_published_weights_fill_the_network(pose):

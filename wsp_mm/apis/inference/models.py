@@ -25,7 +25,7 @@ from wsp_mm.utils.checkpoint import (
     load_file,
     resolve_url,
 )
-from wsp_mm.utils.config import load_config
+from wsp_mm.utils.cli import load_config
 from wsp_mm.utils.files import file_sha256
 
 #: Head of the network -> what it is good for.
@@ -61,10 +61,7 @@ def local_checkpoint(name: str | Path) -> Path:
         FileNotFoundError: there is no such file.
         CheckpointError: a model zoo does not know the name.
     """
-    try:
-        url = resolve_url(str(name))
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(str(error.args[0])) from None
+    url = resolve_url(str(name))
     path = fetch(url) if url is not None else Path(str(name).removeprefix('file://')).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
@@ -76,7 +73,7 @@ def load_published(path: Path, map_location: Any = 'cpu') -> Any:
     exceptions.
 
     Args:
-        path: a file of ``tools/misc/publish_model.py``, a ``*_weights.pth``, or any file of
+        path: a file of ``tools/model_converters/publish_model.py``, a ``*_weights.pth``, or any file of
             tensors.
 
     Raises:
@@ -93,7 +90,7 @@ def load_published(path: Path, map_location: Any = 'cpu') -> Any:
         instead = (
             f'Take {beside}'
             if beside.is_file()
-            else f'`tools/misc/publish_model.py {path} OUT.pth` makes one'
+            else f'`tools/model_converters/publish_model.py {path} OUT.pth` makes one'
         )
         raise UntrustedCheckpointError(
             f'{path} is a training checkpoint, with optimizer and logs: inference takes files of weights and '

@@ -1,9 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Make a checkpoint fit to hand on: weights and plain metadata, nothing that a loader would have to
-trust.
+"""Strip a checkpoint to weights and plain metadata, which load anywhere without trust.
 
-The result loads with ``torch.load(file, weights_only=True)`` alone; what is kept:
-wsp_mm/utils/publish.py.
+``torch.load(file, weights_only=True)`` reads the result.
+:func:`wsp_mm.utils.checkpoint.published_form` says what is kept.
 """
 
 import argparse
@@ -12,17 +11,15 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from wsp_mm.utils.publish import META_KEYS, plain, published_form
-
-__all__ = ['META_KEYS', 'plain', 'publish']
+from wsp_mm.utils.cli import TRUST_HELP
 
 
 def publish(in_file: str | Path, out_file: str | Path) -> Path:
     """Write the publishable form of a checkpoint.
 
     Args:
-        in_file: A training checkpoint.
-        out_file: Where to, e.g. ``models/wsp_r50.pth``; the hash and the date are added to the name
+        in_file: a training checkpoint.
+        out_file: where to, e.g. ``models/wsp_r50.pth``; the hash and the date are added to the name
             as MMPose does.
 
     Returns:
@@ -31,21 +28,21 @@ def publish(in_file: str | Path, out_file: str | Path) -> Path:
 
     Raises:
         wsp_mm.utils.checkpoint.CheckpointError: ``in_file`` is unsafe or broken.
-        ValueError: It holds no weights.
+        ValueError: it holds no weights.
+        TypeError: its metadata has no plain form.
     """
     import torch
 
-    from wsp_mm.utils.checkpoint import load_file
-    from wsp_mm.utils.files import file_sha256
+    from wsp_mm.utils.checkpoint import load_file, published_form
+    from wsp_mm.utils.files import atomic_file, file_sha256
 
     published = published_form(load_file(in_file, map_location='cpu'), str(in_file))
-    stem = Path(out_file).with_suffix('') if Path(out_file).suffix == '.pth' else Path(out_file)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    part = stem.with_name(f'{stem.name}.part')
-    torch.save(published, part)
-    digest = file_sha256(part)
-    final = stem.with_name(f'{stem.name}-{digest[:8]}_{date.today():%Y%m%d}.pth')
-    os.replace(part, final)
+    stem = Path(str(out_file).removesuffix('.pth'))
+    unnamed = stem.with_name(f'{stem.name}.unnamed')
+    with atomic_file(unnamed) as file:
+        torch.save(published, file)
+    final = stem.with_name(f'{stem.name}-{file_sha256(unnamed)[:8]}_{date.today():%Y%m%d}.pth')
+    os.replace(unnamed, final)
     return final
 
 
@@ -55,9 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('in_file', help='training checkpoint')
     parser.add_argument('out_file', help='output name; -HASH_DATE.pth is added')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='read IN_FILE even if it executes code'
-    )
+    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

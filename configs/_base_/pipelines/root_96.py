@@ -1,0 +1,22 @@
+# The root joint at 96 x 96 px: its place in the crop, and its depth by the box's prior k
+# (docs/paper.md). RootNet's augmentation: no synthetic occlusion, and no scaling, which would change
+# what a box says of depth.
+codec = dict(type='RootDepthLabel', joint_set='muco21', input_size=(96, 96), heatmap_size=(24, 24))
+train_pipeline = [
+    dict(type='ReadPicture'),
+    dict(type='PersonCenterScale', padding=1.25),
+    dict(type='RootDepthPrior'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='PersonRandomBBoxTransform', scale=0.0, rotate_prob=0.0),
+    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='ChannelGain', gain=(0.8, 1.2)),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPose3DInputs'),
+]
+val_pipeline = [
+    dict(type='ReadPicture'),
+    dict(type='PersonCenterScale', padding=1.25),
+    dict(type='RootDepthPrior'),
+    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='PackPose3DInputs'),
+]

@@ -1,12 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build script: the package, and with it ``configs/`` and ``tools/`` under ``wsp_mm/.mim`` (as
-OpenMMLab's mim expects).
+"""Build script: a wheel also carries ``configs/`` and ``tools/``, under ``wsp_mm/.mim`` as OpenMMLab does.
 
-A wheel gets copies. An editable install gets links, so that a changed configuration is seen at
-once. The source tree is never filled with copies that could go stale.
+An editable install needs no copies: :mod:`wsp_mm.config_path` finds those of the checkout.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +12,6 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-MIM_FOLDERS = ('configs', 'tools')
 
 
 def version() -> str:
@@ -26,66 +22,28 @@ def version() -> str:
 def pins(name: str) -> list[str]:
     """Requirements of ``requirements/NAME.txt``, without comments and options."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
-    return [
-        line.strip() for line in lines if line.strip() and not line.lstrip().startswith(('#', '-'))
-    ]
+    return [line.strip() for line in lines if line.strip() and line.strip()[0] not in '#-']
 
 
 class BuildWithMim(build_py):
-    """``build_py`` that also provides ``wsp_mm/.mim``."""
+    """``build_py`` that also fills ``wsp_mm/.mim`` of a wheel."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
-            self._link(ROOT / 'wsp_mm' / '.mim')
-        else:
-            self._copy(Path(self.build_lib) / 'wsp_mm' / '.mim')
-
-    def _link(self, mim: Path) -> None:
-        mim.mkdir(exist_ok=True)
-        for folder in MIM_FOLDERS:
-            place = mim / folder
-            if place.is_symlink() or place.is_file():
-                place.unlink()
-            elif place.is_dir():
-                shutil.rmtree(place)
-            try:
-                place.symlink_to(os.path.join('..', '..', folder), target_is_directory=True)
-            except OSError:  # Windows without the right to make links
-                self._copy(mim)
-                return
-
-    def _copy(self, mim: Path) -> None:
-        for folder in MIM_FOLDERS:
+            return
+        mim = Path(self.build_lib) / 'wsp_mm' / '.mim'
+        unwanted = shutil.ignore_patterns('__pycache__', '*.pyc', 'benchmarks')
+        for folder in ('configs', 'tools'):
             shutil.rmtree(mim / folder, ignore_errors=True)
-            shutil.copytree(
-                ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc')
-            )
-
-    def _mim_files(self) -> list[Path]:
-        files = (path for folder in MIM_FOLDERS for path in (ROOT / folder).rglob('*'))
-        return [
-            path.relative_to(ROOT)
-            for path in files
-            if path.is_file() and '__pycache__' not in path.parts
-        ]
-
-    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
-        outputs = super().get_outputs(include_bytecode)
-        if not self.editable_mode:
-            outputs += [
-                str(Path(self.build_lib) / 'wsp_mm' / '.mim' / file) for file in self._mim_files()
-            ]
-        return outputs
+            shutil.copytree(ROOT / folder, mim / folder, ignore=unwanted)
 
 
 setup(
     name='wsp_mm',
     version=version(),
     description='Weakly-supervised pre-training for monocular 3D human pose, as an MMPose plugin',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
-    if (ROOT / 'README.md').exists()
-    else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     author='The wsp_mm authors',
     license='Apache-2.0',
@@ -100,19 +58,7 @@ setup(
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
     packages=find_packages(include=['wsp_mm', 'wsp_mm.*']),
-    package_data={
-        'wsp_mm': [
-            '*.json',
-            '*.npz',
-            '*.csv',
-            '*/*.json',
-            '*/*.npz',
-            '*/*.csv',
-            '*/*/*.json',
-            '*/*.html',
-        ]
-    },
-    exclude_package_data={'wsp_mm': ['.mim/*']},
+    package_data={'': ['*.json', '*.npz', '*.csv', '*.html']},
     cmdclass={'build_py': BuildWithMim},
     python_requires='>=3.10,<3.13',
     # Lower bounds, for use in an environment of your own; requirements/*.txt has what is tested.

@@ -30,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
         '--actions', nargs='+', metavar='NAME', help='actions to train on; default: all 15'
     )
     add_cfg_options(
-        parser, 'further options of every training and test, e.g. pretrained=CHECKPOINT', default=[]
+        parser,
+        'further options of every training and test, e.g. model.init_cfg.checkpoint=FILE',
+        default=[],
     )
     return parser
 

@@ -1,10 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import itertools
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # scale_out_fixture
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope='session')
@@ -13,3 +16,20 @@ def scale_out_data(tmp_path_factory):
     import scale_out_fixture
 
     return scale_out_fixture.write_data(tmp_path_factory.mktemp('scale_out'))
+
+
+@pytest.fixture
+def run_tool(load_tool, monkeypatch, tmp_path):
+    """``run_tool('train', CONFIG, ...)`` runs tools/train.py in this process, in ``tmp_path``.
+
+    A process of its own would take longer to start than all that it does.
+    """
+
+    def run(name: str, *words) -> None:
+        # MMEngine keeps one visualizer of a name in a process.
+        words = [*words, '--cfg-options', f'visualizer.name=visualizer_{next(_numbers)}']
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, words)])
+        load_tool(name).main()
+
+    return run

@@ -111,6 +111,7 @@ def write_data(root: Path) -> Path:
     lab.write_muco(root, people)
     mupots.write(root)
     _write_coco(root, lab)
+    _write_mpii(root, lab)
     return root
 
 
@@ -134,6 +135,16 @@ def _write_coco(root: Path, lab) -> None:
     file.write_text(
         json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
     )
+
+
+def _write_mpii(root: Path, lab) -> None:
+    """Three persons in one image, as MMPose's json has MPII."""
+    lab.write_picture(root / 'mpii/images/000000001.jpg')
+    joints = np.random.default_rng(0).uniform(60, 140, (3, 16, 2)).round(1).tolist()
+    common = dict(image='000000001.jpg', center=[100, 100], scale=0.5, joints_vis=[1] * 16)
+    file = root / 'mpii/annotations/mpii_train.json'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([dict(common, joints=person) for person in joints]))
 
 
 def write_config(folder: Path, kind: str, extra: str = '') -> Path:

@@ -35,7 +35,7 @@ def make_config(tmp_path):
     data = load(ROOT / 'tests/datasets/mcpc_fixture.py').build_tree(tmp_path)
 
     def make(person_channels=False):
-        base = ROOT / 'configs/_base_/datasets/mcpc.py'
+        base = ROOT / 'configs/wsp_pretrain_r50.py'
         text = CONFIG.format(base=base, data=data, person_channels=person_channels)
         (tmp_path / 'config.py').write_text(text, encoding='utf-8')
         return str(tmp_path / 'config.py')

@@ -1,11 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""3D training, testing and resuming through the real tools, on the embedded world's tiny preset."""
+"""3D and root networks through the real tools: training, resuming, testing, predicting roots."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,151 +15,138 @@ from wsp_mm.utils.cli import load_config
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for pattern in ('posenet_*.py', 'wsp_h36m_*.py', 'wsp_muco_*.py', 'quickstart/*_h36m_*.py')
-    for path in (ROOT / 'configs').glob(pattern)
-)
-# What each mix needs to become a matter of seconds: a small network, and a few samples of each
-# side.
+# A small network, and loading in the process.
 SMALL = [
-    'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
-    'test_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
-    'val_dataloader.persistent_workers=False', 'test_dataloader.persistent_workers=False',
-    'default_hooks.logger.interval=1', 'val_dataloader.dataset.indices=3', 'test_dataloader.dataset.indices=3',
-    'model.backbone.depth=18', 'model.backbone.init_cfg=None', 'model.head.in_channels=512',
-    'model.head.deconv_out_channels=(16,16,16)',
+    f'{split}_dataloader.{option}'
+    for split in ('train', 'val', 'test')
+    for option in ('num_workers=0', 'persistent_workers=False', 'batch_size=2')
+] + [
+    'default_hooks.logger.interval=1', 'model.backbone.depth=18', 'model.backbone.init_cfg=None',
+    'model.head.in_channels=512', 'model.head.deconv_out_channels=(16,16,16)',
 ]  # fmt: skip
+# Few samples of each side of a mixture.
 MIXED = [
     'train_dataloader.dataset.datasets.0.indices=4',
     'train_dataloader.dataset.datasets.1.indices=3',
     'train_dataloader.sampler.batch_size=2',
 ]
-MIXES = {
-    'configs/posenet_h36m_r50.py': ['train_dataloader.dataset.indices=4'],
-    'configs/posenet_h36m_mcpc_r50.py': MIXED,
-    'configs/posenet_h36m_mpii_r50.py': MIXED,
-    'configs/posenet_muco_r50.py': MIXED,
-}
+ALONE = ['train_dataloader.dataset.indices=4']
+TWO_EPOCHS = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
 
 
-def run(*command, cwd=ROOT):
-    env = {**os.environ, 'OMP_NUM_THREADS': '2'}
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, env=env, capture_output=True, text=True
+@pytest.fixture(autouse=True)
+def data(scale_out_data, monkeypatch):
+    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
+    return scale_out_data
+
+
+@pytest.mark.parametrize(('name', 'few'), [('h36m', ALONE), ('h36m_mcpc', MIXED), ('muco', MIXED)])
+def test_train_test_and_resume(name, few, run_tool, repo, tmp_path):
+    """A run that is stopped and resumed ends with the weights of one that was not."""
+    config = repo / f'configs/posenet_{name}_r50.py'
+    options = ['--cfg-options', *SMALL, *few, 'test_dataloader.dataset.indices=3']
+    run_tool('train', config, '--work-dir', 'whole', *options, *TWO_EPOCHS)
+    run_tool('train', config, '--work-dir', 'parts', *options, 'train_cfg.max_epochs=1')
+    run_tool('train', config, '--work-dir', 'parts', '--resume', *options, *TWO_EPOCHS)
+    whole, parts = (
+        load_file(tmp_path / folder / 'epoch_2.pth')['state_dict'] for folder in ('whole', 'parts')
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
-
-
-@pytest.fixture(scope='module')
-def world(tmp_path_factory):
-    """All embedded worlds and MCPC."""
-    root = tmp_path_factory.mktemp('world')
-    run('tools/make_world.py', '--preset', 'tiny', '--out', root, '--workers', 2)
-    sources = [
-        text
-        for name in ('coco', 'mpii', 'posetrack18', 'crowdpose')
-        for text in (f'--{name}', root / name)
-    ]
-    run('tools/dataset_converters/build_mcpc.py', *sources, '--out', root / 'mcpc')
-    return root
-
-
-@pytest.fixture(scope='module')
-def pretrained(tmp_path_factory):
-    """Untrained pair pre-trainings by depth of the ResNet; what matters is that their tensors
-    arrive.
-    """
-    init_default_scope('mmpose')
-    folder, files = tmp_path_factory.mktemp('pretrained'), {}
-    for depth, name in (
-        (50, 'wsp_pretrain_r50'),
-        (18, 'wsp_pretrain_r18'),
-        (0, 'quickstart/wsp_pretrain_r18'),
-    ):
-        config = load_config(ROOT / f'configs/{name}.py')
-        config.model.backbone.init_cfg = None
-        files[depth] = folder / f'{depth}.pth'
-        torch.save(dict(state_dict=MODELS.build(config.model).state_dict(), meta={}), files[depth])
-    return files
-
-
-def weights(file):
-    return load_file(file, map_location='cpu')['state_dict']
-
-
-@pytest.mark.parametrize('config', MIXES)
-def test_train_test_and_resume(config, world, tmp_path):
-    """A run that is stopped after the first epoch and resumed ends with the weights of one that was
-    not.
-    """
-    options = ['--cfg-options', f'data_root={world}', *SMALL, *MIXES[config]]
-    two = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
-    run('tools/train.py', config, '--work-dir', tmp_path / 'whole', *options, *two)
-    run(
-        'tools/train.py',
-        config,
-        '--work-dir',
-        tmp_path / 'parts',
-        *options,
-        'train_cfg.max_epochs=1',
-    )
-    text = run(
-        'tools/train.py', config, '--work-dir', tmp_path / 'parts', '--resume', *options, *two
-    )
-    assert 'resumed epoch: 1' in text
-    whole, parts = (weights(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
-    dump, out = tmp_path / 'dump.npz', tmp_path / 'metrics.json'
-    checkpoint = tmp_path / 'whole/epoch_2.pth'
-    files = ['--work-dir', tmp_path / 'test', '--dump', dump, '--out', out]
-    run('tools/test.py', config, checkpoint, *files, *options)
-    metrics = json.loads(out.read_text())
-    if 'muco' in config:  # tested on MuPoTS: three persons of three frames, all others are missed
-        assert metrics['mupots/n_frames'] == 60 and metrics['mupots/n_predictions'] == 3
-        assert 0 <= metrics['mupots/PCK_All'] < 100
+    files = ['--dump', 'dump.npz', '--out', 'metrics.json']
+    run_tool('test', config, 'whole/epoch_2.pth', *files, *options)
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    if name == 'muco':  # tested on MuPoTS, where the persons without a prediction are missed
+        assert metrics['mupots/n_predictions'] == 3 and 'mupots/PCK_All' in metrics
     else:
         assert metrics['h36m/n'] == 3 and 0 < metrics['h36m/MPJPE'] < 1e5
-        again = run('tools/score.py', 'h36m', dump, '--out', tmp_path / 'again.json')
-        assert (
-            json.loads((tmp_path / 'again.json').read_text())['h36m/MPJPE'] == metrics['h36m/MPJPE']
-        ), again
 
 
-@pytest.mark.parametrize('name', CONFIGS)
-def test_two_iterations_with_one_data_root(name, world, pretrained, tmp_path):
-    """The real network at its real size; ``pretrained`` is all that a wsp config asks for beside
-    the data.
-    """
-    options = {'data_root': str(world)}
-    if Path(name).name.startswith('wsp'):
-        depth = 0 if 'quickstart' in name else 18 if 'r18' in name else 50
-        options['pretrained'] = str(pretrained[depth])
-    config = load_config(ROOT / name, options)
+@pytest.fixture(scope='module')
+def pretrained(repo, tmp_path_factory):
+    """``pretrained(NAME)``: weights of a pair pre-training; what matters is that they arrive."""
+    folder = tmp_path_factory.mktemp('pretrained')
+
+    def make(name):
+        init_default_scope('mmpose')
+        config = load_config(repo / f'configs/{name}.py')
+        config.model.backbone.init_cfg = None
+        file = folder / f'{config.model.head.in_channels}.pth'
+        torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), file)
+        return str(file)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ('name', 'start'),
+    [
+        ('posenet_h36m_swin-t', None),
+        ('posenet_h36m_hrnet-w32', None),
+        ('wsp_h36m_mpii_r50_p2', 'wsp_pretrain_r50'),
+        ('wsp_muco_r18', 'wsp_pretrain_r18'),
+        ('quickstart/wsp_h36m_mcpc_r18', 'quickstart/wsp_pretrain_r18'),
+    ],
+)
+def test_two_iterations_of_the_real_network(name, start, repo, pretrained, tmp_path):
+    """At its real size; data and the pre-trained weights are all that a config asks for."""
+    weights = {} if start is None else {'model.init_cfg.checkpoint': pretrained(start)}
+    config = load_config(repo / f'configs/{name}.py', weights)
     config.model.backbone.init_cfg = None
     config.work_dir = str(tmp_path)
     config.visualizer.name = f'visualizer_{tmp_path.name}'  # one a process and name
     config.experiment_name = tmp_path.name
+    config.default_hooks.checkpoint.update(interval=-1, save_last=False)
     loader = config.train_dataloader
-    loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    for other in (config.val_dataloader, config.test_dataloader):
-        other.update(num_workers=0, persistent_workers=False)
-    parts = loader.dataset.get('datasets', [loader.dataset])
-    for part in parts:
-        part.indices = 4 if len(parts) == 1 else 2
-    if loader.sampler.type == 'HalfHalfSampler':
+    for other in (loader, config.val_dataloader, config.test_dataloader):
+        other.update(batch_size=2, num_workers=0, persistent_workers=False)
+    datasets = loader.dataset.get('datasets', [loader.dataset])
+    for dataset in datasets:
+        dataset.indices = 4 // len(datasets)
+    if len(datasets) > 1:
         loader.sampler.batch_size = 2
     length = 'max_iters' if config.train_cfg.type == 'IterBasedTrainLoop' else 'max_epochs'
     config.train_cfg.update({length: 2 if length == 'max_iters' else 1, 'val_interval': 99})
-    config.default_hooks.checkpoint.update(interval=-1, save_last=False)
     runner = Runner.from_cfg(config)
     before = {key: value.clone() for key, value in runner.model.state_dict().items()}
     runner.train()
-    assert runner.iter == 2
     losses = runner.message_hub.get_scalar('train/loss').data[0]
-    assert len(losses) == 2 and all(torch.isfinite(torch.tensor(losses)))
+    assert runner.iter == len(losses) == 2 and all(torch.isfinite(torch.tensor(losses)))
     after = runner.model.state_dict()
     assert any(not torch.equal(before[key], after[key]) for key in before if 'backbone' in key)
+
+
+@pytest.mark.parametrize(
+    ('name', 'few'),
+    [
+        ('quickstart/root_muco_r18', ['train_cfg.max_iters=2']),
+        ('root_muco_r50', ['train_cfg.max_epochs=1', *MIXED]),
+        ('root_h36m_r50', ['train_cfg.max_epochs=1', *ALONE, 'test_dataloader.dataset.indices=3']),
+    ],
+)
+def test_root_networks(name, few, run_tool, load_tool, repo, data, tmp_path):
+    config = repo / f'configs/{name}.py'
+    options = ['--cfg-options', *SMALL, 'train_cfg.val_interval=9', *few]
+    run_tool('train', config, '--work-dir', 'w', *options)
+    log = '\n'.join(path.read_text() for path in tmp_path.glob('w/*/*.log'))
+    assert 'err_z_prior' in log and 'err_xy' in log
+    checkpoint = (tmp_path / 'w' / 'last_checkpoint').read_text()
+
+    def test(*more):
+        run_tool('test', config, checkpoint, '--out', 'm.json', *options, *more)
+        return json.loads((tmp_path / 'm.json').read_text())
+
+    metrics = test()
+    assert metrics['root/n'] > 0 and 0 < metrics['root/MRPE'] < 1e5 and metrics['root/prior_z'] > 0
+    if 'muco' not in name:
+        return
+    counts = {metrics[f'root/{key}'] for key in ('n', 'n_roots', 'n_detections')}
+    assert len(counts) == 1  # labelled boxes
+    ann, images = data / 'mupots/MuPoTS-3D.json', data / 'mupots/MultiPersonTestSet'
+    common = [*map(str, ('--gt', '--ann', ann, '--images', images))]
+    network = [str(config), checkpoint, '--cfg-options', *SMALL]
+    predict = load_tool('predict_roots').main
+    assert predict([*network, *common, '--out', str(tmp_path / 'net.json')]) == 0
+    # The test with the file takes the same boxes and gives the same persons.
+    again = test(f'test_dataloader.dataset.bbox_root_file={tmp_path / "net.json"}')
+    assert again['root/AP_root'] == pytest.approx(metrics['root/AP_root'], abs=0.5)

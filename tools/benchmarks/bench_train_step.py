@@ -2,7 +2,7 @@
 """The training step (copy to the device, forward, loss, backward, Adam) in the ways that the
 configs offer.
 
-float32 is what `--cfg-options bfloat16=False` gives, PyTorch's own defaults; then bfloat16,
+float32 is what `--cfg-options optim_wrapper.enabled=False` gives, PyTorch's own defaults; then bfloat16,
 channels-last and the compiled backbone are added one by one. Samples are made up and lie on the
 host, so nothing waits for loading. Three tables: samples/s (all ways in turn), peak memory of a
 step beyond the weights, and the losses of a number of iterations from the same weights over the

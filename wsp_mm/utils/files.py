@@ -21,12 +21,12 @@ def _partial(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """Yield a binary file to write, which gets its name when the context ends without an error.
 
     Its folder is made. Until then it is a hidden neighbour that ends in ``.part``. An error removes
-    it and leaves what was there under ``path`` as it was. The content is on the disk before the
-    name is, so that the name stands for whole content after a power cut, too.
+    it and leaves what was there under ``path`` as it was. With ``sync`` the content is on the disk
+    before the name is, so that the name stands for whole content after a power cut, too.
 
     Raises:
         OSError: the file cannot be written.
@@ -36,8 +36,9 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         with open(part, 'xb') as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ FIELDS = {
 #: Transform in the record -> in wsp_mm.
 TRANSFORMS = dict(LoadCropImage='ReadPicture', GrayImage='GreyPicture')
 #: Config in the record -> below ``configs/``.
-CONFIGS = dict(pretrain_gray='wsp_pretrain_r50_grey')
+CONFIGS = dict(pretrain_gray='wsp_pretrain_r50_gray')
 
 
 def setup() -> None:
@@ -103,7 +103,7 @@ def dataset(config: str, split: str, root: Path, part: int | None = None, **chan
     node = load_config(config)[f'{split}_dataloader'].dataset.to_dict()
     if part is not None:
         one = node['datasets'][part]
-        node = dict(one, pipeline=one['pipeline'] + node['pipeline'])
+        node = dict(one, pipeline=one.get('pipeline', []) + node['pipeline'])
     return DATASETS.build({**_at(node, root), **changes})
 
 

@@ -9,6 +9,7 @@ codec = dict(
 train_pipeline = [
     dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
+    dict(type='RandomOcclusion', prob=0.0),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PersonRandomBBoxTransform', scale=0.1, rotate_prob=0.0),
     dict(type='PersonTopdownAffine', input_size=codec['input_size']),

@@ -190,7 +190,7 @@ def pose_steps(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     (tmp_path / 'config.py').write_text(_CONFIG)
-    for name in ('human36m/annotations/Human36M_subject1_data.json', 'mcpc/mcpc_train.json'):
+    for name in ('human36m/arrays/header.json', 'mcpc/mcpc_train.json'):
         file = tmp_path / 'data' / name
         file.parent.mkdir(parents=True)
         file.write_text('{}')

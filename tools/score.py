@@ -92,10 +92,10 @@ def score_h36m(args: argparse.Namespace) -> dict:
 
 
 def score_mupots(args: argparse.Namespace) -> dict:
+    from wsp_mm.datasets.mupots_annotations import read_mupots
     from wsp_mm.evaluation.mupots import mupots_scores
     from wsp_mm.evaluation.predictions import FILE_2D, FILE_3D, load_mupots
     from wsp_mm.evaluation.tables import mupots_remarks, mupots_summary
-    from wsp_mm.structures.mupots import read_mupots
 
     predictions = load_mupots(
         args.preds_2d or args.preds / FILE_2D, args.preds_3d or args.preds / FILE_3D
@@ -108,7 +108,7 @@ def score_mupots(args: argparse.Namespace) -> dict:
     print(f'ground truth of {gt.source}\n{mupots_summary(scores)}')
     print(*mupots_remarks(scores), sep='\n')
     notes = [*gt.notes]
-    absent = sorted({frame.key for frame in gt.frames if frame.valid.any()} - set(predictions))
+    absent = sorted({frame.key for frame in gt.frames if len(frame.occluded)} - set(predictions))
     if absent:
         notes.append(
             f'{len(absent)} frames with persons are not in the files, the first is {absent[0]}: '

@@ -12,7 +12,7 @@ model = dict(
 )
 
 # It ignores the orientation that a camera may note in an image.
-_read = dict(type='ReadPicture', color_type='color_ignore_orientation')
-train_dataloader = dict(dataset=dict(pipeline=[_read, *_base_.train_pipeline[1:]]))
-val_dataloader = dict(dataset=dict(pipeline=[_read, *_base_.val_pipeline[1:]]))
+_load = dict(type='LoadImage', color_type='color_ignore_orientation')
+train_dataloader = dict(dataset=dict(pipeline=[_load, *_base_.train_pipeline]))
+val_dataloader = dict(dataset=dict(pipeline=[_load, *_base_.val_pipeline]))
 test_dataloader = val_dataloader

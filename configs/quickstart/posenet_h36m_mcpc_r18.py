@@ -13,7 +13,6 @@ _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     **_loader,
     batch_size=16,
-    sampler=dict(batch_size=16),
     dataset=dict(pipeline=_base_.train_pipeline),
 )
 val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))

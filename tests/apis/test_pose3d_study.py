@@ -26,32 +26,11 @@ def test_data_files_are_those_of_the_data_sets_named(pose_steps, calls):
     }
     names = [str(file) for file in data_files(config, pose_steps.root, 'data')]
     assert names == [
-        'data/human36m/annotations/Human36M_subject1_data.json',
+        'data/human36m/arrays/header.json',
         'data/mcpc/mcpc_train.json',
     ]
     with pytest.raises(StepFailed, match='nowhere holds none of'):
         data_files(config, pose_steps.root, 'nowhere')
-
-
-def test_files_of_the_layout_that_is_read(tmp_path):
-    for name in (
-        'human36m/annotations/a.json',
-        'human36m/h36m.index',
-        'h36m/annotation_body3d/fps10/a.npz',
-    ):
-        (tmp_path / 'data' / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / 'data' / name).write_text('')
-    found = {}
-    for layout in (None, '3dmppe', 'index', 'mmpose'):
-        dataset = dict(type='H36MImageDataset', **({} if layout is None else dict(layout=layout)))
-        files = data_files(dict(train_dataloader=dict(dataset=dataset)), tmp_path, 'data')
-        found[layout] = [file.name for file in files]
-    assert found == {
-        None: ['a.json'],
-        '3dmppe': ['a.json'],
-        'index': ['h36m.index'],
-        'mmpose': ['a.npz'],
-    }
 
 
 def test_commands_are_the_tools_own(pose_steps, calls):

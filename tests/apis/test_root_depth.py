@@ -8,7 +8,7 @@ import torch
 from mmpose.registry import MODELS
 
 import wsp_mm.codecs.root_depth
-import wsp_mm.datasets.transforms.root_depth_prior
+import wsp_mm.datasets.transforms.person
 import wsp_mm.models.estimators.topdown_root
 import wsp_mm.models.heads.root_depth_head  # noqa: F401  (register what is built)
 from wsp_mm.apis.root_depth import RootDepthNetwork, k_roots, predict_roots, root_depths

@@ -25,7 +25,7 @@ def tree():
 
 
 @pytest.fixture(scope='session')
-def lab():
+def h36m():
     """The module that writes the hand-made Human3.6M and MuCo trees."""
     return _module('h36m_fixture')
 
@@ -37,11 +37,17 @@ def mupots():
 
 
 @pytest.fixture(scope='session')
-def h36m_root(lab, tmp_path_factory):
-    """Human3.6M in both layouts with pictures; for tests that change nothing in it."""
+def h36m_root(h36m, tmp_path_factory):
+    """Human3.6M with images in both layouts, and the arrays of both; for tests that change nothing
+    in it.
+    """
+    from wsp_mm.datasets.converters.h36m import convert_h36m
+
     root = tmp_path_factory.mktemp('h36m')
-    lab.write_3dmppe(root)
-    lab.write_mmpose(root, pictures=True)
+    h36m.write_3dmppe(root)
+    h36m.write_mmpose(root, images_too=True)
+    for layout, folder in (('3dmppe', 'human36m'), ('mmpose', 'h36m')):
+        convert_h36m(root, root / folder / 'arrays', layout, steps=(1,))
     return root
 
 
@@ -49,28 +55,24 @@ def h36m_root(lab, tmp_path_factory):
 def pose3d_pipelines():
     """(train, test) pipelines of one person with 3D joints at 64 px."""
     import wsp_mm.codecs.integral_3d
-    import wsp_mm.datasets.transforms.channel_gain
-    import wsp_mm.datasets.transforms.convert_joints
-    import wsp_mm.datasets.transforms.pack_pose3d
-    import wsp_mm.datasets.transforms.person_crop
-    import wsp_mm.datasets.transforms.random_occlusion  # noqa: F401
+    import wsp_mm.datasets.transforms.person  # noqa: F401
 
     codec = dict(type='Integral3DLabel', input_size=(64, 64), heatmap_size=(16, 16, 16))
     crop = [dict(type='TopdownAffine', input_size=(64, 64))]
     train = [
-        dict(type='LoadImage'),
         dict(type='PersonCenterScale'),
+        dict(type='PersonRandomBBoxTransform'),
+        dict(type='LoadCropImage'),
         dict(type='RandomOcclusion'),
         dict(type='RandomFlip', direction='horizontal'),
-        dict(type='PersonRandomBBoxTransform'),
         *crop,
         dict(type='ChannelGain'),
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPose3DInputs'),
     ]
     test = [
-        dict(type='LoadImage'),
         dict(type='PersonCenterScale'),
+        dict(type='LoadCropImage'),
         *crop,
         dict(type='PackPose3DInputs'),
     ]
@@ -86,29 +88,27 @@ def mcpc_root(tree, tmp_path):
 def pipelines():
     """(train, test) pipelines of pairs at 64 px, small enough for quick tests."""
     import wsp_mm.codecs.pair_heatmap
-    import wsp_mm.datasets.transforms.formatting
-    import wsp_mm.datasets.transforms.pair_geometry
-    import wsp_mm.datasets.transforms.sample_person_pair  # noqa: F401
+    import wsp_mm.datasets.transforms.pair  # noqa: F401
 
     codec = dict(type='PairHeatmapLabel', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
     crop = [dict(type='PairTopdownAffine', input_size=(64, 64))]
     train = [
-        dict(type='LoadImage'),
         dict(type='SamplePersonPair'),
-        dict(type='PairRandomFlip', prob=0.5),
         dict(
             type='PairRandomBBoxTransform',
             shift_factor=0.1,
             scale_factor=(0.8, 1.2),
             rotate_factor=180.0,
         ),
+        dict(type='LoadCropImage'),
+        dict(type='PairRandomFlip', prob=0.5),
         *crop,
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPairInputs'),
     ]
     test = [
-        dict(type='LoadImage'),
         dict(type='SamplePersonPair'),
+        dict(type='LoadCropImage'),
         *crop,
         dict(type='PackPairInputs'),
     ]
@@ -117,16 +117,14 @@ def pipelines():
 
 @pytest.fixture
 def log(monkeypatch):
-    """What the 3D data sets say in the log (MMEngine's own swallows a warning that it has given
-    before).
-    """
-    said = []
-    monkeypatch.setattr('wsp_mm.datasets.pose3d.print_log', lambda text, **_: said.append(text))
-    return said
+    """What the 3D data sets log (MMEngine's own log drops repeated warnings)."""
+    lines = []
+    monkeypatch.setattr('wsp_mm.datasets.pose3d.print_log', lambda text, **_: lines.append(text))
+    return lines
 
 
 @pytest.fixture
-def lab_root(lab, tmp_path):
-    """3DMPPE's annotations of S1 and S5, which a test may spoil."""
-    lab.write_3dmppe(tmp_path, (1, 5), pictures=False)
+def two_subjects(h36m, tmp_path):
+    """3DMPPE's annotations of S1 and S5 without images, which a test may spoil."""
+    h36m.write_3dmppe(tmp_path, (1, 5), images_too=False)
     return tmp_path

@@ -39,9 +39,9 @@ def camera(number: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([np.cross(down, forward), down, forward]), centre
 
 
-def pose(subject: int, action: int, take: int, frame: int) -> np.ndarray:
+def pose(subject: int, action: int, subaction: int, frame: int) -> np.ndarray:
     """World joints (17, 3) mm."""
-    moved = BODY * (0.9 + 0.02 * subject) + (40 * take, 3 * frame, 0)
+    moved = BODY * (0.9 + 0.02 * subject) + (40 * subaction, 3 * frame, 0)
     moved[13] += (0, 0, 10 * action)
     return moved.round(3)
 
@@ -65,7 +65,7 @@ def frames(subject: int) -> tuple[int, ...]:
 
 
 def write_3dmppe(
-    root: Path, subjects=(1, 5, 6, 7, 8, 9, 11), centre: bool = False, pictures: bool = True
+    root: Path, subjects=(1, 5, 6, 7, 8, 9, 11), centre: bool = False, images_too: bool = True
 ) -> None:
     """3DMPPE's layout; ``centre``: the camera files hold the camera's centre under the name of
     t.
@@ -81,20 +81,20 @@ def write_3dmppe(
                 R=rotation.tolist(), t=shift.tolist(), f=F.tolist(), c=C.tolist()
             )
         for action in ACTION_NAMES:
-            for take in (1, 2):
+            for subaction in (1, 2):
                 for frame in frames(subject):
-                    world = pose(subject, action, take, frame)
-                    joints.setdefault(str(action), {}).setdefault(str(take), {})[str(frame)] = (
-                        world.tolist()
-                    )
+                    world = pose(subject, action, subaction, frame)
+                    joints.setdefault(str(action), {}).setdefault(str(subaction), {})[
+                        str(frame)
+                    ] = world.tolist()
                     for number in range(1, 5):
-                        key = f's_{subject:02d}_act_{action:02d}_subact_{take:02d}_ca_{number:02d}'
+                        key = f's_{subject:02d}_act_{action:02d}_subact_{subaction:02d}_ca_{number:02d}'
                         name = f'{key}/{key}_{frame + 1:06d}.jpg'
                         image_id = subject * 10000 + len(images)
                         images.append(
                             dict(
                                 id=image_id, file_name=name, width=SIZE, height=SIZE, subject=subject,
-                                action_name=ACTION_NAMES[action], action_idx=action, subaction_idx=take,
+                                action_name=ACTION_NAMES[action], action_idx=action, subaction_idx=subaction,
                                 cam_idx=number, frame_idx=frame,
                             )
                         )  # fmt: skip
@@ -104,22 +104,22 @@ def write_3dmppe(
                                 bbox=box(project(world, number)[1]).tolist(),
                             )
                         )  # fmt: skip
-                        if pictures:
-                            write_picture(root / 'human36m' / 'images' / name)
+                        if images_too:
+                            write_image(root / 'human36m' / 'images' / name)
         for kind, content in dict(
             data=dict(images=images, annotations=annotations), camera=cameras, joint_3d=joints
         ).items():
             (folder / f'Human36M_subject{subject}_{kind}.json').write_text(json.dumps(content))
 
 
-def write_picture(path: Path, size: tuple[int, int] = (SIZE, SIZE)) -> None:
+def write_image(path: Path, size: tuple[int, int] = (SIZE, SIZE)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ramp = np.linspace(0, 255, size[0], dtype=np.uint8)
     Image.fromarray(np.stack([np.tile(ramp, (size[1], 1))] * 3, axis=-1)).save(path, quality=95)
 
 
 def write_mmpose(
-    root: Path, world: bool = False, rate: str = 'fps50', pictures: bool = False
+    root: Path, world: bool = False, rate: str = 'fps50', images_too: bool = False
 ) -> None:
     """MMPose's layout; ``world``: S holds joints in the world's frame."""
     folder = root / 'h36m' / 'annotation_body3d'
@@ -137,19 +137,21 @@ def write_mmpose(
         names, part, joints = [], [], []
         for subject in subjects:
             for action, action_name in ACTION_NAMES.items():
-                for take in (1, 2):
+                for subaction in (1, 2):
                     for number, cam_name in enumerate(CAMERAS, 1):
-                        stem = f'S{subject}_{action_name}{"_1" if take == 1 else ""}.{cam_name}'
+                        stem = (
+                            f'S{subject}_{action_name}{"_1" if subaction == 1 else ""}.{cam_name}'
+                        )
                         for frame in frames(subject):
-                            position = pose(subject, action, take, frame)
+                            position = pose(subject, action, subaction, frame)
                             cam, pixels = project(position, number)
                             names.append(f'S{subject}/{stem}/{stem}_{frame + 1:06d}.jpg')
                             part.append(np.column_stack([pixels, np.ones(17)]))
                             joints.append(
                                 np.column_stack([(position if world else cam) / 1000, np.ones(17)])
                             )
-                            if pictures:
-                                write_picture(root / 'h36m' / 'images' / names[-1])
+                            if images_too:
+                                write_image(root / 'h36m' / 'images' / names[-1])
         np.savez(
             folder / rate / f'h36m_{split}.npz',
             imgname=np.array(names), part=np.array(part), S=np.array(joints),
@@ -171,11 +173,11 @@ def muco_person(ann_id: int, image_id: int, root: tuple[float, float, float], **
 
 
 def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
-    """MuCo-3DHP.json with pictures of 200 x 160 px, and the pictures."""
+    """MuCo-3DHP.json with images of 200 x 160 px, and the images."""
     records = []
     for i in range(images):
         name = f'{("augmented_set", "unaugmented_set")[i % 2]}/1/{i}.jpg'
-        write_picture(root / 'muco' / name, (200, 160))
+        write_image(root / 'muco' / name, (200, 160))
         records.append(
             dict(id=i, file_name=name, width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
         )
@@ -184,13 +186,22 @@ def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
     return path
 
 
-def load(root: Path, *args, **kwargs):
-    """The data set over S1 and S5 without looking for pictures, unless told otherwise."""
-    from wsp_mm.datasets.h36m_image import H36MImageDataset
+def convert(root: Path, layout: str = '3dmppe', **kwargs) -> list[str]:
+    """Convert S1 and S5, every frame, unless told otherwise, to ``arrays`` below the root."""
+    from wsp_mm.datasets.converters.h36m import convert_h36m
 
-    return H36MImageDataset(
-        str(root), *args, **(dict(subjects=[1, 5], check_pictures=False) | kwargs)
-    )
+    options = dict(subjects=(1, 5), steps=(1,)) | kwargs
+    return convert_h36m(root, root / 'arrays', layout, **options)
+
+
+def load(root: Path, **kwargs):
+    """The data set over S1 and S5 of ``arrays`` without looking for images, unless told
+    otherwise.
+    """
+    from wsp_mm.datasets.h36m import H36MImageDataset
+
+    options = dict(ann_file='arrays', subjects=[1, 5], check_images=False) | kwargs
+    return H36MImageDataset(data_root=str(root), **options)
 
 
 def by_frame(dataset) -> dict[str, dict]:

@@ -39,7 +39,7 @@ def people() -> list[dict]:
 
 
 def write(root: Path, annotations: list[dict] | None = None, images: dict | None = None) -> Path:
-    """Json, annot.mat, occlusion.mat and pictures; returns the json's path."""
+    """Write json, annot.mat, occlusion.mat and images; return the json's path."""
     annotations = people() if annotations is None else annotations
     folder = root / 'mupots/MultiPersonTestSet'
     records = []

@@ -168,74 +168,43 @@ def test_a_config_without_data():
     assert 'no dataloader' in problem
 
 
-def lab_config(root, **changes):
+def h36m_config(root, **changes):
     return config(dict(type='H36MImageDataset', data_root=str(root)) | changes)
 
 
-def test_human36m_in_every_layout(lab, tmp_path, load_tool):
-    lab.write_3dmppe(tmp_path)
-    lab.write_mmpose(tmp_path, pictures=True)
-    load_tool('dataset_converters/index_h36m').main(['--data-root', str(tmp_path), '--quiet'])
-    for layout in ('3dmppe', 'mmpose', 'index'):
-        report = check_config(lab_config(tmp_path, layout=layout), samples=0)
-        assert texts(report) == [] and report.looked_at == 5 * 32, layout
-        test = check_config(
-            lab_config(tmp_path, layout=layout, test_mode=True, protocol=2), samples=0
-        )
-        assert texts(test) == [] and test.looked_at in (45, 48), (
-            layout
-        )  # the index has no broken video
+@pytest.mark.parametrize('folder', ['human36m', 'h36m'])
+def test_human36m(h36m_root, folder):
+    for options, count in ((dict(), 160), (dict(test_mode=True, protocol=2), 45)):
+        entry = h36m_config(h36m_root, ann_file=f'{folder}/arrays', **options)
+        report = check_config(entry, samples=0)
+        assert texts(report) == [] and report.looked_at in (count, count + 1)
 
-    folder = tmp_path / 'human36m' / 'images' / 's_01_act_02_subact_01_ca_01'
+
+def test_human36m_with_parts_missing(h36m, two_subjects):
+    (problem,) = texts(check_config(h36m_config(two_subjects)))
+    assert 'human36m/arrays/header.json: no such file' in problem and 'convert_h36m.py' in problem
+    h36m.write_3dmppe(two_subjects, (1, 5))
+    h36m.convert(two_subjects)
+    folder = two_subjects / 'human36m/images/s_01_act_02_subact_01_ca_01'
     folder.rename(folder.with_name('moved'))
-    (problem,) = texts(check_config(lab_config(tmp_path)))
-    assert 's_01_act_02_subact_01_ca_01: no such folder, it should hold 2' in problem
-    assert texts(check_config(lab_config(tmp_path, subjects=[5]))) == []
-
-
-def test_human36m_names_every_missing_file(lab, tmp_path):
-    lab.write_3dmppe(tmp_path, (1, 5), pictures=False)
-    problems = texts(check_config(lab_config(tmp_path)))
-    assert len(problems) == 9 and any(
-        'Human36M_subject6_camera.json: no such file' in p for p in problems
-    )
-    (problem,) = texts(check_config(lab_config(tmp_path, layout='index')))
-    assert (
-        'h36m.index: no such file; write it with tools/dataset_converters/index_h36m.py' in problem
-    )
-    problems = texts(check_config(lab_config(tmp_path, layout='mmpose')))
-    assert ['cameras.pkl' in p or 'h36m_train.npz' in p for p in problems] == [True, True]
-    for bad in (
-        dict(layout='coco'),
-        dict(subjects=[2]),
-        dict(protocol=1, subjects=[1]),
-        dict(frame_step=0),
-    ):
-        (problem,) = texts(check_config(lab_config(tmp_path, **bad)))
+    options = dict(ann_file='arrays', subjects=[1, 5])
+    (problem,) = texts(check_config(h36m_config(two_subjects, **options)))
+    assert f'{folder.name}: no such folder, it should hold 2' in problem
+    assert texts(check_config(h36m_config(two_subjects, **options | dict(subjects=[5])))) == []
+    (problem,) = texts(check_config(h36m_config(two_subjects, ann_file='arrays')))
+    assert 'arrays: ' in problem and 'convert_h36m.py' in problem
+    options |= dict(bbox_root_file='x.json', test_mode=True, frame_step=5, subjects=[5])
+    (problem,) = texts(check_config(h36m_config(two_subjects, **options)))
+    assert 'x.json' in problem
+    for bad in (dict(subjects=[2]), dict(protocol=1, subjects=[1]), dict(frame_step=0)):
+        (problem,) = texts(check_config(h36m_config(two_subjects, **bad)))
         assert problem.startswith('config H36MImageDataset')
 
 
-def test_training_and_test_are_both_looked_at(lab, tmp_path):
-    lab.write_3dmppe(tmp_path, (1, 5, 6, 7, 8))
-    both = lab_config(tmp_path) | dict(
-        test_dataloader=dict(
-            dataset=dict(
-                type='H36MImageDataset',
-                data_root=str(tmp_path),
-                test_mode=True,
-                bbox_root_file='x.json',
-            )
-        )
-    )
-    problems = texts(check_config(both))
-    assert len(problems) == 7 and all('test_dataloader' in problem for problem in problems)
-    assert any('x.json' in problem for problem in problems)
-
-
-def test_muco(lab, tmp_path):
+def test_muco(h36m, tmp_path):
     (problem,) = texts(check_config(config(dict(type='MuCoDataset', data_root=str(tmp_path)))))
     assert 'muco/MuCo-3DHP.json: no such file' in problem
-    lab.write_muco(tmp_path, [lab.muco_person(1, 0, (0.0, 0.0, 3000.0))])
+    h36m.write_muco(tmp_path, [h36m.muco_person(1, 0, (0.0, 0.0, 3000.0))])
     entry = dict(type='MuCoDataset', data_root=str(tmp_path))
     assert texts(check_config(config(entry))) == []
     (tmp_path / 'muco/augmented_set/1/0.jpg').unlink()

@@ -10,18 +10,17 @@ from mmengine.dataset import pseudo_collate
 from mmpose.datasets import CocoDataset, MpiiDataset  # noqa: F401  (registered)
 from torch.utils.data import DataLoader
 
-import wsp_mm.datasets.h36m_image
+import wsp_mm.datasets.h36m
 import wsp_mm.datasets.mcpc
 import wsp_mm.datasets.muco  # noqa: F401
-from wsp_mm.datasets.samplers import HalfHalfSampler
-from wsp_mm.datasets.seeding import SeededCombinedDataset, seeded_datasets
+from wsp_mm.datasets.sampling import HalfHalfSampler, SeededCombinedDataset, seeded_datasets
 from wsp_mm.structures.keypoints import get_joint_set
 
 
 @pytest.fixture
-def flat(lab, tmp_path):
-    """COCO and MPII with one person each in a picture of 200 x 200 px."""
-    lab.write_picture(tmp_path / 'flat' / '000000007.jpg')
+def flat(h36m, tmp_path):
+    """COCO and MPII with one person each in an image of 200 x 200 px."""
+    h36m.write_image(tmp_path / 'flat' / '000000007.jpg')
     points = np.random.default_rng(0).uniform(60, 140, (17, 2)).round(1)
     keypoints = np.column_stack([points, np.full(17, 2)])
     person = dict(
@@ -56,22 +55,24 @@ def two_d(kind, root, joints, target, ann_file):
     'kind, joints, file', [('CocoDataset', 'coco17', 'coco'), ('MpiiDataset', 'mpii16', 'mpii')]
 )
 def test_half_and_half(
-    lab, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints, file
+    h36m, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints, file
 ):
-    root = flat
     if target == 'h36m18':
         three_d = dict(
             type='H36MImageDataset', data_root=str(h36m_root), actions='Walking', subjects=[1]
         )
     else:
-        lab.write_muco(
+        h36m.write_muco(
             tmp_path,
-            [lab.muco_person(1, 0, (0.0, 0.0, 3000.0)), lab.muco_person(2, 1, (0.0, 0.0, 3000.0))],
+            [
+                h36m.muco_person(1, 0, (0.0, 0.0, 3000.0)),
+                h36m.muco_person(2, 1, (0.0, 0.0, 3000.0)),
+            ],
         )
         three_d = dict(type='MuCoDataset', data_root=str(tmp_path))
     data = SeededCombinedDataset(
         joint_set=target,
-        datasets=[three_d, two_d(kind, root, joints, target, f'{file}.json')],
+        datasets=[three_d, two_d(kind, flat, joints, target, f'{file}.json')],
         pipeline=pose3d_pipelines[0],
     )
     for part in seeded_datasets(data):
@@ -79,7 +80,7 @@ def test_half_and_half(
     loader = DataLoader(
         data,
         batch_size=4,
-        sampler=HalfHalfSampler(data, 4, seed=0),
+        sampler=HalfHalfSampler(data, seed=0),
         collate_fn=pseudo_collate,
         num_workers=0,
     )
@@ -101,12 +102,11 @@ def test_half_and_half(
 
 
 def test_the_same_key_gives_the_same_sample(h36m_root, flat, pose3d_pipelines):
-    root = flat
     data = SeededCombinedDataset(
         joint_set='h36m18',
         datasets=[
             dict(type='H36MImageDataset', data_root=str(h36m_root), subjects=[1]),
-            two_d('MpiiDataset', root, 'mpii16', 'h36m18', 'mpii.json'),
+            two_d('MpiiDataset', flat, 'mpii16', 'h36m18', 'mpii.json'),
         ],
         pipeline=pose3d_pipelines[0],
     )
@@ -125,8 +125,7 @@ def test_the_same_key_gives_the_same_sample(h36m_root, flat, pose3d_pipelines):
 
 
 def test_a_forgotten_conversion_is_said(h36m_root, flat, pose3d_pipelines):
-    root = flat
-    bare = two_d('MpiiDataset', root, 'mpii16', 'h36m18', 'mpii.json') | dict(pipeline=[])
+    bare = two_d('MpiiDataset', flat, 'mpii16', 'h36m18', 'mpii.json') | dict(pipeline=[])
     data = SeededCombinedDataset(joint_set='mpii16', datasets=[bare], pipeline=pose3d_pipelines[1])
     with pytest.raises(ValueError, match='ConvertJoints'):
         data[0]
@@ -164,8 +163,7 @@ def test_mcpc_as_persons(mcpc_root, pose3d_pipelines):
     ],
 )  # fmt: skip
 def test_nothing_loads_empty(flat, kind, file, content, said):
-    root = flat
-    path = root / file
+    path = flat / file
     path.write_text(
         json.dumps(
             (json.loads(path.read_text()) | content) if isinstance(content, dict) else content
@@ -173,16 +171,15 @@ def test_nothing_loads_empty(flat, kind, file, content, said):
     )
     with pytest.raises(ValueError, match=said):
         SeededCombinedDataset(
-            joint_set='h36m18', datasets=[two_d(kind, root, 'coco17', 'h36m18', file)]
+            joint_set='h36m18', datasets=[two_d(kind, flat, 'coco17', 'h36m18', file)]
         )
 
 
 def test_other_errors_are_left_alone(flat):
-    root = flat
     with pytest.raises((FileNotFoundError, AssertionError)):
         SeededCombinedDataset(
             joint_set='h36m18',
-            datasets=[two_d('CocoDataset', root, 'coco17', 'h36m18', 'gone.json')],
+            datasets=[two_d('CocoDataset', flat, 'coco17', 'h36m18', 'gone.json')],
         )
     with pytest.raises(ValueError, match='either a metainfo or a joint_set'):
         SeededCombinedDataset(datasets=[dict(type='CocoDataset')])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.muco import MuCoDataset, choose_persons
 
 
@@ -30,152 +31,128 @@ def test_which_persons(roots, chosen):
 
 
 @pytest.fixture
-def people(lab):
-    """Picture 0: two far apart and one behind the second; picture 1: one."""
+def people(h36m):
+    """Image 0: two far apart and one behind the second; image 1: one."""
     return [
-        lab.muco_person(10, 0, (-700.0, 0.0, 3000.0)),
-        lab.muco_person(11, 0, (700.0, 0.0, 3500.0)),
-        lab.muco_person(12, 1, (0.0, 100.0, 3200.0)),
-        lab.muco_person(13, 0, (800.0, 0.0, 4500.0)),
+        h36m.muco_person(10, 0, (-700.0, 0.0, 3000.0)),
+        h36m.muco_person(11, 0, (700.0, 0.0, 3500.0)),
+        h36m.muco_person(12, 1, (0.0, 100.0, 3200.0)),
+        h36m.muco_person(13, 0, (800.0, 0.0, 4500.0)),
     ]
 
 
-def load(root, **kwargs):
-    return MuCoDataset(data_root=str(root), **kwargs)
+@pytest.fixture
+def load(h36m, tmp_path, people):
+    """``load(**kwargs)`` writes the people and loads them."""
+
+    def run(**kwargs):
+        h36m.write_muco(tmp_path, people)
+        return MuCoDataset(data_root=str(tmp_path), **kwargs)
+
+    return run
 
 
-def test_samples(lab, tmp_path, people):
-    lab.write_muco(tmp_path, people)
-    dataset = load(tmp_path)
-    assert [dataset.get_data_info(i)['id'] for i in range(len(dataset))] == [10, 12]
+def ids(dataset):
+    return [dataset.get_data_info(i)['id'] for i in range(len(dataset))]
+
+
+def test_samples(load, people, tmp_path):
+    dataset = load()
+    assert ids(dataset) == [10, 12]
     sample, person = dataset.get_data_info(1), people[2]
     joints, pixels = np.array(person['keypoints_cam']), np.array(person['keypoints_img'])
     np.testing.assert_allclose(sample['keypoints_cam'][0], joints, atol=1e-3)
     np.testing.assert_allclose(sample['keypoints'][0, :, :2], pixels, atol=1e-4)
-    np.testing.assert_allclose(
-        sample['keypoints'][0, :, 2], joints[:, 2] - joints[14, 2], atol=1e-3
-    )
-    assert sample['root_depth'].tolist() == [3200] and sample['keypoints_visible'].tolist() == [
-        [1.0] * 21
-    ]
+    depth = joints[:, 2] - joints[14, 2]
+    np.testing.assert_allclose(sample['keypoints'][0, :, 2], depth, atol=1e-3)
     x, y, w, h = person['bbox']
     np.testing.assert_allclose(sample['bbox'], [[x, y, x + w, y + h]], atol=1e-4)
+    expected = dict(
+        root_depth=[3200], keypoints_visible=[[1.0] * 21], camera_f=[300, 300], camera_c=[100, 80]
+    )
+    assert {key: sample[key].tolist() for key in expected} == expected
     assert sample['img_path'] == str(tmp_path / 'muco/unaugmented_set/1/1.jpg')
-    assert sample['camera_f'].tolist() == [300, 300] and sample['camera_c'].tolist() == [100, 80]
-    assert sample['picture_size'] == (200, 160) and sample['dataset_name'] == 'muco'
+    assert sample['image_size'] == (200, 160) and sample['dataset_name'] == 'muco'
 
 
-def test_visibility_is_a_switch(lab, tmp_path, people):
-    lab.write_muco(tmp_path, people)
-    shown = load(tmp_path, use_visibility=True).get_data_info(0)['keypoints_visible']
-    assert shown.tolist() == [[float(k % 2) for k in range(21)]]
-    sample = load(tmp_path, use_visibility=True).get_data_info(0)
+def test_switches(load, people):
+    sample = load(use_visibility=True).get_data_info(0)
+    assert sample['keypoints_visible'].tolist() == [[float(k % 2) for k in range(21)]]
     assert np.isfinite(sample['keypoints']).all() and sample['root_depth'].tolist() == [3000]
-
-
-def test_another_joint_set(lab, tmp_path, people):
-    lab.write_muco(tmp_path, people)
-    sample = load(tmp_path, joint_set='h36m18').get_data_info(0)
+    sample = load(joint_set='h36m18').get_data_info(0)
     joints = np.array(people[0]['keypoints_cam'])
     np.testing.assert_allclose(sample['keypoints_cam'][0, 0], joints[14], atol=1e-3)
-    np.testing.assert_allclose(
-        sample['keypoints'][0, 1, :2], people[0]['keypoints_img'][8], atol=1e-4
-    )
+    pixels = people[0]['keypoints_img'][8]
+    np.testing.assert_allclose(sample['keypoints'][0, 1, :2], pixels, atol=1e-4)
     missing = [i for i, shown in enumerate(sample['keypoints_visible'][0]) if not shown]
-    assert (
-        missing == [8, 9] and not sample['keypoints'][0, missing].any()
-    )  # no neck marker, no nose
+    assert missing == [8, 9] and not sample['keypoints'][0, missing].any()  # no neck, no nose
 
 
-def test_through_the_pipeline(lab, tmp_path, people, pose3d_pipelines):
-    lab.write_muco(tmp_path, people)
-    dataset = load(tmp_path, pipeline=pose3d_pipelines[0])
+def test_through_the_pipeline(load, pose3d_pipelines):
+    dataset = load(pipeline=pose3d_pipelines[0])
     dataset.set_item_seed(0, 0)
     one, two = dataset[0], dataset[0]
     assert torch.equal(one['inputs'], two['inputs'])
     assert one['data_samples'].gt_instance_labels.keypoint_labels.shape == (1, 21, 3)
 
 
-def test_boxes_outside_the_picture_are_left_out(lab, tmp_path, people, monkeypatch):
-    said = []
-    monkeypatch.setattr('wsp_mm.datasets.pose3d.print_log', lambda text, **_: said.append(text))
+def test_root_range(load, log):
+    """Roots at 3000 and 3200 mm are the samples of all; the bounds belong to the range."""
+    for bounds, kept in (((3000, 3100), [10]), ((3100, 3200), [12]), ((3000, 3200), [10, 12])):
+        assert ids(load(root_range_mm=bounds)) == kept
+    assert ids(load(root_range_mm=(3001, 7500))) == [12]
+    assert any('left out 1 persons' in text and '3001 to 7500 mm' in text for text in log)
+    with pytest.raises(AnnotationError, match='no person of 4'):
+        load(root_range_mm=(4000, 7500))
+    with pytest.raises(ValueError, match='root_range_mm'):
+        load(root_range_mm=(7500, 1500))
+
+
+def test_boxes_outside_the_image_are_left_out(load, people, log):
     people[2]['bbox'] = [300, 10, 20, 20]
-    lab.write_muco(tmp_path, people)
-    assert len(load(tmp_path)) == 1
-    assert any('left out 1 persons whose box' in text for text in said)
-    assert any('left out 2 persons near to another' in text for text in said)
+    assert len(load()) == 1
+    assert any('left out 1 persons whose box' in text for text in log)
+    assert any('left out 2 persons near to another' in text for text in log)
     people[0]['bbox'] = [0, 0, 0, 0]
-    lab.write_muco(tmp_path, people)
-    with pytest.raises(ValueError, match='no person of 4 is left'):
-        load(tmp_path)
+    with pytest.raises(AnnotationError, match='no person of 4'):
+        load()
 
 
 @pytest.mark.parametrize(
-    'change, said',
+    'change',
     [
-        (dict(keypoints_cam=[[0, 0, float('nan')]] * 21), 'annotation 12: keypoints_cam holds nan'),
-        (
-            dict(keypoints_cam=[[0, 0, -5]] * 21),
-            'annotation 12: keypoints_cam: a joint lies behind',
-        ),
-        (
-            dict(keypoints_img=[[0, 0]] * 20),
-            r'annotation 12: keypoints_img must be of shape \(21, 2\)',
-        ),
-        (dict(bbox=None), 'annotation 12: bbox must be of shape'),
-        (dict(id=None), 'annotation None: int'),
-        (dict(image_id=77), 'annotation 12: it is of image 77, which is not there'),
+        dict(keypoints_cam=[[0, 0, float('nan')]] * 21),
+        dict(keypoints_cam=[[0, 0, -5]] * 21),
+        dict(keypoints_img=[[0, 0]] * 20),
+        dict(bbox=None),
+        dict(id=None),
+        dict(image_id=77),
     ],
+    ids=['nan', 'behind', 'short', 'no box', 'no id', 'no image'],
 )
-def test_bad_records(lab, tmp_path, people, change, said):
+def test_bad_records(load, people, change, log):
     people[2].update(change)
-    lab.write_muco(tmp_path, people)
-    with pytest.raises(ValueError, match=f'MuCo-3DHP.json: {said}'):
-        load(tmp_path)
-    assert len(load(tmp_path, skip_bad=True)) == 1
+    with pytest.raises(AnnotationError, match=r'MuCo-3DHP.json: annotation (12|number 2): '):
+        load()
+    assert ids(load(skip_bad=True)) == [10] and any('skipped 1' in text for text in log)
 
 
-def test_bad_files(lab, tmp_path, people):
-    path = lab.write_muco(tmp_path, people)
+def test_bad_files(load, h36m, tmp_path, people):
+    path = h36m.write_muco(tmp_path, people)
     content = json.loads(path.read_text())
+    first, second = content['images']
 
-    def said(match, error=ValueError, **changes):
+    def refused(match, **changes):
         path.write_text(json.dumps(content | changes))
-        with pytest.raises(error, match=match):
-            load(tmp_path)
+        with pytest.raises(AnnotationError, match=match):
+            MuCoDataset(data_root=str(tmp_path))
 
-    said("'annotations' is missing or empty", annotations=[])
-    images = content['images']
-    said("image 0: no 'f'", images=[{k: v for k, v in images[0].items() if k != 'f'}])
-    said('width, height, f', images=[images[0] | dict(f=[-1, 1]), images[1]])
-    said(
-        r'keypoints_cam land [\d.]+ px from keypoints_img',
-        images=[i | dict(c=[300.0, 80.0]) for i in images],
-    )
-    said(
-        'nowhere.jpg',
-        FileNotFoundError,
-        images=[images[0], images[1] | dict(file_name='nowhere.jpg')],
-    )
+    refused('annotations', annotations=[])
+    refused("image 0: 'f'", images=[{k: v for k, v in first.items() if k != 'f'}])
+    refused('image 0: .*positive', images=[first | dict(f=[-1, 1]), second])
+    refused('image 1: .*file_name', images=[first, second | dict(file_name=None)])
+    refused('px from keypoints_img', images=[i | dict(c=[300.0, 80.0]) for i in content['images']])
+    refused(r'nowhere\.jpg', images=[first, second | dict(file_name='nowhere.jpg')])
     path.write_text('{"images": [')
-    with pytest.raises(ValueError, match='no json'):
-        load(tmp_path)
-    path.unlink()
-    with pytest.raises(ValueError, match='no such file'):
-        load(tmp_path)
-
-
-def test_root_range(lab, tmp_path, people, log):
-    """Roots at 3000 and 3200 mm are the samples of all; the bounds belong to the range."""
-    lab.write_muco(tmp_path, people)
-    for bounds, kept in (((3000, 3100), 10), ((3100, 3200), 12)):
-        assert load(tmp_path, root_range_mm=bounds).get_data_info(0)['id'] == kept
-    assert len(load(tmp_path, root_range_mm=(3000, 3200))) == 2
-    assert len(load(tmp_path, root_range_mm=(3001, 7500))) == 1
-    assert any(
-        'left out 1 persons whose root is not within 3001 to 7500 mm' in text for text in log
-    )
-    with pytest.raises(ValueError, match='no person of 4 is left'):
-        load(tmp_path, root_range_mm=(4000, 7500))
-    with pytest.raises(ValueError, match=r'must be \(near, far\)'):
-        load(tmp_path, root_range_mm=(7500, 1500))
+    with pytest.raises(AnnotationError, match=r'MuCo-3DHP\.json'):
+        MuCoDataset(data_root=str(tmp_path))

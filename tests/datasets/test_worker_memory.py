@@ -1,16 +1,18 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """A data loader's worker holds after 2,000 samples what it held after 200."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmpose.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
+
+from wsp_mm.datasets.h36m_arrays import open_arrays, write_arrays
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith('linux'),
@@ -70,21 +72,45 @@ def test_a_worker_that_keeps_something_is_noticed():
     assert private_growth(Kept(8192)) > BOUND_BYTES
 
 
+def many_pairs(root, tree):
+    """MCPC's training json of ROWS images of two persons, all of them the same file."""
+    tree.build_tree(root)
+    path = root / 'mcpc' / 'mcpc_train.json'
+    content = json.loads(path.read_text())
+    image, people = content['images'][1], content['annotations'][3:5]
+    content['images'] = [image | dict(id=i) for i in range(ROWS)]
+    content['annotations'] = [
+        person | dict(id=2 * i + k, image_id=i)
+        for i in range(ROWS)
+        for k, person in enumerate(people)
+    ]
+    path.write_text(json.dumps(content))
+    return dict(type='MCPCDataset', data_root=str(root), ann_file='mcpc/mcpc_train.json')
+
+
+def many_frames(root, h36m):
+    """Human3.6M's arrays of ROWS frames, all of them the same frame."""
+    h36m.write_3dmppe(root, (1,))
+    h36m.convert(root, subjects=(1,))
+    arrays = open_arrays(root / 'arrays')
+    columns = {name: np.repeat(column[:1], ROWS, axis=0) for name, column in arrays.columns.items()}
+    header = {
+        key: value for key, value in arrays.header.items() if key not in ('format', 'version')
+    }
+    write_arrays(root / 'arrays', header, columns)
+    return dict(type='H36MImageDataset', data_root=str(root), ann_file='arrays', subjects=[1])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    'name, config',
-    [('mcpc', 'wsp_pretrain_r50'), ('h36m', 'posenet_h36m_r50'), ('muco', 'posenet_muco_r50')],
-)
-def test_memory_does_not_grow(name, config, tmp_path, repo, monkeypatch):
-    pytest.importorskip('mmpose')
-    monkeypatch.syspath_prepend(repo / 'tools' / 'benchmarks')
-    from loader_data import WRITERS
-    from mmpose.registry import DATASETS
-
+@pytest.mark.parametrize('name', ['pairs', 'frames'])
+def test_memory_does_not_grow(name, tmp_path, tree, h36m, pipelines, pose3d_pipelines):
     import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.cli import load_config
 
-    pipeline = load_config(repo / 'configs' / f'{config}.py').train_dataloader.dataset.pipeline
-    dataset = DATASETS.build(dict(WRITERS[name](tmp_path, ROWS), pipeline=pipeline))
+    if name == 'pairs':
+        dataset = dict(many_pairs(tmp_path, tree), pipeline=pipelines[0])
+    else:
+        dataset = dict(many_frames(tmp_path, h36m), pipeline=pose3d_pipelines[0])
+    dataset = DATASETS.build(dataset)
+    assert len(dataset) == ROWS
     dataset.set_item_seed(0, 0)
     assert private_growth(dataset) < BOUND_BYTES

@@ -19,7 +19,7 @@ def mupots_world(tmp_path_factory):
 @pytest.fixture(scope='session')
 def mupots_gt(mupots_world):
     """Its frames as they are read."""
-    from wsp_mm.structures.mupots import read_mupots
+    from wsp_mm.datasets.mupots_annotations import read_mupots
 
     folder = mupots_world[0] / 'mupots'
     return read_mupots(folder / 'MuPoTS-3D.json', folder / 'MultiPersonTestSet')

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from mupots_fixture import perfect_predictions
 
+from wsp_mm.datasets.mupots_annotations import read_mupots
 from wsp_mm.evaluation.functional import mupots_3dpck, mupots_errors
 from wsp_mm.evaluation.mupots import mupots_scores, without_details
-from wsp_mm.structures.mupots import read_mupots
 
 
-def frame(sequence, number, poses, valid=None, univ=None, occluded=None):
+def frame(sequence, number, poses, univ=None, occluded=None):
     """Ground truth of a frame, as read_mupots gives it."""
     poses = np.reshape(poses, (-1, 17, 3))
     return SimpleNamespace(
@@ -21,7 +21,6 @@ def frame(sequence, number, poses, valid=None, univ=None, occluded=None):
         keypoints_img=poses[..., :2] / poses[..., 2:] * 1000,
         keypoints_cam=poses,
         keypoints_univ=poses if univ is None else univ,
-        valid=np.ones(len(poses), bool) if valid is None else np.array(valid),
         occluded=np.zeros((len(poses), 17), bool) if occluded is None else occluded,
     )
 
@@ -74,14 +73,6 @@ def test_frames_without_predictions_count_in_all_alone():
     assert nothing['n_undefined_Matched'] == 1 and nothing['n_undefined_All'] == 0
 
 
-def test_persons_who_are_not_valid_neither_count_nor_take_a_prediction():
-    pose = people(0, 1)
-    for other in (pose * np.nan, pose):
-        both = frame(1, 0, np.concatenate([other, pose]), valid=[False, True])
-        scores = mupots_scores([both], {both.key: predicted(both, who=[1])})
-        assert scores['PCK_All'] == 100 and scores['n_persons'] == 1
-
-
 def test_occlusion_labels_follow_their_persons():
     """The first person is missed, the second found: its labels, not the first one's, count."""
     occluded = np.zeros((2, 17), bool)
@@ -118,7 +109,7 @@ def test_equals_the_functional_layer(mupots_world, mupots_gt):
         for sequence in (1, 2, 10):
             rows = [
                 dict(
-                    gt_2d=f.keypoints_img[f.valid], gt_3d=f.keypoints_univ[f.valid],
+                    gt_2d=f.keypoints_img, gt_3d=f.keypoints_univ,
                     pred_2d=predictions[f.key][0], pred_3d=predictions[f.key][1],
                 )
                 for f in mupots_gt.frames

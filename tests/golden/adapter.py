@@ -21,7 +21,7 @@ FIELDS = {
     'root_cells': 'root_heatmap',
 }
 #: Transform in the record -> in wsp_mm.
-TRANSFORMS = dict(LoadCropImage='ReadPicture', GrayImage='GreyPicture')
+TRANSFORMS: dict[str, str] = {}
 #: Config in the record -> below ``configs/``.
 CONFIGS = dict(pretrain_gray='wsp_pretrain_r50_gray')
 
@@ -91,6 +91,13 @@ def load_config(name: str) -> Any:
     return Config.fromfile(REPO / 'configs' / f'{CONFIGS.get(name, name)}.py')
 
 
+def convert_h36m(root: Path) -> None:
+    """Human3.6M's annotations to the arrays that the data set reads, every frame."""
+    from wsp_mm.datasets.converters.h36m import convert_h36m as convert
+
+    convert(root, root / 'human36m/arrays', steps=(1,))
+
+
 def dataset(config: str, split: str, root: Path, part: int | None = None, **changes: Any) -> Any:
     """The data set of a config's ``train`` or ``test`` split at another data root.
 
@@ -122,7 +129,7 @@ def steps(*pipeline: dict) -> list[dict]:
 
 def sample(data: Any, index: int, seed: int | None = None, epoch: int = 0) -> dict:
     """One packed item; its randomness is a function of (seed, epoch, index)."""
-    from wsp_mm.datasets.seeding import seeded_datasets
+    from wsp_mm.datasets.sampling import seeded_datasets
 
     if seed is not None:
         for one in seeded_datasets(data):
@@ -130,16 +137,13 @@ def sample(data: Any, index: int, seed: int | None = None, epoch: int = 0) -> di
     return data[index]
 
 
-def half_half(
-    lengths: Sequence[int], batch_size: int, num_3d: int, seed: int, epochs: int, **options: Any
-) -> Any:
+def half_half(lengths: Sequence[int], num_3d: int, seed: int, epochs: int, **options: Any) -> Any:
     """Indices of some epochs of the half-half sampler over data sets of these lengths."""
-    from wsp_mm.datasets.samplers import HalfHalfSampler
-    from wsp_mm.datasets.seeding import SeededCombinedDataset
+    from wsp_mm.datasets.sampling import HalfHalfSampler, SeededCombinedDataset
 
     data = SeededCombinedDataset.__new__(SeededCombinedDataset)  # only its lengths are read
     data._lens, data._len = list(lengths), sum(lengths)
-    sampler = HalfHalfSampler(data, batch_size, num_3d, seed=seed, **options)
+    sampler = HalfHalfSampler(data, num_3d, seed=seed, **options)
     found = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
@@ -243,7 +247,7 @@ def pose_tables(scores: Mapping[str, float]) -> dict[str, tuple]:
 
 def mupots_truth(ann_file: Path, sequences_dir: Path | None) -> Any:
     """Ground truth of all frames, in order: objects with the attributes that the record names."""
-    from wsp_mm.structures.mupots import read_mupots
+    from wsp_mm.datasets.mupots_annotations import read_mupots
 
     return read_mupots(ann_file, sequences_dir).frames
 

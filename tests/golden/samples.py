@@ -15,10 +15,10 @@ _CODEC = dict(type='PairHeatmapLabel', input_size=(96, 96), heatmap_size=(24, 24
 _CROP = dict(type='PairTopdownAffine', input_size=(96, 96))
 # Pipelines with options that no config sets.
 _TURNED = [
-    dict(type='LoadCropImage'),
     dict(type='SamplePersonPair', min_gap_px=15.0, padding=1.1),
-    dict(type='PairRandomFlip', prob=1.0),
     dict(type='PairRandomBBoxTransform', rotate_factor=180.0, shift_factor=0.1),
+    dict(type='LoadCropImage'),
+    dict(type='PairRandomFlip', prob=1.0),
     _CROP,
     dict(type='RemoveAnkles', share=0.8, relative_to='scale', fill='gray'),
     dict(type='GenerateTarget', encoder=dict(_CODEC, person_channels=True)),
@@ -116,7 +116,7 @@ for _name, _given in CASES.items():
 @case('samples')
 def half_half_order(scratch):
     """Order of the sampler; what comes again within an epoch is numbered on."""
-    options = dict(batch_size=4, num_3d=1, seed=3, epochs=2)
+    options = dict(num_3d=1, seed=3, epochs=2)
     found = dict(alone=adapter.half_half([7, 3, 2], **options))
     found['in_turn'] = adapter.half_half([3, 8], **options, shuffle=False)
     for rank in range(2):

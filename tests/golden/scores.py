@@ -124,8 +124,14 @@ def mupots_files(scratch):
     """Ground truth, predictions through the official mat files, scores and tables."""
     root = trees.data_root(scratch) / 'mupots'
     truth = adapter.mupots_truth(root / 'MuPoTS-3D.json', root / 'MultiPersonTestSet')
-    names = ('image_id', 'file_name', 'intrinsic', 'keypoints_img', 'keypoints_cam')
-    names += ('keypoints_univ', 'valid', 'occluded', 'ann_ids')
+    names = (
+        'image_id',
+        'intrinsic',
+        'keypoints_img',
+        'keypoints_cam',
+        'keypoints_univ',
+        'occluded',
+    )
     found = {frame.key: {name: getattr(frame, name) for name in names} for frame in truth}
     predictions = {
         frame.key: (_near(frame, 'keypoints_img', 5), _near(frame, 'keypoints_univ', 50))
@@ -217,7 +223,7 @@ def metric_mpjpe(scratch):
 def metrics_on_mupots(scratch):
     root, samples = trees.data_root(scratch), []
     for frame in adapter.mupots_truth(root / 'mupots/MuPoTS-3D.json', None):
-        for n in range(len(frame.valid)):
+        for n in range(len(frame.occluded)):
             cam, img = (np.zeros((1, 21, dim)) for dim in (3, 2))
             cam[0, :17] = _near(frame, 'keypoints_cam', 60)[n]
             img[0, :17] = _near(frame, 'keypoints_img', 5)[n]

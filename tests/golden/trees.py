@@ -203,6 +203,7 @@ def _h36m(root: Path) -> None:
         for kind, part in dict(data=data, camera=cameras, joint_3d=joints).items():
             write_json(root / f'human36m/annotations/Human36M_subject{subject}_{kind}.json', part)
     write_json(root / 'bbox_root_h36m.json', predicted)
+    adapter.convert_h36m(root)
 
 
 def _person_3d(count: int, ann_id: int, image_id: int, place: tuple, f: tuple, **more) -> dict:

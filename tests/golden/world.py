@@ -34,7 +34,7 @@ for _name, _file in adapter.WORLD_FILES.items():
 @case('world')
 def mupots_truth(scratch):
     root = _world(scratch) / 'mupots'
-    names = ('keypoints_img', 'keypoints_univ', 'valid', 'occluded')
+    names = ('keypoints_img', 'keypoints_univ', 'occluded')
     return {
         frame.key: {name: getattr(frame, name).astype(np.float32) for name in names}
         for frame in adapter.mupots_truth(root / 'MuPoTS-3D.json', root / 'MultiPersonTestSet')

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from wsp_mm.datasets.mupots_annotations import read_mupots
 from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.synthetic import mupots_scene
 from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.layouts.mupots import UNIVERSAL_MM, knee_to_neck
@@ -152,17 +152,16 @@ def test_json_and_matlab_files_say_the_same(folder):
     assert truth.source == 'annot.mat' and truth.notes == () and len(truth.frames) == 40
     by_id = {a['id']: a for a in content['annotations']}
     frames = {frame.key: frame for frame in truth.frames}
-    assert frames['TS1_img_000001'].valid.tolist() == [True, False, True]
-    assert not frames['TS5_img_000001'].valid.any() and frames['TS5_img_000000'].valid.all()
-    assert (
-        not frames['TS10_img_000000'].valid.any()
-        and (frames['TS10_img_000000'].ann_ids == -1).all()
-    )
+    assert len(frames['TS1_img_000001'].occluded) == 2  # of three
+    assert not len(frames['TS5_img_000001'].occluded) and len(frames['TS5_img_000000'].occluded)
+    assert not len(frames['TS10_img_000000'].occluded)
+    by_image = {}
+    for annotation in by_id.values():
+        if annotation['is_valid']:
+            by_image.setdefault(annotation['image_id'], []).append(annotation)
     checked = 0
     for frame in truth.frames:
-        for i in np.flatnonzero(frame.valid):
-            listed = by_id[frame.ann_ids[i]]
-            assert listed['image_id'] == frame.image_id and listed['is_valid'] == 1
+        for i, listed in enumerate(by_image.get(frame.image_id, ())):
             cam, f, c = frame.keypoints_cam[i], frame.intrinsic[:2], frame.intrinsic[2:]
             np.testing.assert_allclose(listed['keypoints_cam'], cam, atol=1e-3)
             np.testing.assert_allclose(
@@ -289,5 +288,5 @@ def test_a_whole_world(tmp_path):
     picture = cv2.imread(str(tmp_path / 'mupots/MultiPersonTestSet/TS6/img_000000.jpg'))
     assert picture.shape == (64, 84, 3)
     truth = read_mupots(tmp_path / 'mupots/MuPoTS-3D.json', tmp_path / 'mupots/MultiPersonTestSet')
-    valid = [frame.valid.sum() for frame in truth.frames]
+    valid = [len(frame.occluded) for frame in truth.frames]
     assert 20 <= sum(valid) < sum(num_columns(s) for s in range(1, 21)) and valid.count(0) >= 3

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.datasets.converters.h36m import convert_h36m
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # A network of a few thousand weights at 64 px. Plain descent: Adam turns the rounding error of a
@@ -58,8 +60,7 @@ KINDS = {
         1.6,
         "model['head']['heatmap_size'] = (16, 16, 16)\n"
         "model['head']['loss'] = dict(average='valid')\n"
-        "model['head']['marginal_loss'] = dict(type='MarginalLoss')\n"
-        "train_dataloader['sampler'] = dict(batch_size=4)\n",
+        "model['head']['marginal_loss'] = dict(type='MarginalLoss')\n",
     ),
 }
 
@@ -74,7 +75,7 @@ def _module(path: Path):
 def write_data(root: Path) -> Path:
     """MCPC, Human3.6M, MuCo with COCO, MuPoTS."""
     folder = ROOT / 'tests/datasets'
-    pairs, lab, mupots = (
+    pairs, h36m, mupots = (
         _module(folder / f'{name}_fixture.py') for name in ('mcpc', 'h36m', 'mupots')
     )
     pairs.build_tree(root)
@@ -106,20 +107,21 @@ def write_data(root: Path) -> Path:
                     )  # fmt: skip
 
     pairs.edit_json(root, 'train', more)
-    lab.write_3dmppe(root)
-    people = [lab.muco_person(i, i % 2, (100.0 * i - 200, 0.0, 3000.0 + 100 * i)) for i in range(5)]
-    lab.write_muco(root, people)
+    h36m.write_3dmppe(root)
+    convert_h36m(root, root / 'human36m/arrays')
+    places = [(100.0 * i - 200, 0.0, 3000.0 + 100 * i) for i in range(5)]
+    h36m.write_muco(root, [h36m.muco_person(i, i % 2, place) for i, place in enumerate(places)])
     mupots.write(root)
-    _write_coco(root, lab)
-    _write_mpii(root, lab)
+    _write_coco(root, h36m)
+    _write_mpii(root, h36m)
     return root
 
 
-def _write_coco(root: Path, lab) -> None:
-    """Three persons in one picture, with 17, 12 and 5 labelled joints."""
-    lab.write_picture(root / 'coco/train2017/000000007.jpg')
+def _write_coco(root: Path, h36m) -> None:
+    """Four persons in one image, with 17, 12, 9 and 5 labelled joints."""
+    h36m.write_image(root / 'coco/train2017/000000007.jpg')
     people = []
-    for number, labelled in enumerate((17, 12, 5), 1):
+    for number, labelled in enumerate((17, 12, 9, 5), 1):
         points = np.random.default_rng(number).uniform(60, 140, (17, 2)).round(1)
         keypoints = np.column_stack([points, np.full(17, 2)])
         keypoints[labelled:] = 0
@@ -137,9 +139,9 @@ def _write_coco(root: Path, lab) -> None:
     )
 
 
-def _write_mpii(root: Path, lab) -> None:
+def _write_mpii(root: Path, h36m) -> None:
     """Three persons in one image, as MMPose's json has MPII."""
-    lab.write_picture(root / 'mpii/images/000000001.jpg')
+    h36m.write_image(root / 'mpii/images/000000001.jpg')
     joints = np.random.default_rng(0).uniform(60, 140, (3, 16, 2)).round(1).tolist()
     common = dict(image='000000001.jpg', center=[100, 100], scale=0.5, joints_vis=[1] * 16)
     file = root / 'mpii/annotations/mpii_train.json'

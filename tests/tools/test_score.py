@@ -148,7 +148,7 @@ def roots(world):
     """``roots(file, scale)`` writes boxes centred on the true roots, and roots at ``scale`` times
     the true distance.
     """
-    from wsp_mm.structures.mupots import read_mupots
+    from wsp_mm.datasets.mupots_annotations import read_mupots
 
     frames = read_mupots(world[0]).frames
 
@@ -156,8 +156,8 @@ def roots(world):
         records = []
         for frame in frames:
             for root, (x, y) in zip(
-                frame.keypoints_cam[frame.valid, 14],
-                frame.keypoints_img[frame.valid, 14],
+                frame.keypoints_cam[:, 14],
+                frame.keypoints_img[:, 14],
                 strict=True,
             ):
                 records.append(

@@ -28,7 +28,6 @@ SMALL = [
 MIXED = [
     'train_dataloader.dataset.datasets.0.indices=4',
     'train_dataloader.dataset.datasets.1.indices=3',
-    'train_dataloader.sampler.batch_size=2',
 ]
 ALONE = ['train_dataloader.dataset.indices=4']
 TWO_EPOCHS = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
@@ -103,8 +102,6 @@ def test_two_iterations_of_the_real_network(name, start, repo, pretrained, tmp_p
     datasets = loader.dataset.get('datasets', [loader.dataset])
     for dataset in datasets:
         dataset.indices = 4 // len(datasets)
-    if len(datasets) > 1:
-        loader.sampler.batch_size = 2
     length = 'max_iters' if config.train_cfg.type == 'IterBasedTrainLoop' else 'max_epochs'
     config.train_cfg.update({length: 2 if length == 'max_iters' else 1, 'val_interval': 99})
     runner = Runner.from_cfg(config)

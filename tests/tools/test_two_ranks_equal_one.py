@@ -43,9 +43,6 @@ def train(load_tool, monkeypatch, scale_out_data, place):
         options = jobs.options(scale_out_data, folder, *options)
         if processes > 1:
             own = [f'train_dataloader.batch_size={4 // processes}']
-            own += (
-                [f'train_dataloader.sampler.batch_size={4 // processes}'] if kind == 'muco' else []
-            )
             jobs.finish(jobs.start(processes, config, '--auto-scale-lr', *options, *own, cwd=place))
         else:  # the tool itself; starting a process takes longer than all that it does
             monkeypatch.chdir(place)

@@ -13,8 +13,6 @@ script makes no data: without a world, `python tools/make_world.py --out data/sy
 
     python tools/benchmarks/bench_end_to_end.py --device cuda                # R50, 256 px, B 64, 1,500 pairs/s
     python tools/benchmarks/bench_end_to_end.py --device cuda --task h36m
-    python tools/dataset_converters/cache_crops.py configs/posenet_h36m_r50.py CACHE  # says its time
-    python tools/benchmarks/bench_end_to_end.py --device cuda --task h36m --crop-cache CACHE
 
 On a processor it is R18 at 64 px by default: it shows where the time goes, and no GPU's speed.
 """
@@ -37,9 +35,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=3)
     parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
     parser.add_argument('--data-root', default=str(REPO / 'data/synthetic'))
-    parser.add_argument(
-        '--crop-cache', metavar='DIR', help='read crops that cache_crops.py wrote, not frames'
-    )
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument(
         '--seconds', type=float, help='of each rate: 30 on a GPU, else 4; cut into --repeats'
@@ -232,7 +227,6 @@ def main() -> None:
         del runner
         loading = loading_rates(cfg, args)
 
-    source = '' if args.crop_cache is None else ', from a crop cache'
     notes = [
         f'R{args.depth}, {args.side} x {args.side}, B {args.batch}, {args.workers} worker(s), {args.way}.',
         'Waiting is what the host spends in the loader; on a GPU it may have work queued meanwhile.',
@@ -240,10 +234,10 @@ def main() -> None:
     if args.device != 'cuda':
         notes.append(
             'No figure of a GPU. GPU: not measured. Command: bench_end_to_end.py --device cuda '
-            '(and with --task h36m, and that with --crop-cache DIR)'
+            '(and with --task h36m)'
         )
     rates = Table(
-        f'Training with loading, {args.task}{source}, {args.device}',
+        f'Training with loading, {args.task}, {args.device}',
         'samples/s',
         'together',
         notes=notes,

@@ -157,7 +157,7 @@ def start_table(args: argparse.Namespace) -> Table:
     table.rows |= {label: [one[name] for one in rounds] for name, label in STEPS.items()}
     table.rows['(an iteration later on)'] = [one['later'] for one in rounds]
     table.notes = [
-        f'{RECORDS} records: reading real annotations takes longer (bench_loader_memory.py). Weights are read '
+        f'{RECORDS} records: reading real annotations takes longer . Weights are read '
         'twice: checked before anything is built, and loaded.'
     ]
     return table

@@ -29,14 +29,11 @@ CPU_SET: dict[str, tuple[str, ...]] = {
     'bench_relative_depth': (),
     'bench_integral': (),
     'bench_pipeline': ('--repeats', '4'),
-    'bench_crop_cache': ('--repeats', '3'),
     'bench_train_step': (),
     'bench_inferencer': ('--repeats', '3', '--memory-frames', '0'),
     'bench_startup': ('--repeats', '2'),
     'bench_world': ('--scenes', '64', '--repeats', '2'),
     'bench_mcpc': ('--pictures', '12000', '--repeats', '2'),
-    'bench_h36m_index': ('--frames', '40000', '--repeats', '2'),
-    'bench_loader_memory': ('--records', '8000', '--samples', '1000', '--workers', '1'),
 }
 
 #: Not of the CPU set: whole trainings, which need a world on the disk and mean something on a GPU.

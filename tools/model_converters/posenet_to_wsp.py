@@ -56,7 +56,7 @@ def convert_snapshot(
             no such subject.
         wsp_mm.utils.checkpoint.CheckpointError: it cannot be read without executing it, or at all.
     """
-    from wsp_mm.datasets.h36m_sequences import check_subjects
+    from wsp_mm.structures.h36m import check_subjects
     from wsp_mm.utils.checkpoint import load_file
 
     snapshot = load_file(path, map_location='cpu')

@@ -18,9 +18,9 @@ from pathlib import Path
 from wsp_mm.apis.data import make_named_world
 from wsp_mm.apis.pose3d_study import PoseStudy
 from wsp_mm.apis.steps import Steps
+from wsp_mm.datasets.mupots_annotations import read_mupots
 from wsp_mm.engine.hooks import weights_file
 from wsp_mm.evaluation.mupots import root_scores
-from wsp_mm.structures.mupots import read_mupots
 from wsp_mm.utils.files import write_text_atomic
 
 #: Where the root depths of a test come from: key -> what the tables call it. 'gt' is no result, but

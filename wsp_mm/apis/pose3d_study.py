@@ -13,16 +13,9 @@ from typing import Any
 
 from wsp_mm.apis.steps import StepFailed, Steps
 
-# What a training reads below the data root, by the type of its data set and, where it has one, its
-# layout.
+# What a training reads below the data root, by the type of its data set.
 DATA_FILES = {
-    'H36MImageDataset': ('human36m/annotations/*.json',),
-    ('H36MImageDataset', '3dmppe'): ('human36m/annotations/*.json',),
-    ('H36MImageDataset', 'index'): ('human36m/*.index',),
-    ('H36MImageDataset', 'mmpose'): (
-        'h36m/annotation_body3d/*.pkl',
-        'h36m/annotation_body3d/*/*.npz',
-    ),
+    'H36MImageDataset': ('human36m/arrays/*',),
     'MuCoDataset': ('muco/*.json',),
     'MuPoTSDataset': ('mupots/*.json', 'mupots/MultiPersonTestSet/*/*.mat'),
     'MCPCDataset': ('mcpc/*.json',),
@@ -31,13 +24,11 @@ DATA_FILES = {
 }
 
 
-def dataset_types(node: Any) -> Iterator[str | tuple[str, str]]:
-    """Every ``type`` in a configuration node that names a data set, at any depth, and its layout if
-    any.
-    """
+def dataset_types(node: Any) -> Iterator[str]:
+    """Every ``type`` in a configuration node that names a data set, at any depth."""
     if isinstance(node, Mapping):
         if str(node.get('type', '')).endswith('Dataset'):
-            yield (node['type'], node['layout']) if 'layout' in node else node['type']
+            yield node['type']
         for value in node.values():
             yield from dataset_types(value)
     elif isinstance(node, (list, tuple)):
@@ -122,12 +113,7 @@ class PoseStudy:
         from wsp_mm.utils.cli import load_config
 
         options = [option.partition('=') for option in (*self.train_options, *self.options)]
-        # Options do not change the text: they stand beside it in the identity. But they may choose
-        # other files.
-        config = load_config(
-            self.steps.root / self.config,
-            {name: value for name, _, value in options if name.endswith('.layout')},
-        )
+        config = load_config(self.steps.root / self.config)
         text = f'data: {self.data_root}\n{config.pretty_text}'
         reads = data_files(config, self.steps.root, self.data_root)
         starts = [self.pretrained] if self.pretrained is not None else []

@@ -71,7 +71,7 @@ class RootDepthNetwork:
         model_cfg['backbone']['init_cfg'] = None  # all of it comes from the checkpoint
         with DefaultScope.overwrite_default_scope('mmpose'):
             self.model: TopdownRootEstimator = MODELS.build(model_cfg)
-            self._load, self._crop = Compose(steps[:1]), Compose(steps[1:])
+            self._load, self._crop = Compose([dict(type='LoadImage')]), Compose(steps)
         self.box = next(dict(step) for step in steps if step['type'] == 'PersonCenterScale')
         _fill(self.model, checkpoint)
         self.model.to(pick_device(device)).eval()
@@ -83,8 +83,7 @@ class RootDepthNetwork:
             OSError: missing, or no picture.
         """
         try:
-            loaded = self._load(dict(img_path=str(path)))
-            return loaded['picture'].whole() if 'picture' in loaded else loaded['img']
+            return self._load(dict(img_path=str(path)))['img']
         except Exception as error:
             raise OSError(
                 f'{path}: cannot be read as a picture ({str(error).splitlines()[-1]})'

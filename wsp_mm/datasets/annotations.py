@@ -272,8 +272,10 @@ def _checked(values: object, shape: tuple[int, ...], column: Column) -> np.ndarr
         raise ValueError(f'has the shape {array.shape}')
     if not np.isfinite(array).all():
         raise ValueError('holds nan, null or infinity')
-    if np.issubdtype(column.dtype, np.integer) and (array != np.rint(array)).any():
-        raise ValueError('is no integer')
+    # Larger integers than 2^53 are not exact in float64.
+    whole = (array == np.rint(array)) & (np.abs(array) <= 2**53)
+    if np.issubdtype(column.dtype, np.integer) and not whole.all():
+        raise ValueError('is no integer of at most 2^53')
     return array.reshape(shape).astype(column.dtype)
 
 

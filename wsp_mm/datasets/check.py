@@ -16,13 +16,8 @@ from pathlib import Path
 from wsp_mm.datasets.bbox_root import prediction_path
 from wsp_mm.datasets.converters.mcpc.files import load_json
 from wsp_mm.datasets.converters.mcpc.records import SOURCES, BadDataError
-from wsp_mm.datasets.h36m_files import (
-    PLACES,
-    annotation_files,
-    picture_names,
-    select_step,
-    select_subjects,
-)
+from wsp_mm.datasets.h36m_arrays import CONVERTER, open_arrays
+from wsp_mm.structures.h36m import check_actions, select_step, select_subjects
 
 
 @dataclass(frozen=True)
@@ -132,28 +127,29 @@ def mupots_pictures(files: DatasetFiles) -> Iterator[Path]:
         yield files.prefix.get('img', files.path('mupots/MultiPersonTestSet')) / image['file_name']
 
 
-def _h36m_selection(files: DatasetFiles) -> tuple[str, Path, tuple[int, ...], int]:
-    """Layout, place of the annotations, subjects and frame step of an entry."""
-    cfg, layout = files.cfg, files.cfg.get('layout', '3dmppe')
-    if layout not in PLACES:
-        raise ValueError(f'layout must be one of {sorted(PLACES)}, got {layout!r}')
+def _h36m_selection(cfg: Mapping) -> tuple:
+    """Subjects, frame step and actions of an entry."""
     test_mode = bool(cfg.get('test_mode'))
-    subjects = select_subjects(cfg.get('protocol'), cfg.get('subjects'), test_mode)
-    place = files.path(cfg.get('ann_path') or PLACES[layout][0])
-    return layout, place, subjects, select_step(cfg.get('frame_step'), test_mode)
+    return (
+        select_subjects(cfg.get('protocol'), cfg.get('subjects'), test_mode),
+        select_step(cfg.get('frame_step'), test_mode),
+        check_actions(cfg.get('actions')),
+    )
 
 
 def h36m_files(files: DatasetFiles) -> list[Path]:
-    """Annotations of Human3.6M in any layout, of the subjects that the entry selects."""
-    return annotation_files(*_h36m_selection(files))
+    """The header of Human3.6M's arrays, whose folder an entry need not name."""
+    _h36m_selection(files.cfg)
+    return [files.path(files.cfg.get('ann_file') or 'human36m/arrays') / 'header.json']
 
 
 def h36m_pictures(files: DatasetFiles) -> Iterator[Path]:
-    """Pictures of Human3.6M in any layout, of the subjects and frames that the entry selects."""
-    place, names = picture_names(*_h36m_selection(files))
-    folder = files.prefix.get('img', files.path(place))
-    for name in names:
-        yield folder / name
+    """Images of Human3.6M, of the subjects and frames that the entry selects."""
+    arrays = open_arrays(h36m_files(files)[0].parent)
+    rows = arrays.select(*_h36m_selection(files.cfg))
+    folder = files.prefix.get('img', files.path(arrays.header['images']))
+    for name in arrays.columns['file_name'][rows].tolist():
+        yield folder / name.decode()
 
 
 #: Type of the data set -> function that yields every file, folder or picture that it reads beside
@@ -185,7 +181,7 @@ _WRITTEN_BY = {
 
 # Two entries that differ in these read different files of one data set.
 _SELECTING = (
-    'layout', 'ann_path', 'protocol', 'subjects', 'frame_step', 'test_mode', 'bbox_root_file', 'boxes_file',
+    'ann_file', 'actions', 'protocol', 'subjects', 'frame_step', 'test_mode', 'bbox_root_file', 'boxes_file',
 )  # fmt: skip
 
 
@@ -256,9 +252,9 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
             continue
         report.looked_at += 1
         path = files.path(cfg[key])
-        if kind == 'MuPoTSDataset' and key != 'ann_file':
+        if key in ('bbox_root_file', 'boxes_file'):
             path = Path(prediction_path(cfg.get('data_root') or '', cfg[key]))
-        if not path.is_file():
+        if not path.is_file() and not (kind == 'H36MImageDataset' and key == 'ann_file'):
             mend = (
                 'build it with tools/dataset_converters/build_mcpc.py'
                 if kind == 'MCPCDataset'
@@ -279,8 +275,8 @@ def check_dataset(where: str, cfg: Mapping, samples: int, report: Report) -> Non
         return
     if missing:
         what = 'no such file; docs/data.md says where to get it'
-        if kind == 'H36MImageDataset' and files.cfg.get('layout') == 'index':
-            what = 'no such file; write it with tools/dataset_converters/index_h36m.py'
+        if kind == 'H36MImageDataset':
+            what = f'no such file; write it with {CONVERTER}'
         report.problems.extend(Problem(where, str(path), what, 'file') for path in missing)
         return
     if needs is None:

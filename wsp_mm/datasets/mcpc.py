@@ -18,8 +18,7 @@ from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.converters.mcpc.files import pack_numbers
-from wsp_mm.datasets.meta_keys import SampleMeta
-from wsp_mm.datasets.seeding import SeededItemsMixin
+from wsp_mm.datasets.sampling import SampleMeta, SeededItemsMixin
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 _BUILDER = 'build it with tools/dataset_converters/build_mcpc.py'

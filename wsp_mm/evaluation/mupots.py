@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets.bbox_root import read_bbox_roots
+from wsp_mm.datasets.mupots_annotations import MuPoTSFrame, read_mupots
 from wsp_mm.evaluation.functional.mupots import (
     MODES,
     ROOT,
@@ -22,7 +23,6 @@ from wsp_mm.evaluation.functional.mupots import (
     mupots_occlusion_pck,
 )
 from wsp_mm.evaluation.functional.root_depth import ap_root, match_boxes, mrpe
-from wsp_mm.structures.mupots import MuPoTSFrame, read_mupots
 
 
 def mupots_scores(
@@ -62,13 +62,12 @@ def mupots_scores(
     nobody = np.zeros((0, 17, 2)), np.zeros((0, 17, 3))
     sequences, occluded = defaultdict(list), defaultdict(list)
     for frame in sorted(frames, key=lambda frame: (frame.sequence, frame.frame)):
-        valid = np.asarray(frame.valid, dtype=bool)
         pred_2d, pred_3d = predictions.get(frame.key, nobody)
-        gt = dict(gt_2d=frame.keypoints_img[valid], gt_3d=frame.keypoints_univ[valid])
+        gt = dict(gt_2d=frame.keypoints_img, gt_3d=frame.keypoints_univ)
         sequences[frame.sequence].append(
             dict(key=frame.key, **gt, pred_2d=pred_2d, pred_3d=pred_3d)
         )
-        occluded[frame.sequence].append(frame.occluded[valid])
+        occluded[frame.sequence].append(frame.occluded)
     hidden = {s: np.concatenate(rows) for s, rows in occluded.items()}
     matched = {s: mupots_matches(rows) >= 0 for s, rows in sequences.items()}
     scores: dict[str, float | int] = {}
@@ -130,9 +129,9 @@ def root_scores(
         boxes, roots, scores = found.pop(
             frame.image_id, (np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0))
         )
-        gt = frame.keypoints_cam[frame.valid, ROOT]
+        gt = frame.keypoints_cam[:, ROOT]
         frames.append(dict(gt=gt, pred=roots, scores=scores))
-        box, person = match_boxes(boxes, frame.keypoints_img[frame.valid, ROOT])
+        box, person = match_boxes(boxes, frame.keypoints_img[:, ROOT])
         pairs.append(np.stack([roots[box], gt[person]]))
     if found:
         raise ValueError(f'{roots_file}: {ann_file} does not list image {next(iter(found))}')

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsp_mm.structures.mupots_json import NUM_SEQUENCES
+from wsp_mm.datasets.mupots_annotations import NUM_SEQUENCES
 from wsp_mm.synthetic.layouts.files import WorldError
 
 

@@ -5,14 +5,14 @@
 data_mode = 'topdown'
 data_root = '{{$WSP_DATA:data/}}'
 
-# `layout`: '3dmppe' (json), 'mmpose' (npz and cameras.pkl) or 'index' (tools/dataset_converters/index_h36m.py).
+# The annotations are those that tools/dataset_converters/convert_h36m.py writes.
 train_dataloader = dict(
     batch_size=32,
     num_workers=4,
     persistent_workers=True,
     pin_memory=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(type='H36MImageDataset', data_root=data_root, layout='3dmppe', protocol=1),
+    dataset=dict(type='H36MImageDataset', data_root=data_root, protocol=1),
 )
 val_dataloader = dict(
     batch_size=32,
@@ -21,9 +21,7 @@ val_dataloader = dict(
     pin_memory=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type='H36MImageDataset', data_root=data_root, layout='3dmppe', protocol=1, test_mode=True
-    ),
+    dataset=dict(type='H36MImageDataset', data_root=data_root, protocol=1, test_mode=True),
 )
 test_dataloader = val_dataloader
 

@@ -3,8 +3,8 @@
 data_mode = 'topdown'
 data_root = '{{$WSP_DATA:data/}}'
 
-# `layout`: '3dmppe' (json), 'mmpose' (npz and cameras.pkl) or 'index' (tools/dataset_converters/index_h36m.py).
-h36m_train = dict(type='H36MImageDataset', data_root=data_root, layout='3dmppe', protocol=1)
+# The annotations are those that tools/dataset_converters/convert_h36m.py writes.
+h36m_train = dict(type='H36MImageDataset', data_root=data_root, protocol=1)
 train_2d = dict(
     type='MCPCDataset',
     item='person',
@@ -17,7 +17,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     pin_memory=True,
-    sampler=dict(type='HalfHalfSampler', batch_size=32, num_3d=1),
+    sampler=dict(type='HalfHalfSampler', num_3d=1),
     dataset=dict(type='SeededCombinedDataset', joint_set='h36m18', datasets=[h36m_train, train_2d]),
 )
 val_dataloader = dict(
@@ -27,9 +27,7 @@ val_dataloader = dict(
     pin_memory=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type='H36MImageDataset', data_root=data_root, layout='3dmppe', protocol=1, test_mode=True
-    ),
+    dataset=dict(type='H36MImageDataset', data_root=data_root, protocol=1, test_mode=True),
 )
 test_dataloader = val_dataloader
 

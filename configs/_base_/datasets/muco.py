@@ -20,7 +20,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     pin_memory=True,
-    sampler=dict(type='HalfHalfSampler', batch_size=32, num_3d=1),
+    sampler=dict(type='HalfHalfSampler', num_3d=1),
     dataset=dict(type='SeededCombinedDataset', joint_set='muco21', datasets=[muco_train, train_2d]),
 )
 val_dataloader = dict(

@@ -8,9 +8,7 @@ codec = dict(
     on_device=True,
 )
 train_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='SamplePersonPair', padding=1.25, random_order=True, min_gap_px=0.0),
-    dict(type='PairRandomFlip', prob=0.5),
     # The paper names no augmentation; without some jitter the boxes' places are learned by heart.
     # rotate_factor=180 would hide where "down" is.
     dict(
@@ -19,13 +17,15 @@ train_pipeline = [
         scale_factor=(0.8, 1.1),
         rotate_factor=0.0,
     ),
+    dict(type='LoadCropImage'),
+    dict(type='PairRandomFlip', prob=0.5),
     dict(type='PairTopdownAffine', input_size=codec['input_size']),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPairInputs'),
 ]
 val_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='SamplePersonPair', padding=1.25, random_order=False, min_gap_px=0.0),
+    dict(type='LoadCropImage'),
     dict(type='PairTopdownAffine', input_size=codec['input_size']),
     dict(type='PackPairInputs'),
 ]

@@ -7,19 +7,19 @@ codec = dict(
     depth_range=1000.0,
 )
 train_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
+    dict(type='PersonRandomBBoxTransform'),
+    dict(type='LoadCropImage'),
     dict(type='RandomOcclusion', prob=0.5),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='PersonRandomBBoxTransform'),
-    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='ChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPose3DInputs'),
 ]
 val_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
-    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='LoadCropImage'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='PackPose3DInputs'),
 ]

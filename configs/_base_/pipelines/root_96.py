@@ -3,20 +3,20 @@
 # what a box says of depth.
 codec = dict(type='RootDepthLabel', joint_set='muco21', input_size=(96, 96), heatmap_size=(24, 24))
 train_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
     dict(type='RootDepthPrior'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PersonRandomBBoxTransform', scale=0.0, rotate_prob=0.0),
-    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='LoadCropImage'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='ChannelGain', gain=(0.8, 1.2)),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPose3DInputs'),
 ]
 val_pipeline = [
-    dict(type='ReadPicture'),
     dict(type='PersonCenterScale', padding=1.25),
     dict(type='RootDepthPrior'),
-    dict(type='PersonTopdownAffine', input_size=codec['input_size']),
+    dict(type='LoadCropImage'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
     dict(type='PackPose3DInputs'),
 ]

@@ -33,7 +33,7 @@ def pretrained(fixture, tmp_path_factory):
 def root(fixture, tmp_path_factory):
     """The same of a root-depth network."""
     import wsp_mm.codecs.root_depth
-    import wsp_mm.datasets.transforms.root_depth_prior
+    import wsp_mm.datasets.transforms.person
     import wsp_mm.models.estimators.topdown_root
     import wsp_mm.models.heads.root_depth_head  # noqa: F401
 

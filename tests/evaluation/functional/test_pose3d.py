@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from wsp_mm.datasets.h36m_sequences import ACTIONS
 from wsp_mm.evaluation.functional import mpjpe, per_axis_error, pose3d_scores
 from wsp_mm.evaluation.functional.pose3d import ACTION_HEADS, H36M_ACTIONS, evaluated_joints
+from wsp_mm.structures.h36m import ACTIONS
 from wsp_mm.structures.keypoints import get_joint_set
 
 

@@ -26,7 +26,7 @@ def test_ap_loads_the_ground_truth_itself(mupots_world, mupots_gt):
         there = [s['pred_instances'] for s in samples if s['frame_key'] == frame.key]
         frames.append(
             dict(
-                gt=frame.keypoints_cam[frame.valid, 14],
+                gt=frame.keypoints_cam[:, 14],
                 pred=[p['root_cam'][0].numpy() for p in there],
                 scores=[p['bbox_scores'][0] for p in there],
             )

@@ -21,11 +21,12 @@ def tiny_poses():
 
     @DATASETS.register_module(name='TinyPoses', force=True)
     class TinyPoses(Pose3DDataset):
+        SOURCE_SET = 'h36m18'
         METAINFO = dict(pose_metainfo('h36m18'), dataset_name='tiny')
 
         def __init__(self, seed, count, joint_set='h36m18', action='Walking', **kwargs):
             self.seed, self.count, self.action = seed, count, action
-            super().__init__('h36m18', joint_set, 'tiny', **kwargs)
+            super().__init__(joint_set, **kwargs)
 
         def load_data_list(self):
             return np.arange(self.count)

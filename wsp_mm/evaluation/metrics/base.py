@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 
-from wsp_mm.structures.mupots import MuPoTSTruth, read_mupots
+from wsp_mm.datasets.mupots_annotations import MuPoTSGroundTruth, read_mupots
 
 # What a missing field asks for.
 _REMEDIES = {
@@ -91,7 +91,7 @@ class FrameMetric(SampleMetric):
         self.sequences_dir = sequences_dir and osp.join(data_root, sequences_dir)
 
     @cached_property
-    def ground_truth(self) -> MuPoTSTruth:
+    def ground_truth(self) -> MuPoTSGroundTruth:
         """All frames; raises what ``read_mupots`` raises."""
         return read_mupots(self.ann_file, self.sequences_dir)
 

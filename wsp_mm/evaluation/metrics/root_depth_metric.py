@@ -96,7 +96,7 @@ class RootDepthMetric(FrameMetric):
                 there = found.get(frame.key, [])
                 frames.append(
                     dict(
-                        gt=frame.keypoints_cam[frame.valid, ROOT],
+                        gt=frame.keypoints_cam[:, ROOT],
                         pred=[r['pred'] for r in there],
                         scores=[r['score'] for r in there],
                     )

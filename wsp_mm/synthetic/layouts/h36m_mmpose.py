@@ -19,7 +19,7 @@ S            (N, 17, 4)  metres in the camera frame, 1
 T is the camera's centre and R its orientation; c, f (2, 1) px; k (3, 1), p (2, 1), both zero, as
 our lenses do not distort; w, h px; name; id. Of an action's two takes the first has '_1' after its
 name and the second nothing, but for those subjects and actions whose real names differ
-(:func:`wsp_mm.datasets.h36m_sequences.take_name`).
+(:func:`wsp_mm.structures.h36m.subaction_name`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.h36m_sequences import take_name
 from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.structures.h36m import subaction_name
 from wsp_mm.synthetic.lab import LabRecord, lab_cameras
 from wsp_mm.synthetic.lab_plan import (
     CAMERA_NAMES,
@@ -51,7 +51,7 @@ _SCALE_UNIT, _SCALE_MARGIN = 200.0, 1.2
 def mmpose_picture_name(moment: Moment, camera: int) -> str:
     """Path of a picture under ``h36m/images``; ``camera`` counts from 1."""
     subject = f'S{moment.subject}'
-    number = take_name(moment.subject, moment.action_name, moment.subaction)
+    number = subaction_name(moment.subject, moment.action_name, moment.subaction)
     action = moment.action_name + ('' if number is None else f'_{number}')
     take = f'{subject}_{action}.{CAMERA_NAMES[camera - 1]}'
     return f'{subject}/{take}/{take}_{moment.frame + 1:06d}.jpg'

@@ -1,0 +1,88 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import importlib.util
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+CONFIG = """
+_base_ = ['{base}']
+default_scope = 'mmpose'
+custom_imports = dict(imports=['wsp_mm.register'])
+codec = dict(_base_.codec, input_size=(64, 64), heatmap_size=(16, 16), person_channels={person_channels})
+changes = dict(PairTopdownAffine=dict(input_size=codec['input_size']), GenerateTarget=dict(encoder=codec))
+train_pipeline = [dict(step, **changes.get(step['type'], {{}})) for step in _base_.train_pipeline]
+train_dataloader = dict(dataset=dict(data_root='{data}', pipeline=train_pipeline))
+test_dataloader = dict(dataset=dict(data_root='{data}'))
+"""
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make_config(tmp_path):
+    data = load(ROOT / 'tests/datasets/mcpc_fixture.py').build_tree(tmp_path)
+
+    def make(person_channels=False):
+        base = ROOT / 'configs/wsp_pretrain_r50.py'
+        text = CONFIG.format(base=base, data=data, person_channels=person_channels)
+        (tmp_path / 'config.py').write_text(text, encoding='utf-8')
+        return str(tmp_path / 'config.py')
+
+    return make
+
+
+def browse(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, arguments)])
+    load(ROOT / 'tools/analysis_tools/browse_dataset.py').main()
+
+
+@pytest.mark.parametrize('person_channels', [False, True])
+def test_training_samples(make_config, monkeypatch, tmp_path, capsys, person_channels):
+    config = make_config(person_channels)
+    browse(monkeypatch, config, '--out', tmp_path / 'out', '--num', 2)
+    names = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert names == ['train_000000.png', 'train_000001.png']
+    assert '2 of 3 train samples' in capsys.readouterr().out
+    shown = cv2.imread(str(tmp_path / 'out/train_000000.png'))
+    assert shown.shape[1] == 2 * 384 and shown.shape[0] > 384
+    # Both persons' colours are in the crop, and the heatmaps are not black.
+    for color in ((255, 160, 40), (40, 120, 255)):
+        assert (np.abs(shown[:, :384].astype(int) - color).max(axis=-1) < 30).sum() > 50
+    assert shown[-384:, 384:].max() > 150
+    # The same epoch is the same, another one is not.
+    browse(monkeypatch, config, '--out', tmp_path / 'again', '--num', 2)
+    assert (tmp_path / 'again/train_000000.png').read_bytes() == (
+        tmp_path / 'out/train_000000.png'
+    ).read_bytes()
+    browse(monkeypatch, config, '--out', tmp_path / 'later', '--num', 3, '--epoch', 1)
+    assert any(
+        (tmp_path / 'later' / name).read_bytes() != (tmp_path / 'out' / name).read_bytes()
+        for name in names
+    )
+
+
+def test_test_samples_have_no_heatmaps(make_config, monkeypatch, tmp_path):
+    browse(monkeypatch, make_config(), '--out', tmp_path / 'out', '--split', 'test')
+    assert len(list((tmp_path / 'out').iterdir())) == 3
+    assert cv2.imread(str(tmp_path / 'out/test_000001.png')).shape[1] == 384
+
+
+def test_bad_input_is_explained(make_config, monkeypatch, tmp_path):
+    config = make_config()
+    with pytest.raises(SystemExit) as error:
+        browse(monkeypatch, config, '--num', 0)
+    assert error.value.code == 2
+    with pytest.raises(FileNotFoundError, match='no MCPC annotations'):
+        browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.data_root=nowhere')
+    with pytest.raises(SystemExit, match='does not end in PackPairInputs'):
+        browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.pipeline=[]')

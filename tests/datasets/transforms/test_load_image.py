@@ -158,7 +158,7 @@ def _exif(orientation):
         dict(mode='L'), dict(mode='CMYK'), dict(kind='PNG'), dict(mode='L', kind='PNG'), dict(keep_rgb=True),
         *(dict(exif=_exif(orientation)) for orientation in range(1, 9)),
     ],
-    ids=str,
+    ids=['gray', 'cmyk', 'png', 'gray png', 'keep_rgb', *(f'exif {n}' for n in range(1, 9))],
 )  # fmt: skip
 def test_unusual_files_are_opencvs(options, tmp_path):
     content = encoded(**options)

@@ -128,8 +128,6 @@ TABLE_4 = {
     ('PoseNet', 'HM36+MCPC'): (52.9, 47.7, 18.8, 18.3, 39.9),
     ('WSP', 'HM36+MCPC'): (47.5, 42.3, 16.3, 16.1, 35.5),
 }
-# Averages of WSP's rows of Table 5, mm; both are means over actions.
-TABLE_5_AVERAGE = {'MPJPE': 43.2, 'PA-MPJPE': 28.2}
 # Table 8, mm: trained on the action named, tested on all; in the order of ACTION_HEADS. The title
 # says PA MPJPE, the text MPJPE.
 TABLE_8 = dict(

@@ -1,11 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import math
 
-import numpy as np
 import pytest
-from metric_fixture import build, evaluate, logged, pair_sample, pair_samples
+from metric_fixture import build, evaluate, logged, pair_sample
 
-from wsp_mm.evaluation.functional import relative_depth_scores
 from wsp_mm.evaluation.metrics.relative_depth_metric import KEYS
 
 NAME = 'RelativeDepthMetric'
@@ -41,16 +39,10 @@ def test_joints_and_pairs_by_hand(samples):
     assert metrics['rd/pair_n'] == 5
     assert metrics['rd/pair_Acc'] == pytest.approx(100 * 3 / 5)
     assert metrics['rd/pair_R'] == pytest.approx(100 * (2 / 2 + 1 / 3) / 2)
+    bins = [metrics[f'rd/n{gap}'] for gap in ('', '_gap0.5', '_gap0.3', '_gap0.1')]
+    assert bins == [13, 7, 5, 5] and metrics['rd/pair_n_gap0.5'] == 3
+    assert metrics['rd/Acc_gap0.1'] == pytest.approx(80) and metrics['rd/AUC_gap0.1'] == 100
     assert evaluate(samples, NAME, threshold=0.65)['rd/Acc'] == pytest.approx(100 * 6 / 13)
-
-
-def test_bins_hold_the_pairs_up_to_their_gap(samples):
-    metrics = evaluate(samples, NAME)
-    bins = ('', '_gap0.5', '_gap0.3', '_gap0.1')
-    assert [metrics[f'rd/n{gap}'] for gap in bins] == [13, 7, 5, 5]
-    assert metrics['rd/pair_n_gap0.5'] == 3
-    assert metrics['rd/Acc_gap0.1'] == pytest.approx(80)
-    assert metrics['rd/AUC_gap0.1'] == metrics['rd/pair_AUC_gap0.1'] == 100
 
 
 def test_keys_are_stable_and_a_bin_with_one_class_is_nan(samples):
@@ -81,17 +73,3 @@ def test_tables_go_to_the_log(samples, monkeypatch):
     assert '<= 0.1' in lines[0][0]
     evaluate(samples, NAME, show_tables=False)
     assert len(lines) == 1
-
-
-def test_equals_the_functional_layer():
-    samples = pair_samples(50)
-    metrics = evaluate(samples, NAME)
-    chosen = [s for s in samples if s['gt_instances']['pair_gap'][0] <= 0.3]
-    valid = [s['gt_instances']['pair_visible'][0].all(axis=0) for s in chosen]
-    rows = list(zip(chosen, valid, strict=True))
-    prob = np.concatenate([s['pred_instances']['depth_probs'][0][v] for s, v in rows])
-    label = np.concatenate([np.repeat(s['gt_instances']['depth_label'], v.sum()) for s, v in rows])
-    expected = relative_depth_scores(prob, label)
-    assert {key: metrics[f'rd/{key}_gap0.3'] for key in KEYS} == {
-        key: expected[name] for key, name in KEYS.items()
-    }

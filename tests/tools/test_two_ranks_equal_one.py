@@ -40,10 +40,10 @@ def train(load_tool, monkeypatch, scale_out_data, place):
             return folder
         folder.mkdir()
         config = jobs.write_config(folder, kind)
-        options = jobs.options(scale_out_data, folder, *options)
+        own = [f'train_dataloader.batch_size={4 // processes}']
+        options = jobs.options(scale_out_data, folder, *own, *options)
         if processes > 1:
-            own = [f'train_dataloader.batch_size={4 // processes}']
-            jobs.finish(jobs.start(processes, config, '--auto-scale-lr', *options, *own, cwd=place))
+            jobs.finish(jobs.start(processes, config, '--auto-scale-lr', *options, cwd=place))
         else:  # the tool itself; starting a process takes longer than all that it does
             monkeypatch.chdir(place)
             monkeypatch.setattr(sys, 'argv', ['train.py', str(config), '--auto-scale-lr', *options])

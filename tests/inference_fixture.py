@@ -1,7 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Networks with drawn weights that load in a moment, published as real ones are, and pictures with
-boxes.
-"""
+"""Networks with drawn weights that load in a moment, images, boxes and videos for them."""
 
 import json
 from pathlib import Path
@@ -18,79 +16,119 @@ model = dict(
     head=dict(in_channels=64, deconv_out_channels=(16, 16, 16)),
 )
 """
-#: Persons in the pictures that `write_picture` makes, x y w h px.
+#: Persons in the images of :func:`make_image`, x y w h px.
 BOXES = [[12.0, 10.0, 40.0, 90.0], [70.0, 20.0, 35.0, 70.0], [110.0, 5.0, 45.0, 110.0]]
+#: Classes of the detector.
+CLASSES = ('dog', 'Person')
+
+
+class FixedDetector:
+    """A detector that finds the same boxes in every image, with falling scores.
+
+    Args:
+        boxes: (M, 4) x, y, w, h px. counts: how many of them, image by image, in turns.
+        stop_at: number of the call that Ctrl-C interrupts.
+    """
+
+    def __init__(self, boxes=BOXES, counts=None, stop_at=None, **identity):
+        self.boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        self.counts, self.stop_at = counts or (len(self.boxes),), stop_at
+        self.identity, self.calls = dict(config='fixed.py', **identity), []
+
+    def detect(self, images):
+        if len(self.calls) == self.stop_at:
+            raise KeyboardInterrupt
+        seen = sum(self.calls)
+        self.calls.append(len(images))
+        counts = [self.counts[(seen + i) % len(self.counts)] for i in range(len(images))]
+        return [(self.boxes[:n], np.linspace(0.9, 0.5, len(self.boxes))[:n]) for n in counts]
 
 
 def make_network(folder, base, seed=0):
-    """(config, published checkpoint, training checkpoint) of quickstart's ``base``, shrunk, weights
-    drawn.
-    """
+    """Return (config, checkpoint of plain weights) of quickstart's ``base``, shrunk."""
     import torch
-    from mmpose.registry import MODELS
 
-    from wsp_mm.apis.inference.models import _without_inits
-    from wsp_mm.utils.cli import load_config
+    from wsp_mm.apis.models import build_model, read_config
 
-    folder = Path(folder)
-    config = folder / f'{Path(base).name}.py'
+    config = Path(folder) / f'{Path(base).name}.py'
     config.write_text(_SMALL.format(base=REPO / 'configs' / f'{base}.py'))
-    cfg = load_config(config)
-    from mmengine.registry import init_default_scope
-
-    import wsp_mm.register  # noqa: F401
-
-    init_default_scope('mmpose')
     torch.manual_seed(seed)
-    model = MODELS.build(_without_inits(cfg.model.to_dict()))
-    state = model.state_dict()
+    state = build_model(read_config(config)[0]).state_dict()
     for value in state.values():  # larger than the initialisation, so that persons' answers differ
         if value.dtype.is_floating_point and value.ndim == 4:
             value.copy_(torch.randn_like(value) * (2 / value[0].numel()) ** 0.5)
-    return config, *save_training_file(state, folder / f'{config.stem}_epoch_1.pth')
+    checkpoint = config.with_suffix('.pth')
+    torch.save(dict(state_dict=state, meta=dict(epoch=1)), checkpoint)
+    return config, checkpoint
 
 
-def save_training_file(state, path):
-    """Save weights as a training does, and publish them: (published, training)."""
-    import importlib.util
+def detector_config(classes=CLASSES):
+    """Return quickstart's detector at 96 px, with the given classes."""
+    from wsp_mm.apis.models import read_config
 
+    cfg = read_config(REPO / 'configs/quickstart/rtmdet_tiny_person.py')[0]
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    for step in pipeline:
+        step.update({key: (96, 96) for key in ('scale', 'size') if key in step})
+    cfg.model.bbox_head.num_classes = len(classes)
+    # So that the drawn weights give several boxes, whatever they overlap.
+    cfg.model.test_cfg.update(dict(score_thr=0.2, nms=dict(type='nms', iou_threshold=0.9)))
+    cfg.test_dataloader.dataset.update(dict(metainfo=dict(classes=classes), pipeline=pipeline))
+    return cfg
+
+
+def detector_weights(cfg, seed=0):
+    """Return a ``state_dict`` with drawn weights and scores spread around one half."""
     import torch
-    from mmengine.logging import HistoryBuffer
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
 
-    hub = dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1])))
-    torch.save(dict(state_dict=state, meta=dict(epoch=1), message_hub=hub), path)
-    spec = importlib.util.spec_from_file_location(
-        'publish_model', REPO / 'tools/model_converters/publish_model.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.publish(path, path.with_name(f'published_{path.stem}.pth')), path
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    generator = torch.Generator().manual_seed(seed)
+    state = model.state_dict()
+    for key, value in state.items():
+        if key.endswith('weight') and value.ndim == 4:
+            drawn = torch.randn(value.shape, generator=generator)
+            value.copy_(drawn * (2 / value[0].numel()) ** 0.5)
+        if 'rtm_cls' in key:
+            value.zero_() if key.endswith('bias') else value.mul_(2000.0)
+        if 'rtm_reg' in key and key.endswith('bias'):
+            value.fill_(1.5)
+    return state
 
 
-def picture(seed=0, size=(160, 120)):
-    """Soft blobs of colour, (H, W, 3) uint8 BGR."""
+def make_image(seed=0, size=(160, 120)):
+    """Return soft blobs of colour, (H, W, 3) uint8 BGR."""
     blobs = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return cv2.resize(blobs, size, interpolation=cv2.INTER_LINEAR)
 
 
 def write_boxes_file(path, names, boxes=None, extended=False):
-    """A file of boxes: every picture has :data:`BOXES`, or its entry in ``boxes``."""
-    boxes = boxes or {}
-    detections = [
-        dict(image_id=i, file_name=name, bbox=box, score=round(0.9 - 0.1 * k, 2), category_id=1)
-        for i, name in enumerate(names)
-        for k, box in enumerate(boxes.get(name, BOXES))
+    """Write a file of boxes: every image has :data:`BOXES`, or its entry in ``boxes``."""
+    from wsp_mm.datasets.box_files import write_boxes
+
+    found = {i: np.array((boxes or {}).get(name, BOXES), float) for i, name in enumerate(names)}
+    scores = {i: 0.9 - 0.1 * np.arange(len(rows)) for i, rows in found.items()}
+    write_boxes(path, list(enumerate(names)), found, scores, extended=extended)
+    return Path(path)
+
+
+def write_results_file(path, boxes):
+    """Write COCO's list of results, which names no files: image id -> (M, 4)."""
+    rows = [
+        dict(image_id=i, bbox=list(box), score=0.9, category_id=1)
+        for i, found in boxes.items()
+        for box in found
     ]
-    info = dict(format='wsp_mm.boxes', version=1, box_convention='extended' if extended else 'raw')
-    images = [dict(id=i, file_name=name) for i, name in enumerate(names)]
-    Path(path).write_text(json.dumps(dict(info=info, images=images, detections=detections)))
+    Path(path).write_text(json.dumps(rows))
     return Path(path)
 
 
 def write_video(path, count, fps=10.0, size=(160, 120)):
-    """Frames that move slowly."""
+    """Write frames that move slowly."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, size)
     for i in range(count):
-        writer.write(np.roll(picture(3, size), 2 * i, axis=1))
+        writer.write(np.roll(make_image(3, size), 2 * i, axis=1))
     writer.release()
     return Path(path)

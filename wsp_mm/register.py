@@ -37,4 +37,4 @@ import wsp_mm.models.losses.marginal_loss
 import wsp_mm.models.losses.relative_depth_loss
 import wsp_mm.models.losses.root_depth_loss
 import wsp_mm.utils.checkpoint  # PretrainedParts
-import wsp_mm.visualization.pair_visualizer  # noqa: F401
+import wsp_mm.visualization.visualizer  # noqa: F401

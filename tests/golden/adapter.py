@@ -196,15 +196,17 @@ def infer(networks: Mapping, source: Path, boxes: Path, camera: Any, out: Path) 
         networks: ``pose`` and, optionally, ``root``: (config, checkpoint).
         source: image or folder. boxes: file of boxes. camera: None or a dict.
     """
-    from wsp_mm.apis.inference.run import infer as run
-    from wsp_mm.apis.inference.sources import open_source
-    from wsp_mm.apis.inferencer import WSPInferencer
+    from wsp_mm.apis import WSPInferencer
+    from wsp_mm.apis.run import infer as run
+    from wsp_mm.apis.sources import open_source
 
     inferencer = WSPInferencer(**networks, boxes=boxes, camera=camera, device='cpu')
-    off = dict.fromkeys(('pictures', 'scene', 'viewer', 'progress'), False)
-    document = json.loads(run(inferencer, open_source(source), out, **off).document.read_text())
+    off = dict.fromkeys(('images', 'scene', 'viewer', 'progress'), False)
+    document = json.loads(run(inferencer, open_source(source), out, **off).path.read_text())
     for frame in document['frames']:
         frame['persons'] = [fields(one) for one in frame['persons']]
+        if frame['camera'] and frame['camera']['principal_point'] == 'image-center':
+            frame['camera']['principal_point'] = 'picture-centre'
     return document
 
 

@@ -2,136 +2,92 @@
 import json
 
 import cv2
-import numpy as np
 import pytest
-import torch
+from inference_fixture import make_image, make_network, write_results_file
 
-
-@pytest.fixture
-def tool(load_tool):
-    return load_tool('predict_roots')
+BOX = [20, 10, 30, 70]
 
 
 @pytest.fixture
 def world(tmp_path):
+    """A folder with two images, and ann.json (cameras) and bare.json (none)."""
     images = []
     for i in range(2):
-        cv2.imwrite(str(tmp_path / f'{i}.jpg'), np.full((90, 120, 3), 99, np.uint8))
-        images.append(
-            dict(id=i, file_name=f'{i}.jpg', width=120, height=90, intrinsic=[200, 200, 60, 45])
-        )
-    annotations = [dict(id=i, image_id=i, bbox=[20, 10, 30, 70]) for i in range(2)]
-    (tmp_path / 'ann.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
+        cv2.imwrite(str(tmp_path / f'{i}.jpg'), make_image(i, (120, 90)))
+        images.append(dict(id=i, file_name=f'{i}.jpg', width=120, height=90))
+    persons = [dict(id=i, image_id=i, bbox=BOX) for i in range(2)]
+    for name, camera in (('bare', dict()), ('ann', dict(intrinsic=[200, 200, 59.5, 44.5]))):
+        content = dict(images=[image | camera for image in images], annotations=persons)
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
     return tmp_path
 
 
-def test_k_value(tool, world, capsys):
-    out = world / 'roots.json'
-    assert (
-        tool.main(['--k-value', '--gt', '--ann', str(world / 'ann.json'), '--out', str(out)]) == 0
-    )
-    assert 'roots of 2 persons in 2 pictures by the k-value' in capsys.readouterr().out
-    first, second = json.loads(out.read_text())
-    assert first['root_cam'] == second['root_cam'] and first['root_cam'][2] > 0
+@pytest.fixture
+def run(load_tool, world, capsys):
+    """``run(*arguments)`` -> (status, printed, records or None)."""
+
+    def call(*arguments):
+        out = world / 'roots.json'
+        main = load_tool('predict_roots').main
+        status = main([str(a) for a in (*arguments, '--out', out)])
+        printed = capsys.readouterr()
+        records = json.loads(out.read_text()) if out.exists() else None
+        return status, printed.out + printed.err, records
+
+    return call
 
 
-def test_a_given_camera_and_a_list_of_results(tool, world):
-    (world / 'coco.json').write_text(
-        json.dumps([dict(image_id=1, category_id=1, bbox=[20, 10, 30, 70], score=0.5)])
-    )
-    content = json.loads((world / 'ann.json').read_text())
-    for image in content['images']:
-        del image['intrinsic']
-    (world / 'bare.json').write_text(json.dumps(content))
-    common = ['--k-value', '--boxes', str(world / 'coco.json'), '--out', str(world / 'roots.json')]
-    assert tool.main([*common, '--ann', str(world / 'ann.json')]) == 0
-    own = json.loads((world / 'roots.json').read_text())
-    camera = ['--focal', '200', '--principal-point', 'centre']
-    assert tool.main([*common, '--ann', str(world / 'bare.json'), *camera]) == 0
-    assert json.loads((world / 'roots.json').read_text()) == own and own[0]['score'] == 0.5
+def test_k_value_and_a_given_camera(run, world):
+    status, text, own = run('--k-value', '--gt', '--ann', world / 'ann.json')
+    assert status == 0 and 'roots of 2 persons in 2 images by the k-value' in text
+    assert own[0]['root_cam'] == own[1]['root_cam'] and own[0]['root_cam'][2] > 0
+    results = write_results_file(world / 'coco.json', {1: [BOX]})
+    given = ['--k-value', '--boxes', results, '--ann', world / 'bare.json', '--focal', 200]
+    status, _, found = run(*given)  # the principal point is the image centre
+    assert status == 0 and len(found) == 1
+    assert found[0] == dict(own[1], score=0.9)
 
 
-@pytest.mark.slow
-def test_with_a_network(tool, world, repo, capsys):
-    from mmpose.registry import MODELS
-
-    import wsp_mm.register  # noqa: F401
-    from wsp_mm.utils.cli import load_config
-
-    config = repo / 'configs/quickstart/root_muco_r18.py'
-    model = MODELS.build(load_config(config).model)
-    torch.save(dict(state_dict=model.state_dict(), meta={}), world / 'root.pth')
-    out = world / 'roots.json'
+def test_with_a_network(run, world, tmp_path_factory):
+    network = make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_r18')
     arguments = [
+        *network,
         '--gt',
         '--ann',
-        str(world / 'ann.json'),
+        world / 'ann.json',
         '--images',
-        str(world),
-        '--out',
-        str(out),
+        world,
+        '--device',
+        'cpu',
     ]
-    assert tool.main([str(config), str(world / 'root.pth'), *arguments]) == 0
-    assert 'by the network' in capsys.readouterr().out
-    assert all(record['root_cam'][2] > 0 for record in json.loads(out.read_text()))
+    status, text, records = run(*arguments)
+    assert status == 0 and 'by the network' in text and len(records) == 2
+    (world / 'roots.json').unlink()
     (world / '1.jpg').unlink()
-    out.unlink()
-    assert tool.main([str(config), str(world / 'root.pth'), *arguments]) == 1
-    assert '1.jpg' in capsys.readouterr().err and not out.exists()
+    status, text, records = run(*arguments)
+    assert status == 1 and '1.jpg' in text and records is None
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'said'),
+    ('arguments', 'named'),
     [
-        (['--gt', '--ann', 'a', '--out', 'o'], 'give CONFIG and CHECKPOINT, or --k-value'),
-        (['c', 'p', '--gt', '--ann', 'a', '--out', 'o'], 'give --images'),
-        (['c', 'p', '--k-value', '--gt', '--ann', 'a', '--out', 'o'], 'leave out CONFIG'),
-        (['--k-value', '--gt', '--out', 'o'], 'boxes of --ann'),
-        (['--k-value', '--out', 'o'], 'one of the arguments --boxes --gt'),
-        (['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--focal', '1'], 'belong together'),
-        (
-            [
-                '--k-value',
-                '--gt',
-                '--ann',
-                'a',
-                '--out',
-                'o',
-                '--focal',
-                '-1',
-                '--principal-point',
-                '1',
-                '2',
-            ],
-            'positive numbers',
-        ),
-        (
-            [
-                '--k-value',
-                '--gt',
-                '--ann',
-                'a',
-                '--out',
-                'o',
-                '--focal',
-                '1',
-                '--principal-point',
-                'middle',
-            ],
-            "or 'centre'",
-        ),
-        (['--k-value', '--gt', '--ann', 'a', '--out', 'o', '--batch-size', '0'], '--batch-size'),
+        (['--gt', '--ann', 'a'], '--k-value'),
+        (['c', 'p', '--gt', '--ann', 'a'], '--images'),
+        (['c', 'p', '--k-value', '--gt', '--ann', 'a'], '--k-value'),
+        (['--k-value', '--gt'], '--ann'),
+        (['--k-value'], '--boxes --gt'),
     ],
 )
-def test_contradictions(tool, arguments, said, capsys):
+def test_contradictions(run, arguments, named, capsys):
     with pytest.raises(SystemExit):
-        tool.main(arguments)
-    assert said in capsys.readouterr().err
+        run(*arguments)
+    assert named in capsys.readouterr().err
 
 
-def test_a_missing_file_is_named(tool, tmp_path, capsys):
-    missing = tmp_path / 'nowhere.json'
-    assert (
-        tool.main(['--k-value', '--gt', '--ann', str(missing), '--out', str(tmp_path / 'o')]) == 1
-    )
-    assert f'{missing}: there is no such file' in capsys.readouterr().err
+def test_what_is_missing_is_named(run, world):
+    status, text, _ = run('--k-value', '--gt', '--ann', world / 'nowhere.json')
+    assert status == 1 and 'nowhere.json' in text
+    status, text, _ = run('--k-value', '--gt', '--ann', world / 'bare.json')
+    assert status == 1 and '--focal' in text
+    status, text, _ = run('--k-value', '--gt', '--ann', world / 'ann.json', '--focal', -1)
+    assert status == 1 and 'camera' in text

@@ -1,93 +1,144 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.visualization.overlay import person_color
-from wsp_mm.visualization.placement import place_persons, read_skeleton
-from wsp_mm.visualization.scene3d import View, draw_scene, grid_step, scene_views
+from wsp_mm.visualization.draw import person_color, skeleton_of
+from wsp_mm.visualization.scene3d import (
+    CROP_MM,
+    GAP_MM,
+    View,
+    _side_by_side,
+    draw_scene,
+    grid_step,
+    place_persons,
+    scene_views,
+)
+
+# ---------------------------------------------------------------------- where persons stand
 
 
-def centre(picture, color, columns):
-    """Mean (x, y) of the pixels of that colour in a range of columns."""
-    match = np.abs(picture.astype(int) - color).max(axis=2) <= 10
-    match[:, : columns[0]] = match[:, columns[1] :] = False
-    rows, found = np.nonzero(match)
-    return np.array([found.mean(), rows.mean()])
-
-
-def test_a_nearer_person_is_lower_from_above_and_one_to_the_right_is_right(person, record, info):
-    frame = record(person(0, x=-800, z=3000), person(1, x=500, z=6000))
-    picture = draw_scene(frame, info, (960, 480))
-    assert picture.shape == (480, 960, 3) and picture.dtype == np.uint8
-    for columns in ((0, 480), (480, 960)):
-        near, far = (centre(picture, person_color(k), columns) for k in (0, 1))
-        assert near[1] > far[1] + 30  # also from the camera's side, which is raised
-        assert near[0] < far[0] - 30
-
-
-def test_true_distances_in_the_view_from_above(person, record, info):
-    frame = record(person(0, x=-800, z=3000), person(1, x=700, z=6000))
-    scene = place_persons(frame, read_skeleton(info))
-    _, above = scene_views(scene, (960, 480))
-    camera, near, far = above.project(np.array([[0, 0, 0], [-800.0, 0, 3000], [700, 0, 6000]]))
-    # 3 m from the camera to the one, 3 m more to the other, 1.5 m to the right, all on one scale
-    assert (
-        camera[1] - near[1] == pytest.approx(near[1] - far[1]) == pytest.approx(3000 * above.scale)
+def test_camera_space_is_taken_as_it_is(person, record, info):
+    camera = record()['camera'] | dict(source='assumed-fov')
+    placed = place_persons(
+        record(person(3, x=-500), person(5, x=800, z=6000), camera=camera),
+        skeleton_of(info['joint_set']),
     )
-    assert far[0] - near[0] == pytest.approx(1500 * above.scale)
-    assert camera[0] - near[0] == pytest.approx(800 * above.scale)
-    x, y, w, h = above.rect
-    for point in (camera, near, far):
-        assert x <= point[0] <= x + w and y <= point[1] <= y + h + 1e-6
+    assert placed.in_camera and placed.ids == (3, 5) and 'assumed-fov' in placed.note
+    np.testing.assert_array_equal(placed.poses[1, 0], [800, 0, 6000])
 
 
-def test_without_a_camera_the_picture_says_so_and_has_no_camera(
+def test_without_a_camera_persons_stand_side_by_side_about_their_own_roots(
     person, record, without_camera, info
 ):
-    frame = record(person(0, x=-800, z=3000), person(1, x=500, z=6000))
-    with_camera, without = draw_scene(frame, info), draw_scene(without_camera(frame), info)
-    assert with_camera[2, 900].tolist() == [60, 60, 60] and without[2, 900].tolist() == [
-        40,
-        40,
-        150,
-    ]
-    # the depth between them is unknown: from above they stand on one line
-    a, b = (centre(without, person_color(k), (480, 960)) for k in (0, 1))
-    assert abs(a[1] - b[1]) < 12 and b[0] > a[0] + 30
+    # 5 is right of 3 in the image; the depth of one joint is known, of another not
+    frame = without_camera(record(person(5, x=800, z=6000), person(3, x=-500)))
+    frame['persons'][0]['keypoints_rel'] = [0.0, 120.0, None]
+    placed = place_persons(frame, skeleton_of(info['joint_set']))
+    assert not placed.in_camera and placed.ids == (3, 5) and 'no camera' in placed.note
+    # three joints in a line: each is 0 wide, so the gap is between the lines, and the middle is 0
+    np.testing.assert_allclose(placed.poses[:, 0, 0], [-GAP_MM / 2, GAP_MM / 2])
+    np.testing.assert_allclose(placed.poses[:, 0, 1:], 0)
+    assert placed.poses[1, 1, 2] == 120 and np.isnan(placed.poses[1, 2, 2])
+    # person 3: box 80 x 480 px cut at the image's edge, so the crop is computed here by hand
+    x, y, w, h = frame['persons'][1]['bbox']
+    side = 1.25 * max(min(639, x + w - 1) - x, min(479, y + h - 1) - y)
+    (_, root), (_, head), _ = frame['persons'][1]['keypoints_img']
+    np.testing.assert_allclose(placed.poses[0, 1, 1], (head - root) * CROP_MM / side)
 
 
-def test_nobody_and_unknown_joints(person, record, info):
-    assert draw_scene(record(), info).shape == (480, 960, 3)
-    frame = record(person(0, keypoints_cam=[[0, 0, 4000], [None, None, None], [0, 900, 4000]]))
-    picture = draw_scene(frame, info)
-    full = draw_scene(record(person(0)), info)
-    count = [
-        (np.abs(p.astype(int) - person_color(0)).max(axis=2) < 10).sum() for p in (picture, full)
-    ]
-    assert 0 < count[0] < count[1]
-    all_unknown = record(person(0, keypoints_cam=[[None] * 3] * 3))
-    assert draw_scene(all_unknown, info).shape == (480, 960, 3)
+def test_notes(person, record, without_camera, info):
+    unknown = dict(keypoints_cam=None, root_depth=None)
+    no_3d = without_camera(record(person(0, keypoints_rel=None), person(1, keypoints_rel=None)))
+    order = dict(ids=[0, 1], probability=[[0.5, 0.7], [0.3, 0.5]])
+    for frame, ids, note in (
+        (record(person(0), person(1, **unknown)), (0,), '1 of 2 persons without 3D'),
+        (record(person(1, **unknown)), (1,), 'no root depth'),
+        (record(), (), 'no persons'),
+        (record(camera=None), (), 'no persons'),
+        (no_3d, (), '2 of 2 persons without 3D'),
+        (no_3d | dict(order=order), (), 'order of persons'),
+        (record(camera=None, width=None, height=None, skipped='broken'), (), 'skipped: broken'),
+    ):
+        placed = place_persons(frame, skeleton_of(info['joint_set']))
+        assert placed.ids == ids and placed.poses.shape == (len(ids), 3, 3) and note in placed.note
 
 
-def test_small_sizes_are_refused(record, info):
-    assert draw_scene(record(), info, (320, 160)).shape == (160, 320, 3)
-    with pytest.raises(ValueError, match='at least 320 x 160'):
-        draw_scene(record(), info, (300, 200))
+@given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(1, 3000)), min_size=1, max_size=6))
+def test_side_by_side_never_overlaps_and_is_centred(persons):
+    poses = [np.array([[x, 0, 0], [x + width, 5, 7]]) for x, width in persons]
+    moved = _side_by_side(poses)
+    for left, right in itertools.pairwise(moved):
+        assert right[:, 0].min() - left[:, 0].max() == pytest.approx(GAP_MM)
+    assert moved[0][:, 0].min() == pytest.approx(-moved[-1][:, 0].max())
+    for before, after in zip(poses, moved, strict=True):
+        np.testing.assert_array_equal(before[:, 1:], after[:, 1:])
+
+
+# ---------------------------------------------------------------------- projection and scenes
 
 
 @given(
     st.lists(st.tuples(*[st.floats(-5e3, 5e3)] * 3), min_size=1, max_size=5),
     st.sampled_from([0.0, 22.0, 90.0]),
+    st.sampled_from([0.0, -28.0, -90.0]),
 )
-def test_everything_in_the_box_lands_in_the_rectangle(points, elevation):
+def test_everything_in_the_box_lands_in_the_panel(points, elevation, azimuth):
     points = np.array(points)
-    view = View(points.min(axis=0) - 1, points.max(axis=0) + 1, (10, 20, 200, 100), elevation)
+    view = View(points.min(axis=0) - 1, points.max(axis=0) + 1, (200, 100), elevation, azimuth, 10)
     pixels = view.project(points)
-    assert (pixels >= np.array([10, 20]) - 1e-6).all() and (
-        pixels <= np.array([210, 120]) + 1e-6
-    ).all()
+    assert (pixels >= 10 - 1e-6).all() and (pixels <= np.array([190, 90]) + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ('elevation', 'azimuth', 'right', 'down'),
+    [(0, 0, [1, 0, 0], [0, 1, 0]), (90, 0, [1, 0, 0], [0, 0, -1]), (0, -90, [0, 0, 1], [0, 1, 0])],
+)
+def test_axes_of_the_views(elevation, azimuth, right, down):
+    view = View(np.zeros(3), np.ones(3), (100, 100), elevation, azimuth)
+    turned = view.turned(np.array([right, down]))
+    np.testing.assert_allclose(turned[:, :2], np.eye(2), atol=1e-12)
+
+
+def test_true_distances_in_the_view_from_above(person, record, info):
+    frame = record(person(0, x=-800, z=3000), person(1, x=700, z=6000))
+    _, above = scene_views(place_persons(frame, skeleton_of(info['joint_set'])), (480, 456))
+    points = above.project(np.array([[0, 0, 0], [-800.0, 0, 3000], [700, 0, 6000]]))
+    # 3 m from the camera to the one, 3 m more to the other, 1.5 m to the right, all on one scale
+    np.testing.assert_allclose(
+        np.diff(points, axis=0), np.array([[-800, -3000], [1500, -3000]]) * above.scale
+    )
+    assert (points >= above.margin - 1e-6).all()
+    assert (points <= np.array(above.size) - above.margin + 1e-6).all()
+
+
+def test_a_nearer_person_is_lower_and_one_to_the_right_is_right(
+    person, record, without_camera, info, find
+):
+    frame = record(person(0, x=-800, z=3000), person(1, x=500, z=6000))
+    image = draw_scene(frame, info, (960, 480))
+    assert image.shape == (480, 960, 3) and image.dtype == np.uint8
+    for half in (image[:, :480], image[:, 480:]):  # also from the camera's side, which is raised
+        near, far = (find(half, person_color(k), 10).mean(axis=0) for k in (0, 1))
+        assert near[1] > far[1] + 30 and near[0] < far[0] - 30
+    # without a camera their distance is unknown: from above they stand on one line
+    unknown = draw_scene(without_camera(frame), info)
+    a, b = (find(unknown[:, 480:], person_color(k), 10).mean(axis=0) for k in (0, 1))
+    assert abs(a[1] - b[1]) < 12 and b[0] > a[0] + 30
+    assert image[2, 900].tolist() != unknown[2, 900].tolist()  # the header has another colour
+
+
+def test_nobody_unknown_joints_and_small_sizes(person, record, info, find):
+    part = record(person(0, keypoints_cam=[[None] * 3, [0, -700, 4000], [0, 900, 4000]]))
+    counts = [len(find(draw_scene(f, info), person_color(0), 9)) for f in (part, record(person(0)))]
+    assert 0 < counts[0] < counts[1]
+    for frame in (record(), record(person(0, keypoints_cam=[[None] * 3] * 3))):
+        assert draw_scene(frame, info, (320, 160)).shape == (160, 320, 3)
+    with pytest.raises(ValueError, match='320 x 160'):
+        draw_scene(record(), info, (300, 200))
 
 
 @pytest.mark.parametrize(

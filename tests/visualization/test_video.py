@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.visualization.video import VideoError, VideoWriter
+from wsp_mm.visualization.video import VideoWriter
 
 
 def read(path):
@@ -18,18 +18,15 @@ def flat(value, height=48, width=64):
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_pictures_come_back_in_order(tmp_path):
+def test_images_come_back_in_order(tmp_path):
     path = tmp_path / 'new folder' / 'a b.mp4'
     with VideoWriter(path, 12.5) as video:
         for value in (20, 120, 220):
             video.write(flat(value))
         assert not path.exists()
     frames, fps = read(path)
-    assert [round(float(frame.mean()), -1) for frame in frames] == [
-        20,
-        120,
-        220,
-    ] and fps == pytest.approx(12.5)
+    assert [round(float(frame.mean()), -1) for frame in frames] == [20, 120, 220]
+    assert fps == pytest.approx(12.5)
     assert [file.name for file in path.parent.iterdir()] == ['a b.mp4'] and video.count == 3
 
 
@@ -51,24 +48,19 @@ def test_other_sizes_are_fitted_and_odd_ones_made_even(tmp_path):
 
 
 def test_nothing_written_leaves_no_file(tmp_path):
-    with VideoWriter(tmp_path / 'v.mp4', 10) as video:
+    with VideoWriter(tmp_path / 'v.mp4', 10):
         pass
-    assert video.close() is None and not list(tmp_path.iterdir())
-
-
-def test_a_missing_codec_is_explained(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2.VideoWriter, 'isOpened', lambda self: False, raising=False)
-    with pytest.raises(VideoError, match=r"v\.mp4: OpenCV .* cannot encode 'mp4v' at 64 x 48 px"):
-        VideoWriter(tmp_path / 'v.mp4', 10).write(flat(1))
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match=r'must end in \.mp4'):
-        VideoWriter(tmp_path / 'v.avi', 10)
-    for fps in (0, -1, float('nan')):
-        with pytest.raises(ValueError, match='frames a second'):
-            VideoWriter(tmp_path / 'v.mp4', fps)
+def test_what_cannot_be_written(tmp_path, monkeypatch):
+    for name, fps in (('v.avi', 10), ('v.mp4', 0), ('v.mp4', -1), ('v.mp4', float('nan'))):
+        with pytest.raises(ValueError, match=name):
+            VideoWriter(tmp_path / name, fps)
     (tmp_path / 'file').write_text('')
-    with pytest.raises(VideoError, match='cannot be written'):
+    with pytest.raises(OSError, match='file'):
         VideoWriter(tmp_path / 'file' / 'v.mp4', 10).write(flat(1))
+    monkeypatch.setattr(cv2.VideoWriter, 'isOpened', lambda self: False, raising=False)
+    with pytest.raises(OSError, match=r"v\.mp4: .*'mp4v'"):
+        VideoWriter(tmp_path / 'v.mp4', 10).write(flat(1))
+    assert [path.name for path in tmp_path.iterdir()] == ['file']

@@ -85,7 +85,7 @@ def draw(sample: dict) -> np.ndarray:
 
     Joints without depth weight are hollow.
     """
-    from wsp_mm.visualization.pair_sheet import PERSON_COLORS, draw_person
+    from wsp_mm.visualization.draw import PAIR_COLORS, draw_person
 
     w, h = sample['input_size']
     zoom = PANEL / max(w, h)
@@ -93,7 +93,7 @@ def draw(sample: dict) -> np.ndarray:
     plain = cv2.resize(sample['img'], size, interpolation=cv2.INTER_LINEAR)
     crop = plain.copy()
     boxes = sample['pair_bboxes_input'][0] * zoom
-    for p, color in enumerate(PERSON_COLORS):
+    for p, color in enumerate(PAIR_COLORS):
         points = sample['transformed_keypoints'][p] * zoom
         visible = sample['keypoints_visible'][p] > 0
         draw_person(crop, boxes[p], points, visible, color, radius=3)
@@ -109,7 +109,7 @@ def draw(sample: dict) -> np.ndarray:
         num_joints = sample['keypoints_visible'].shape[1]
         overlay = plain.astype(np.float32) * 0.4
         groups = sample['heatmaps'].reshape(-1, num_joints, *sample['heatmaps'].shape[1:])
-        colors = PERSON_COLORS if len(groups) == 2 else ((255, 255, 255),)
+        colors = PAIR_COLORS if len(groups) == 2 else ((255, 255, 255),)
         for group, color in zip(groups, colors, strict=True):
             heat = cv2.resize(group.max(axis=0), size, interpolation=cv2.INTER_LINEAR)
             overlay += heat[..., None] * np.array(color, dtype=np.float32) * 0.6

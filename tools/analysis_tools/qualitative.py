@@ -1,89 +1,73 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The paper's Figure 3 for a COCO-style set: pictures with everybody's 2D joints, the 3D poses
-beside.
+"""Draw the paper's Figure 3 for a COCO-style set: images with 2D joints, the 3D poses beside them.
 
-Pictures are drawn by --seed, persons are the labelled ones of ANN or those of --boxes (from
+Images are drawn by --seed, persons are the labelled ones of ANN or those of --boxes (from
 tools/detect_persons.py, or a list of COCO results). COCO has no cameras, so without --assume-fov
-persons stand side by side, each relative to the own root.
+persons stand side by side, each relative to their own root.
 """
-
-from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
 
+from wsp_mm.utils.cli import TRUST_HELP
+
 
 def build_parser() -> argparse.ArgumentParser:
-    from wsp_mm.utils.cli import TRUST_HELP
-
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument('ann', type=Path, metavar='ANN', help='annotations in the format of COCO')
-    parser.add_argument('--img-root', type=Path, required=True, help='folder of the pictures')
+    parser.add_argument('--img-root', type=Path, required=True, help='folder of the images')
     parser.add_argument('--pose-config', required=True, help='configuration of a 3D pose network')
     parser.add_argument('--pose-checkpoint', required=True, help='its weights')
-    parser.add_argument('--out', type=Path, required=True, help='the sheet: .jpg or .png')
+    parser.add_argument('--out', type=Path, required=True, help='the figure: .jpg or .png')
     parser.add_argument('--boxes', type=Path, help='file of boxes instead of the labelled ones')
-    parser.add_argument('--count', type=int, default=8, help='pictures (default: %(default)s)')
+    for name, default, text in (
+        ('--count', 8, 'images'),
+        ('--seed', 0, 'chooses the images'),
+        ('--max-persons', 4, 'of an image, the largest'),
+    ):
+        parser.add_argument(name, type=int, default=default, help=f'{text} (default: {default})')
     parser.add_argument(
-        '--seed', type=int, default=0, help='draws the pictures (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--max-persons',
-        type=int,
-        default=4,
-        help='of a picture, the largest (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--assume-fov',
-        type=float,
-        metavar='DEG',
-        help='horizontal angle of view; places persons in one space',
-    )
+        '--assume-fov', type=float, metavar='DEG',
+        help='angle of view across the longer side; places persons in one space',
+    )  # fmt: skip
     parser.add_argument('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 
-def make_sheet(args: argparse.Namespace) -> int:
-    """Draw and write the sheet; returns how many pictures it shows."""
-    from wsp_mm.datasets.box_files import write_boxes
-    from wsp_mm.datasets.converters.mcpc.records import BadDataError
-    from wsp_mm.synthetic.layouts.files import write_bytes
-    from wsp_mm.visualization.qualitative import (
-        boxes_for,
-        choose_pictures,
-        png_as,
-        qualitative_sheet,
-    )
+def make_figure(args: argparse.Namespace) -> int:
+    """Draw and write the figure; return how many images it shows."""
+    from wsp_mm.apis.boxes import read_annotations
+    from wsp_mm.datasets.box_files import read_boxes, write_boxes
+    from wsp_mm.utils.files import atomic_file
+    from wsp_mm.visualization.figures import choose_images, encode_image, qualitative_figure
 
-    names, found = boxes_for(args.ann, args.boxes)
-    choices = choose_pictures(names, found, args.count, args.seed, args.max_persons)
-    if not choices:
-        raise BadDataError(
-            'no person',
-            args.boxes or args.ann,
-            '',
-            'no person is large and sure enough to be drawn',
-            'Give other --boxes or another ANN',
+    images, found = read_annotations(args.ann)
+    if args.boxes is not None:
+        found = read_boxes(args.boxes)
+        names = {i: images[i].file_name for i in found.boxes if i in images}
+        found = type(found)(names, found.boxes, found.scores, found.extended)
+    chosen = choose_images(found, args.count, args.seed, args.max_persons)
+    if not chosen:
+        raise ValueError(
+            f'{args.boxes or args.ann}: no person of an image of {args.ann} is large and sure enough'
         )
-
-    # torch and OpenMMLab only now: a wrong file name is answered at once
-    from wsp_mm.apis.inference.sources import PictureFiles
     from wsp_mm.apis.inferencer import WSPInferencer
+    from wsp_mm.apis.sources import ImageSource
 
     with tempfile.TemporaryDirectory() as folder:
         boxes = Path(folder) / 'boxes.json'
         write_boxes(
             boxes,
-            [(choice.image_id, choice.file_name) for choice in choices],
-            {choice.image_id: choice.boxes for choice in choices},
-            {choice.image_id: choice.scores for choice in choices},
+            [(choice.image_id, choice.file_name) for choice in chosen],
+            {choice.image_id: choice.boxes for choice in chosen},
+            {choice.image_id: choice.scores for choice in chosen},
             extended=found.extended,
         )
         inferencer = WSPInferencer(
@@ -94,29 +78,24 @@ def make_sheet(args: argparse.Namespace) -> int:
             trust_checkpoint=args.trust_checkpoint,
         )
         info = inferencer.info()
-        if info['task'] != 'pose3d':
-            raise ValueError(
-                f'{args.pose_config} estimates no 3D poses: a pre-training network knows an order'
-            )
-        files = [args.img_root / choice.file_name for choice in choices]
-        pairs = []
-        for frames, records in inferencer.chunks(
-            PictureFiles('folder', str(args.img_root), files, args.img_root)
-        ):
-            for frame, record in zip(frames, records, strict=True):
-                if record.get('skipped'):
-                    print(
-                        f'qualitative: {frame.file_name} left out: {record["skipped"]}',
-                        file=sys.stderr,
-                    )
-                else:
-                    pairs.append((frame.image, record))
-    if not pairs:
-        raise FileNotFoundError(
-            f'none of the {len(files)} pictures could be used; is --img-root right?'
-        )
-    write_bytes(args.out, png_as(qualitative_sheet(pairs, info), args.out.suffix))
-    return len(pairs)
+    if info['task'] != 'pose3d':
+        raise ValueError(f'{args.pose_config} is not of a 3D pose network')
+    files = [args.img_root / choice.file_name for choice in chosen]
+    source, frames = ImageSource('folder', str(args.img_root), files, args.img_root), []
+    for chunk, records in inferencer.chunks(source):
+        for frame, record in zip(chunk, records, strict=True):
+            if 'skipped' in record:
+                print(
+                    f'qualitative: left out {frame.file_name}: {record["skipped"]}', file=sys.stderr
+                )
+            else:
+                frames.append((frame.image, record))
+    if not frames:
+        raise ValueError(f'none of the {len(files)} images could be used: check --img-root')
+    figure = encode_image(qualitative_figure(frames, info), args.out.suffix)
+    with atomic_file(args.out) as file:
+        file.write(figure)
+    return len(frames)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,22 +105,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error('--count and --max-persons must be positive, --seed not negative')
     if args.out.suffix.lower() not in ('.jpg', '.jpeg', '.png'):
         parser.error(f'--out {args.out}: the name must end in .jpg or .png')
-    from wsp_mm.datasets.converters.mcpc.records import BadDataError
-    from wsp_mm.synthetic.layouts.files import WorldError
+    from wsp_mm.utils.checkpoint import CheckpointError
 
     try:
-        count = make_sheet(args)
-    except (OSError, ValueError, BadDataError, WorldError) as error:
+        count = make_figure(args)
+    except (CheckpointError, OSError, ValueError) as error:
         print(f'qualitative: {error}', file=sys.stderr)
         return 1
-    except RuntimeError as error:
-        from wsp_mm.utils.checkpoint import CheckpointError
-
-        if not isinstance(error, CheckpointError):
-            raise
-        print(f'qualitative: {error}', file=sys.stderr)
-        return 1
-    print(f'{count} pictures in {args.out}')
+    print(f'{count} images in {args.out}')
     return 0
 
 

@@ -30,7 +30,6 @@ CPU_SET: dict[str, tuple[str, ...]] = {
     'bench_integral': (),
     'bench_pipeline': ('--repeats', '4'),
     'bench_train_step': (),
-    'bench_inferencer': ('--repeats', '3', '--memory-frames', '0'),
     'bench_startup': ('--repeats', '2'),
     'bench_world': ('--scenes', '64', '--repeats', '2'),
     'bench_mcpc': ('--pictures', '12000', '--repeats', '2'),

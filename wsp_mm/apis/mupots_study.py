@@ -199,7 +199,7 @@ def run_mupots(
 def make_viewer(
     steps: Steps, pose: PoseStudy, root: PoseStudy, detector: PoseStudy, data_root: str, out: Path
 ) -> str:
-    """Poses of one sequence in one 3D scene, by tools/infer.py; returns the page's path below
+    """Poses of one sequence in one 3D scene, by demo/infer.py; returns the page's path below
     ``out``'s parent.
 
     The camera is the sequence's own.
@@ -213,7 +213,7 @@ def make_viewer(
         write_text_atomic(steps.root / camera, text)
     folder, page = out / 'inference', out / 'inference' / 'viewer.html'
     weights = [study.last_checkpoint() for study in (pose, root, detector)]
-    command = ['tools/infer.py', Path(data_root) / PICTURES / f'TS{first.sequence}']
+    command = ['demo/infer.py', Path(data_root) / PICTURES / f'TS{first.sequence}']
     command += ['--out', folder, '--overwrite']
     for name, study, file in zip(
         ('pose', 'root', 'det'), (pose, root, detector), weights, strict=True

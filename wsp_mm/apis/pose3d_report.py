@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wsp_mm.apis.table4 import REFERENCE, Table4, reading
 from wsp_mm.evaluation.tables import TABLE_4, TABLE_4_COLUMNS, table_5, without_prefix
-from wsp_mm.visualization.pose3d_sheet import cases_from_dump, pose3d_sheet
+from wsp_mm.visualization.figures import encode_image, pose_cases, pose_grid
 from wsp_mm.visualization.report import Report
 
 LABELS = {'PoseNet': 'from scratch (PoseNet)', 'WSP': 'WSP pre-training'}
@@ -56,11 +56,11 @@ def add_pose3d_sections(
     shown = [row for row in table.rows if seed in table.dumps.get(row.name, {})]
     if shown:
         row = shown[-1]
-        cases = cases_from_dump(root / table.dumps[row.name][seed], pictures)
+        cases = pose_cases(root / table.dumps[row.name][seed], pictures)
         report.heading('Predictions')
         report.figure(
             'pose3d',
-            pose3d_sheet(cases),
+            encode_image(pose_grid(cases)),
             f'{row.label}, {row.data}, seed {seed}: {len(cases)} persons spread evenly over the test set, with '
             'their MPJPE. Grey: truth; colours: prediction (left green, right orange), roots made to coincide.',
         )

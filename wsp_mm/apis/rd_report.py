@@ -14,7 +14,8 @@ from wsp_mm.apis.rd_study import RelativeDepthStudy
 from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.evaluation.tables import TABLE_2, TABLE_3, control_rows, rd_table, without_prefix
 from wsp_mm.utils.files import dump_json, without_nan
-from wsp_mm.visualization.pair_sheet import contact_sheet, draw_pair, fit_tile, spread
+from wsp_mm.visualization.draw import draw_pair
+from wsp_mm.visualization.figures import encode_image, fit_image, image_grid, spread
 from wsp_mm.visualization.report import Report, curves_figure, read_scalars
 
 READING = (
@@ -84,11 +85,13 @@ def write_rd_report(
     report.heading('Held-out pairs')
     report.figure(
         'pairs',
-        png(pair_sheet(study, 24)),
+        encode_image(pair_sheet(study, 24)),
         'Predicted joints and order: A blue, B orange; green frame: the order is the label, red: it is not.',
     )
     report.heading('The world')
-    report.figure('world', png(world_sheet(data_root, 24)), '24 scenes of the training split')
+    report.figure(
+        'world', encode_image(world_sheet(data_root, 24)), '24 scenes of the training split'
+    )
     if noise is not None:
         report.heading('How often the perspective rule contradicts true depth')
         table, plot = noise
@@ -128,11 +131,6 @@ def noise_rows(noise: Mapping[str, float]) -> tuple[list[str], list[list]]:
     return ['', '% of pairs', '% of joints', 'pairs'], rows
 
 
-def png(picture: np.ndarray) -> bytes:
-    """A BGR picture as PNG."""
-    return cv2.imencode('.png', picture)[1].tobytes()
-
-
 def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
     """Tiles of test pairs, spread evenly over the test set."""
     dump = load_dump(study.steps.root / study.dump('protocol 1'))
@@ -149,7 +147,7 @@ def pair_sheet(study: RelativeDepthStudy, count: int) -> np.ndarray:
                 int(gt['depth_label'][i]),
             )
         )
-    return contact_sheet(tiles, columns=6)
+    return image_grid(tiles, columns=6)
 
 
 def world_sheet(data_root: Path, count: int) -> np.ndarray:
@@ -159,4 +157,4 @@ def world_sheet(data_root: Path, count: int) -> np.ndarray:
     pictures = [
         cv2.imread(str(data_root / i['source'] / i['file_name'])) for i in spread(images, count)
     ]
-    return contact_sheet([fit_tile(picture, 320, 240) for picture in pictures], columns=6)
+    return image_grid([fit_image(picture, 320, 240) for picture in pictures], columns=6)

@@ -110,6 +110,26 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`wsp_mm.apis.cameras.cameras_of` reads."""
+    group = parser.add_argument_group('camera of images that have none (it is never guessed)')
+    one = group.add_mutually_exclusive_group()
+    one.add_argument('--focal', type=float, nargs='+', metavar='PX', help='focal length, or fx fy')
+    one.add_argument(
+        '--camera', metavar='FILE.json', help='{"f": [fx, fy], "c": [cx, cy]}, or one an image'
+    )
+    one.add_argument(
+        '--assume-fov',
+        type=float,
+        metavar='DEG',
+        help="assumed angle across the image's longer side",
+    )
+    group.add_argument(
+        '--principal-point', type=float, nargs=2, metavar=('CX', 'CY'),
+        help='with --focal; default: the image centre',
+    )  # fmt: skip
+
+
 def parse_cfg_options(parser: argparse.ArgumentParser, values: list[str] | None) -> dict[str, Any]:
     """Return the words after ``--cfg-options`` as ``{'model.backbone.depth': 18, ...}``.
 

@@ -1,108 +1,228 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""All persons of a frame in one 3D scene, from the camera's side and from above, with OpenCV alone.
+"""Draw poses in space with OpenCV alone, and all persons of a frame in one scene.
 
 A video of an hour has a hundred thousand frames, so a frame must cost milliseconds. Projections are
-parallel: equal lengths are equal on the picture, and depth between persons can be read off. P
-persons, K joints; x right, y down, z forward, mm.
+parallel: equal lengths are equal in the image, and depth between persons can be read off. P
+persons, K joints; camera frame: x right, y down, z forward, mm.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from wsp_mm.visualization.overlay import FONT, SHIFT, draw_text, fixed, person_color, side_color
-from wsp_mm.visualization.placement import Scene, Skeleton, place_persons, read_skeleton
+from wsp_mm.structures.bbox import PADDING, crop_box
+from wsp_mm.visualization.draw import (
+    SIDE_COLORS,
+    Color,
+    DrawnPerson,
+    Skeleton,
+    draw_joint,
+    draw_label,
+    draw_line,
+    person_color,
+    read_persons,
+    skeleton_of,
+    write,
+)
 
-BACKGROUND, GRID, INK = (255, 255, 255), (222, 222, 222), (70, 70, 70)
+#: Without a camera nobody knows how many mm a pixel is. The crop's side then stands for this many,
+#: which is what the k-value's prior (RootNet, Moon et al., ICCV 2019) takes a person's box for.
+CROP_MM = 2000.0
+#: Room between two persons who are drawn side by side, mm.
+GAP_MM = 500.0
+GRID, INK = (222, 222, 222), (70, 70, 70)
 HEADER = 24  # px, the line that says what the coordinates are
-MARGIN = 34  # px, for the axes' numbers
-SNAP_MM = 500.0  # the scene's box grows in these steps, so that a video's scene does not tremble
+SNAP_MM = 500.0  # a scene's box grows in these steps, so that a video's scene does not tremble
 RAISED = 22.0  # degrees, how far the first view looks down
+
+
+# ------------------------------------------------------------------ where persons stand
+
+
+@dataclass(frozen=True)
+class PlacedPersons:
+    """The persons of a frame in one space.
+
+    Attributes:
+        poses: (P, K, 3) mm, nan where a joint is not known. ids: P.
+        in_camera: in the camera's frame, so that distances between persons are true; else each is
+            relative to their own root, and they stand side by side.
+        note: one line that says what the coordinates are.
+    """
+
+    poses: np.ndarray
+    ids: tuple[int, ...]
+    in_camera: bool
+    note: str
+
+
+def place_persons(record: Mapping, skeleton: Skeleton) -> PlacedPersons:
+    """Put a frame's persons into one space.
+
+    With a camera and root depths it is the camera's frame, and who has no root depth is left out
+    (the note counts them). Without, depths are relative to each person's root, x and y are pixels
+    times ``CROP_MM`` / the side of the person's crop, and persons stand side by side in the order
+    of the image.
+
+    Raises:
+        ValueError: as :func:`read_persons`.
+    """
+    persons, camera = read_persons(record, len(skeleton)), record['camera']
+    placed = [p for p in persons if np.isfinite(p.points).all(axis=1).any()] if camera else []
+    in_camera = bool(camera) and bool(placed or not persons)
+    if in_camera:
+        note, poses = f'camera space, mm; camera {camera["source"]}', [p.points for p in placed]
+    else:
+        known = [np.isfinite(p.pixels).all(axis=1) & np.isfinite(p.relative) for p in persons]
+        placed = [p for p, joints in zip(persons, known, strict=True) if joints.any()]
+        placed.sort(key=lambda p: np.nanmean(p.pixels[:, 0]))
+        size = record['width'] or 0, record['height'] or 0
+        poses = _side_by_side([_root_relative(p, skeleton.root, size) for p in placed])
+        reason = 'no root depth' if camera else 'no camera'
+        note = f'{reason}: root-relative, side by side; distances between persons unknown'
+    if record.get('skipped'):
+        note = f'skipped: {record["skipped"]}'
+    elif record.get('order') and not placed:
+        note = 'order of persons from front to back; this network gives no 3D'
+    elif not persons:
+        note += '; no persons'
+    elif len(placed) < len(persons):
+        note += f'; {len(persons) - len(placed)} of {len(persons)} persons without 3D'
+    poses = np.array(poses, dtype=np.float64).reshape(len(poses), len(skeleton), 3)
+    return PlacedPersons(poses, tuple(p.id for p in placed), in_camera, note)
+
+
+def _root_relative(person: DrawnPerson, root: int, size: tuple[int, int]) -> np.ndarray:
+    """Return (K, 3) mm about the root, under the supposition that the crop is ``CROP_MM`` wide."""
+    crop = crop_box(person.box, size) if min(size) > 0 and np.isfinite(person.box).all() else None
+    extent = np.nanmax(person.pixels, axis=0) - np.nanmin(person.pixels, axis=0)
+    side = PADDING * extent.max() if crop is None else crop[2]
+    center = person.pixels[root]
+    if not np.isfinite(center).all():
+        center = np.nanmean(person.pixels, axis=0)
+    return np.column_stack([(person.pixels - center) * CROP_MM / max(side, 1.0), person.relative])
+
+
+def _side_by_side(poses: list[np.ndarray]) -> list[np.ndarray]:
+    """Move poses (K, 3) along x: ``GAP_MM`` between them, centred on 0."""
+    moved, edge = [], 0.0
+    for pose in poses:
+        moved.append(pose + np.array([edge - np.nanmin(pose[:, 0]), 0, 0]))
+        edge = np.nanmax(moved[-1][:, 0]) + GAP_MM
+    return [pose - np.array([(edge - GAP_MM) / 2, 0, 0]) for pose in moved]
+
+
+# ------------------------------------------------------------------ projection
 
 
 @dataclass(frozen=True)
 class View:
-    """A parallel projection of a box of space into a rectangle of the picture.
+    """A parallel projection of a box of space into a panel.
 
     Attributes:
-        low, high: (3,) corners of the box, mm. rect: x, y, w, h px.
+        low, high: (3,) corners of the box, mm.
+        size: width and height of the panel, px. margin: px on each side.
         elevation: degrees that the view looks down: 0 along z, 90 from above (z up, the camera at
             the bottom).
+        azimuth: degrees that the view is turned about the vertical axis: -90 from the right, with
+            the camera at the left.
     """
 
     low: np.ndarray
     high: np.ndarray
-    rect: tuple[int, int, int, int]
+    size: tuple[int, int]
     elevation: float
+    azimuth: float = 0.0
+    margin: int = 34
 
-    def flat(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) mm to (..., 2) mm in the view's plane, right and down."""
-        angle = np.deg2rad(self.elevation)
-        down = points[..., 1] * np.cos(angle) - points[..., 2] * np.sin(angle)
-        return np.stack([points[..., 0], down], axis=-1)
+    def turned(self, points: np.ndarray) -> np.ndarray:
+        """Turn (..., 3) mm into the view's frame: right, down, away, mm."""
+        tilt, turn = np.deg2rad([self.elevation, self.azimuth])
+        about_y = np.array(
+            [[np.cos(turn), 0, -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]]
+        )
+        about_x = np.array(
+            [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
+        )
+        return np.asarray(points) @ (about_x @ about_y).T
 
-    def distance(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) mm to how far behind each other they are, mm: what is larger is covered."""
-        angle = np.deg2rad(self.elevation)
-        return points[..., 1] * np.sin(angle) + points[..., 2] * np.cos(angle)
+    def _fit(self) -> tuple[float, np.ndarray]:
+        """Return the scale, px a mm, and the middle of the box in the view's plane."""
+        ends = np.stack([self.low, self.high])
+        corners = self.turned(ends[np.indices((2, 2, 2)).reshape(3, -1).T, [0, 1, 2]])[:, :2]
+        room = np.array(self.size) - 2 * self.margin
+        scale = (room / np.maximum(np.ptp(corners, axis=0), 1.0)).min()
+        return float(scale), (corners.min(axis=0) + corners.max(axis=0)) / 2
 
     @property
     def scale(self) -> float:
         """px a mm."""
-        extent = np.ptp(self._corners(), axis=0)
-        return float(min(self.rect[2] / max(extent[0], 1.0), self.rect[3] / max(extent[1], 1.0)))
+        return self._fit()[0]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) mm to (..., 2) px."""
-        corners = self._corners()
-        middle = np.array([self.rect[0] + self.rect[2] / 2, self.rect[1] + self.rect[3] / 2])
-        return (
-            self.flat(np.asarray(points)) - (corners.min(0) + corners.max(0)) / 2
-        ) * self.scale + middle
-
-    def _corners(self) -> np.ndarray:
-        ends = np.stack([self.low, self.high])
-        return self.flat(
-            np.array([ends[[i, j, k], [0, 1, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-        )
+        """Project (..., 3) mm to (..., 2) px of the panel."""
+        scale, middle = self._fit()
+        return (self.turned(points)[..., :2] - middle) * scale + np.array(self.size) / 2
 
 
-def scene_views(scene: Scene, size: tuple[int, int]) -> tuple[View, View]:
-    """The view from the camera's side (raised) and the one from above, side by side in a picture of
-    that size.
+def draw_poses(
+    panel: np.ndarray,
+    view: View,
+    poses: np.ndarray,
+    skeleton: Skeleton,
+    colors: Sequence[Color | None],
+    width: int = 2,
+) -> None:
+    """Draw poses, links from the farthest to the nearest; joints that are nan are left out.
+
+    Args:
+        poses: (P, K, 3) mm.
+        colors: BGR of each pose's links; None gives every link the colour of its side.
+    """
+    known, points = np.isfinite(poses).all(axis=-1), view.project(poses)
+    away = view.turned(poses)[..., 2]
+    links = [
+        (away[p, a] + away[p, b], p, a, b)
+        for p in range(len(poses))
+        for a, b in skeleton.links
+        if known[p, a] and known[p, b]
+    ]
+    for _, p, a, b in sorted(links, reverse=True):
+        draw_line(panel, points[p, [a, b]], colors[p] or skeleton.link_color(a, b), width)
+
+
+# ------------------------------------------------------------------ scenes
+
+
+def scene_views(persons: PlacedPersons, size: tuple[int, int]) -> tuple[View, View]:
+    """Return the view from the camera's side (raised) and the one from above, for panels of a size.
 
     From above the camera itself is in the box wherever there is one, so that the distance to it can
     be seen.
     """
-    points = scene.poses[np.isfinite(scene.poses).all(axis=-1)].reshape(-1, 3)
+    points = persons.poses[np.isfinite(persons.poses).all(axis=-1)].reshape(-1, 3)
     if not len(points):
         points = np.array([[-1000.0, -1000, 0], [1000, 1000, 2000]])
     low = np.floor(points.min(axis=0) / SNAP_MM) * SNAP_MM
-    high = np.ceil(points.max(axis=0) / SNAP_MM) * SNAP_MM
-    high = np.maximum(high, low + SNAP_MM)
-    half, top = size[0] // 2, HEADER + 30
-    rect = (MARGIN, top, half - 2 * MARGIN, size[1] - top - MARGIN)
-    side = View(low, high, rect, RAISED)
-    if scene.in_camera:
-        low, high = np.minimum(low, [low[0], low[1], 0]), np.maximum(high, [high[0], high[1], 0])
-        low[0], high[0] = min(low[0], 0), max(high[0], 0)
-    return side, View(low, high, (half + MARGIN, *rect[1:]), 90.0)
+    high = np.maximum(np.ceil(points.max(axis=0) / SNAP_MM) * SNAP_MM, low + SNAP_MM)
+    side = View(low, high, size, RAISED)
+    if persons.in_camera:
+        camera = np.array([0, low[1], 0])
+        low, high = np.minimum(low, camera), np.maximum(high, camera)
+    return side, View(low, high, size, 90.0)
 
 
 def draw_scene(record: Mapping, info: Mapping, size: tuple[int, int] = (960, 480)) -> np.ndarray:
-    """One frame's persons in one space, seen from the camera's side (left half) and from above
-    (right half).
+    """Draw a frame's persons in one space, from the camera's side (left half) and from above.
 
     With a camera both are camera space in mm with true distances, and the camera stands at the
-    bottom of the right half. Without one, persons stand side by side, each relative to the own
-    root, and the picture says so.
+    bottom of the right half. Without one, persons stand side by side, each relative to their own
+    root, and the image says so.
 
     Args:
-        record: one frame. info: of the document. size: width, height px, at least 320 x 160.
+        record: one frame. info: of the run. size: width and height px, at least 320 x 160.
 
     Returns:
         (height, width, 3) uint8 BGR.
@@ -112,111 +232,65 @@ def draw_scene(record: Mapping, info: Mapping, size: tuple[int, int] = (960, 480
     """
     if size[0] < 320 or size[1] < 160:
         raise ValueError(f'a scene needs at least 320 x 160 px, got {size[0]} x {size[1]}')
-    skeleton = read_skeleton(info)
-    scene = place_persons(record, skeleton)
-    picture = np.full((size[1], size[0], 3), 255, np.uint8)
-    side, above = scene_views(scene, size)
-    for view, name in ((side, 'from the camera, raised'), (above, 'from above')):
-        _draw_grid(picture, view, numbered=scene.in_camera)
-        if view is above and scene.in_camera:
-            _draw_camera(picture, view, record)
-        _draw_people(picture, view, scene, skeleton)
-        corner = (view.rect[0], HEADER + 14)
-        cv2.putText(picture, name, corner, FONT, 0.4, INK, 1, cv2.LINE_AA)
-    cv2.line(picture, (size[0] // 2, HEADER), (size[0] // 2, size[1]), INK, 1)
-    picture[:HEADER] = (60, 60, 60) if scene.in_camera else (40, 40, 150)
-    scale = min(0.45, 0.45 * (size[0] - 12) / cv2.getTextSize(scene.note, FONT, 0.45, 1)[0][0])
-    note = scene.note.encode('ascii', 'replace').decode()
-    cv2.putText(picture, note, (6, 16), FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
+    skeleton = skeleton_of(info['joint_set'])
+    persons = place_persons(record, skeleton)
+    image = np.full((size[1], size[0], 3), 255, np.uint8)
+    image[:HEADER] = (60, 60, 60) if persons.in_camera else (40, 40, 150)
+    width = cv2.getTextSize(persons.note, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
+    write(image, persons.note, 6, 16, scale=min(0.45, 0.45 * (size[0] - 12) / max(width, 1)))
+    half, height = size[0] // 2, size[1] - HEADER
+    for i, view in enumerate(scene_views(persons, (half, height))):
+        panel = image[HEADER:, i * half : (i + 1) * half].copy()
+        _draw_grid(panel, view, numbered=persons.in_camera)
+        write(panel, ('from the camera, raised', 'from above')[i], 34, 14, INK, 0.4)
+        if i == 1 and persons.in_camera:
+            _draw_camera(panel, view, record)
+        colors = [person_color(identity) for identity in persons.ids]
+        draw_poses(panel, view, persons.poses, skeleton, colors)
+        for pose, identity in zip(persons.poses, persons.ids, strict=True):
+            known = np.isfinite(pose).all(axis=-1)
+            points = view.project(pose)
+            for k in np.flatnonzero(known):
+                draw_joint(panel, points[k], SIDE_COLORS[skeleton.sides[k]])
+            top = points[known][points[known, 1].argmin()]
+            draw_label(panel, f'#{identity}', top + np.array([4, -4]), person_color(identity), 0.36)
+        image[HEADER:, i * half : (i + 1) * half] = panel
+    cv2.line(image, (half, HEADER), (half, size[1]), INK, 1)
+    return image
 
 
 def grid_step(span: float) -> float:
-    """A round distance between grid lines, mm: about six over the span."""
+    """Return a round distance between grid lines, mm: about six over the span."""
     power = 10 ** np.floor(np.log10(span / 6))
     return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 6))
 
 
-def _draw_grid(picture: np.ndarray, view: View, numbered: bool) -> None:
-    """Lines on the floor, which is the height of the lowest joint, with their mm."""
+def _draw_grid(panel: np.ndarray, view: View, numbered: bool) -> None:
+    """Draw lines on the floor, which is the height of the lowest joint, with their mm."""
     low, high = view.low, view.high
     step = grid_step(max(high[0] - low[0], high[2] - low[2]))
     for axis, other in ((0, 2), (2, 0)):
-        first = np.ceil(low[axis] / step) * step
-        for value in np.arange(first, high[axis] + 1e-6 * step, step):
+        for value in np.arange(np.ceil(low[axis] / step) * step, high[axis] + 1e-6 * step, step):
             ends = np.tile([0.0, high[1], 0.0], (2, 1))
             ends[:, axis], ends[:, other] = value, (low[other], high[other])
-            start, stop = fixed(view.project(ends)).tolist()
-            cv2.line(picture, start, stop, GRID, 1, cv2.LINE_AA, shift=SHIFT)
+            points = view.project(ends)
+            draw_line(panel, points, GRID)
             if numbered:
-                x, y = view.project(ends)[0]
-                place = (
-                    (round(x) - 14, round(y) + 12)
-                    if axis == 0
-                    else (round(x) - MARGIN + 2, round(y) + 4)
-                )
-                cv2.putText(picture, f'{value + 0.0:.0f}', place, FONT, 0.32, INK, 1, cv2.LINE_AA)
-    names = ('x, mm', 'z, mm') if numbered else ('x', 'z')
-    corner = np.array([high[0], high[1], low[2]])
-    x, y = view.project(corner)
-    cv2.putText(picture, names[0], (round(x) - 30, round(y) + 26), FONT, 0.35, INK, 1, cv2.LINE_AA)
-    x, y = view.project(np.array([low[0], high[1], high[2]]))
-    cv2.putText(
-        picture,
-        names[1],
-        (round(x) - MARGIN + 2, max(round(y) - 8, HEADER + 28)),
-        FONT,
-        0.35,
-        INK,
-        1,
-        cv2.LINE_AA,
-    )
+                x, y = points[0] + ((-14, 12) if axis == 0 else (-view.margin + 2, 4))
+                write(panel, f'{value + 0.0:.0f}', x, y, INK, 0.32)
+    unit = ', mm' if numbered else ''
+    (x, y), top = view.project([[high[0], high[1], low[2]], [low[0], high[1], high[2]]])
+    write(panel, f'x{unit}', x - 30, y + 26, INK, 0.35)
+    write(panel, f'z{unit}', top[0] - view.margin + 2, max(top[1] - 8, 28), INK, 0.35)
 
 
-def _draw_camera(picture: np.ndarray, view: View, record: Mapping) -> None:
-    """The camera at the origin, and the edges of what it sees where its intrinsics are known."""
-    camera, width = record.get('camera') or {}, record.get('width')
-    origin = view.project(np.zeros(3))
-    if camera.get('f') and camera.get('c') and width:
-        for column in (0, width):
-            slope = (column - camera['c'][0]) / camera['f'][0]
-            far = view.project(np.array([slope, 0, 1]) * view.high[2])
-            x, y, w, h = view.rect
-            start, stop = np.round(origin).astype(int) - (x, y), np.round(far).astype(int) - (x, y)
-            inside, start, stop = cv2.clipLine((0, 0, w + 1, h + 1), start.tolist(), stop.tolist())
-            if inside:
-                ends = [(point[0] + x, point[1] + y) for point in (start, stop)]
-                cv2.line(picture, *ends, (200, 170, 120), 1, cv2.LINE_AA)
+def _draw_camera(panel: np.ndarray, view: View, record: Mapping) -> None:
+    """Draw the camera at the origin, and the edges of what it sees."""
+    camera, origin = record['camera'], view.project(np.zeros(3))
+    for column in (0, record['width']):
+        slope = (column - camera['c'][0]) / camera['f'][0]
+        far = view.project(np.array([slope, 0, 1]) * view.high[2])
+        draw_line(panel, np.stack([origin, far]), (200, 170, 120))
     corners = origin + np.array([[0, 0], [-8, 12], [8, 12]]) - (0, 6)
-    cv2.fillPoly(picture, [np.round(corners).astype(int)], INK, cv2.LINE_AA)
-    place = (round(origin[0]) + 10, round(origin[1]) + 8)
-    cv2.putText(picture, 'camera', place, FONT, 0.35, INK, 1, cv2.LINE_AA)
-
-
-def _draw_people(picture: np.ndarray, view: View, scene: Scene, skeleton: Skeleton) -> None:
-    """Links from the farthest to the nearest, then joints in the colour of the body's side, then
-    numbers.
-    """
-    known = np.isfinite(scene.poses).all(axis=-1)
-    poses = np.nan_to_num(scene.poses)
-    points = fixed(view.project(poses)) if len(poses) else np.zeros((0, len(skeleton), 2), int)
-    links = [
-        (p, a, b)
-        for p in range(len(poses))
-        for a, b in skeleton.links
-        if known[p, a] and known[p, b]
-    ]
-    depth = view.distance(poses)
-    for p, a, b in sorted(
-        links, key=lambda link: -(depth[link[0], link[1]] + depth[link[0], link[2]])
-    ):
-        ends = points[p, a].tolist(), points[p, b].tolist()
-        cv2.line(picture, *ends, person_color(scene.ids[p]), 2, cv2.LINE_AA, shift=SHIFT)
-    for p, k in zip(*np.nonzero(known), strict=True):
-        color = side_color(skeleton.sides[k])
-        cv2.circle(picture, points[p, k].tolist(), 2 << SHIFT, color, -1, cv2.LINE_AA, shift=SHIFT)
-    for p, identity in enumerate(scene.ids):
-        top = view.project(poses[p, known[p]])
-        if len(top):
-            corner = top[top[:, 1].argmin()] + (4, -4)
-            draw_text(picture, f'#{identity}', corner.tolist(), person_color(identity), 0.36)
+    cv2.fillPoly(panel, [np.round(corners).astype(int)], INK, cv2.LINE_AA)
+    write(panel, 'camera', origin[0] + 10, origin[1] + 8, INK, 0.35)

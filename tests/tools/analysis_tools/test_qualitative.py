@@ -1,93 +1,65 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The tool with an untrained network: boxes, pictures and records find each other; poses mean
-nothing.
-"""
+"""The tool with an untrained network: boxes, images and records find each other."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
-
-CONFIG = 'configs/quickstart/posenet_h36m_r18.py'
+from inference_fixture import make_image, make_network, write_results_file
 
 
 @pytest.fixture(scope='module')
-def weights(repo, tmp_path_factory):
-    import torch
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmpose.models import build_pose_estimator
-
-    init_default_scope('mmpose')
-    torch.manual_seed(0)
-    cfg = Config.fromfile(repo / CONFIG)
-    cfg.model.backbone.init_cfg = None
-    path = tmp_path_factory.mktemp('weights') / 'weights.pth'
-    torch.save({'state_dict': build_pose_estimator(cfg.model).state_dict()}, path)
-    return path
+def network(tmp_path_factory):
+    return make_network(tmp_path_factory.mktemp('network'), 'quickstart/posenet_h36m_r18')
 
 
 @pytest.fixture
-def coco(tmp_path):
-    """Three pictures, one of which is no picture."""
-    rng = np.random.default_rng(0)
-    root = tmp_path / 'the pictures'
+def run(load_tool, network, tmp_path):
+    """``run(*options)`` on three images, one of which is broken; -> status."""
+    root = tmp_path / 'the images'
     (root / 'val').mkdir(parents=True)
     for i in range(2):
-        cv2.imwrite(
-            str(root / 'val' / f'{i}.jpg'), rng.integers(0, 255, (200, 300, 3), dtype=np.uint8)
-        )
+        cv2.imwrite(str(root / 'val' / f'{i}.jpg'), make_image(i, (300, 200)))
     (root / 'val' / '2.jpg').write_bytes(b'broken')
     images = [dict(id=i, file_name=f'val/{i}.jpg', width=300, height=200) for i in range(3)]
-    annotations = [
-        dict(id=9 * i + k, image_id=i, category_id=1, iscrowd=0, bbox=[20 + 120 * k, 20, 90, 150])
-        for i in range(3)
-        for k in range(2)
-    ]
-    path = tmp_path / 'ann.json'
-    path.write_text(json.dumps(dict(images=images, annotations=annotations)))
-    return path, root
+    boxes = [(i, [20 + 120 * k, 20, 90, 150]) for i in range(3) for k in range(2)]
+    annotations = [dict(image_id=i, category_id=1, iscrowd=0, bbox=box) for i, box in boxes]
+    ann = tmp_path / 'ann.json'
+    ann.write_text(json.dumps(dict(images=images, annotations=annotations)))
 
-
-@pytest.fixture
-def run(load_tool, repo, coco, weights, tmp_path):
-    def call(*more, ann=coco[0], checkpoint=weights, out='sheet.jpg'):
-        arguments = [
-            ann,
-            '--img-root',
-            coco[1],
-            '--pose-config',
-            repo / CONFIG,
-            '--pose-checkpoint',
-            checkpoint,
-        ]
-        arguments += ['--out', tmp_path / out, '--device', 'cpu', *more]
-        return load_tool('analysis_tools/qualitative').main([str(value) for value in arguments])
+    def call(*more, ann=ann, checkpoint=network[1], out='figure.jpg'):
+        arguments = [ann, '--img-root', root, '--pose-config', network[0]]
+        arguments += ['--pose-checkpoint', checkpoint, '--out', tmp_path / out, '--device', 'cpu']
+        main = load_tool('analysis_tools/qualitative').main
+        return main([str(value) for value in (*arguments, *more)])
 
     return call
 
 
-def test_a_sheet_of_labelled_persons(run, tmp_path, capsys):
+def test_a_figure_of_labelled_and_of_detected_persons(run, tmp_path, capsys):
     assert run() == 0
     answer = capsys.readouterr()
-    assert '2 pictures in' in answer.out and 'val/2.jpg left out' in answer.err
-    sheet = cv2.imread(str(tmp_path / 'sheet.jpg'))
-    assert sheet.shape[0] == 504 and sheet.shape[1] == 696  # two rows of 3 inches, and the titles
-    assert not list(tmp_path.glob('*.part'))
+    assert '2 images in' in answer.out and 'val/2.jpg' in answer.err
+    figure = cv2.imread(str(tmp_path / 'figure.jpg'))
+    assert figure.shape[1] > 2 * figure.shape[0] * 0.6  # two rows of three panels
     assert run('--assume-fov', 60, out='space.png') == 0
-    assert not np.array_equal(cv2.imread(str(tmp_path / 'space.png')), sheet)
+    assert not np.array_equal(cv2.imread(str(tmp_path / 'space.png')), figure)
+    capsys.readouterr()
+    boxes = write_results_file(tmp_path / 'boxes.json', {0: [[10, 10, 90, 150]]})
+    assert run('--boxes', boxes) == 0 and '1 images in' in capsys.readouterr().out
+    assert not list(tmp_path.glob('*.part'))
 
 
 def test_what_it_says_when_it_cannot(run, tmp_path, capsys):
-    assert run(ann=tmp_path / 'gone.json') == 1 and 'no such file' in capsys.readouterr().err
-    assert run(checkpoint=tmp_path / 'gone.pth') == 1 and 'gone.pth' in capsys.readouterr().err
-    empty = tmp_path / 'empty.json'
-    empty.write_text(json.dumps(dict(images=[dict(id=1, file_name='1.jpg')], annotations=[])))
-    assert run(ann=empty) == 1 and 'no person is large and sure enough' in capsys.readouterr().err
-    for bad in (['--count', 0], ['--seed', -1]):
+    for options, named in (
+        (dict(ann=tmp_path / 'gone.json'), 'gone.json'),
+        (dict(checkpoint=tmp_path / 'gone.pth'), 'gone.pth'),
+    ):
+        assert run(**options) == 1 and named in capsys.readouterr().err
+    foreign = write_results_file(tmp_path / 'foreign.json', {77: [[10, 10, 90, 150]]})
+    assert run('--boxes', foreign) == 1 and 'foreign.json' in capsys.readouterr().err
+    for options, out in ((['--count', 0], 'a.jpg'), (['--seed', -1], 'a.jpg'), ([], 'figure.gif')):
         with pytest.raises(SystemExit):
-            run(*bad)
-    with pytest.raises(SystemExit):
-        run(out='sheet.gif')
-    assert not (tmp_path / 'sheet.jpg').exists()
+            run(*options, out=out)
+    assert not (tmp_path / 'figure.jpg').exists()

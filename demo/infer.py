@@ -1,0 +1,112 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Find persons of images and videos in camera space, where a camera is given: docs/inference.md.
+
+INPUT is an image, a folder, a pattern ('images/**/*.jpg') or a video.
+
+Exit status: 0 all well; 1 something was skipped or is incomplete (the summary says what); 2 wrong
+usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes on).
+"""
+
+import argparse
+import sys
+
+from wsp_mm.utils.cli import TRUST_HELP, add_camera_arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument('input', metavar='INPUT', help='image, folder, pattern or video')
+    group = parser.add_argument_group('networks (a configuration and a checkpoint each)')
+    for name, what in (
+        ('pose', '3D pose, or pre-training'),
+        ('root', 'root depth; without: by the size of the box'),
+        ('det', 'detector of mmdet'),
+    ):
+        required = name == 'pose'
+        group.add_argument(f'--{name}-config', metavar='CONFIG', help=what, required=required)
+        group.add_argument(f'--{name}-checkpoint', metavar='CHECKPOINT', required=required)
+    group.add_argument(
+        '--boxes', metavar='FILE', help='boxes of tools/detect_persons.py, or COCO results'
+    )
+    group.add_argument(
+        '--score-thr', type=float, metavar='S', help='least score (default: 0.3; of --boxes: all)'
+    )
+    group.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    add_camera_arguments(parser)
+    group = parser.add_argument_group('output')
+    group.add_argument(
+        '--out', required=True, metavar='DIR', help='for inference.json, images, viewer.html'
+    )
+    there = group.add_mutually_exclusive_group()
+    there.add_argument('--resume', action='store_true', help='continue an unfinished run in --out')
+    there.add_argument('--overwrite', action='store_true', help='start anew where --out has a run')
+    group.add_argument('--no-images', action='store_true', help='neither images nor mp4')
+    group.add_argument('--no-scene', action='store_true', help='no 3D scene in images and mp4')
+    group.add_argument('--no-viewer', action='store_true', help='no viewer.html')
+    group.add_argument('--no-progress', action='store_true', help='no progress bar')
+    group = parser.add_argument_group('computing')
+    group.add_argument('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
+    group.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], default='fp32')
+    group.add_argument(
+        '--batch-size', type=int, default=16, metavar='N',
+        help='persons at once, and most images in memory (default: %(default)s)',
+    )  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    models = {}
+    for name in ('pose', 'root', 'det'):
+        pair = getattr(args, f'{name}_config'), getattr(args, f'{name}_checkpoint')
+        if pair.count(None) == 1:
+            parser.error(f'--{name}-config and --{name}-checkpoint belong together')
+        models[name] = None if None in pair else pair
+    if (models['det'] is None) == (args.boxes is None):
+        parser.error('give --det-config and --det-checkpoint, or --boxes, to find the persons')
+    from wsp_mm.apis.cameras import cameras_of
+    from wsp_mm.apis.inferencer import WSPInferencer
+    from wsp_mm.apis.run import infer
+    from wsp_mm.apis.sources import open_source
+    from wsp_mm.utils.checkpoint import CheckpointError
+
+    try:
+        source = open_source(args.input, exclude=args.out)
+        inferencer = WSPInferencer(
+            **models,
+            score_thr=args.score_thr,
+            boxes=args.boxes,
+            camera=cameras_of(args),
+            device=args.device,
+            precision=args.precision,
+            batch_size=args.batch_size,
+            trust_checkpoint=args.trust_checkpoint,
+        )
+        summary = infer(
+            inferencer,
+            source,
+            args.out,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            images=not args.no_images,
+            scene=not args.no_scene,
+            viewer=not args.no_viewer,
+            progress=not args.no_progress,
+        )
+    except (CheckpointError, OSError, ValueError) as error:
+        print(f'infer: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('\ninfer: interrupted; --resume goes on', file=sys.stderr)
+        return 130
+    print(summary.text())
+    return summary.status
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,134 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import argparse
+import json
+import math
+
+import numpy as np
+import pytest
+
+from wsp_mm.apis.cameras import Cameras, cameras_of, image_center
+from wsp_mm.apis.images import InputError
+from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.utils.cli import add_camera_arguments
+
+
+def test_without_a_word_there_is_none():
+    cameras = Cameras()
+    assert not cameras and not Cameras.of(None)
+    assert cameras.for_image('a.jpg', (640, 480)) is None and cameras.describe() is None
+
+
+def test_focal_length_and_principal_point():
+    assert image_center(641, 481) == (320, 240)
+    assert Cameras(focal=1000).for_image('a.jpg', (641, 481)) == dict(
+        f=[1000, 1000], c=[320, 240], source='given', principal_point='image-center'
+    )
+    assert Cameras([900, 910], (300, 200)).for_image('a.jpg', (640, 480)) == dict(
+        f=[900, 910], c=[300, 200], source='given', principal_point='given'
+    )
+
+
+@pytest.mark.parametrize('size', [(800, 600), (600, 800)])
+def test_assumed_angle_spans_the_longer_side(size):
+    camera = Cameras(fov_deg=90).for_image('a.jpg', size)
+    assert camera['f'] == pytest.approx((400, 400))  # tan 45 degrees = 1
+    assert (camera['source'], camera['fov_deg']) == ('assumed-fov', 90)
+    # The image's edges, half a pixel beyond the outer pixels' centres, are 90 degrees apart.
+    c = camera['c'][size[0] < size[1]]
+    angles = [math.atan((edge - c) / camera['f'][0]) for edge in (-0.5, max(size) - 0.5)]
+    assert math.degrees(angles[1] - angles[0]) == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        dict(f=[1100, 1200], c=[310, 250]),
+        dict(K=[[1100, 0, 310], [0, 1200, 250], [0, 0, 1]]),
+        dict(intrinsic=[1100, 1200, 310, 250]),
+        dict(f=[1100, 1200], c=[310, 250], dist=None, k=[0, 0, 0]),
+    ],
+)
+def test_spellings_of_a_camera_file(entry, tmp_path):
+    (tmp_path / 'c.json').write_text(json.dumps(entry))
+    for cameras in (Cameras.of(tmp_path / 'c.json'), Cameras.of(entry)):
+        camera = cameras.for_image('a.jpg', (640, 480))
+        assert (camera['f'], camera['c'], camera['source']) == ([1100, 1200], [310, 250], 'file')
+
+
+def test_a_camera_for_every_image(tmp_path):
+    names = {'x/a.jpg': 1, 'b.jpg': 2, 'clip.mp4': 3}
+    images = {name: dict(f=f, c=[1, 1]) for name, f in names.items()}
+    (tmp_path / 'c.json').write_text(json.dumps(dict(images=images)))
+    cameras = Cameras.read(tmp_path / 'c.json')
+    for name, f in (('x/a.jpg', 1), ('y/b.jpg', 2), ('clip.mp4#12', 3)):
+        assert cameras.for_image(name, (9, 9))['f'] == [f, f]
+    with pytest.raises(InputError, match=r'a\.jpg'):
+        cameras.for_image('a.jpg', (9, 9))
+
+
+def test_a_camera_of_other_images_is_not_used():
+    cameras = Cameras.of(dict(f=1000, c=[960, 540], width=1920, height=1080))
+    assert cameras.for_image('a.jpg', (1920, 1080))['f'] == [1000, 1000]
+    with pytest.raises(InputError, match=r'1920 x 1080 .* 640 x 480'):
+        cameras.for_image('a.jpg', (640, 480))
+
+
+def test_pinhole_camera():
+    camera = Cameras.of(PinholeCamera(f=np.array([5, 6]), c=np.array([7, 8])))
+    found = camera.for_image('', (10, 10))
+    assert (found['f'], found['c']) == ([5, 6], [7, 8])
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(focal=0),
+        dict(focal=[1, 2, 3]),
+        dict(focal=math.nan),
+        dict(principal_point=(1, 2)),
+        dict(focal=1, principal_point=(1, 2, 3)),
+        dict(fov_deg=180),
+        dict(focal=1, fov_deg=60),
+        dict(fov=60),
+        dict(f=[1, 1]),
+        dict(f=[1, -1], c=[0, 0]),
+        dict(K=[[1, 5, 0], [0, 1, 0], [0, 0, 1]]),
+        dict(f=1, c=[0, 0], distortion=[0.1, 0, 0, 0, 0]),
+        dict(f=1, c=[0, 0], dist='none'),
+        dict(f=9, c=[1, 1], width=float('inf')),
+        5,
+    ],
+)
+def test_what_is_not_a_camera(options):
+    with pytest.raises(InputError):
+        Cameras.of(options)
+
+
+@pytest.mark.parametrize('text', ['[1]', '{', None, '{"f": 9}', '{"images": {"a.jpg": 3}}'])
+def test_bad_camera_files_are_named(text, tmp_path):
+    path = tmp_path / 'c.json'
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=r'c\.json'):
+        Cameras.read(path)
+
+
+def test_command_line(tmp_path):
+    parser = argparse.ArgumentParser()
+    add_camera_arguments(parser)
+
+    def parse(*words):
+        return cameras_of(parser.parse_args([str(word) for word in words]))
+
+    assert not parse()
+    given = parse('--focal', 500, 510, '--principal-point', 3, 4).describe()
+    assert given == dict(source='given', f=[500, 510], c=[3, 4])
+    assert parse('--assume-fov', 60).describe()['source'] == 'assumed-fov'
+    (tmp_path / 'c.json').write_text('{"f": 9, "c": [1, 1]}')
+    assert parse('--camera', tmp_path / 'c.json').describe()['source'] == 'file'
+    for words in (['--principal-point', 3, 4], ['--focal', 1, 2, 3],
+                  ['--camera', tmp_path / 'c.json', '--principal-point', 3, 4]):  # fmt: skip
+        with pytest.raises(InputError):
+            parse(*words)
+    with pytest.raises(SystemExit):
+        parse('--focal', 1, '--assume-fov', 60)

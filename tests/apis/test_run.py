@@ -1,0 +1,331 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Whole runs by ``demo/infer.py``: files in, files out, statuses; the json; memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from inference_fixture import (
+    BOXES,
+    FixedDetector,
+    write_boxes_file,
+    write_results_file,
+    write_video,
+)
+
+from wsp_mm.apis.partial import OutputError
+from wsp_mm.apis.pipeline import FramePipeline
+from wsp_mm.apis.sources import VideoSource, open_source
+from wsp_mm.apis.writer import FrameDrawer, JsonWriter, read_inference
+
+
+@pytest.fixture
+def run(load_tool, capsys):
+    """``run(*arguments)`` -> (status, printed)."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        arguments = ['--device', 'cpu', '--no-progress', *map(str, arguments)]
+        status = load_tool('../demo/infer').main(arguments)
+        out = capsys.readouterr()
+        return status, out.out + out.err
+
+    return call
+
+
+@pytest.fixture
+def options(pose, album):
+    return ['--pose-config', pose[0], '--pose-checkpoint', pose[1], '--boxes', album[1]]
+
+
+def test_folder(run, options, album, tmp_path):
+    """Damaged and foreign files, strips: all are reported, and none stops the run."""
+    folder, out = album[0], album[0] / 'out here'  # output within the input
+    for name, shape in (('b.png', (1, 2000, 3)), ('c.png', (3000, 1, 3))):
+        cv2.imwrite(str(folder / name), np.full(shape, 90, np.uint8))
+    for name in ('d.jpg', 'e.heic', 'f.mp4'):
+        (folder / name).write_bytes(b'damaged')
+    status, text = run(folder, *options, '--focal', 500, '--out', out)
+    assert status == 1 and '6 frames, 3 persons' in text
+    document = read_inference(out / 'inference.json')
+    assert [len(frame['persons']) for frame in document['frames']] == [3, 0, 0, 0, 0, 0]
+    assert [entry['file_name'] for entry in document['skipped']] == ['d.jpg', 'e.heic', 'f.mp4']
+    assert all(f'{entry["file_name"]}: {entry["reason"]}' in text for entry in document['skipped'])
+    assert document['info']['camera'] == dict(source='given', f=[500, 500], c=None)
+    assert document['progress'] == dict(complete=True, next_frame=6)
+    names = [f'{i:06d}_{n}_{k}.jpg' for i, n in enumerate('abc') for k in ('overlay', 'scene')]
+    assert sorted(path.name for path in (out / 'images').iterdir()) == names
+    assert (out / 'viewer.html').is_file()
+    status, text = run(folder, *options, '--focal', 500, '--out', out, '--resume')
+    assert status == 1 and '6 frames' in text  # its own images are not input
+
+
+def test_real_images_with_boxes_of_coco(run, options, samples, tmp_path):
+    annotations = json.loads((samples / 'coco/test_coco.json').read_text())['annotations']
+    found = {}
+    for annotation in annotations:
+        found.setdefault(annotation['image_id'], []).append(annotation['bbox'])
+    boxes, out = write_results_file(tmp_path / 'results.json', found), tmp_path / 'out'
+    pattern = samples / 'coco/0*.jpg'
+    _, text = run(pattern, *options[:-1], boxes, '--assume-fov', 60, '--out', out)
+    frames = read_inference(out / 'inference.json')['frames']
+    counts = {int(frame['file_name'][:-4]): len(frame['persons']) for frame in frames}
+    assert len(counts) >= 4 and counts == {i: len(found.get(i, ())) for i in counts}, text
+    for person in (person for frame in frames for person in frame['persons']):
+        assert person['root_depth'] > 0 and np.isfinite(person['keypoints_cam']).all()
+    assert len(list((out / 'images').glob('*_scene.jpg'))) == len(counts)
+
+
+def test_order_is_drawn(run, pretrained, album, tmp_path):
+    networks = ['--pose-config', pretrained[0], '--pose-checkpoint', pretrained[1]]
+    status, _ = run(album[0], *networks, '--boxes', album[1], '--out', tmp_path / 'o')
+    assert status == 0
+    assert sorted(p.name for p in (tmp_path / 'o/images').iterdir())[0] == '000000_a_order.jpg'
+    assert read_inference(tmp_path / 'o/inference.json')['info']['task'] == 'order'
+
+
+def test_statuses(run, options, album, tmp_path):
+    folder, quiet = album[0], ['--no-images', '--no-viewer']
+    status, text = run(folder / 'a.png', *options, '--out', tmp_path / 'o', *quiet)
+    assert status == 0 and 'no keypoints_cam' in text
+    assert [path.name for path in (tmp_path / 'o').iterdir()] == ['inference.json']
+    status, text = run(folder, *options, '--out', tmp_path / 'o')
+    assert status == 2 and '--overwrite' in text
+    assert run(folder, *options, '--out', tmp_path / 'o', '--overwrite')[0] == 0
+    (folder / '0.png').write_bytes(b'')
+    status, text = run(folder, *options, '--out', tmp_path / 'o', '--resume')  # gained a file
+    assert status == 2 and 'source' in text
+    assert run(folder / '0.png', *options, '--out', tmp_path / 'p', *quiet)[0] == 2
+    for more, named in (
+        (['--pose-checkpoint', tmp_path / 'x.pth'], 'x.pth'),
+        (['--device', 'gpu'], 'gpu'),
+        (['--camera', tmp_path / 'x.json'], 'x.json'),
+        (['--principal-point', 1, 1], 'principal'),
+        (['--batch-size', 0], 'batch_size'),
+    ):
+        status, text = run(folder, *options, '--out', tmp_path / 'q', *more)
+        assert status == 2 and named in text and not (tmp_path / 'q').exists()
+    status, text = run(folder / 'gone.png', *options, '--out', tmp_path / 'q')
+    assert status == 2 and 'gone.png' in text
+
+
+@pytest.mark.parametrize(
+    'extra',
+    [
+        ['--focal', 1, '--assume-fov', 60],
+        ['--resume', '--overwrite'],
+        ['--root-config', 'x.py'],
+        ['--det-config', 'x.py', '--det-checkpoint', 'x.pth'],
+    ],
+)
+def test_options_that_do_not_fit(extra, run, options, album, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        run(album[0], *options, *extra, '--out', tmp_path / 'o')
+    assert stop.value.code == 2
+
+
+# ---------------------------------------------------------------------- videos, Ctrl-C, resuming
+
+
+def video_options(pose, tmp_path, count):
+    clip = write_video(tmp_path / 'my clip.avi', count)
+    names = [f'my clip.avi#{i}' for i in range(count)]
+    boxes = write_boxes_file(tmp_path / 'v.json', names, dict.fromkeys(names, BOXES[:1]))
+    return [
+        clip, '--pose-config', pose[0], '--pose-checkpoint', pose[1], '--boxes', boxes, '--batch-size', 2,
+        '--assume-fov', 55,
+    ]  # fmt: skip
+
+
+def frame_count(path):
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize('crash', [False, True])
+def test_a_stopped_and_resumed_video_equals_a_whole_run(run, pose, tmp_path, monkeypatch, crash):
+    arguments, calls = video_options(pose, tmp_path, 7), []
+    assert run(*arguments, '--out', tmp_path / 'whole')[0] == 0
+
+    def interrupting(pipeline, frames, plain=FramePipeline.__call__):
+        calls.append(len(frames))
+        if len(calls) == 2 and crash:
+            raise ArithmeticError
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C while frames 2 and 3 are being worked on
+        return plain(pipeline, frames)
+
+    monkeypatch.setattr(FramePipeline, '__call__', interrupting)
+    part, done = tmp_path / 'parts', 2 if crash else 4
+    if crash:
+        with pytest.raises(ArithmeticError):
+            run(*arguments, '--out', part)
+        assert not (part / 'inference.json').exists()
+    else:
+        status, text = run(*arguments, '--out', part)
+        assert status == 130 and '--resume' in text
+        halfway = read_inference(part / 'inference.json')
+        assert halfway['progress'] == dict(complete=False, next_frame=4)
+    assert frame_count(part / 'video.mp4') == done
+
+    status, _ = run(*arguments, '--out', part, '--resume')
+    assert status == 0 and sum(calls[2:]) == 7 - done
+    whole = tmp_path / 'whole'
+    assert (whole / 'inference.json').read_bytes() == (part / 'inference.json').read_bytes()
+    assert frame_count(part / 'video.mp4') == frame_count(whole / 'video.mp4') == 7
+    before = len(calls)
+    assert run(*arguments, '--out', part, '--resume')[0] == 0 and len(calls) == before
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_process_of_its_own(repo, pose, tmp_path):
+    arguments = [*video_options(pose, tmp_path, 400), '--out', tmp_path / 'o']
+    command = [sys.executable, repo / 'demo/infer.py', *arguments]
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    partial, until = tmp_path / 'o/inference.partial.jsonl', time.monotonic() + 200
+    while time.monotonic() < until and (
+        not partial.exists() or partial.read_bytes().count(b'\n') <= 3
+    ):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate(timeout=100)[0]
+    assert process.returncode == 130, text
+    document = read_inference(tmp_path / 'o/inference.json')
+    assert 4 <= len(document['frames']) < 400 and not document['progress']['complete']
+    assert frame_count(tmp_path / 'o/video.mp4') == len(document['frames'])
+
+
+STATUS = Path('/proc/self/status')
+
+
+class Watched(VideoSource):
+    """A video that looks at the memory of the process when its frames are asked for."""
+
+    at = (500, 2000)
+
+    def frames(self, start=0):
+        self.found = []
+        for frame in super().frames(start):
+            yield frame
+            if frame.index + 1 in self.at:
+                lines = STATUS.read_text().splitlines()
+                (line,) = (line for line in lines if line.startswith('VmRSS:'))
+                self.found.append(int(line.split()[1]) / 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not STATUS.exists(), reason='memory is measured on Linux only')
+def test_memory_is_flat_over_2000_frames(pose, tmp_path):
+    from wsp_mm.apis import WSPInferencer
+    from wsp_mm.apis.run import infer
+
+    source = Watched(write_video(tmp_path / 'long.avi', 2000))
+    detector = FixedDetector(BOXES[:2])
+    inferencer = WSPInferencer(pose, det=detector, device='cpu', camera=dict(focal=200.0))
+    summary = infer(inferencer, source, tmp_path / 'o', scene=False, progress=False)
+    assert (summary.complete, summary.frames, summary.persons) == (True, 2000, 4000)
+    early, late = source.found
+    # To keep the frames alone would take 82 MiB, the records 30.
+    assert late - early < 12, f'{late - early:.1f} MiB more at frame 2,000 than at 500'
+    frames = read_inference(tmp_path / 'o/inference.json')['frames']
+    assert [record['frame'] for record in frames] == list(range(2000))
+
+
+# ---------------------------------------------------------------------- json and drawings
+
+INFO = dict(task='pose3d', skeleton_links=[(0, 1)], models=dict(pose=dict(name='a')))
+
+
+def record(i, **more):
+    return dict(frame=i, file_name=f'{i}.jpg', persons=[], **more)
+
+
+def write(path, frames, complete=True, torn=0, **options):
+    """Write records in chunks of two, up to ``frames``; with ``torn`` as if killed."""
+    with JsonWriter(path, options.pop('info', INFO), **options) as writer:
+        for i in range(writer.next_frame, frames, 2):
+            end = min(i + 2, frames)
+            writer.add([record(k) for k in range(i, end)], end)
+        if not torn:
+            writer.close(complete)
+            return
+    partial = path.with_suffix('.partial.jsonl')
+    partial.write_bytes(partial.read_bytes()[:-torn])
+
+
+def test_json_of_a_run(tmp_path):
+    path = tmp_path / 'o' / 'i.json'
+    with JsonWriter(path, INFO) as writer:
+        writer.add([record(0), record(1, skipped='damaged')], 2)
+        writer.add([record(2)], 3)
+        with pytest.raises(ValueError, match='JSON'):
+            writer.add([record(3, x=float('nan'))], 4)
+        writer.close(True, ['a note'])
+    assert read_inference(path) == dict(
+        schema='wsp_mm.inference',
+        format=2,
+        info=dict(INFO, skeleton_links=[[0, 1]]),
+        frames=[record(0), record(1, skipped='damaged'), record(2)],
+        skipped=[dict(frame=1, file_name='1.jpg', reason='damaged')],
+        notes=['a note'],
+        progress=dict(complete=True, next_frame=3),
+    )
+    assert [file.name for file in path.parent.iterdir()] == ['i.json']
+    write(tmp_path / 'empty.json', 0)
+    assert read_inference(tmp_path / 'empty.json')['frames'] == []
+
+
+@pytest.mark.parametrize('cut', [2, 4, 6])
+@pytest.mark.parametrize('torn', [0, 1, 40, 1000])
+def test_resumed_equals_uninterrupted(cut, torn, tmp_path):
+    write(tmp_path / 'whole.json', 7)
+    write(tmp_path / 'parts.json', cut, complete=False, torn=torn)
+    if not torn:  # valid in between, too
+        halfway = read_inference(tmp_path / 'parts.json')
+        assert halfway['progress'] == dict(complete=False, next_frame=cut)
+        assert len(halfway['frames']) == cut
+    write(tmp_path / 'parts.json', 7, resume=True)
+    assert (tmp_path / 'parts.json').read_bytes() == (tmp_path / 'whole.json').read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['parts.json', 'whole.json']
+
+
+@pytest.mark.parametrize('complete', [True, False])
+def test_output_that_is_there(complete, tmp_path):
+    path = tmp_path / 'i.json'
+    write(path, 3, complete=complete)
+    with pytest.raises(OutputError, match=r'--resume .* --overwrite'):
+        JsonWriter(path, INFO)
+    with pytest.raises(OutputError, match='models'):
+        JsonWriter(path, dict(INFO, models=dict(pose='b')), resume=True)
+    with JsonWriter(path, INFO, resume=True) as done:
+        assert (done.complete, done.next_frame, len(list(done.records()))) == (complete, 3, 3)
+    write(path, 2, overwrite=True)
+    assert len(read_inference(path)['frames']) == 2
+
+
+@pytest.mark.parametrize('content', ['{', '{}', '{"schema": "wsp_mm.inference", "format": 1}'])
+def test_other_files_and_formats(content, tmp_path):
+    (tmp_path / 'i.json').write_text(content)
+    with pytest.raises(OutputError, match=r'i\.json'):
+        read_inference(tmp_path / 'i.json')
+
+
+def test_thumbnails_of_long_videos_are_thinned_out(tmp_path):
+    image = np.zeros((4, 4, 3), np.uint8)
+    drawer = FrameDrawer(tmp_path, dict(INFO, joint_set='h36m18'), open_source(image), images=False)
+    for i in range(1500):
+        frame = next(open_source(image).frames())
+        frame.index = i
+        drawer.draw(frame, dict(record(i), camera=None, width=4, height=4))
+    assert drawer.stride == 4 and list(drawer.thumbnails) == list(range(0, 1500, 4))

@@ -1,0 +1,122 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import cv2
+import numpy as np
+import pytest
+
+from wsp_mm.apis import sources
+from wsp_mm.apis.images import InputError
+from wsp_mm.apis.sources import Frame, open_source
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """'two words/' with b.png, a.jpg, broken.jpg and in/c.png."""
+    root = tmp_path / 'two words'
+    (root / 'in').mkdir(parents=True)
+    for name, value in (('b.png', 20), ('a.jpg', 10), ('in/c.png', 30)):
+        cv2.imwrite(str(root / name), np.full((12, 16, 3), value, np.uint8))
+    (root / 'broken.jpg').write_bytes(b'nonsense')
+    return root
+
+
+def flat_video(path, count=7, fps=10.0, size=(64, 48)):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, size)
+    for i in range(count):
+        writer.write(np.full((size[1], size[0], 3), 30 * (i % 8), np.uint8))
+    writer.release()
+    return path
+
+
+def names(source):
+    return [frame.file_name for frame in source.frames()]
+
+
+def test_folder(folder):
+    source = open_source(folder)
+    frames = list(source.frames())
+    assert (source.kind, source.count) == ('folder', 4)
+    assert [(f.index, f.file_name) for f in frames] == [
+        (0, 'a.jpg'), (1, 'b.png'), (2, 'broken.jpg'), (3, 'in/c.png'),
+    ]  # fmt: skip
+    assert (frames[1].image == 20).all() and frames[1].size == (16, 12)
+    assert frames[2].image is None and 'damaged' in frames[2].error
+    assert [f.index for f in source.frames(start=2)] == [2, 3]
+    assert names(open_source(folder, exclude=folder / 'in')) == ['a.jpg', 'b.png', 'broken.jpg']
+    before = source.describe()
+    (folder / 'b.png').unlink()
+    assert open_source(folder).describe() != before
+
+
+def test_files_and_patterns(folder):
+    for name in ('my b.png', 'x[1].png'):  # a name with brackets is not a pattern
+        (folder / name).write_bytes((folder / 'b.png').read_bytes())
+        source = open_source(str(folder / name))
+        assert (source.kind, names(source)) == ('image', [name])
+    source = open_source(f'{folder}/**/*.png')
+    assert (source.kind, names(source)) == ('glob', ['b.png', 'in/c.png', 'my b.png', 'x[1].png'])
+    for missing in (f'{folder}/*.bmp', folder / 'nothing.jpg'):
+        with pytest.raises(InputError, match=str(missing).replace('*', r'\*')):
+            open_source(missing)
+
+
+def test_video(tmp_path):
+    source = open_source(flat_video(tmp_path / 'my clip.avi'))
+    frames = list(source.frames())
+    assert (source.kind, source.count, source.fps, source.notes) == ('video', 7, 10.0, [])
+    assert [f.file_name for f in frames] == [f'my clip.avi#{i}' for i in range(7)]
+    np.testing.assert_allclose([f.time for f in frames], np.arange(7) / 10, atol=1e-3)
+    np.testing.assert_allclose([f.image.mean() for f in frames], 30 * np.arange(7), atol=4)
+    for start in (1, 4, 7, 9):
+        rest = list(source.frames(start))
+        assert [(f.index, f.time) for f in rest] == [(f.index, f.time) for f in frames[start:]]
+        assert all((a.image == b.image).all() for a, b in zip(rest, frames[start:], strict=True))
+
+
+def test_a_video_is_read_frame_by_frame(tmp_path, monkeypatch):
+    reads = []
+
+    class Counting:
+        def __init__(self, name):
+            self.inner = cv2.VideoCapture(name)
+
+        def __getattr__(self, name):
+            if name == 'read':
+                reads.append(1)
+            return getattr(self.inner, name)
+
+    source = open_source(flat_video(tmp_path / 'a.avi'))
+    monkeypatch.setattr(sources, 'cv2', type('Cv2', (), dict(vars(cv2), VideoCapture=Counting)))
+    frames = source.frames()
+    assert reads == []
+    next(frames)
+    next(frames)
+    assert len(reads) == 2
+
+
+def test_damaged_videos(tmp_path, folder):
+    source = open_source(flat_video(tmp_path / 'a.avi', count=40))
+    source.count = 80  # as the header of a video says that was cut off
+    assert len(list(source.frames())) == 40
+    (note,) = source.notes
+    assert 'a.avi' in note and '40 of 80' in note
+    (tmp_path / 'a.mp4').write_bytes(b'nothing of the kind')
+    with pytest.raises(InputError, match=r'a\.mp4'):
+        open_source(tmp_path / 'a.mp4')
+    flat_video(folder / 'clip.avi')
+    errors = {frame.file_name: frame.error for frame in open_source(folder).frames()}
+    assert 'video' in errors['clip.avi']
+
+
+def test_arrays():
+    good = np.zeros((4, 5, 3), np.uint8)
+    frames = list(open_source([good, good[..., 0], good.astype(float), 'gone.jpg']).frames())
+    assert frames[0] == Frame(0, 'array 0', good)
+    assert [bool(f.error) for f in frames] == [False, False, True, True]
+    assert 'float64' in frames[2].error
+    for one in (good, good[..., 0], good[..., :1].astype(np.uint16), np.zeros((4, 5, 4), np.uint8)):
+        (frame,) = open_source(one).frames()
+        assert frame.image.shape == (4, 5, 3) and frame.image.dtype == np.uint8
+    assert len(list(open_source(np.stack([good, good])).frames())) == 2
+    assert '(5,)' in next(open_source(np.zeros(5, np.uint8)).frames()).error
+    with pytest.raises(InputError, match='empty'):
+        open_source([])

@@ -1,0 +1,205 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Where frames come from: an image, a folder, a pattern, a video, arrays.
+
+Sources read one frame at a time, when it is asked for: a video of any length takes the memory of
+one frame.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from wsp_mm.apis.images import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    InputError,
+    list_images,
+    pick_images,
+    read_image,
+    to_bgr,
+)
+
+#: A container's count of frames is an estimate; a video that ends before this share of it was cut
+#: off.
+_WHOLE_SHARE = 0.95
+
+
+@dataclass
+class Frame:
+    """One image of a source.
+
+    Attributes:
+        index: number in the source, from 0.
+        file_name: with forward slashes, relative to the folder; ``NAME#INDEX`` for a frame of a
+            video.
+        image: (H, W, 3) uint8 BGR, None where it could not be read.
+        time: s since the start, None for images.
+        error: why there is no image.
+    """
+
+    index: int
+    file_name: str
+    image: np.ndarray | None = None
+    time: float | None = None
+    error: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height px."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+class ImageSource:
+    """Image files and arrays, in the given order.
+
+    Args:
+        kind: 'image', 'folder', 'glob' or 'arrays'.
+        name: what the user called it.
+        items: arrays as :func:`to_bgr` takes, and paths.
+        root: folder that file names are relative to; None keeps the paths as they are.
+
+    Attributes:
+        fps: None; frames a second of a video.
+        count: number of frames.
+        notes: what to report of the source as a whole, complete once it was read to its end.
+    """
+
+    fps = None
+
+    def __init__(
+        self, kind: str, name: str, items: Sequence[Any], root: str | Path | None = None
+    ) -> None:
+        self.kind, self.name, self.items, self.root = kind, name, list(items), root
+        self.count, self.notes = len(self.items), []
+
+    def describe(self) -> dict:
+        """Return what tells this source from another one; a run can only resume with the same.
+
+        Frames are counted through, so a file that came or went makes it another source.
+        """
+        names = '\n'.join(self._file_name(i) for i in range(self.count))
+        digest = hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()
+        return dict(kind=self.kind, name=self.name, files=self.count, files_sha256=digest)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Read the frames from number ``start`` on, each when it is asked for."""
+        for index in range(start, self.count):
+            item, frame = self.items[index], Frame(index, self._file_name(index))
+            try:
+                frame.image = to_bgr(item) if isinstance(item, np.ndarray) else read_image(item)
+            except InputError as error:
+                frame.error = str(error)
+            yield frame
+
+    def _file_name(self, index: int) -> str:
+        item = self.items[index]
+        if isinstance(item, np.ndarray):
+            return f'array {index}'
+        return Path(item if self.root is None else os.path.relpath(item, self.root)).as_posix()
+
+
+class VideoSource:
+    """Frames of a video file, turned upright where the file says so.
+
+    Attributes:
+        fps: frames a second, None where the file does not say.
+        count: frames that the file announces, None where it does not say.
+        notes: as :class:`ImageSource`.
+
+    Raises:
+        InputError: the file is not a readable video.
+    """
+
+    kind = 'video'
+
+    def __init__(self, path: str | Path) -> None:
+        self.name, self.notes = str(path), []
+        capture = self._open()
+        fps, count = (capture.get(key) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        self.fps = float(fps) if 0 < fps <= 1000 else None
+        self.count = int(count) if np.isfinite(count) and count > 0 else None
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self.name)
+        if not capture.isOpened():
+            raise InputError(f'{self.name}: not a readable video')
+        return capture
+
+    def describe(self) -> dict:
+        """As :meth:`ImageSource.describe`."""
+        return dict(kind=self.kind, name=self.name, fps=self.fps)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """As :meth:`ImageSource.frames`. Frames before ``start`` are decoded and dropped: seeking is
+        not exact in most containers.
+        """
+        capture, index = self._open(), 0
+        try:
+            while index < start and capture.grab():
+                index += 1
+            while True:
+                success, image = capture.read()
+                if not success or image is None:
+                    break
+                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if not np.isfinite(time) or (time <= 0 and index):
+                    time = index / self.fps if self.fps else None
+                time = None if time is None else round(float(time), 4)
+                yield Frame(index, f'{Path(self.name).name}#{index}', to_bgr(image), time)
+                index += 1
+        finally:
+            capture.release()
+        if self.count is not None and index < _WHOLE_SHARE * self.count:
+            self.notes.append(
+                f'{self.name}: ends after {index} of {self.count} frames: it may be damaged'
+            )
+
+
+Source = ImageSource | VideoSource
+
+
+def open_source(given: Any, exclude: str | Path | None = None) -> Source:
+    """Open what the user gave.
+
+    Args:
+        given: path of an image, a folder (with the folders in it) or a video; a pattern with ``*``,
+            ``?`` or ``[`` (``**`` for folders in folders); an array as :func:`to_bgr` takes, or
+            (N, H, W, 3); a list of arrays and paths; a source. A path that exists is never taken as
+            a pattern.
+        exclude: folder whose files are left out of folders and patterns.
+
+    Raises:
+        InputError: nothing is there, or nothing of a known kind.
+    """
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, np.ndarray):
+        given = given if given.ndim == 4 else [given]
+    if isinstance(given, (list, tuple, np.ndarray)):
+        if not len(given):
+            raise InputError('an empty list of images')
+        return ImageSource('arrays', 'arrays', given)
+    text, path = str(given), Path(given).expanduser()
+    if path.is_dir():
+        return ImageSource('folder', text, list_images(path, exclude), path)
+    if path.is_file():
+        suffix = path.suffix.lower()
+        is_image = suffix in IMAGE_SUFFIXES or cv2.haveImageReader(str(path))
+        if suffix in VIDEO_SUFFIXES or not is_image:
+            return VideoSource(path)
+        return ImageSource('image', text, [path], path.parent)
+    if not glob.has_magic(text):
+        raise InputError(f'{text} does not exist; give an image, a folder, a pattern or a video')
+    files = pick_images(map(Path, glob.glob(str(path), recursive=True)), exclude)
+    if not files:
+        raise InputError(f'no image matches {text}')
+    root = os.path.commonpath([file.parent for file in files])
+    return ImageSource('glob', text, files, root)

@@ -106,7 +106,7 @@ def make_image(seed=0, size=(160, 120)):
 
 def write_boxes_file(path, names, boxes=None, extended=False):
     """Write a file of boxes: every image has :data:`BOXES`, or its entry in ``boxes``."""
-    from wsp_mm.datasets.box_files import write_boxes
+    from wsp_mm.datasets.detections import write_boxes
 
     found = {i: np.array((boxes or {}).get(name, BOXES), float) for i, name in enumerate(names)}
     scores = {i: 0.9 - 0.1 * np.arange(len(rows)) for i, rows in found.items()}

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     from wsp_mm.apis.cameras import cameras_of
     from wsp_mm.apis.models import load_network
     from wsp_mm.apis.roots import gather_persons, predict_roots
-    from wsp_mm.datasets.box_files import read_boxes
+    from wsp_mm.datasets.detections import read_boxes
     from wsp_mm.utils.checkpoint import CheckpointError
 
     root, network, trust = args.images or Path(), None, args.trust_checkpoint or None

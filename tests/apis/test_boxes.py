@@ -12,7 +12,7 @@ from wsp_mm.apis.boxes import GivenBoxes, detect_persons, images_of_folder, read
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.partial import OutputError
 from wsp_mm.apis.sources import Frame
-from wsp_mm.datasets.box_files import read_boxes
+from wsp_mm.datasets.detections import read_boxes
 
 BOXES = [[5 + 1 / 3, 0, 10.123456, 20], [6, 1, 10, 20]]
 

@@ -12,7 +12,7 @@ from wsp_mm.apis.cameras import Cameras
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import load_network
 from wsp_mm.apis.roots import gather_persons, predict_roots
-from wsp_mm.datasets.box_files import read_boxes
+from wsp_mm.datasets.detections import read_boxes
 from wsp_mm.structures.bbox import crop_boxes, k_value
 
 W, H = 120, 90

@@ -73,12 +73,25 @@ def structures() -> dict[str, Any]:
 # ---------------------------------------------------------------------- data
 
 
-def build_mcpc(roots: Mapping[str, Path], out: Path, **options: Any) -> dict[str, Any]:
-    """Build MCPC and return the contents of its files: train, test, table, dedup."""
+def build_mcpc(
+    roots: Mapping[str, Path], out: Path, mpii_mat: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Build MCPC and return the contents of its files: train, test, table, dedup.
+
+    Args:
+        mpii_mat: read MPII's .mat instead of the json.
+    """
     from wsp_mm.datasets.converters.mcpc.build import build_mcpc as build
     from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 
-    build(BuildOptions(roots=dict(roots), out=out, progress=False, **options))
+    roots = dict(roots)
+    if mpii_mat:
+        root, roots['mpii'] = roots['mpii'], out / 'mpii'
+        for path in [*root.rglob('*.mat'), root / 'annotations/mpii_val.json', root / 'images']:
+            link = roots['mpii'] / path.relative_to(root)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
+    build(BuildOptions(roots=roots, out=out, progress=False, **options))
     files = dict(train='mcpc_train', test='mcpc_test', table='mcpc_table', dedup='dedup_report')
     found = {name: out / f'{file}.json' for name, file in files.items()}
     return {name: json.loads(path.read_text()) for name, path in found.items() if path.is_file()}

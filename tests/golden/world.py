@@ -46,7 +46,6 @@ def mcpc(scratch):
     root, found = _world(scratch), {}
     sources = {name: root / name for name in SOURCES}
     for kind in ('json', 'mat'):
-        found[kind] = contents(
-            adapter.build_mcpc(sources, scratch / f'world_{kind}', mpii_annotations=kind)
-        )
+        out = scratch / f'world_{kind}'
+        found[kind] = contents(adapter.build_mcpc(sources, out, mpii_mat=kind == 'mat'))
     return found

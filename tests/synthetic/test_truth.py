@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
+from wsp_mm.datasets.converters.mcpc.sources import MCPC_SPLITS
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
-from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 from wsp_mm.synthetic.layouts.files import WorldError
 from wsp_mm.synthetic.truth import KEYS, TruthTable, available, load_truth, mcpc_truth, truth_path
 

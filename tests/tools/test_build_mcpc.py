@@ -2,27 +2,18 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / 'tools' / 'dataset_converters' / 'build_mcpc.py'
 
-
-def run(*args):
-    return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, args)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+@pytest.fixture
+def main(load_tool):
+    return load_tool('dataset_converters/build_mcpc').main
 
 
 @pytest.fixture
 def mpii(tmp_path):
-    """MPII with one picture of two persons in train and in val."""
+    """MPII with one image of two persons in train and in val."""
     for split in ('train', 'val'):
         rows = [
             dict(
@@ -38,49 +29,38 @@ def mpii(tmp_path):
     return tmp_path / 'mpii'
 
 
-def test_build(mpii, tmp_path):
-    done = run('--mpii', mpii, '--out', tmp_path / 'out', '--ankles', 'both', '--ground', 'mean')
-    assert done.returncode == 0, done.stderr
-    names = {'mcpc_train.json', 'mcpc_test.json', 'mcpc_table.json', 'mcpc_table.md'}
-    assert {path.name for path in (tmp_path / 'out').iterdir()} == names
-    content = json.loads((tmp_path / 'out' / 'mcpc_test.json').read_text())
+def test_build(main, mpii, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert (
+        main(['--mpii', str(mpii), '--out', str(out), '--ankles', 'both', '--ground', 'mean']) == 0
+    )
+    content = json.loads((out / 'mcpc_test.json').read_text())
     assert len(content['pairs']) == 1
     # right ankle at y, left ankle 25 px higher
     assert sorted(a['ground_y'] for a in content['annotations']) == [187.5, 287.5]
-    assert (
-        '~220k' in done.stdout
-        and 'not looked for' in done.stdout
-        and 'mcpc_test.json' in done.stdout
-    )
+    shown = capsys.readouterr().out
+    assert '~220k' in shown and 'not looked for' in shown and str(out / 'mcpc_test.json') in shown
+    assert main(['--mpii', str(mpii), '--out', str(out), '--quiet', '--splits', 'test']) == 0
+    assert capsys.readouterr() == ('', '')
 
 
-def test_quiet(mpii, tmp_path):
-    done = run('--mpii', mpii, '--out', tmp_path / 'out', '--quiet')
-    assert done.returncode == 0 and done.stdout == '' and done.stderr == ''
-
-
-def test_errors_are_one_line(mpii, tmp_path):
+def test_errors_are_one_line(main, mpii, tmp_path, capsys):
     (mpii / 'annotations' / 'mpii_train.json').write_text('[{"image": "a.jpg"}]')
-    done = run('--mpii', mpii, '--out', tmp_path / 'out', '--quiet')
-    assert (
-        done.returncode == 1
-        and 'mpii_train.json: row 0' in done.stderr
-        and 'Traceback' not in done.stderr
-    )
-    done = run('--out', tmp_path / 'out')
-    assert done.returncode == 2 and '--posetrack18' in done.stderr
+    assert main(['--mpii', str(mpii), '--out', str(tmp_path / 'out'), '--quiet']) == 1
+    shown = capsys.readouterr().err
+    assert 'mpii_train.json: row number 0' in shown and shown.count('\n') == 1
+    assert main(['--out', str(tmp_path / 'out')]) == 2
+    assert '--posetrack18' in capsys.readouterr().err
 
 
-def test_help_is_light():
+def test_help_is_light(repo):
     code = (
-        f'import runpy, sys; sys.argv = ["x", "--help"]\n'
-        f'try: runpy.run_path({str(TOOL)!r}, run_name="__main__")\n'
-        f'except SystemExit: pass\n'
-        f'heavy = {{"torch", "mmengine", "mmcv", "mmpose", "scipy", "PIL"}} & set(sys.modules)\n'
-        f'assert not heavy, heavy\n'
+        'import runpy, sys; sys.argv = ["x", "--help"]\n'
+        'try: runpy.run_path("tools/dataset_converters/build_mcpc.py", run_name="__main__")\n'
+        'except SystemExit: pass\n'
+        'heavy = {"torch", "mmengine", "mmcv", "mmpose", "scipy", "PIL"} & set(sys.modules)\n'
+        'assert not heavy, heavy\n'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=repo)
     assert done.returncode == 0, done.stderr
-    assert '--dedup' in done.stdout and '--skip-bad' in done.stdout
+    assert '--dedup-distance BITS' in done.stdout and '--skip-bad' in done.stdout

@@ -11,7 +11,7 @@ import pytest
 import torch
 from inference_fixture import CLASSES, detector_config, detector_weights, make_image
 
-from wsp_mm.datasets.box_files import read_boxes
+from wsp_mm.datasets.detections import read_boxes
 from wsp_mm.utils.checkpoint import load_file
 
 

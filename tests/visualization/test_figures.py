@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.datasets.box_files import BoxFile
+from wsp_mm.datasets.detections import BoxFile
 from wsp_mm.visualization.draw import SIDE_COLORS
 from wsp_mm.visualization.figures import (
     PoseCase,

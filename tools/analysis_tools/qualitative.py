@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
 def make_figure(args: argparse.Namespace) -> int:
     """Draw and write the figure; return how many images it shows."""
     from wsp_mm.apis.boxes import read_annotations
-    from wsp_mm.datasets.box_files import read_boxes, write_boxes
+    from wsp_mm.datasets.detections import read_boxes, write_boxes
     from wsp_mm.utils.files import atomic_file
     from wsp_mm.visualization.figures import choose_images, encode_image, qualitative_figure
 

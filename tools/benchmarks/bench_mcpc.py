@@ -52,7 +52,11 @@ def build(root: Path) -> dict:
         before_bytes=before,
         peak_bytes=peak,
         written_bytes=written,
-        persons=sum(row['listed_persons'] for row in result.rows if row['source'] in SOURCES),
+        persons=sum(
+            row['persons']
+            for row in result.rows
+            if (row['source'], row['who']) == ('all', 'listed')
+        ),
     )
 
 

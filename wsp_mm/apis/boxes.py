@@ -28,7 +28,7 @@ from wsp_mm.datasets.annotations import (
     read_columns,
     record_name,
 )
-from wsp_mm.datasets.box_files import (
+from wsp_mm.datasets.detections import (
     BOX_DECIMALS,
     PERSON,
     SCORE_DECIMALS,

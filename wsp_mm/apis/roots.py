@@ -17,7 +17,7 @@ from wsp_mm.apis.cameras import Cameras
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import Network, batched
 from wsp_mm.datasets.annotations import image_size
-from wsp_mm.datasets.box_files import BoxFile
+from wsp_mm.datasets.detections import BoxFile
 from wsp_mm.structures.bbox import crop_boxes, k_value
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.utils.files import progress_bar, write_text_atomic

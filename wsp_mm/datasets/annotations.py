@@ -10,8 +10,8 @@ import gc
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ DATA_REMEDY = (
     'Set WSP_DATA to the folder of the data (docs/data.md), or make the embedded world with '
     'python tools/dataset_converters/make_world.py'
 )
+FILE_REMEDY = 'Get or write the file again; docs/data.md says which file belongs here'
 SKIP_REMEDY = 'Correct the file, or go on without the record with skip_bad (--skip-bad)'
 
 #: Keys of COCO-style records that hold most of the bytes of a file, and that no reader here needs.
@@ -47,7 +48,9 @@ class AnnotationError(ValueError):
         remedy: what to do about it.
     """
 
-    def __init__(self, kind: str, file: str | Path, record: str, what: str, remedy: str) -> None:
+    def __init__(
+        self, kind: str, file: str | Path, record: str, what: str, remedy: str = FILE_REMEDY
+    ) -> None:
         super().__init__(kind, str(file), record, what, remedy)
         self.kind, self.file, self.record, self.what, self.remedy = self.args
 
@@ -81,6 +84,14 @@ class Findings:
         if not self.skip_bad:
             raise error
         self.bad.append(error)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Remember an :class:`AnnotationError` that is raised within, with ``skip_bad``."""
+        try:
+            yield
+        except AnnotationError as error:
+            self.add(error)
 
     def report(
         self, kind: str, file: str | Path, record: str, what: str, remedy: str = SKIP_REMEDY
@@ -164,17 +175,19 @@ def load_json(
         what = f'the file cannot be read ({error.strerror})'
         raise AnnotationError('unreadable file', path, '', what, remedy) from None
     except (ValueError, RecursionError) as error:
-        raise AnnotationError(
-            'broken json', path, '', f'this is no json ({error})',
-            'Get or write the file again: it may be cut off',
-        ) from None  # fmt: skip
+        what = f'this is no json, or it is cut off ({error})'
+        raise AnnotationError('broken json', path, '', what) from None
     finally:
         if collecting:
             gc.enable()
 
 
 def check_lists(
-    content: object, keys: Sequence[str], file: str | Path, remedy: str, empty: bool = False
+    content: object,
+    keys: Sequence[str],
+    file: str | Path,
+    remedy: str = FILE_REMEDY,
+    empty: bool = False,
 ) -> dict:
     """Check that a json file is an object with lists of records.
 
@@ -200,6 +213,22 @@ def check_lists(
     return content
 
 
+class Rule(NamedTuple):
+    """A rule that values must keep.
+
+    Attributes:
+        text: what it asks, after the name of the key: 'must be ...'.
+        holds: (n, ...) values -> (n,) bool.
+    """
+
+    text: str
+    holds: Callable[[np.ndarray], np.ndarray]
+
+
+POSITIVE = Rule('must be positive', lambda v: (v > 0).reshape(len(v), -1).all(axis=1))
+BOX = Rule('must be x, y, w, h px with an area', lambda v: (v[:, 2:] > 0).all(axis=1))
+
+
 class Column(NamedTuple):
     """What the values of one key must be, see :func:`read_columns`.
 
@@ -207,11 +236,13 @@ class Column(NamedTuple):
         shape: of one value; a further axis of length 1 at its end is dropped. () is a number.
         dtype: of the array. An integer type refuses fractions.
         default: takes the place of a value that is missing or null. None: there must be one.
+        rule: that all values must keep.
     """
 
     shape: tuple[int, ...] = ()
     dtype: type = np.float64
     default: Any = None
+    rule: Rule | None = None
 
 
 def record_name(kind: str, record: object, number: int) -> str:
@@ -229,7 +260,7 @@ def read_columns(
     findings: Findings | None = None,
     remedy: str = SKIP_REMEDY,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Turn records into arrays, and check shape and type of every value and that it is finite.
+    """Turn records into arrays, and check shape, type and rule of every value, and that it is finite.
 
     Args:
         records: (N,) objects of a json file.
@@ -247,25 +278,37 @@ def read_columns(
     """
     findings = Findings() if findings is None else findings
     good, found = np.ones(len(records), dtype=bool), {}
+
+    def name(i: int) -> str:
+        return record_name(kind, records[i], i)
+
     for key, column in columns.items():
+        shape = (len(records), *column.shape)
         try:
-            values = _checked(
-                [record[key] for record in records], (len(records), *column.shape), column
-            )
+            values = _checked([record[key] for record in records], shape, column.dtype)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-            values = np.zeros((len(records), *column.shape), dtype=column.dtype)
+            values = np.zeros(shape, dtype=column.dtype)
             for i in np.flatnonzero(good).tolist():  # slow, and only to name the bad ones
                 try:
                     values[i] = _value(records[i], key, column)
                 except ValueError as error:
                     good[i] = False
-                    name = record_name(kind, records[i], i)
-                    findings.report(f'bad {key}', file, name, str(error), remedy)
+                    findings.report(f'bad {key}', file, name(i), str(error), remedy)
+        if column.rule is not None:
+            broken = good & ~column.rule.holds(values)
+            good &= findings.drop(
+                broken, f'bad {key}', file, name,
+                lambda i: f'{key!r} {column.rule.text}, is {_short(values[i].tolist())}', remedy,  # noqa: B023
+            )  # fmt: skip
         found[key] = values
     return {key: values[good] for key, values in found.items()}, np.flatnonzero(good)
 
 
-def _checked(values: object, shape: tuple[int, ...], column: Column) -> np.ndarray:
+def _short(value: object) -> str:
+    return str(value)[:80].replace('\n', ' ')
+
+
+def _checked(values: object, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """Return the values as an array; ValueError says what is wrong."""
     array = np.array(values, dtype=np.float64)
     if array.shape not in (shape, (*shape, 1)):
@@ -274,26 +317,26 @@ def _checked(values: object, shape: tuple[int, ...], column: Column) -> np.ndarr
         raise ValueError('holds nan, null or infinity')
     # Larger integers than 2^53 are not exact in float64.
     whole = (array == np.rint(array)) & (np.abs(array) <= 2**53)
-    if np.issubdtype(column.dtype, np.integer) and not whole.all():
+    if np.issubdtype(dtype, np.integer) and not whole.all():
         raise ValueError('is no integer of at most 2^53')
-    return array.reshape(shape).astype(column.dtype)
+    return array.reshape(shape).astype(dtype)
 
 
 def _value(record: object, key: str, column: Column) -> np.ndarray:
     """Return one value of one record; ValueError says what is wrong."""
     if not isinstance(record, Mapping):
-        raise ValueError(f'expected an object, got {str(record)[:80]}')
+        raise ValueError(f'expected an object, got {_short(record)}')
     value = record.get(key)
     if value is None:
         if column.default is None:
             raise ValueError(f'{key!r} is missing')
         return np.full(column.shape, column.default, dtype=column.dtype)
     try:
-        return _checked(value, column.shape, column)
+        return _checked(value, column.shape, column.dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        wanted = ' x '.join(map(str, column.shape)) + ' numbers' if column.shape else 'a number'
-        shown = str(value)[:80].replace('\n', ' ')
-        raise ValueError(f'{key!r} must be {wanted}, is {shown} ({error})') from None
+        size = ' x '.join(map(str, column.shape))
+        wanted = f'{size} numbers' if size else 'a number'
+        raise ValueError(f'{key!r} must be {wanted}, is {_short(value)} ({error})') from None
 
 
 def repeated(values: Iterable[Hashable]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.annotations import DATA_REMEDY, AnnotationError
-from wsp_mm.datasets.bbox_root import prediction_path, read_bbox_root
+from wsp_mm.datasets.detections import prediction_path, read_bbox_root
 from wsp_mm.datasets.h36m_arrays import open_arrays
 from wsp_mm.datasets.pose3d import Pose3DDataset, log_notes
 from wsp_mm.structures.bbox import to_corners

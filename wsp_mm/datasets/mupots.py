@@ -13,8 +13,7 @@ import numpy as np
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.annotations import AnnotationError, check_images, first_of_folders
-from wsp_mm.datasets.bbox_root import prediction_path, read_bbox_roots
-from wsp_mm.datasets.box_files import read_boxes
+from wsp_mm.datasets.detections import prediction_path, read_bbox_roots, read_boxes
 from wsp_mm.datasets.mupots_annotations import frame_key, parse_name, read_mupots_json
 from wsp_mm.datasets.pose3d import TOLERANCE_PX, Pose3DDataset, log_notes, projection_error
 from wsp_mm.structures.bbox import crop_boxes, k_value, to_corners

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.bbox_root import read_bbox_roots
+from wsp_mm.datasets.detections import read_bbox_roots
 from wsp_mm.datasets.mupots_annotations import MuPoTSFrame, read_mupots
 from wsp_mm.evaluation.functional.mupots import (
     MODES,

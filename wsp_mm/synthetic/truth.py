@@ -34,8 +34,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wsp_mm.datasets.converters.mcpc.sources import MCPC_SPLITS
 from wsp_mm.structures.keypoints import convert_joints
-from wsp_mm.structures.mcpc_splits import MCPC_SPLITS
 from wsp_mm.synthetic.layouts.files import WorldError, write_bytes
 from wsp_mm.synthetic.record import Scene
 

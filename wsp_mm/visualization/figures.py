@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsp_mm.datasets.box_files import BoxFile
+from wsp_mm.datasets.detections import BoxFile
 from wsp_mm.evaluation.functional import mpjpe
 from wsp_mm.evaluation.functional.pose3d import evaluated_joints
 from wsp_mm.evaluation.predictions import load_dump

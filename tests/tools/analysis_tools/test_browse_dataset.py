@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from wsp_mm.datasets.annotations import AnnotationError
+
 ROOT = Path(__file__).resolve().parents[3]
 
 CONFIG = """
@@ -82,7 +84,7 @@ def test_bad_input_is_explained(make_config, monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as error:
         browse(monkeypatch, config, '--num', 0)
     assert error.value.code == 2
-    with pytest.raises(FileNotFoundError, match='no MCPC annotations'):
+    with pytest.raises(AnnotationError, match=r'nowhere/mcpc/mcpc_train\.json'):
         browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.data_root=nowhere')
     with pytest.raises(SystemExit, match='does not end in PackPairInputs'):
         browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.pipeline=[]')

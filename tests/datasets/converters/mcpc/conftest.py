@@ -1,15 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A small tree of sources, written by hand, that tests then spoil."""
-
-from __future__ import annotations
+"""A small tree of sources, written by hand, which tests then change."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from wsp_mm.datasets.converters.mcpc.records import Findings
+from wsp_mm.datasets.annotations import Findings
 from wsp_mm.structures.keypoints import get_joint_set
 
 SIZE = (640, 480)  # px
@@ -27,46 +26,45 @@ def joints(joint_set: str, x: float, ankles: tuple, head: float | None = None) -
     out = [[x + k, lowest - 10.0 * k - 20, 2] for k in range(len(kit))]
     for side, y in zip(kit.ankles, ankles, strict=True):
         out[side] = [x, y, 2] if y is not None else [0, 0, 0]
-    if head is not None and {'head_top', 'upper_neck'} <= set(kit.concepts):
+    if head is not None:
         out[kit.index('upper_neck')] = [x, 40.0 + head, 2]
         out[kit.index('head_top')] = [x, 40.0, 2]
     return out
 
 
-def person(key, image_id, x=100.0, ankles=(300.0, 310.0), joint_set='coco17', **changes) -> dict:
+def _record(defaults: dict, changes: dict) -> dict:
+    """The defaults with changes; ... removes a key."""
+    return {k: v for k, v in (defaults | changes).items() if v is not ...}
+
+
+def person(
+    key, image_id, x=100.0, ankles=(300.0, 310.0), joint_set='coco17', head=None, **changes
+) -> dict:
     """An annotation record."""
-    points = joints(joint_set, x, ankles)
-    record = dict(
-        id=key,
-        image_id=image_id,
-        category_id=1,
-        iscrowd=0,
-        keypoints=[value for point in points for value in point],
-        num_keypoints=sum(point[2] > 0 for point in points),
-        bbox=[x - 20, 50.0, 60.0, 280.0],
-        area=5000.0,
-    )
-    return {k: v for k, v in (record | changes).items() if v is not ...}
+    keypoints = [value for point in joints(joint_set, x, ankles, head) for value in point]
+    defaults = dict(
+        id=key, image_id=image_id, category_id=1, iscrowd=0, keypoints=keypoints,
+        bbox=[x - 20, 50.0, 60.0, 280.0], area=5000.0,
+    )  # fmt: skip
+    return _record(defaults, changes)
 
 
 def image(key, name=None, **changes) -> dict:
-    record = dict(id=key, file_name=name or f'{key:012d}.jpg', width=SIZE[0], height=SIZE[1])
-    return {k: v for k, v in (record | changes).items() if v is not ...}
+    """An image record."""
+    name = name or f'{key:012d}.jpg'
+    return _record(dict(id=key, file_name=name, width=SIZE[0], height=SIZE[1]), changes)
 
 
 def coco_file(images, annotations, joint_set='coco17', **changes) -> dict:
-    category = dict(
-        id=1, name='person', keypoints=list(get_joint_set(joint_set).joints), skeleton=[]
-    )
+    """The content of a COCO-style file."""
+    category = dict(id=1, name='person', keypoints=list(get_joint_set(joint_set).joints))
     return dict(images=images, annotations=annotations, categories=[category]) | changes
 
 
-def picture(seed: int, size=SIZE) -> np.ndarray:
-    """A smooth random picture, (h, w, 3) uint8, unlike that of any other seed."""
-    from PIL import Image
-
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
+def mpii_row(name, flags=None, **changes) -> dict:
+    """A row of MMPose's MPII json."""
+    points = [[10.0 * k, 5.0] for k in range(16)]
+    return _record(dict(image=name, joints=points, joints_vis=flags or [1] * 16), changes)
 
 
 class Tree:
@@ -85,24 +83,22 @@ class Tree:
         name = f'coco/annotations/person_keypoints_{split}2017.json'
         return self.write(name, coco_file(images, annotations, **changes))
 
-    def picture(self, name: str, seed: int = 0, size=SIZE, quality: int = 90) -> Path:
+    def image(self, name: str, seed: int = 0, size=SIZE, quality: int = 90) -> Path:
+        """Save a smooth random image, unlike that of any other seed."""
         from PIL import Image
 
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(seed)).resize(size).save(path, quality=quality)
+        coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
+        smooth.resize(size).save(path, quality=quality)
         return path
 
     def two_splits(self) -> Path:
-        """COCO with two pictures of two persons in train and in val."""
+        """COCO with two images of two persons in train and in val."""
         for split, first in (('train', 1), ('val', 11)):
             people = [
-                person(
-                    first * 10 + n,
-                    first + n // 2,
-                    x=100 + 200 * (n % 2),
-                    ankles=(300 + 20 * n, 280),
-                )
+                person(10 * first + n, first + n // 2, 100 + 200 * (n % 2), (300 + 20 * n, 280))
                 for n in range(4)
             ]
             self.coco(split, [image(first), image(first + 1)], people)
@@ -117,14 +113,9 @@ def tree(tmp_path) -> Tree:
 @pytest.fixture
 def make():
     """The functions of this file, for tests that cannot import it."""
-
-    class Make:
-        pass
-
-    Make.joints, Make.person, Make.image, Make.coco_file = map(
-        staticmethod, (joints, person, image, coco_file)
+    return SimpleNamespace(
+        joints=joints, person=person, image=image, coco_file=coco_file, row=mpii_row
     )
-    return Make
 
 
 @pytest.fixture
@@ -135,12 +126,3 @@ def strict() -> Findings:
 @pytest.fixture
 def lenient() -> Findings:
     return Findings(skip_bad=True)
-
-
-@pytest.fixture
-def samples() -> Path:
-    """MMPose's sample annotations, where they lie beside the repository."""
-    found = Path(__file__).resolve().parents[4].parent / 'shared' / 'data' / 'mmpose_samples'
-    if not found.is_dir():
-        pytest.skip(f'no sample annotations at {found}')
-    return found

@@ -1,24 +1,33 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.build import build_mcpc
 from wsp_mm.datasets.converters.mcpc.options import BuildOptions
-from wsp_mm.datasets.converters.mcpc.records import BadDataError
+from wsp_mm.datasets.converters.mcpc.sources import SOURCES
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import ground_y, scale_gap
 
 MCPC = get_joint_set('mcpc16')
+OLD = Path(__file__).parents[2] / 'data'
 
 
-def build(roots, out, **options):
-    return build_mcpc(BuildOptions(roots=roots, out=out, **({'progress': False} | options)))
+@pytest.fixture
+def build(tmp_path):
+    """``build(roots, **options)`` builds, into ``tmp_path / 'out'`` by default."""
+
+    def build(roots, out='out', **options):
+        return build_mcpc(BuildOptions(roots, tmp_path / out, progress=False, **options))
+
+    return build
 
 
-def load(result, name):
+def load(result, name='mcpc_test.json'):
     return json.loads(result.files[name].read_text())
 
 
@@ -38,49 +47,35 @@ def sample_roots(samples, tmp_path):
     for place, origin in places.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).symlink_to(samples / origin)
-    return {name: tmp_path / name for name in ('coco', 'mpii', 'posetrack18', 'crowdpose')}
+    return {name: tmp_path / name for name in SOURCES}
 
 
-def by_source(content):
-    """source -> numbers of persons a picture."""
-    counts = {}
-    for image in content['images']:
-        persons = sum(a['image_id'] == image['id'] for a in content['annotations'])
-        counts.setdefault(image['source'], []).append(persons)
-    return {source: sorted(found) for source, found in counts.items()}
-
-
-def test_samples(sample_roots, tmp_path):
-    result = build(sample_roots, tmp_path / 'out', splits=('test',), max_pairs_per_image=0)
-    content = load(result, 'mcpc_test.json')
-    assert by_source(content) == {'coco': [4, 5], 'posetrack18': [2, 9], 'crowdpose': [2]}
-    pairs = {}
-    source = {image['id']: image['source'] for image in content['images']}
-    for pair in content['pairs']:
-        pairs[source[pair['image_id']]] = pairs.get(source[pair['image_id']], 0) + 1
-    assert pairs == {'coco': 16, 'posetrack18': 37, 'crowdpose': 1}
+def test_samples(sample_roots, samples, build):
+    result = build(sample_roots, splits=('test',), max_pairs_per_image=0)
+    content = load(result)
+    persons = np.bincount([a['image_id'] for a in content['annotations']])[1:].tolist()
+    pairs = np.bincount([pair['image_id'] for pair in content['pairs']])[1:].tolist()
+    sources = [image['source'] for image in content['images']]
+    assert sorted(zip(sources, persons, strict=True)) == [
+        ('coco', 4), ('coco', 5), ('crowdpose', 2), ('posetrack18', 2), ('posetrack18', 9)
+    ]  # fmt: skip
+    assert sorted(pairs) == [1, 1, 6, 10, 36]
     assert not result.findings.bad and not result.findings.unchecked
-    assert any('mpii test: NO picture is kept' in note for note in result.findings.notes)
-
-    crowd = [a for a in content['annotations'] if a['source'] == 'crowdpose']
-    assert sorted(a['ground_y'] for a in crowd) == [346, 408]
-    merged = sample_roots['posetrack18'] / 'annotations' / 'posetrack18_val.json'
-    original = (sample_roots['posetrack18'] / 'annotations' / 'val').resolve().parent
-    shutil.copy(original / 'test_posetrack18_val.json', merged)
-    again = load(
-        build(sample_roots, tmp_path / 'o2', splits=('test',), max_pairs_per_image=0),
-        'mcpc_test.json',
+    assert any('mpii test: NO image' in note for note in result.findings.notes)
+    crowd = [a['ground_y'] for a in content['annotations'] if a['source'] == 'crowdpose']
+    assert sorted(crowd) == [346, 408]
+    # The merged file of PoseTrack18 holds the same as those by video.
+    folder = sample_roots['posetrack18'] / 'annotations'
+    origin = samples / 'posetrack18' / 'annotations' / 'test_posetrack18_val.json'
+    shutil.copy(origin, folder / 'posetrack18_val.json')
+    again = load(build(sample_roots, splits=('test',), max_pairs_per_image=0))
+    for name in ('images', 'annotations', 'pairs'):
+        assert again[name] == content[name]
+    # By default two pairs an image.
+    few = np.bincount(
+        [pair['image_id'] for pair in load(build(sample_roots, splits=('test',)))['pairs']]
     )
-    assert {k: v for k, v in again.items() if k != 'info'} == {
-        k: v for k, v in content.items() if k != 'info'
-    }
-
-
-def test_samples_by_default_hold_two_pairs_a_picture(sample_roots, tmp_path):
-    content = load(build(sample_roots, tmp_path / 'out', splits=('test',)), 'mcpc_test.json')
-    counts = np.bincount([pair['image_id'] for pair in content['pairs']])[1:]
-    # coco 4 and 5 persons, posetrack18 2 and 9, crowdpose 2
-    assert counts.tolist() == [2, 2, 1, 2, 1]
+    assert sorted(few[1:].tolist()) == [1, 1, 2, 2, 2]
 
 
 def check_consistency(content):
@@ -91,17 +86,14 @@ def check_consistency(content):
     assert content['categories'][0]['keypoints'] == list(MCPC.joints)
     for a in content['annotations']:
         points = np.array(a['keypoints']).reshape(16, 3)
-        reduce = content['info']['ground']
-        assert a['ground_y'] == pytest.approx(
-            ground_y(points[:, :2], points[:, 2], MCPC.ankles, reduce), abs=1e-3
-        )
+        expected = ground_y(points[:, :2], points[:, 2], MCPC.ankles, content['info']['ground'])
+        assert a['ground_y'] == pytest.approx(expected, abs=1e-3)
         assert a['scale'] > 0 and a['scale_source'] in ('head', 'face', 'torso', 'bbox')
         assert a['num_keypoints'] == (points[:, 2] > 0).sum()
         image = images[a['image_id']]
         x, y, w, h = a['bbox']
-        assert w > 0 and h > 0 and x >= 0 and y >= 0
-        if image['width'] is not None:
-            assert x + w <= image['width'] + 1e-3 and y + h <= image['height'] + 1e-3
+        assert min(w, h) > 0 and min(x, y) >= 0
+        assert x + w <= image['width'] + 1e-3 and y + h <= image['height'] + 1e-3
         if a['scale_source'] == 'head':
             head = points[MCPC.index('head_top')] - points[MCPC.index('upper_neck')]
             assert a['scale'] == pytest.approx(np.hypot(*head[:2]), abs=1e-3)
@@ -113,213 +105,239 @@ def check_consistency(content):
 
 
 @pytest.mark.parametrize(('ankles', 'ground'), [('any', 'lowest'), ('both', 'mean')])
-def test_samples_are_consistent(sample_roots, tmp_path, ankles, ground):
-    result = build(sample_roots, tmp_path / 'out', splits=('test',), ankles=ankles, ground=ground)
-    content = load(result, 'mcpc_test.json')
+def test_samples_are_consistent(sample_roots, build, ankles, ground):
+    result = build(sample_roots, splits=('test',), ankles=ankles, ground=ground)
+    content = load(result)
     check_consistency(content)
     assert (content['info']['ankles'], content['info']['ground']) == (ankles, ground)
-    row = next(r for r in result.rows if (r['source'], r['split']) == ('all', 'test'))
-    assert row[ankles]['persons'] == len(content['annotations'])
-    assert row[ankles]['images'] == len(content['images'])
-    assert row['stored_pairs'] == len(content['pairs'])
+    (row,) = (
+        r for r in result.rows if (r['source'], r['split'], r['who']) == ('all', 'test', ankles)
+    )
+    sizes = {name: len(content[key]) for name, key in
+             (('images', 'images'), ('persons', 'annotations'), ('stored', 'pairs'))}  # fmt: skip
+    assert {name: row[name] for name in sizes} == sizes
 
 
-def test_pycocotools_reads_it(tree, tmp_path):
+def test_pycocotools_reads_it(tree, build):
     coco = pytest.importorskip('pycocotools.coco')
-    result = build({'coco': tree.two_splits()}, tmp_path / 'out')
+    result = build({'coco': tree.two_splits()})
     found = coco.COCO(str(result.files['mcpc_train.json']))
     assert len(found.getImgIds()) == 2 and len(found.getAnnIds(catIds=[1])) == 4
 
 
-def test_result_does_not_depend_on_the_order_of_records_or_on_the_run(tree, tmp_path):
+def test_files_have_the_keys_of_version_0_1_0(tree, build):
+    result = build({'coco': tree.two_splits()})
+    for split in ('train', 'test'):
+        old = json.loads((OLD / f'mcpc_{split}_0.1.0.json').read_text())
+        new = load(result, f'mcpc_{split}.json')
+        assert set(new) == set(old)
+        for name in set(new) - {'info'}:
+            assert set(new[name][0]) == set(old[name][0])
+        assert set(old['info']) - set(new['info']) == {'mpii_annotations', 'mpii_json_base'}
+
+
+def test_result_does_not_depend_on_the_order_of_records_or_on_the_run(tree, build):
     root = tree.two_splits()
-    first = build({'coco': root}, tmp_path / 'one')
-    again = build({'coco': root}, tmp_path / 'two')
+    first, again = build({'coco': root}, 'one'), build({'coco': root}, 'two')
     for path in root.glob('annotations/*.json'):
         content = json.loads(path.read_text())
         content['images'].reverse()
         content['annotations'].reverse()
         path.write_text(json.dumps(content))
-    turned = build({'coco': root}, tmp_path / 'three')
-    for name in ('mcpc_train.json', 'mcpc_test.json', 'mcpc_table.json', 'mcpc_table.md'):
-        assert (
-            first.files[name].read_bytes()
-            == again.files[name].read_bytes()
-            == turned.files[name].read_bytes()
-        )
+    turned = build({'coco': root}, 'three')
+    assert set(first.files) == {
+        'mcpc_train.json', 'mcpc_test.json', 'mcpc_table.json', 'mcpc_table.md'
+    }  # fmt: skip
+    for name, path in first.files.items():
+        for other in (again, turned):
+            assert path.read_bytes() == other.files[name].read_bytes()
     check_consistency(load(first, 'mcpc_train.json'))
     assert 'pairs' not in load(first, 'mcpc_train.json')
 
 
-def test_seed_changes_the_order_only(tree, tmp_path, make):
+def test_seed_changes_the_order_only(tree, build, make):
     people = [make.person(n, 1 + n // 2, x=50 + n, ankles=(300 + n, None)) for n in range(80)]
     for split in ('train', 'val'):
         tree.coco(split, [make.image(k) for k in range(1, 41)], people)
-    files = [
-        load(build({'coco': tree.root / 'coco'}, tmp_path / str(seed), seed=seed), 'mcpc_test.json')
-        for seed in (0, 1)
-    ]
-    assert (
-        files[0]['pairs'] != files[1]['pairs']
-        and files[0]['annotations'] == files[1]['annotations']
-    )
-    for content in files:
+    one, two = (load(build({'coco': tree.root / 'coco'}, str(s), seed=s)) for s in (0, 1))
+    assert one['pairs'] != two['pairs'] and one['annotations'] == two['annotations']
+    for content in (one, two):
         assert 0.48 <= np.mean([pair['label'] for pair in content['pairs']]) <= 0.52
 
 
-def test_scale_factors_are_calibrated_on_train(tree, tmp_path, make):
+def test_scale_factors_are_calibrated_on_train(tree, build, make):
     """Thirty persons of CrowdPose have a head of 30 px and a box of 280 px; COCO's have no head."""
-    people = []
-    for n in range(30):
-        person = make.person(n, 1 + n // 2, ankles=(300 + n, None), joint_set='crowdpose14')
-        points = make.joints('crowdpose14', 100, (300 + n, None), head=30)
-        people.append(person | {'keypoints': [v for p in points for v in p]})
-    images = [make.image(k) for k in range(1, 16)]
+    people = [
+        make.person(n, 1 + n // 2, ankles=(300 + n, None), joint_set='crowdpose14', head=30)
+        for n in range(30)
+    ]
+    content = make.coco_file([make.image(k) for k in range(1, 16)], people, 'crowdpose14')
     for part in ('train', 'test'):
-        content = make.coco_file(images, people, 'crowdpose14')
         tree.write(f'crowdpose/annotations/mmpose_crowdpose_{part}.json', content)
-    bare = [0, 0, 0] * 15 + [100, 300, 2] + [0, 0, 0]
     for split in ('train', 'val'):
-        lone = [
-            make.person(1, 1, keypoints=bare),
-            make.person(2, 1, ankles=(330, None), keypoints=bare),
-        ]
-        lone[1]['keypoints'] = [0, 0, 0] * 15 + [120, 333, 2] + [0, 0, 0]
-        tree.coco(split, [make.image(1)], lone)
-    roots = {'crowdpose': tree.root / 'crowdpose', 'coco': tree.root / 'coco'}
-    content = load(build(roots, tmp_path / 'out'), 'mcpc_test.json')
+        lone = [[0, 0, 0] * 15 + [100 + n, 300 + n, 2, 0, 0, 0] for n in (0, 30)]
+        people = [make.person(n, 1, keypoints=keypoints) for n, keypoints in enumerate(lone)]
+        tree.coco(split, [make.image(1)], people)
+    content = load(build({source: tree.root / source for source in ('crowdpose', 'coco')}))
     factors = content['info']['scale_factors']
-    assert factors['bbox'] == pytest.approx(30 / 280) and factors['persons']['bbox'] == 30
+    assert factors['bbox'] == pytest.approx(30 / 280)
+    assert factors['persons']['bbox'] == 30
     assert factors['persons']['face'] == 0  # nobody has nose and head
     coco = [a for a in content['annotations'] if a['source'] == 'coco']
-    assert [(a['scale_source'], a['scale']) for a in coco] == [
-        ('bbox', pytest.approx(30, abs=1e-3))
-    ] * 2
-    assert {a['scale_source'] for a in content['annotations'] if a['source'] == 'crowdpose'} == {
-        'head'
-    }
+    assert [a['scale_source'] for a in coco] == ['bbox'] * 2
+    assert [a['scale'] for a in coco] == [pytest.approx(30, abs=1e-3)] * 2
+    others = {a['scale_source'] for a in content['annotations'] if a['source'] != 'coco'}
+    assert others == {'head'}
 
 
-def test_ties_are_refused_for_test_and_kept_for_train(tree, tmp_path, make):
+def test_ties_gaps_and_limits(tree, build, make):
     for split in ('train', 'val'):
-        people = [make.person(n, 1 + n // 2, x=50 + 60 * n, ankles=(300, None)) for n in range(2)]
-        people += [make.person(n, 2, x=50 + 60 * n, ankles=(300 + n, None)) for n in (2, 3)]
+        people = [make.person(n, 1, x=50 + 60 * n, ankles=(300, None)) for n in range(2)]
+        people += [
+            make.person(9 + n, 2, x=50 + 60 * n, ankles=(300 + 5 * n, None)) for n in range(4)
+        ]
         tree.coco(split, [make.image(1), make.image(2)], people)
-    result = build({'coco': tree.root / 'coco'}, tmp_path / 'out')
+    roots = {'coco': tree.root / 'coco'}
+    result = build(roots)
+    # An image of ties stays in train, where another may be drawn, and leaves test.
     assert len(load(result, 'mcpc_train.json')['images']) == 2
-    test = load(result, 'mcpc_test.json')
-    assert [image['source_id'] for image in test['images']] == [2] and len(test['pairs']) == 1
-    assert '1 test pictures refused' in result.files['mcpc_table.md'].read_text()
+    assert [image['source_id'] for image in load(result)['images']] == [2]
+    counts = [
+        len(load(build(roots, max_pairs_per_image=limit, min_gap_px=gap))['pairs'])
+        for limit, gap in ((0, 0), (2, 0), (0, 6), (0, 15), (5, 0))
+    ]
+    assert counts == [6, 2, 3, 1, 5]
 
 
-def test_a_picture_in_both_splits_leaves_train(tree, tmp_path):
+def test_an_image_in_both_splits_leaves_train(tree, build, make):
     rows = []
     for name, y in (('a.jpg', 100), ('a.jpg', 120), ('b.jpg', 90), ('b.jpg', 200)):
-        joints = [[10.0 * k, y - 5.0 * k] for k in range(16)]
-        rows.append(dict(image=name, joints=joints, joints_vis=[1] * 16))
+        rows.append(make.row(name, joints=[[10.0 * k, y - 5.0 * k] for k in range(16)]))
     tree.write('mpii/annotations/mpii_train.json', rows)
     tree.write('mpii/annotations/mpii_val.json', rows[:2])
-    result = build({'mpii': tree.root / 'mpii'}, tmp_path / 'out')
+    result = build({'mpii': tree.root / 'mpii'})
     train = load(result, 'mcpc_train.json')
     assert [image['file_name'] for image in train['images']] == ['images/b.jpg']
     assert train['images'][0]['width'] is None and train['images'][0]['source_id'] == 'b.jpg'
-    assert any('1 pictures are in both splits' in note for note in result.findings.notes)
+    assert any('1 images are in both splits' in note for note in result.findings.notes)
     assert [a['source_id'] for a in train['annotations']] == [2, 3]
 
 
-def test_dedup(tree, tmp_path):
+def test_dedup(tree, build):
     root = tree.two_splits()
     for name, seed in (('train2017/000000000001', 1), ('train2017/000000000002', 2)):
-        tree.picture(f'coco/{name}.jpg', seed=seed)
+        tree.image(f'coco/{name}.jpg', seed=seed)
     for name, seed in (('val2017/000000000011', 1), ('val2017/000000000012', 3)):
-        tree.picture(f'coco/{name}.jpg', seed=seed, quality=60)
-    off = build({'coco': root}, tmp_path / 'off')
-    assert 'dedup_report.json' not in off.files
-    report = build({'coco': root}, tmp_path / 'report', dedup='report')
-    assert len(load(report, 'mcpc_train.json')['images']) == 2
-    dropped = build({'coco': root}, tmp_path / 'drop', dedup='drop')
-    train = load(dropped, 'mcpc_train.json')
-    assert [image['source_id'] for image in train['images']] == [2]
-    assert len(load(dropped, 'mcpc_test.json')['images']) == 2
-    found = load(dropped, 'dedup_report.json')
-    assert found['mode'] == 'drop' and found['pairs_found']['train-test'] == 1
-    assert found['train_pictures_to_drop'][0]['file_name'] == 'train2017/000000000001.jpg'
-    row = next(r for r in dropped.rows if r['split'] == 'train')
-    assert row['copies'] == 1 and row['any']['images'] == 1
+        tree.image(f'coco/{name}.jpg', seed=seed, quality=60)
+    for mode, kept in (('off', [1, 2]), ('report', [1, 2]), ('drop', [2])):
+        result = build({'coco': root}, dedup=mode)
+        train = load(result, 'mcpc_train.json')
+        assert [image['source_id'] for image in train['images']] == kept
+        assert len(load(result)['images']) == 2
+        assert ('dedup_report.json' in result.files) == (mode != 'off')
+    report = load(result, 'dedup_report.json')
+    assert report['mode'] == 'drop' and report['pairs_found']['train-test'] == 1
+    assert report['train_images_to_drop'][0]['file_name'] == 'train2017/000000000001.jpg'
+    ((what, count),) = load(result, 'mcpc_table.json')['dropped'].items()
+    assert 'coco train' in what and 'copy' in what and count == 1
 
 
-def test_pictures_that_cannot_be_read_are_left_out(tree, tmp_path):
+def test_images_that_cannot_be_read_are_left_out(tree, build):
     root = tree.two_splits()
     (root / 'train2017').mkdir()
     (root / 'train2017/000000000001.jpg').write_bytes(b'')
-    tree.picture('coco/train2017/000000000002.jpg', seed=2)
-    result = build({'coco': root}, tmp_path / 'out', dedup='report', skip_bad=True)
-    assert load(result, 'mcpc_table.json')['skipped_counts'] == {'picture unreadable': 1}
+    tree.image('coco/train2017/000000000002.jpg', seed=2)
+    result = build({'coco': root}, dedup='report', skip_bad=True)
+    assert load(result, 'mcpc_table.json')['skipped'] == {'unreadable image': 1}
     assert [image['source_id'] for image in load(result, 'mcpc_train.json')['images']] == [2]
 
 
-def test_one_split_alone_is_said(tree, tmp_path):
-    result = build({'coco': tree.two_splits()}, tmp_path / 'out', splits=('train',))
-    notes = load(result, 'mcpc_table.json')['notes']
-    assert any('coco: train alone is built' in note for note in notes)
-
-
-def test_bad_records_stop_or_are_listed(tree, tmp_path, make):
+def test_bad_records_stop_or_are_listed(tree, build, make, tmp_path):
     root = tree.two_splits()
     path = root / 'annotations/person_keypoints_train2017.json'
     content = json.loads(path.read_text())
     content['annotations'].append(make.person(999, 1, keypoints=[float('nan')] * 51))
     content['annotations'].append(make.person(998, 2, bbox=[5000, 5000, 5, 5]))
     path.write_text(json.dumps(content))
-    with pytest.raises(BadDataError, match='annotation id 999'):
-        build({'coco': root}, tmp_path / 'out')
+    with pytest.raises(AnnotationError, match='annotation 999'):
+        build({'coco': root})
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').iterdir())
-    result = build({'coco': root}, tmp_path / 'out', skip_bad=True)
+    result = build({'coco': root}, skip_bad=True)
     table = load(result, 'mcpc_table.json')
-    assert table['skipped_counts'] == {'box outside the picture': 1, 'nan': 1}
-    assert {error['record'].split(' on ')[0] for error in table['skipped']} == {
-        'annotation id 999',
-        'person 998',
-    }
-    assert load(result, 'mcpc_train.json')['info']['skipped'] == table['skipped_counts']
-    assert sum(table['unchecked'].values()) == 4  # no pictures at hand
+    assert table['skipped'] == {'bad keypoints': 1, 'box outside the image': 1}
+    records = {error['record'].split(' on ')[0] for error in table['bad']}
+    assert records == {'annotation 999', 'person 998'}
+    assert load(result, 'mcpc_train.json')['info']['skipped'] == table['skipped']
+    assert sum(table['unchecked'].values()) == 4  # no image is there
+    page = result.files['mcpc_table.md'].read_text()
+    assert 'person 998' in page and 'bad keypoints: 1' in page
+    for name, text in (('mcpc_train.json', 'old'), ('mcpc_test.json', 'old')):
+        (tmp_path / 'out' / name).write_text(text)
+    with pytest.raises(AnnotationError):
+        build({'coco': root})  # all files or none
+    assert (tmp_path / 'out/mcpc_train.json').read_text() == 'old'
 
 
-def test_never_silently_empty(tree, tmp_path, make):
+def test_table_has_both_rules_and_the_paper(tree, build):
+    result = build({'coco': tree.two_splits()}, ankles='both')
+    lines = [
+        tuple(cell.strip() for cell in line.strip('|').split('|'))
+        for line in result.files['mcpc_table.md'].read_text().splitlines()
+        if line.startswith('|')
+    ]
+    assert len({len(line) for line in lines}) == 1
+    for line in (
+        ('coco', 'test', 'listed', '', '2', '4', '', ''),
+        ('coco', 'test', 'any', '4', '2', '4', '2', ''),
+        ('all', 'test', 'both', '4', '2', '4', '2', '2'),
+        ('mpii', '', 'paper', '', '~17k', '~28k', '', ''),
+        ('all', 'train', 'paper', '', '~53k', '~220k', '', ''),
+        ('all', 'test', 'paper', '', '~11k', '', '~18k', ''),
+    ):
+        assert line in lines
+
+
+def test_never_silently_empty(tree, build, make):
     for split in ('train', 'val'):
         tree.coco(split, [make.image(1)], [make.person(1, 1)])
-    with pytest.raises(
-        BadDataError, match=r'train has two persons.*1 pictures and 1 persons in .*train2017'
-    ):
-        build({'coco': tree.root / 'coco'}, tmp_path / 'out')
-    with pytest.raises(BadDataError, match='no file at all'):
-        build({'coco': tree.root / 'nowhere'}, tmp_path / 'out', skip_bad=True)
+    with pytest.raises(AnnotationError, match=r"out: no image of train .*'coco': 1") as error:
+        build({'coco': tree.root / 'coco'})
+    assert error.value.kind == 'empty split'
+    with pytest.raises(AnnotationError, match='nowhere'):
+        build({'coco': tree.root / 'nowhere'}, skip_bad=True)
 
 
-def test_a_file_of_an_earlier_build_does_not_stay(tree, tmp_path, make):
+def test_a_file_of_an_earlier_build_does_not_stay(tree, build, tmp_path):
     root = tree.two_splits()
-    build({'coco': root}, tmp_path / 'out')
+    build({'coco': root})
     (root / 'annotations/person_keypoints_val2017.json').unlink()
-    result = build({'coco': root}, tmp_path / 'out', skip_bad=True)
+    result = build({'coco': root}, skip_bad=True)
     assert not (tmp_path / 'out/mcpc_test.json').exists() and 'mcpc_test.json' not in result.files
     assert any('removed' in note for note in result.findings.notes)
-    # A split that was not asked for is nobody's business.
-    root = tree.two_splits()
-    build({'coco': root}, tmp_path / 'out')
-    build({'coco': root}, tmp_path / 'out', splits=('train',))
+    # A split that was not asked for stays.
+    build({'coco': tree.two_splits()})
+    result = build({'coco': root}, splits=('train',))
     assert (tmp_path / 'out/mcpc_test.json').exists()
+    assert any('train alone is built' in note for note in result.findings.notes)
 
 
-def test_minimum_gap_and_limit(tree, tmp_path, make):
-    for split in ('train', 'val'):
-        people = [make.person(n, 1, x=50 + 60 * n, ankles=(300 + 5 * n, None)) for n in range(4)]
-        tree.coco(split, [make.image(1)], people)
-    roots = {'coco': tree.root / 'coco'}
-
-    def count(limit, gap):
-        out = tmp_path / f'{limit}_{gap}'
-        result = build(roots, out, max_pairs_per_image=limit, min_gap_px=gap)
-        return len(load(result, 'mcpc_test.json')['pairs'])
-
-    counts = [count(*case) for case in ((0, 0), (2, 0), (0, 6), (0, 15), (5, 0))]
-    assert counts == [6, 2, 3, 1, 5]
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(roots={}),
+        dict(roots={'lsp': 'x'}),
+        dict(ankles='one'),
+        dict(ground='top'),
+        dict(splits=('val',)),
+        dict(splits=()),
+        dict(dedup='yes'),
+        dict(dedup_distance=13),
+        dict(max_pairs_per_image=-1),
+        dict(workers=0),
+    ],
+)
+def test_choices_that_do_not_exist(changes):
+    with pytest.raises(
+        ValueError, match=next(iter(changes)) if changes.get('roots', 1) else '--coco'
+    ):
+        BuildOptions(**(dict(roots={'coco': 'x'}, out='y') | changes))

@@ -3,21 +3,18 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.dedup import (
-    Entry,
-    find_duplicates,
     hamming,
+    image_hashes,
     near_pairs,
-    picture_hashes,
+    remove_duplicates,
 )
-from wsp_mm.datasets.converters.mcpc.records import BadDataError
-
-
-def no_bar(loop, label):
-    return loop
+from wsp_mm.datasets.converters.mcpc.options import BuildOptions
+from wsp_mm.datasets.converters.mcpc.sources import SOURCES, Image
 
 
 def test_hamming_by_hand():
@@ -25,7 +22,6 @@ def test_hamming_by_hand():
     assert hamming(a, np.uint64(0)).tolist() == [0, 3, 64]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 12))
 def test_near_pairs_equal_brute_force(seed, distance):
     rng = np.random.default_rng(seed)
@@ -53,80 +49,74 @@ def test_near_pairs_of_many():
     assert {(i, i + 20000) for i in range(50)} <= {tuple(p) for p in pairs.tolist()}
 
 
-def entry(tree, group, name, **picture):
-    return Entry(group, name, tree.picture(name, **picture))
-
-
-TRAIN, TEST, OTHER = ('coco', 'train'), ('crowdpose', 'test'), ('mpii', 'train')
-
-
 def test_hashes_survive_size_and_compression(tree):
-    first = picture_hashes(tree.picture('a.jpg', seed=1))
-    again = picture_hashes(tree.picture('b.jpg', seed=1, size=(400, 300), quality=40))
-    other = picture_hashes(tree.picture('c.jpg', seed=2))
+    first = image_hashes(tree.image('a.jpg', seed=1))
+    again = image_hashes(tree.image('b.jpg', seed=1, size=(400, 300), quality=40))
+    other = image_hashes(tree.image('c.jpg', seed=2))
     for k in range(2):
         assert (first[k] ^ again[k]).bit_count() <= 4
         assert (first[k] ^ other[k]).bit_count() > 10
 
 
-def test_train_copies_of_test_pictures_go(tree, strict):
-    entries = [
-        entry(tree, TRAIN, 'coco/1.jpg', seed=1),
-        entry(tree, TRAIN, 'coco/2.jpg', seed=2),
-        entry(tree, TRAIN, 'coco/5.jpg', seed=5),
-        entry(tree, TRAIN, 'coco/5b.jpg', seed=5),  # within one group: not looked for
-        entry(tree, OTHER, 'mpii/2.jpg', seed=2, size=(500, 375)),
-        entry(tree, TEST, 'crowd/1.jpg', seed=1, size=(480, 360), quality=60),
-        entry(tree, TEST, 'crowd/3.jpg', seed=3),
-    ]
-    report, gone, _ = find_duplicates(entries, 4, 2, strict, no_bar)
-    assert gone == {0, 4}  # COCO's copy of a test picture, and MPII's copy of COCO's
-    assert report['pairs_found'] == {'train-test': 1, 'train-train': 1, 'test-test': 0}
-    assert report['train_pictures_to_drop'] == [
-        {'source': 'coco', 'split': 'train', 'file_name': 'coco/1.jpg'},
-        {'source': 'mpii', 'split': 'train', 'file_name': 'mpii/2.jpg'},
-    ]
-    assert {p['kind'] for p in report['pairs']} == {'train-test', 'train-train'}
-    assert report['pictures_compared'] == 7 and not strict.unchecked
+@pytest.fixture
+def run(tree):
+    """``run(names, findings)`` compares images called SOURCE/SPLIT/NAME; those marked as gone."""
+
+    def run(names, findings, mode='drop'):
+        images = [Image(*name.split('/', 2), name, 'a.json') for name in names]
+        for image in images:
+            image.file_name = image.source_id.partition('/')[2]
+        roots = {source: tree.root / source for source in SOURCES}
+        options = BuildOptions(roots, tree.root, dedup=mode, progress=False)
+        report = remove_duplicates(images, options, findings)
+        return [image.source_id for image in images if image.gone], report
+
+    return run
 
 
-def test_a_copy_of_what_goes_anyway_stays_if_it_is_the_last(tree, strict):
-    """COCO's picture leaves for the test set's sake; MPII's copy leaves for the same reason, not
-    for COCO's.
-    """
-    entries = [
-        entry(tree, TRAIN, 'a.jpg', seed=1),
-        entry(tree, OTHER, 'b.jpg', seed=1),
-        entry(tree, TEST, 'c.jpg', seed=1),
-    ]
-    _, gone, _ = find_duplicates(entries, 4, 1, strict, no_bar)
-    assert gone == {0, 1}
+def test_copies_go(tree, run, strict):
+    names = dict(
+        coco=dict(train=[(1, 1), (2, 2), (5, 5), (6, 5)]),  # of one group: not compared
+        mpii=dict(train=[(2, 2)]),
+        crowdpose=dict(test=[(1, 1), (3, 3)]),
+    )
+    written = []
+    for source, splits in names.items():
+        for split, images in splits.items():
+            for name, seed in images:
+                written.append(f'{source}/{split}/{name}.jpg')
+                tree.image(
+                    written[-1], seed=seed, size=(480, 360), quality=60 + 10 * len(written) % 40
+                )
+    gone, report = run(written, strict)
+    # The test image stays; of two training images the first in order.
+    assert gone == ['coco/train/1.jpg', 'mpii/train/2.jpg']
+    assert report['pairs_found'] == {'train-train': 1, 'train-test': 1, 'test-test': 0}
+    dropped = [(image['source'], image['file_name']) for image in report['train_images_to_drop']]
+    assert dropped == [('coco', 'train/1.jpg'), ('mpii', 'train/2.jpg')]
+    assert {pair['kind'] for pair in report['pairs']} == {'train-test', 'train-train'}
+    assert report['images_compared'] == 7 and not strict.unchecked
+    gone, again = run(written, strict, 'report')
+    assert gone == [] and again == report | dict(mode='report')
 
 
-def test_test_copies_of_test_pictures_stay(tree, strict):
-    entries = [entry(tree, ('coco', 'test'), 'a.jpg', seed=1), entry(tree, TEST, 'b.jpg', seed=1)]
-    report, gone, _ = find_duplicates(entries, 4, 1, strict, no_bar)
-    assert gone == set() and report['pairs_found']['test-test'] == 1
+def test_a_copy_leaves_for_the_test_set_not_for_another_copy(tree, run, strict):
+    names = ['coco/train/a.jpg', 'mpii/train/b.jpg', 'crowdpose/test/c.jpg', 'coco/test/d.jpg']
+    for name in names:
+        tree.image(name, seed=1)
+    gone, report = run(names, strict)
+    assert gone == names[:2] and report['pairs_found']['test-test'] == 1
 
 
-def test_pictures_not_at_hand_are_counted(tree, strict):
-    entries = [Entry(TRAIN, 'gone.jpg', tree.root / 'gone.jpg'), entry(tree, TEST, 'b.jpg', seed=1)]
-    report, gone, _ = find_duplicates(entries, 4, 1, strict, no_bar)
-    assert gone == set() and report['pictures_not_compared'] == 1
-    assert strict.unchecked == {'coco train: pictures not compared, not at hand': 1}
-
-
-def test_unreadable_pictures(tree, strict, lenient):
-    entries = [
-        Entry(TRAIN, 'bad.jpg', tree.write('bad.jpg', 'no picture')),
-        entry(tree, TEST, 'b.jpg', seed=1),
-    ]
-    with pytest.raises(BadDataError, match=r'bad\.jpg'):
-        find_duplicates(entries, 4, 1, strict, no_bar)
-    assert find_duplicates(entries, 4, 1, lenient, no_bar)[1:] == (set(), {0})
-    assert lenient.counts() == {'picture unreadable': 1}
-
-
-def test_nothing_to_compare(strict):
-    report, gone, _ = find_duplicates([], 4, 1, strict, no_bar)
-    assert gone == set() and report['pairs'] == []
+def test_absent_and_unreadable_images(tree, run, strict, lenient):
+    tree.image('mpii/test/b.jpg', seed=1)
+    names = ['coco/train/gone.jpg', 'mpii/test/b.jpg']
+    gone, report = run(names, strict)
+    assert gone == [] and report['images_not_compared'] == 1
+    assert list(strict.unchecked.values()) == [1]
+    tree.write('coco/test/bad.jpg', 'no image')
+    with pytest.raises(AnnotationError, match=r'bad\.jpg'):
+        run([*names, 'coco/test/bad.jpg'], strict)
+    assert run([*names, 'coco/test/bad.jpg'], lenient, 'report')[0] == ['coco/test/bad.jpg']
+    assert lenient.counts() == {'unreadable image': 1}
+    assert run([], strict)[1]['pairs'] == []

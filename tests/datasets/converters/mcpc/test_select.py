@@ -4,43 +4,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.datasets.converters.mcpc.coco_style import read_coco_style
-from wsp_mm.datasets.converters.mcpc.records import BadDataError
-from wsp_mm.datasets.converters.mcpc.select import clip_boxes, joint_boxes, measure
+from wsp_mm.datasets.annotations import AnnotationError
+from wsp_mm.datasets.converters.mcpc.select import (
+    add_scales,
+    annotation_records,
+    clip_boxes,
+    eligible,
+    image_record,
+    keep_images,
+    measure,
+)
+from wsp_mm.datasets.converters.mcpc.sources import read_coco_style
+from wsp_mm.structures.keypoints import get_joint_set
 
 SIDE = st.floats(-500, 1500)
 
 
-def measured(tree, make, findings, people, images=None, split='train', **options):
-    content = make.coco_file(images or [make.image(1), make.image(2)], people)
-    path = tree.write('a.json', content)
-    data = read_coco_style(path, 'coco', split, 'coco17', '', findings)
-    return measure(data, options.get('ground', 'lowest'), options.get('min_gap_px', 0.0), findings)
+@pytest.fixture
+def measured(tree, make, strict):
+    """``measured(people)`` is a measured table of COCO persons on images 1 and 2."""
 
+    def measured(people, images=None, split='train', findings=strict, ground='lowest', head=None):
+        images = images or [make.image(2, 'b.jpg'), make.image(1, 'a.jpg')]
+        path = tree.write('a.json', make.coco_file(images, people))
+        table = read_coco_style(path, 'coco', split, 'coco17', '', findings)
+        if head is not None:
+            table.persons['head_length'][:] = head
+        measure(table, ground, findings)
+        return table
 
-def test_joint_boxes_by_hand():
-    keypoints = np.array([[[10, 20], [30, 120], [999, 999]], [[5, 5], [9, 9], [9, 9]]], dtype=float)
-    visible = np.array([[1, 2, 0], [1, 0, 0]])
-    # 20 x 100 around (20, 70), times 1.2; one joint has no extent.
-    np.testing.assert_allclose(joint_boxes(keypoints, visible), [[8, 10, 24, 120], [5, 5, 0, 0]])
+    return measured
 
 
 def test_clip_boxes_by_hand():
     boxes = np.array([[-10, -20, 50, 60], [600, 400, 100, 100], [5, 6, 7, 8]], dtype=float)
-    width, height = np.array([640, 640, np.inf]), np.array([480, 480, np.inf])
-    np.testing.assert_allclose(
-        clip_boxes(boxes, width, height), [[0, 0, 40, 40], [600, 400, 40, 80], [5, 6, 7, 8]]
-    )
+    size = np.array([[640, 480], [640, 480], [np.inf, np.inf]])
+    expected = [[0, 0, 40, 40], [600, 400, 40, 80], [5, 6, 7, 8]]
+    np.testing.assert_allclose(clip_boxes(boxes, size), expected)
 
 
 @given(st.tuples(SIDE, SIDE, SIDE, SIDE))
 def test_clipped_boxes_lie_inside_or_have_no_area(box):
-    x, y, w, h = clip_boxes(np.array([box]), np.array([640.0]), np.array([480.0]))[0]
+    x, y, w, h = clip_boxes(np.array([box]), np.array([[640.0, 480.0]]))[0]
     if w > 0 and h > 0:
         assert x >= 0 and y >= 0 and x + w <= 640 + 1e-9 and y + h <= 480 + 1e-9
 
 
-def test_eligibility_under_both_rules(tree, make, strict):
+def test_eligibility_under_both_rules(measured, make):
     people = [
         make.person(1, 1, ankles=(300, 310)),
         make.person(2, 1, ankles=(320, None)),
@@ -49,78 +59,127 @@ def test_eligibility_under_both_rules(tree, make, strict):
         make.person(5, 2, ankles=(300, 300)),
         make.person(6, 2, ankles=(None, 301)),
     ]
-    found = measured(tree, make, strict, people)
-    assert found.eligible('any').tolist() == [True, True, False, False, True, True]
-    assert found.eligible('both').tolist() == [True, False, False, False, True, False]
-    np.testing.assert_array_equal(found.ground_y, [310, 320, np.nan, 340, 300, 301])
-    kept, counts = found.kept('any')
-    assert [(i, p.tolist()) for i, p in kept] == [(0, [0, 1]), (1, [4, 5])]
-    assert counts == dict(images=2, persons=4, pairs=2, refused=0, eligible=4)
-    assert found.kept('both') == ([], dict(images=0, persons=0, pairs=0, refused=0, eligible=2))
-    found.gone[0] = True
-    assert [i for i, _ in found.kept('any')[0]] == [1]
+    table = measured(people)
+    assert eligible(table, 'any').tolist() == [True, True, False, False, True, True]
+    assert eligible(table, 'both').tolist() == [True, False, False, False, True, False]
+    np.testing.assert_array_equal(table.persons['ground_y'], [310, 320, np.nan, 340, 300, 301])
+    kept = keep_images(table, 'any')
+    assert [(k.image.source_id, k.persons.tolist(), k.num_pairs) for k in kept] == [
+        (1, [0, 1], 1), (2, [4, 5], 1)
+    ]  # fmt: skip
+    assert [(k.id, k.first_id) for k in kept] == [(1, 1), (2, 3)]
+    assert keep_images(table, 'both') == []
+    table.images[1].gone = True
+    assert [k.image.source_id for k in keep_images(table, 'any')] == [2]
+    assert measured(people[:1], ground='mean').persons['ground_y'].tolist() == [305]
 
 
-def test_ground_switch(tree, make, strict):
-    found = measured(tree, make, strict, [make.person(1, 1, ankles=(300, 310))], ground='mean')
-    assert found.ground_y.tolist() == [305]
-
-
-@pytest.mark.parametrize(('split', 'images', 'refused'), [('train', 1, 0), ('test', 0, 1)])
-def test_a_picture_of_ties_is_refused_for_test(tree, make, strict, split, images, refused):
+@pytest.mark.parametrize(('split', 'kept'), [('train', 1), ('test', 0)])
+def test_an_image_of_ties_is_refused_for_test(measured, make, split, kept):
     people = [make.person(n, 1, ankles=(300, None)) for n in (1, 2)]
-    _, counts = measured(tree, make, strict, people, split=split).kept('any')
-    assert (counts['images'], counts['refused'], counts['pairs']) == (images, refused, 0)
+    found = keep_images(measured(people, split=split), 'any')
+    assert len(found) == kept and sum(image.num_pairs for image in found) == 0
 
 
-def test_min_gap_counts(tree, make, strict):
-    people = [make.person(n, 1, ankles=(300 + 3 * n, None)) for n in (1, 2, 3)]
-    assert measured(tree, make, strict, people, min_gap_px=4).kept('any')[1]['pairs'] == 1
+def test_min_gap_counts(measured, make):
+    table = measured([make.person(n, 1, ankles=(300 + 3 * n, None)) for n in (1, 2, 3)])
+    assert [keep_images(table, 'any', gap)[0].num_pairs for gap in (0, 4, 7)] == [3, 1, 0]
 
 
 @pytest.mark.parametrize(
     'box', [[700, 10, 50, 50], [10, -60, 50, 50], [10, 10, 0, 5], [10, 10, -5, 5]]
 )
-def test_boxes_outside_the_picture(tree, make, strict, lenient, box):
+def test_boxes_outside_the_image(measured, make, lenient, box):
     people = [make.person(1, 1), make.person(2, 1, bbox=box)]
-    with pytest.raises(BadDataError, match=r'a\.json: person 2') as error:
-        measured(tree, make, strict, people)
-    assert error.value.kind == 'box outside the picture'
-    found = measured(tree, make, lenient, people)
-    assert found.data.source_ids == [1] and lenient.counts() == {'box outside the picture': 1}
+    with pytest.raises(AnnotationError, match=r'a\.json: person 2') as error:
+        measured(people)
+    assert error.value.kind == 'box outside the image'
+    assert measured(people, findings=lenient).persons['id'].tolist() == [1]
+    assert lenient.counts() == {'box outside the image': 1}
 
 
-def test_unknown_size_clips_what_it_can_and_says_so(tree, make, strict):
+def test_unknown_size_clips_what_it_can_and_says_so(measured, make, strict):
     images = [make.image(1, width=..., height=...)]
-    found = measured(tree, make, strict, [make.person(1, 1, bbox=[-10, 5, 5000, 5000])], images)
-    np.testing.assert_allclose(found.bbox, [[0, 5, 4990, 5000]])
-    assert list(strict.unchecked.values()) == [1] and 'not clipped' in next(iter(strict.unchecked))
+    table = measured([make.person(1, 1, bbox=[-10, 5, 5000, 5000])], images)
+    np.testing.assert_allclose(table.persons['bbox'], [[0, 5, 4990, 5000]])
+    assert list(strict.unchecked.values()) == [1]
 
 
-def test_a_single_joint_makes_no_box(tree, make, strict):
-    lonely = [0, 0, 0] * 15 + [50, 300, 2] + [0, 0, 0]
-    found = measured(
-        tree, make, strict, [make.person(1, 1, keypoints=lonely, bbox=...), make.person(2, 1)]
+@pytest.mark.parametrize(
+    ('changes', 'why'),
+    [
+        (dict(keypoints=[0, 0, 0] * 15 + [50, 300, 2, 0, 0, 0], bbox=...), 'joints without extent'),
+        (dict(bbox=[100, 479.4, 60, 80]), 'less than a pixel'),
+        (dict(bbox=[639.9997, 100, 50, 300]), 'less than a pixel'),
+    ],
+)
+def test_persons_without_a_box_or_scale_are_not_eligible(measured, make, changes, why):
+    table = measured([make.person(1, 1), make.person(2, 1, **changes)])
+    assert eligible(table, 'any').tolist() == [True, False]
+    ((key, count),) = table.dropped.items()
+    assert key[:2] == ('coco', 'train') and why in key[2] and count == 1
+
+
+def test_head_length_that_the_source_gives(measured, make):
+    for length, expected in ((40, 40), (200, np.nan)):  # of a box of 280 px: no head
+        table = measured([make.person(1, 1)], head=length)
+        np.testing.assert_equal(table.persons['length_head'], [expected])
+
+
+def test_order_and_ids_do_not_depend_on_the_file(measured, make):
+    people = [make.person(n, 1 + n % 2, x=100 + 30 * n, ankles=(300 + n, None)) for n in range(6)]
+    people += [make.person(n, 1, iscrowd=1, ankles=(200 + n, 300)) for n in (8, 7)]
+
+    def dump(people):
+        table = measured(people)
+        add_scales(table)
+        kept = keep_images(table, 'any')
+        return [(image_record(table, k), list(annotation_records(table, k))) for k in kept]
+
+    first = dump(people)
+    assert first == dump(people[::-1])
+    images, annotations = zip(*first, strict=True)
+    assert [(image['id'], image['file_name']) for image in images] == [(1, 'a.jpg'), (2, 'b.jpg')]
+    rows = [(a['id'], a['source_id'], a['image_id']) for found in annotations for a in found]
+    assert rows == [(1, 0, 1), (2, 2, 1), (3, 4, 1), (4, 1, 2), (5, 3, 2), (6, 5, 2)]
+
+
+def test_an_annotation(measured, make):
+    table = measured(
+        [
+            make.person(1, 1, ankles=(300, 310), bbox=[-10, 50, 60.5, 280]),
+            make.person(2, 1, area=...),
+        ]
     )
-    assert found.usable.tolist() == [False, True]
-    assert found.data.dropped['joints without extent, so no box'] == 1
+    table.persons |= dict(scale=np.full(2, 12.5), scale_source=np.full(2, 'face'))
+    first, second = annotation_records(table, keep_images(table, 'any')[0])
+    assert first['bbox'] == [0, 50, 50.5, 280]
+    assert (first['area'], second['area']) == (5000, 60 * 280)
+    assert len(first['keypoints']) == 48 and first['keypoints'][15:18] == [100.0, 300.0, 2]
+    assert first['keypoints'][27:30] == [0, 0, 0]  # COCO has no head_top
+    assert first['num_keypoints'] == 14 and first['iscrowd'] == 0 and first['category_id'] == 1
+    assert (first['ground_y'], first['scale'], first['scale_source']) == (310, 12.5, 'face')
+    assert (first['source'], first['source_id']) == ('coco', 1)
+    assert all(isinstance(v, int) for v in first['keypoints'][2::3])
 
 
-@pytest.mark.parametrize('box', [[100, 479.4, 60, 80], [639.9997, 100, 50, 300]])
-def test_less_than_a_pixel_gives_no_scale(tree, make, strict, box):
-    """Of a box that its picture all but cuts off. Its person would have no scale, or a box without
-    width.
-    """
-    found = measured(tree, make, strict, [make.person(1, 1), make.person(2, 1, bbox=box)])
-    assert found.eligible('any').tolist() == [True, False]
-    assert found.data.dropped['less than a pixel of the box within the picture'] == 1
+def test_other_ankles_are_those_of_persons_left_out(measured, make):
+    people = [
+        make.person(1, 1, ankles=(300, 310)),
+        make.person(2, 1, ankles=(320, 330), x=300),
+        make.person(3, 1, ankles=(200, None), x=400),
+        make.person(4, 1, ankles=(250, 260), x=500, iscrowd=1),
+    ]
+    kit = get_joint_set('coco17')
+    left, right = (3 * kit.index(f'{side}_knee') for side in ('left', 'right'))
+    people[3]['keypoints'][left : left + 3] = [503, 210, 2]
+    people[3]['keypoints'][right : right + 3] = [0, 0, 0]
+    table = measured(people)
 
+    def others(ankles):
+        return image_record(table, keep_images(table, ankles)[0])['other_ankles']
 
-def test_head_length_that_the_source_tells(tree, make, strict):
-    found = measured(tree, make, strict, [make.person(1, 1)])
-    assert np.isnan(found.lengths['head'][0])
-    found.data.head_length[:] = 40
-    again = measure(found.data, 'lowest', 0, strict)
-    assert again.lengths['head'][0] == 40
-    found.data.head_length[:] = 200  # of a box of 280 px: no head
-    assert np.isnan(measure(found.data, 'lowest', 0, strict).lengths['head'][0])
+    # x, y and the distance to the knee of the same side, where it is labelled
+    crowd = [[500, 250, pytest.approx(np.hypot(3, 40), abs=1e-3)], [500, 260, None]]
+    assert others('any') == crowd
+    assert [xy for *xy, _ in others('both')] == [[400, 200], [500, 250], [500, 260]]

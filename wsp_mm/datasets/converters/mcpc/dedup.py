@@ -1,72 +1,58 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Near-identical pictures across sources and splits.
+"""Near-identical images across sources and splits.
 
-CrowdPose was collected from COCO, MPII and AI Challenger, so one source's test picture can be
-another's training picture. Pictures are compared by the DCT hash of ``imagehash`` (64 bits); what
-it finds must agree in the gradient hash too, since flat pictures share DCT hashes by chance.
+CrowdPose was collected from COCO, MPII and AI Challenger, so one source's test image can be
+another's training image. Images are compared by the DCT hash of ``imagehash`` (64 bits); what it
+finds must agree in the gradient hash too, since flat images share DCT hashes by chance.
 
-M pictures.
+M images.
 """
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.converters.mcpc.records import Findings
+from wsp_mm.datasets.annotations import Findings
+from wsp_mm.datasets.converters.mcpc.options import BuildOptions
+from wsp_mm.datasets.converters.mcpc.sources import Image
+from wsp_mm.utils.files import progress_bar
 
-#: Bits of 64 in which the gradient hashes of one picture may differ. Unrelated pictures differ in
-#: about 32.
+#: Bits of 64 in which the gradient hashes of one image may differ. Unrelated images differ in about
+#: 32.
 GRADIENT_DISTANCE = 10
 # The hashes look at 32 x 32 and 9 x 8 pixels: a JPEG may be decoded at a fraction of its size.
 _DRAFT_SIZE = (256, 256)
-_BITS = 64
 _POPCOUNT = np.array([bin(i).count('1') for i in range(256)], dtype=np.uint8)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A picture to be compared: its group (source, split), its name there and where it lies."""
-
-    group: tuple[str, str]
-    file_name: str
-    path: Path
-
-    def to_dict(self) -> dict:
-        return {'source': self.group[0], 'split': self.group[1], 'file_name': self.file_name}
-
-
-def picture_hashes(path: Path) -> tuple[int, int]:
-    """DCT hash and gradient hash of a picture, 64 bits each.
+def image_hashes(path: Path) -> tuple[int, int]:
+    """Compute DCT hash and gradient hash of an image, 64 bits each.
 
     Raises:
-        OSError: not a picture.
+        OSError: no such file, or no image.
     """
     import imagehash
-    from PIL import Image
+    import PIL.Image
 
-    def number(value: imagehash.ImageHash) -> int:
-        return int.from_bytes(np.packbits(value.hash.ravel()).tobytes(), 'big')
-
-    with Image.open(path) as picture:
-        picture.draft('L', _DRAFT_SIZE)
-        grey = picture.convert('L')
-        return number(imagehash.phash(grey)), number(imagehash.dhash(grey))
+    with PIL.Image.open(path) as image:
+        image.draft('L', _DRAFT_SIZE)
+        gray = image.convert('L')
+        hashes = imagehash.phash(gray), imagehash.dhash(gray)
+    return tuple(int.from_bytes(np.packbits(value.hash).tobytes(), 'big') for value in hashes)
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Number of bits in which uint64 arrays differ."""
+    """Return the number of bits in which uint64 arrays differ."""
     different = np.bitwise_xor(a, b)
     return _POPCOUNT[different[..., None].view(np.uint8)].sum(axis=-1, dtype=np.int64)
 
 
 def near_pairs(hashes: np.ndarray, group: np.ndarray, distance: int) -> np.ndarray:
-    """All pairs from different groups whose hashes differ in at most ``distance`` bits.
+    """Find all pairs from different groups whose hashes differ in at most ``distance`` bits.
 
     Two such hashes agree in at least one of ``distance + 1`` bands of bits, so only hashes that
     share a band are compared: the work grows with the sizes of those buckets, not with the square
@@ -79,114 +65,108 @@ def near_pairs(hashes: np.ndarray, group: np.ndarray, distance: int) -> np.ndarr
         (P, 2) indices, i < j, sorted, without repetition.
     """
     hashes, group = np.asarray(hashes, dtype=np.uint64), np.asarray(group)
-    edges = np.linspace(0, _BITS, distance + 2).round().astype(int)
-    found = []
+    edges = np.linspace(0, 64, distance + 2).round().astype(int)
+    found = [np.zeros((0, 2), dtype=np.int64)]
     for low, high in itertools.pairwise(edges.tolist()):
-        mask = np.uint64((1 << (high - low)) - 1)
-        band = (hashes >> np.uint64(low)) & mask
+        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
         order = np.argsort(band, kind='stable')
-        starts = np.flatnonzero(np.diff(band[order])) + 1
-        for bucket in np.split(order, starts):
-            if len(bucket) < 2 or (group[bucket] == group[bucket[0]]).all():
+        for bucket in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
+            if (group[bucket] == group[bucket[:1]]).all():
                 continue
-            for i in range(len(bucket) - 1):
-                rest = bucket[i + 1 :]
-                rest = rest[group[rest] != group[bucket[i]]]
-                hits = rest[hamming(hashes[rest], hashes[bucket[i]]) <= distance]
-                if len(hits):
-                    found.append(
-                        np.sort(np.stack([np.full(len(hits), bucket[i]), hits], axis=1), axis=1)
-                    )
-    return np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), dtype=np.int64)
+            for n, i in enumerate(bucket):
+                rest = bucket[n + 1 :]
+                rest = rest[group[rest] != group[i]]
+                near = rest[hamming(hashes[rest], hashes[i]) <= distance]
+                if len(near):
+                    found.append(np.stack([np.minimum(near, i), np.maximum(near, i)], axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
-def find_duplicates(
-    entries: Sequence[Entry],
-    distance: int,
-    workers: int,
-    findings: Findings,
-    bar: Callable[[Iterable, str], Iterable],
-) -> tuple[dict, set[int], set[int]]:
-    """Compare all pictures across groups.
+def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: Findings) -> dict:
+    """Compare all images across groups (source and split), and mark as ``gone`` what must go.
 
-    A training picture that is near-identical to a test picture is to go. Of training pictures that
-    are near-identical to each other the first in the order of ``entries`` stays. Test pictures
-    stay.
+    A training image that is near-identical to a test image is to go. Of training images that are
+    near-identical to each other the first in the order of ``images`` stays. Test images stay. An
+    image that cannot be read is always to go.
 
     Args:
-        entries: (M,) pictures, in the order of preference.
-        distance: bits in which DCT hashes may differ.
-        workers: threads that read pictures.
-        findings: told of pictures that are not there or cannot be read.
-        bar: progress bar, called with an iterable and a label.
+        images: (M,) images, in the order of preference.
+        options: roots, dedup (copies are marked with 'drop' alone), dedup_distance (bits in which
+            DCT hashes may differ), workers (threads that read images), progress.
+        findings: gets images that are not there or cannot be read.
 
     Returns:
-        The report as plain json, the indices of the training pictures to go, and those of pictures
-        of any split that cannot be read.
+        The report as plain json.
 
     Raises:
-        BadDataError: a picture cannot be read, and bad records are not skipped.
+        AnnotationError: an image cannot be read, and bad records are not skipped.
     """
 
-    def hashes_of(entry: Entry) -> tuple[int, int] | OSError | None:
+    def hashes_of(image: Image) -> tuple[int, int] | OSError:
         try:
-            return picture_hashes(entry.path)
-        except FileNotFoundError:
-            return None
+            return image_hashes(options.roots[image.source] / image.file_name)
         except OSError as error:
             return error
 
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(bar(pool.map(hashes_of, entries), 'hashing pictures'))
-    have = []
-    for i, (entry, result) in enumerate(zip(entries, results, strict=True)):
-        if result is None:
-            findings.unchecked[f'{" ".join(entry.group)}: pictures not compared, not at hand'] += 1
+    with ThreadPoolExecutor(options.workers) as pool:
+        results = pool.map(hashes_of, images)
+        bar = progress_bar(
+            results, total=len(images), label='hashing images', show=options.progress
+        )
+        results = list(bar)
+    have, hashes = [], []
+    for image, result in zip(images, results, strict=True):
+        if isinstance(result, FileNotFoundError):
+            findings.unchecked[f'{" ".join(image.key)}: images not compared, not there'] += 1
         elif isinstance(result, OSError):
-            findings.report(
-                'picture unreadable', entry.path, '', f'no picture can be read here ({result})'
+            image.gone = True
+            path, what = (
+                options.roots[image.source] / image.file_name,
+                f'no image can be read here ({result})',
             )
+            findings.report('unreadable image', path, '', what)
         else:
-            have.append(i)
-    unreadable = {i for i, result in enumerate(results) if isinstance(result, OSError)}
-    names = sorted({entry.group for entry in entries})
-    group = np.array([names.index(entries[i].group) for i in have], dtype=np.int64)
-    dct = np.array([results[i][0] for i in have], dtype=np.uint64)
-    gradient = np.array([results[i][1] for i in have], dtype=np.uint64)
+            have.append(image)
+            hashes.append(result)
+    groups = sorted({image.key for image in have})
+    group = np.array([groups.index(image.key) for image in have], dtype=np.int64)
+    dct, gradient = np.array(hashes, dtype=np.uint64).reshape(-1, 2).T
 
-    pairs = near_pairs(dct, group, distance)
-    pairs = pairs[hamming(gradient[pairs[:, 0]], gradient[pairs[:, 1]]) <= GRADIENT_DISTANCE]
-    is_test = np.array([entries[i].group[1] == 'test' for i in have], dtype=bool)
-    gone: set[int] = set()
-    for i, j in pairs:
+    pairs = near_pairs(dct, group, options.dedup_distance)
+    pairs = pairs[hamming(*gradient[pairs.T]) <= GRADIENT_DISTANCE]
+    is_test = [image.split == 'test' for image in have]
+    copies: set[int] = set()
+    for i, j in pairs.tolist():
         if is_test[i] != is_test[j]:
-            gone.add(int(j if is_test[i] else i))
-    for i, j in pairs:
-        if not is_test[i] and not is_test[j] and not gone & {int(i), int(j)}:
-            gone.add(int(j))
+            copies.add(j if is_test[i] else i)
+    for i, j in pairs.tolist():
+        if not is_test[i] and not is_test[j] and not copies & {i, j}:
+            copies.add(j)
+    for i in copies if options.dedup == 'drop' else ():
+        have[i].gone = True
 
-    kinds = {(True, True): 'test-test', (False, False): 'train-train'}
+    def named(i: int) -> dict:
+        return dict(source=have[i].source, split=have[i].split, file_name=have[i].file_name)
+
+    kinds = ('train-train', 'train-test', 'test-test')
     records = [
         dict(
-            kind=kinds.get((bool(is_test[i]), bool(is_test[j])), 'train-test'),
-            a=entries[have[i]].to_dict(),
-            b=entries[have[j]].to_dict(),
+            kind=kinds[is_test[i] + is_test[j]],
+            a=named(i),
+            b=named(j),
             dct_distance=int(hamming(dct[i], dct[j])),
             gradient_distance=int(hamming(gradient[i], gradient[j])),
         )
-        for i, j in pairs
+        for i, j in pairs.tolist()
     ]
-    count = {
-        kind: sum(r['kind'] == kind for r in records)
-        for kind in ('train-test', 'train-train', 'test-test')
-    }
-    report = dict(
-        distance=distance,
+    counts = Counter(record['kind'] for record in records)
+    return dict(
+        mode=options.dedup,
+        distance=options.dedup_distance,
         gradient_distance=GRADIENT_DISTANCE,
-        pictures_compared=len(have),
-        pictures_not_compared=len(entries) - len(have),
-        pairs_found=count,
-        train_pictures_to_drop=[entries[have[i]].to_dict() for i in sorted(gone)],
+        images_compared=len(have),
+        images_not_compared=len(images) - len(have),
+        pairs_found={kind: counts[kind] for kind in kinds},
+        train_images_to_drop=[named(i) for i in sorted(copies)],
         pairs=records,
     )
-    return report, {have[i] for i in gone}, unreadable

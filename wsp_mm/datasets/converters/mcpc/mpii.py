@@ -4,296 +4,273 @@
 N persons, 16 joints.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.converters.mcpc.coco_style import to_rows
-from wsp_mm.datasets.converters.mcpc.files import load_json
-from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings, Picture, SourceData
-from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.datasets.annotations import (
+    DATA_REMEDY,
+    SKIP_REMEDY,
+    AnnotationError,
+    Column,
+    Findings,
+    Rule,
+    load_json,
+    read_columns,
+    repeated,
+)
+from wsp_mm.datasets.converters.mcpc.sources import (
+    MCPC_SPLITS,
+    Image,
+    PersonTable,
+    make_table,
+    missing_annotations,
+)
 
-NUM_JOINTS = len(get_joint_set('mpii16'))
-PICTURES = 'images/'
+NUM_JOINTS = 16
 #: MPII places the ends of the head on the diagonal of an annotated head rectangle, 0.8 of it apart.
 HEAD_SHARE_OF_DIAGONAL = 0.8
+_FLAGS = Rule('must be 0 or 1', lambda v: np.isin(v, (0, 1)).all(axis=1))
+MAT_NAME = 'mpii_human_pose_v1_u12_1.mat'
+# Where the official archives leave the file when they are unpacked.
+_MAT_FOLDERS = ('.', 'annotations', 'mpii_human_pose_v1_u12_2', 'mpii_human_pose_v1_u12_1')
 
 
-def _collect(split: str, files: list[str], rows: list[tuple], dropped: Counter) -> SourceData:
-    """Rows (picture name, person id, (16, 2) px from 0, (16,) visibility, head length px) as
-    SourceData.
+def read_mpii(
+    root: Path, splits: Sequence[str], findings: Findings, val_list: str | None = None
+) -> dict[str, PersonTable]:
+    """Read the wanted splits of MPII: MMPose's json where there is ``mpii_train.json``, else the
+    official .mat.
+
+    Args:
+        root: its folder.
+        splits: of MCPC.
+        findings: gets every bad record; with ``skip_bad`` a broken file of two is left out.
+        val_list: file with the image names of the validation set, for the .mat.
+
+    Raises:
+        AnnotationError: no annotation file, or one that cannot be used.
     """
-    names = list(dict.fromkeys(row[0] for row in rows))
-    index = {name: i for i, name in enumerate(names)}
-    count = len(rows)
-    keypoints = np.array([row[2] for row in rows], dtype=np.float64).reshape(count, NUM_JOINTS, 2)
-    visible = np.array([row[3] for row in rows], dtype=np.int8).reshape(count, NUM_JOINTS)
-    labelled = (visible > 0).any(axis=1)
-    dropped = dropped + Counter({'no labelled joint': int((~labelled).sum())})
-    data = SourceData(
-        source='mpii',
-        split=split,
-        joint_set='mpii16',
-        files=files,
-        pictures=[Picture(PICTURES + name, name, files[0]) for name in names],
-        picture=np.array([index[row[0]] for row in rows], dtype=np.int64),
-        source_ids=[row[1] for row in rows],
-        keypoints=keypoints,
-        visible=visible,
-        bbox=np.full((count, 4), np.nan),
-        area=np.full(count, np.nan),
-        head_length=np.array([row[4] for row in rows], dtype=np.float64),
-        crowd=np.zeros(count, dtype=bool),
-        dropped=dropped,
-    )
-    return data.keep(labelled)
+    files = {s: root / f'annotations/mpii_{MCPC_SPLITS[s]["mpii"][0]}.json' for s in MCPC_SPLITS}
+    mats = [root / folder / MAT_NAME for folder in _MAT_FOLDERS]
+    mat = next((path for path in mats if path.is_file()), None)
+    if mat is None or files['train'].is_file():
+        found = {}
+        for split in splits:
+            with findings.guard():
+                if not files[split].is_file():
+                    raise missing_annotations(root, split, [files[split].name, MAT_NAME])
+                found[split] = read_mpii_json(files[split], split, findings)
+        return found
+    if val_list is None and files['test'].is_file():
+        val_list = files['test']
+    if val_list is None:
+        findings.notes.append(
+            f'mpii: {mat.name} has no validation split and no --mpii-val-list was given: ALL of '
+            'MPII is train, and the test set has no MPII images'
+        )
+    data = read_mpii_mat(mat, None if val_list is None else read_val_names(val_list), findings)
+    return {split: part for split, part in data.items() if split in splits}
 
 
-def _shaped(joints: object, flags: object) -> bool:
-    """Whether these are 16 points and 16 flags."""
-    lists = isinstance(joints, list) and isinstance(flags, list)
-    if not lists or len(joints) != NUM_JOINTS or len(flags) != NUM_JOINTS:
-        return False
-    return all(isinstance(point, list) and len(point) == 2 for point in joints)
+def _make_table(
+    split: str, path: Path, names: list[str], dropped: Counter, **columns
+) -> PersonTable:
+    """Return the persons as a table; ``names`` (N,) are the images that they are in."""
+    found = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    images = [Image('mpii', split, f'images/{name}', name, str(path)) for name in found]
+    dropped = Counter({('mpii', split, why): n for why, n in dropped.items()})
+    index = np.array([found[name] for name in names], dtype=np.int64)
+    return make_table(images, dropped, 'mpii16', image=index, **columns)
 
 
-def read_mpii_json(path: Path, split: str, findings: Findings, base: int = 0) -> SourceData:
-    """MMPose's ``mpii_*.json``: a list with image, joints and joints_vis a person.
+def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
+    """Read MMPose's ``mpii_*.json``: a list with image, joints and joints_vis a person.
+
+    Joints are taken as they are, as MMPose's own reader does.
 
     Args:
         path: the json file.
         split: what to call the result.
-        findings: told of every bad record.
-        base: number of the first pixel in ``joints``; 0 is how MMPose's own reader takes them.
+        findings: gets every bad record.
 
     Returns:
-        Rows grouped by picture; the id of a person is the number of its row, from 0.
+        Rows grouped by image; the id of a person is the number of its row, from 0.
 
     Raises:
-        BadDataError: the file as a whole cannot be used, or a record is bad and bad records are not
-            skipped.
+        AnnotationError: the file as a whole cannot be used, or a record is bad and bad records are
+            not skipped.
     """
-    data = load_json(path)
-    if not isinstance(data, list):
-        raise BadDataError(
-            'wrong layout', path, '', f'expected a list of persons, got a {type(data).__name__}',
-            'docs/data.md names the file that belongs here',
-        )  # fmt: skip
-    good, records = [], []
-    for n, row in enumerate(data):
-        record = f'row {n}'
-        if not isinstance(row, dict) or not isinstance(row.get('image'), str) or not row['image']:
-            findings.report('incomplete record', path, record, 'a row needs the name of its image')
-            continue
-        record += f' (image {row["image"]})'
-        joints, flags = row.get('joints'), row.get('joints_vis')
-        if joints is None or flags is None:
-            findings.report(
-                'incomplete record', path, record,
-                'a row needs joints and joints_vis; MPII published none for its test pictures',
-            )  # fmt: skip
-        elif not _shaped(joints, flags):
-            findings.report(
-                'wrong keypoint count', path, record,
-                f'mpii16 needs {NUM_JOINTS} points x, y and as many flags, got {str(joints)[:80]} '
-                f'and {str(flags)[:80]}',
-            )  # fmt: skip
-        else:
-            good.append((n, row['image'], [*(c for point in joints for c in point), *flags]))
-            records.append(record)
-    if not good:
-        return _collect(split, [str(path)], [], Counter())
-    values, sound = to_rows(path, [row[2] for row in good], records, 'joints', findings)
-    points, flags = (
-        values[:, : 2 * NUM_JOINTS].reshape(-1, NUM_JOINTS, 2),
-        values[:, 2 * NUM_JOINTS :],
+    rows = load_json(path, arrays=('joints', 'joints_vis'))
+    if not isinstance(rows, list):
+        what = f'expected a list of persons, got a {type(rows).__name__}'
+        raise AnnotationError('wrong layout', path, '', what)
+    columns = dict(joints=Column((NUM_JOINTS, 2)), joints_vis=Column((NUM_JOINTS,), rule=_FLAGS))
+    values, kept = read_columns(rows, columns, path, 'row', findings)
+    names = [rows[i].get('image') for i in kept]
+    good = findings.drop(
+        np.array([not isinstance(name, str) or not name for name in names], dtype=bool), 'bad image', path,
+        lambda i: f'row number {kept[i]}', 'a row needs the name of its image',
+    )  # fmt: skip
+    return _make_table(
+        split,
+        path,
+        [names[i] for i in np.flatnonzero(good)],
+        Counter(),
+        id=kept[good].tolist(),
+        keypoints=values['joints'][good],
+        visible=values['joints_vis'][good],
     )
-    rows = []
-    for i in np.flatnonzero(sound):
-        if not np.isin(flags[i], (0, 1)).all():
-            findings.report(
-                'bad visibility',
-                path,
-                records[i],
-                f'joints_vis must be 0 or 1: {flags[i].tolist()}',
-            )
-            continue
-        rows.append((good[i][1], good[i][0], points[i] - base, flags[i], np.nan))
-    return _collect(split, [str(path)], rows, Counter())
-
-
-def _structs(value: object) -> list:
-    """MATLAB's struct arrays: one element comes as itself, none as an empty array or string."""
-    if isinstance(value, np.ndarray):
-        return [item for item in value.ravel() if hasattr(item, '_fieldnames')]
-    return [value] if hasattr(value, '_fieldnames') else []
-
-
-def _visibility(value: object) -> int:
-    """MPII's is_visible to 2 visible, 1 hidden or not said: it comes as number, text or empty."""
-    flat = np.asarray(value).ravel()
-    if flat.size == 0 or str(flat[0]).strip() == '':
-        return 1
-    return 2 if float(flat[0]) > 0 else 1
-
-
-def _number(value: object) -> float:
-    flat = np.asarray(value).ravel()
-    return float(flat[0]) if flat.size == 1 else np.nan
 
 
 def read_mpii_mat(
     path: Path, val_names: set[str] | None, findings: Findings
-) -> dict[str, SourceData]:
-    """The official ``mpii_human_pose_v1_u12_1.mat``.
+) -> dict[str, PersonTable]:
+    """Read the official ``mpii_human_pose_v1_u12_1.mat``.
 
     Its pixels count from 1, and so do joint positions: both are moved to count from 0. MPII
-    published no labels for its test pictures and no validation split.
+    published no labels for its test images and no validation split.
 
     Args:
         path: the .mat file.
-        val_names: picture names of the validation set, which is MCPC's test; None makes everything
+        val_names: image names of the validation set, which is MCPC's test; None makes everything
             train.
-        findings: told of every bad record.
+        findings: gets every bad record.
 
     Returns:
         'train' -> data and, with ``val_names``, 'test' -> data. The id of a person is its running
         number among all labelled persons of the file, from 0.
 
     Raises:
-        BadDataError: the file as a whole cannot be used, or a record is bad and bad records are not
-            skipped.
+        AnnotationError: the file as a whole cannot be used, or a record is bad and bad records are
+            not skipped.
     """
+    entries, is_train = _load_release(path)
+    names = [str(getattr(getattr(entry, 'image', None), 'name', '')) for entry in entries]
+    nameless = np.array([name in ('', '[]') for name in names], dtype=bool)
+    name_of = 'image number {}'.format
+    good = findings.drop(nameless, 'incomplete record', path, name_of, 'it has no name')
+    again = good & repeated(names)
+    good &= findings.drop(again, 'duplicate id', path, name_of, lambda i: f'again {names[i]!r}')
+    if val_names is not None and not val_names & set(names):
+        what = f'none of the {len(val_names)} validation images is in it'
+        remedy = 'Check --mpii-val-list: one image name a line, as 005808361.jpg'
+        raise AnnotationError('unknown image', path, '', what, remedy)
+    rows = {'train': []} if val_names is None else {'train': [], 'test': []}
+    dropped, person = Counter(), -1
+    for n in np.flatnonzero(good):
+        for r, rect in enumerate(_structs(entries[n], 'annorect')):
+            points = [p for a in _structs(rect, 'annopoints') for p in _structs(a, 'point')]
+            person += bool(points)
+            if not points:
+                dropped['no keypoints'] += 1
+            elif not is_train[n]:
+                dropped["in MPII's own test set"] += 1
+            else:
+                split = 'test' if names[n] in (val_names or ()) else 'train'
+                with findings.guard():
+                    joints = _person(path, f'image {names[n]}, person {r}', rect, points)
+                    rows[split].append((names[n], person, *joints))
+    found = {}
+    for split, persons in rows.items():
+        columns = list(zip(*persons, strict=True)) or [()] * 5
+        image_names, ids, keypoints, visible, heads = columns
+        found[split] = _make_table(
+            split,
+            path,
+            list(image_names),
+            dropped if split == 'train' else Counter(),
+            id=ids,
+            keypoints=np.reshape(keypoints, (-1, NUM_JOINTS, 2)),
+            visible=np.reshape(visible, (-1, NUM_JOINTS)),
+            head_length=np.array(heads, dtype=np.float64),
+        )
+    return found
+
+
+def _load_release(path: Path) -> tuple[list, np.ndarray]:
+    """Return the images of the release, and whether each is of MPII's training set."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     if not path.is_file():
-        raise BadDataError(
-            'missing file', path, '', 'there is no such file', 'docs/data.md says where to get it'
-        )
+        raise AnnotationError('missing file', path, '', 'there is no such file', DATA_REMEDY)
     try:
         release = loadmat(path, struct_as_record=False, squeeze_me=True)['RELEASE']
-        pictures, is_train = _structs(release.annolist), np.asarray(release.img_train).ravel()
+        entries, is_train = _structs(release, 'annolist'), np.ravel(release.img_train)
+        if len(entries) != len(is_train):
+            raise ValueError(f'{len(entries)} images but {len(is_train)} train flags')
     except (
-        ValueError, KeyError, AttributeError, OSError, NotImplementedError, TypeError, MatReadError, zlib.error,
+        ValueError, KeyError, AttributeError, OSError, NotImplementedError, TypeError, MatReadError,
+        zlib.error,
     ) as error:  # fmt: skip
-        raise BadDataError(
-            'broken mat',
-            path,
-            '',
-            f'no MPII release can be read from it ({error!r})',
-            'Download it again; docs/data.md says where',
-        ) from error
-    if len(pictures) != len(is_train):
-        raise BadDataError(
-            'broken mat', path, '', f'{len(pictures)} pictures but {len(is_train)} train flags',
-            'Download it again; docs/data.md says where',
-        )  # fmt: skip
-
-    rows: dict[str, list] = {'train': [], 'test': []}
-    names, person, dropped = set(), -1, Counter()
-    for n, entry in enumerate(pictures):
-        images = _structs(getattr(entry, 'image', None))
-        name = str(getattr(images[0], 'name', '')) if images else ''
-        if not name or name == '[]':
-            findings.report('incomplete record', path, f'picture number {n}', 'it has no name')
-            continue
-        if name in names:
-            findings.report(
-                'duplicate id', path, f'picture number {n}', f'two pictures are named {name!r}'
-            )
-            continue
-        names.add(name)
-        for r, rect in enumerate(_structs(getattr(entry, 'annorect', None))):
-            points = [
-                p
-                for a in _structs(getattr(rect, 'annopoints', None))
-                for p in _structs(getattr(a, 'point', None))
-            ]
-            if not points:
-                dropped['no keypoints'] += 1
-                continue
-            person += 1
-            if not is_train[n]:
-                dropped["in MPII's own test set"] += 1
-                continue
-            row = _person(path, f'picture {name}, person {r}', rect, points, findings)
-            if row is not None:
-                split = 'test' if val_names is not None and name in val_names else 'train'
-                rows[split].append((name, person, *row))
-    if val_names is not None and not val_names & names:
-        raise BadDataError(
-            'unknown picture', path, '', f'none of the {len(val_names)} validation pictures is in it',
-            'Check --mpii-val-list: one picture name a line, as 005808361.jpg',
-        )  # fmt: skip
-    out = {'train': _collect('train', [str(path)], rows['train'], dropped)}
-    if val_names is not None:
-        out['test'] = _collect('test', [str(path)], rows['test'], Counter())
-    return out
+        what = f'no MPII release can be read from it ({error!r})'
+        raise AnnotationError('broken mat', path, '', what) from error
+    return entries, is_train
 
 
-def _person(
-    path: Path, record: str, rect: object, points: list, findings: Findings
-) -> tuple | None:
-    """(16, 2) px from 0, (16,) visibility and the head's length px of one annorect; None when it is
-    bad.
+def _structs(parent: object, name: str) -> list:
+    """Return a field of a MATLAB struct as a list of structs; SciPy gives a single one as itself,
+    and none as an empty array or text.
     """
+    value = np.asarray(getattr(parent, name, None), dtype=object)
+    return [item for item in value.ravel() if hasattr(item, '_fieldnames')]
+
+
+def _numbers(struct: object, *names: str) -> list[float]:
+    """Return some fields of a struct as numbers, nan where one is no number."""
+    found = [np.ravel(getattr(struct, name, np.nan)) for name in names]
+    return [float(flat[0]) if flat.size == 1 else np.nan for flat in found]
+
+
+def _visibility(point: object) -> int:
+    """Return 2 for visible, 1 for hidden or unknown: is_visible is a number, text or empty."""
+    text = ''.join(str(value) for value in np.ravel(getattr(point, 'is_visible', ''))[:1]).strip()
+    return 2 if text and float(text) > 0 else 1
+
+
+def _person(path: Path, name: str, rect: object, points: list) -> tuple:
+    """Return (16, 2) px from 0, (16,) visibility and the head's length px of one annorect.
+
+    Raises:
+        AnnotationError: a joint is impossible; the message calls the person ``name``.
+    """
+    table = np.array([_numbers(point, 'id', 'x', 'y') for point in points])
+    ids = table[:, 0].tolist()
+    valid = set(ids) <= set(range(NUM_JOINTS)) and len(set(ids)) == len(ids)
+    if not valid or not np.isfinite(table).all():
+        what = f'joints need ids from 0 to 15, each once, and numbers x and y; got {table.tolist()}'
+        raise AnnotationError('bad joints', path, name, what, SKIP_REMEDY)
     keypoints, visible = np.zeros((NUM_JOINTS, 2)), np.zeros(NUM_JOINTS, dtype=np.int8)
-    for point in points:
-        joint = _number(getattr(point, 'id', np.nan))
-        xy = np.array([_number(getattr(point, 'x', np.nan)), _number(getattr(point, 'y', np.nan))])
-        if not np.isfinite([joint, *xy]).all():
-            findings.report(
-                'nan', path, record, 'a joint has an id or a place that is not a finite number'
-            )
-            return None
-        if joint not in range(NUM_JOINTS):
-            findings.report(
-                'wrong keypoint count', path, record, f'joint ids go from 0 to 15, got {joint:g}'
-            )
-            return None
-        if visible[int(joint)]:
-            findings.report('duplicate id', path, record, f'joint {joint:g} is labelled twice')
-            return None
-        keypoints[int(joint)] = xy - 1
-        visible[int(joint)] = _visibility(getattr(point, 'is_visible', ''))
-    corners = np.array([_number(getattr(rect, name, np.nan)) for name in ('x1', 'y1', 'x2', 'y2')])
-    diagonal = np.hypot(corners[2] - corners[0], corners[3] - corners[1])
+    rows = table[:, 0].astype(int)
+    keypoints[rows] = table[:, 1:] - 1
+    visible[rows] = [_visibility(point) for point in points]
+    x1, y1, x2, y2 = _numbers(rect, 'x1', 'y1', 'x2', 'y2')
+    diagonal = np.hypot(x2 - x1, y2 - y1)
     return keypoints, visible, HEAD_SHARE_OF_DIAGONAL * diagonal if diagonal > 0 else np.nan
 
 
-def read_val_names(path: Path) -> set[str]:
-    """Picture names of a validation split: MMPose's val json, or a text with one name a line.
+def read_val_names(path: str | Path) -> set[str]:
+    """Read the image names of a validation split: MMPose's val json, or a text of one name a line.
 
     Raises:
-        BadDataError: missing file, or no name in it.
+        AnnotationError: missing file, or no name in it.
     """
+    path = Path(path)
     if path.suffix == '.json':
-        data = load_json(path)
-        rows = data if isinstance(data, list) else []
-        names = {
-            row if isinstance(row, str) else row.get('image')
-            for row in rows
-            if isinstance(row, (str, dict))
-        }
+        content = load_json(path)
+        rows = content if isinstance(content, list) else []
+        names = [row.get('image') if isinstance(row, Mapping) else row for row in rows]
+    elif path.is_file():
+        names = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
     else:
-        try:
-            names = {line.strip() for line in path.read_text(encoding='utf-8').splitlines()}
-        except FileNotFoundError:
-            raise BadDataError(
-                'missing file', path, '', 'there is no such file', 'Check --mpii-val-list'
-            ) from None
-    names = {Path(name).name for name in names if name}
-    if not names:
-        raise BadDataError(
-            'wrong layout',
-            path,
-            '',
-            'no picture name is in it',
-            "One picture name a line, or MMPose's mpii_val.json",
-        )
-    return names
+        what = 'there is no such file'
+        raise AnnotationError('missing file', path, '', what, 'Check --mpii-val-list')
+    found = {Path(name).name for name in names if isinstance(name, str) and name}
+    if not found:
+        remedy = "One image name a line, or MMPose's mpii_val.json"
+        raise AnnotationError('wrong layout', path, '', 'no image name is in it', remedy)
+    return found

@@ -1,190 +1,225 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Who is eligible: boxes, ankles, ground heights, and the pictures that keep two persons or more.
+"""Who is eligible: clipped boxes, ankles, ground heights, scales, and the images that keep two
+persons or more.
 
-N persons, 16 joints in MCPC's order.
+N persons.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from wsp_mm.datasets.converters.mcpc.records import Findings, SourceData
-from wsp_mm.structures.keypoints import convert_joints, get_joint_set
-from wsp_mm.structures.relative_depth import MIN_LENGTH_PX, ground_y, scale_lengths, valid_pairs
+from wsp_mm.datasets.annotations import Findings
+from wsp_mm.datasets.converters.mcpc.sources import (
+    DECIMALS,
+    JOINT_SET,
+    SOURCES,
+    SPLITS,
+    Image,
+    PersonTable,
+)
+from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.structures.relative_depth import (
+    MIN_LENGTH_PX,
+    SCALE_SOURCES,
+    calibrate,
+    ground_y,
+    person_scale,
+    valid_pairs,
+)
 
-JOINT_SET = 'mcpc16'
 ANKLES = get_joint_set(JOINT_SET).ankles
-#: A box made from joints is their extent times this (head and feet reach beyond the joints).
-JOINTS_TO_BOX = 1.2
-# Finer than any labelling; coarse enough that a coordinate survives json unchanged.
-DECIMALS = 3
+KNEES = tuple(get_joint_set(JOINT_SET).index(f'{side}_knee') for side in ('left', 'right'))
 
 
-def joint_boxes(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Extent of the labelled joints x 1.2 about its centre.
-
-    Args:
-        keypoints: (N, K, 2) px. visible: (N, K), at least one positive a person.
-
-    Returns:
-        (N, 4) x, y, w, h px, not clipped; w or h is 0 where the joints have no extent.
-    """
-    seen = (np.asarray(visible) > 0)[..., None]
-    low = np.where(seen, keypoints, np.inf).min(axis=1)
-    high = np.where(seen, keypoints, -np.inf).max(axis=1)
-    size = (high - low) * JOINTS_TO_BOX
-    return np.concatenate([(low + high - size) / 2, size], axis=-1)
-
-
-def clip_boxes(boxes: np.ndarray, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """(N, 4) x, y, w, h px cut to the picture [0, width] x [0, height]; an unknown size (inf) does
-    not cut.
+def clip_boxes(boxes: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return (N, 4) boxes x, y, w, h px clipped to images of (N, 2) width and height px; inf (not
+    known) does not clip.
     """
     low = np.clip(boxes[:, :2], 0, None)
-    high = np.minimum(boxes[:, :2] + boxes[:, 2:], np.stack([width, height], axis=-1))
-    return np.concatenate([low, high - low], axis=-1)
+    return np.concatenate([low, np.minimum(boxes[:, :2] + boxes[:, 2:], size) - low], axis=-1)
+
+
+def measure(table: PersonTable, ground: str, findings: Findings) -> None:
+    """Clip the boxes, and add the columns that choose persons.
+
+    Adds usable (N,): no crowd, and with a box; num_ankles (N,): labelled ankles; ground_y (N,) px,
+    nan without an ankle; length_bbox (N,) px. Completes length_head by head_length.
+
+    Args:
+        table: images of unknown size have width None. Persons whose box is outside are removed.
+        ground: see :func:`wsp_mm.structures.relative_depth.ground_y`.
+        findings: gets boxes outside their images, and what could not be clipped.
+
+    Raises:
+        AnnotationError: a box is outside its image, and bad records are not skipped.
+    """
+    persons = table.persons
+    images = [table.images[i] for i in persons['image'].tolist()]
+    size = np.reshape([(im.width or np.inf, im.height or np.inf) for im in images], (-1, 2))
+    boxes, clipped = persons['bbox'], clip_boxes(persons['bbox'], size)
+    flat = persons['box_made'] & (boxes[:, 2:] <= 0).any(axis=1)
+    empty = ~flat & ((boxes[:, 2:] <= 0) | (clipped[:, 2:] <= 0)).any(axis=1)
+    for i in np.flatnonzero(empty & ~persons['crowd']):
+        findings.report(
+            'box outside the image', images[i].file, f'person {persons["id"][i]} on {images[i].file_name}',
+            f'its box x, y, w, h = {boxes[i].round(2).tolist()} has no area inside the image of '
+            f'{images[i].width} x {images[i].height} px',
+        )  # fmt: skip
+    for key, number in table.tally(~empty & np.isinf(size).any(axis=1)).items():
+        label = ' '.join(key)
+        findings.unchecked[f'{label}: boxes not clipped right and below, image size unknown'] += (
+            number
+        )
+    persons['bbox'] = clipped.round(DECIMALS)
+    # No length can be measured in less than a pixel: such a person has no scale.
+    thin = ~flat & ~empty & (persons['bbox'][:, 2:] < MIN_LENGTH_PX).any(axis=1)
+    table.count(thin, 'less than a pixel of the box within the image')
+    table.count(flat, 'joints without extent, so no box')
+    persons['usable'] = ~persons['crowd'] & ~flat & ~thin
+    table.keep(~empty)
+
+    persons = table.persons
+    persons['num_ankles'] = (persons['visible'][:, ANKLES] > 0).sum(axis=1)
+    joints = zip(persons['keypoints'], persons['visible'], strict=True)
+    heights = [ground_y(keypoints, visible, ANKLES, ground) for keypoints, visible in joints]
+    persons['ground_y'] = np.array(heights, dtype=np.float64).round(DECIMALS + 1)
+    height, head, given = persons['bbox'][:, 3], persons['length_head'], persons['head_length']
+    persons['length_bbox'] = height = np.where(height >= MIN_LENGTH_PX, height, np.nan)
+    # A "head" of half a person or more is a rectangle drawn around something else.
+    given = np.where(given < height / 2, given, np.nan)
+    persons['length_head'] = np.where(np.isnan(head), given, head)
+
+
+def add_scales(table: PersonTable) -> dict:
+    """Add the columns scale (N,) px and scale_source (N,), see
+    :func:`wsp_mm.structures.relative_depth.person_scale`.
+
+    Returns:
+        The factors, from the eligible persons of train, or of everything when train has too few.
+    """
+    persons = table.persons
+    lengths = {name: persons[f'length_{name}'] for name in SCALE_SOURCES}
+    is_train = np.array([image.split == 'train' for image in table.images], dtype=bool)[
+        persons['image']
+    ]
+    chosen = eligible(table, 'any')
+    for name, mask in (('train', chosen & is_train), ('train and test', chosen)):
+        factors = calibrate({key: length[mask] for key, length in lengths.items()})
+        factors['calibrated_on'] = name
+        if all(factors['persons'].values()):
+            break
+    scale, persons['scale_source'] = person_scale(lengths, factors)
+    persons['scale'] = scale.round(DECIMALS + 1)
+    return factors
+
+
+def eligible(table: PersonTable, ankles: str) -> np.ndarray:
+    """Return (N,) who counts under the rule 'any' or 'both'."""
+    return table.persons['usable'] & (table.persons['num_ankles'] >= (2 if ankles == 'both' else 1))
 
 
 @dataclass
-class Selection:
-    """One split of one source, measured.
+class KeptImage:
+    """An image of an MCPC file.
 
     Attributes:
-        data: as read.
-        keypoints: (N, 16, 2) px. visible: (N, 16) 0, 1, 2.
-        bbox: (N, 4) x, y, w, h px, clipped.
-        usable: (N,) no crowd, and with a box.
-        num_ankles: (N,) labelled ankles.
-        ground_y: (N,) px, nan without an ankle.
-        lengths: see :func:`wsp_mm.structures.relative_depth.scale_lengths`.
-        min_gap_px: smallest difference of ground heights that makes a pair.
-        gone: (number of pictures,) pictures taken out after reading, as copies of others.
-        scale, scale_source: (N,) px and name, see
-            :func:`wsp_mm.structures.relative_depth.person_scale`; set once the factors are known,
-            which takes all sources.
-        by_picture: indices of each picture's persons.
+        image: as listed.
+        persons: its eligible persons, others: the other ones; numbers in the table, by their ids.
+        num_pairs: number of valid pairs.
+        id, first_id: numbers of the image and of its first person in the MCPC file of its split.
     """
 
-    data: SourceData
-    keypoints: np.ndarray
-    visible: np.ndarray
-    bbox: np.ndarray
-    usable: np.ndarray
-    num_ankles: np.ndarray
-    ground_y: np.ndarray
-    lengths: dict[str, np.ndarray]
-    min_gap_px: float
-    gone: np.ndarray = field(init=False)
-    scale: np.ndarray = field(init=False)
-    scale_source: np.ndarray = field(init=False)
-    by_picture: list[np.ndarray] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.gone = np.zeros(len(self.data.pictures), dtype=bool)
-        order = np.argsort(self.data.picture, kind='stable')
-        edges = np.searchsorted(self.data.picture[order], np.arange(1, len(self.data.pictures)))
-        self.by_picture = np.split(order, edges) if self.data.pictures else []
+    image: Image
+    persons: np.ndarray
+    others: np.ndarray
+    num_pairs: int
+    id: int = 0
+    first_id: int = 0
 
     @property
-    def name(self) -> tuple[str, str]:
-        return self.data.source, self.data.split
-
-    def eligible(self, ankles: str) -> np.ndarray:
-        """(N,) who counts under the rule 'any' or 'both'."""
-        return self.usable & (self.num_ankles >= (2 if ankles == 'both' else 1))
-
-    def kept(self, ankles: str) -> tuple[list[tuple[int, np.ndarray]], dict[str, int]]:
-        """The pictures that are kept, and the numbers for the table.
-
-        A picture needs two eligible persons; one of the test set also a valid pair, since a test
-        pair is fixed.
-
-        Returns:
-            (index of the picture, indices of its eligible persons) of each, and counts.
-        """
-        eligible = self.eligible(ankles)
-        pictures, counts = [], dict(images=0, persons=0, pairs=0, refused=0)
-        for i, persons in enumerate(self.by_picture):
-            persons = persons[eligible[persons]]
-            if len(persons) < 2 or self.gone[i]:
-                continue
-            valid = valid_pairs(self.ground_y[persons], self.min_gap_px, self.visible[persons])
-            pairs = int(valid.sum()) // 2
-            if pairs == 0 and self.data.split == 'test':
-                counts['refused'] += 1
-                continue
-            pictures.append((i, persons))
-            counts['images'] += 1
-            counts['persons'] += len(persons)
-            counts['pairs'] += pairs
-        counts['eligible'] = int(eligible.sum())
-        return pictures, counts
+    def split(self) -> str:
+        return self.image.split
 
 
-def measure(data: SourceData, ground: str, min_gap_px: float, findings: Findings) -> Selection:
-    """Boxes, MCPC's joints, ankles and lengths of everybody.
+def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> list[KeptImage]:
+    """Choose the images of the MCPC files.
+
+    An image needs two eligible persons; one of the test set also a valid pair, since a test pair is
+    fixed. Images are ordered by source and file name, persons by their ids, so that nothing
+    depends on the order in the source's files.
 
     Args:
-        data: of one source and split; pictures of unknown size have width None.
-        ground: see :func:`wsp_mm.structures.relative_depth.ground_y`.
+        table: measured.
+        ankles: the rule, 'any' or 'both'.
         min_gap_px: smallest difference of ground heights that makes a pair.
-        findings: told of boxes outside their pictures, and of what could not be clipped.
-
-    Raises:
-        BadDataError: a box is outside its picture, and bad records are not skipped.
     """
-    made = np.isnan(data.bbox).any(axis=1)
-    boxes = np.where(made[:, None], joint_boxes(data.keypoints, data.visible), data.bbox)
-    size = np.array([(p.width or np.inf, p.height or np.inf) for p in data.pictures]).reshape(
-        -1, 2
-    )[data.picture]
-    clipped = clip_boxes(boxes, size[:, 0], size[:, 1])
-    flat = made & (boxes[:, 2:] <= 0).any(axis=1)
-    empty = ~flat & ~((boxes[:, 2:] > 0).all(axis=1) & (clipped[:, 2:] > 0).all(axis=1))
-    for i in np.flatnonzero(empty & ~data.crowd):
-        picture = data.pictures[data.picture[i]]
-        findings.report(
-            'box outside the picture', picture.file, f'person {data.source_ids[i]} on {picture.file_name}',
-            f'its box x, y, w, h = {boxes[i].round(2).tolist()} has no area inside the picture of '
-            f'{picture.width} x {picture.height} px',
-        )  # fmt: skip
-    keep = ~empty
-    data, clipped, flat, size = (
-        data.keep(keep),
-        clipped[keep].round(DECIMALS),
-        flat[keep],
-        size[keep],
+    persons, mask = table.persons, eligible(table, ankles)
+    order = sorted(
+        range(len(table)), key=lambda i: (isinstance(persons['id'][i], str), persons['id'][i])
     )
-    # No length can be told from less than a pixel: such a person has no scale.
-    sliver = ~flat & (clipped[:, 2:] < MIN_LENGTH_PX).any(axis=1)
-    if sliver.any():
-        data.dropped['less than a pixel of the box within the picture'] += int(sliver.sum())
-    unknown = int(np.isinf(size).any(axis=1).sum())
-    if unknown:
-        findings.unchecked[
-            f'{data.source} {data.split}: boxes not clipped right and below, size of the picture not known'
-        ] += unknown
-    if flat.any():
-        data.dropped['joints without extent, so no box'] += int(flat.sum())
+    order = np.array(order, dtype=np.int64)
+    order = order[np.argsort(persons['image'][order], kind='stable')]
+    edges = np.searchsorted(persons['image'][order], np.arange(1, len(table.images)))
+    kept = []
+    for image, there in zip(table.images, np.split(order, edges), strict=False):
+        chosen, others = there[mask[there]], there[~mask[there]]
+        if len(chosen) >= 2 and not image.gone:
+            valid = valid_pairs(persons['ground_y'][chosen], min_gap_px, persons['visible'][chosen])
+            if valid.any() or image.split == 'train':
+                kept.append(KeptImage(image, chosen, others, int(valid.sum()) // 2))
+    kept.sort(key=lambda k: (SOURCES.index(k.image.source), k.image.file_name))
+    for split in SPLITS:
+        first_id = 1
+        for number, k in enumerate(k for k in kept if k.split == split):
+            k.id, k.first_id = number + 1, first_id
+            first_id += len(k.persons)
+    return kept
 
-    keypoints, visible = convert_joints(data.keypoints, data.visible, data.joint_set, JOINT_SET)
-    keypoints = keypoints.round(DECIMALS)
-    num_ankles = (visible[:, ANKLES] > 0).sum(axis=1)
-    heights = [ground_y(k, v, ANKLES, ground) for k, v in zip(keypoints, visible, strict=True)]
-    lengths = scale_lengths(data.keypoints, data.visible, clipped[:, 3], data.joint_set)
-    # A "head" of half a person or more is a rectangle drawn around something else.
-    told = np.where(data.head_length < lengths['bbox'] / 2, data.head_length, np.nan)
-    lengths['head'] = np.where(np.isnan(lengths['head']), told, lengths['head'])
-    return Selection(
-        data=data,
-        keypoints=keypoints,
-        visible=visible,
-        bbox=clipped,
-        usable=~data.crowd & ~flat & ~sliver,
-        num_ankles=num_ankles,
-        ground_y=np.array(heights, dtype=np.float64).round(DECIMALS + 1),
-        lengths=lengths,
-        min_gap_px=min_gap_px,
+
+def image_record(table: PersonTable, kept: KeptImage) -> dict:
+    """Return the json record of an image. ``other_ankles`` are x, y and shank length px (None: knee
+    not labelled) of the labelled ankles of the persons who are not in the file.
+    """
+    other_ankles = []
+    for person in kept.others:
+        joints, visible = table.persons['keypoints'][person], table.persons['visible'][person]
+        for ankle, knee in zip(ANKLES, KNEES, strict=True):
+            if visible[ankle] > 0:
+                shank = round(float(np.linalg.norm(joints[ankle] - joints[knee])), DECIMALS)
+                other_ankles.append([*joints[ankle].tolist(), shank if visible[knee] > 0 else None])
+    image = kept.image
+    return dict(
+        id=kept.id,
+        file_name=image.file_name,
+        source=image.source,
+        width=image.width,
+        height=image.height,
+        source_id=image.source_id,
+        other_ankles=other_ankles,
     )
+
+
+def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:
+    """Yield the json records of an image's persons."""
+    for k, i in enumerate(kept.persons):
+        person = {name: values[i] for name, values in table.persons.items()}
+        x, y, w, h = person['bbox'].tolist()
+        area, visible = float(person['area']), person['visible'].tolist()
+        joints = zip(person['keypoints'].tolist(), visible, strict=True)
+        yield dict(
+            id=kept.first_id + k,
+            image_id=kept.id,
+            category_id=1,
+            iscrowd=0,
+            bbox=[x, y, w, h],
+            area=round(area if np.isfinite(area) else w * h, DECIMALS),
+            keypoints=[number for xy, v in joints for number in (*xy, v)],
+            num_keypoints=sum(v > 0 for v in visible),
+            source=kept.image.source,
+            source_id=person['id'],
+            ground_y=float(person['ground_y']),
+            scale=float(person['scale']),
+            scale_source=str(person['scale_source']),
+        )

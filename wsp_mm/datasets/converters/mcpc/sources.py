@@ -1,201 +1,419 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where each source keeps its annotation files, and which of them make which split of MCPC."""
+"""One split of one source as arrays, and the reader of COCO-style files: COCO, PoseTrack18 (merged
+or by video) and CrowdPose.
 
-from __future__ import annotations
+N persons, K joints of the source's own joint set.
+"""
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsp_mm.datasets.converters.mcpc.coco_style import read_coco_style
-from wsp_mm.datasets.converters.mcpc.mpii import read_mpii_json, read_mpii_mat, read_val_names
-from wsp_mm.datasets.converters.mcpc.options import BuildOptions
-from wsp_mm.datasets.converters.mcpc.records import BadDataError, Findings, SourceData, merge
+import numpy as np
 
-#: MCPC's split -> the source's own (no source but CrowdPose publishes labels for its test set).
-_OWN_SPLIT = {'train': 'train', 'test': 'val'}
-MPII_MAT = 'mpii_human_pose_v1_u12_1.mat'
-# Where the official archives leave the file when they are unpacked.
-_MPII_MAT_FOLDERS = ('.', 'annotations', 'mpii_human_pose_v1_u12_2', 'mpii_human_pose_v1_u12_1')
+from wsp_mm.datasets.annotations import (
+    DATA_REMEDY,
+    OUTLINES,
+    AnnotationError,
+    Column,
+    Findings,
+    Rule,
+    check_lists,
+    image_size,
+    load_json,
+    missing_images,
+    read_columns,
+    record_name,
+)
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
+from wsp_mm.structures.relative_depth import scale_lengths
 
-Bar = Callable[[Iterable, str], Iterable]
+#: Order in which images are numbered, and which copy of an image is kept when two sources share it.
+SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
+SPLITS = ('train', 'test')
+#: MCPC's split -> source -> the source's own splits that make it (only CrowdPose publishes labels
+#: for its test set).
+MCPC_SPLITS = {
+    'train': dict(coco=('train',), mpii=('train',), posetrack18=('train',), crowdpose=('train', 'val')),
+    'test': dict(coco=('val',), mpii=('val',), posetrack18=('val',), crowdpose=('test',)),
+}  # fmt: skip
 
-
-def _missing(root: Path, source: str, split: str, looked_for: list[str]) -> BadDataError:
-    return BadDataError(
-        'missing file', root, '',
-        f'{source} has no annotations for {split} here; looked for {" or ".join(looked_for)}',
-        f'docs/data.md says where to get them; --splits builds one split alone, and without --{source} the '
-        f'build goes on without this source',
-    )  # fmt: skip
-
-
-def _read_coco(root: Path, split: str, findings: Findings) -> SourceData:
-    own = _OWN_SPLIT[split]
-    name = f'annotations/person_keypoints_{own}2017.json'
-    if not (root / name).is_file():
-        raise _missing(root, 'coco', split, [name])
-    return read_coco_style(root / name, 'coco', split, 'coco17', f'{own}2017/', findings)
-
-
-def _read_crowdpose(root: Path, split: str, findings: Findings) -> SourceData:
-    choices = {'train': (('trainval',), ('train', 'val'), ('train',)), 'test': (('test',),)}[split]
-    for choice in choices:
-        paths = [root / f'annotations/mmpose_crowdpose_{part}.json' for part in choice]
-        if all(path.is_file() for path in paths):
-            break
-    else:
-        names = [f'annotations/mmpose_crowdpose_{choice[0]}.json' for choice in choices]
-        raise _missing(root, 'crowdpose', split, list(dict.fromkeys(names)))
-    if choice == ('train',):
-        findings.notes.append(
-            'crowdpose: its val file is missing, so train is less than the usual train and val'
-        )
-    parts = [
-        read_coco_style(path, 'crowdpose', split, 'crowdpose14', 'images/', findings)
-        for path in paths
-    ]
-    return _unique_ids(merge(parts), parts)
-
-
-def _read_posetrack18(root: Path, split: str, findings: Findings, bar: Bar) -> SourceData:
-    own = _OWN_SPLIT[split]
-    merged, folder = root / f'annotations/posetrack18_{own}.json', root / 'annotations' / own
-    videos = sorted(folder.glob('*.json'))
-    if merged.is_file():
-        if videos:
-            findings.notes.append(
-                f'posetrack18 {split}: took {merged.name}, not the {len(videos)} files by video'
-            )
-        return read_coco_style(merged, 'posetrack18', split, 'posetrack18', '', findings)
-    if not videos:
-        raise _missing(
-            root, 'posetrack18', split, [f'annotations/{own}/*.json', f'annotations/{merged.name}']
-        )
-    parts = []
-    for video in bar(videos, f'posetrack18 {split}'):
-        try:
-            parts.append(read_coco_style(video, 'posetrack18', split, 'posetrack18', '', findings))
-        except BadDataError as error:  # one broken video must not cost the others
-            if not findings.skip_bad:
-                raise
-            findings.bad.append(error)
-    if not parts:
-        raise _missing(
-            root, 'posetrack18', split, [f'a file that can be read under annotations/{own}/']
-        )
-    return _unique_ids(merge(parts), parts)
+# Source and split -> joint set, folder put before the file names, and annotation files: patterns
+# below annotations/, of which the first group that is there as a whole is read.
+_COCO_STYLE = {
+    ('coco', 'train'): ('coco17', 'train2017/', [['person_keypoints_train2017.json']]),
+    ('coco', 'test'): ('coco17', 'val2017/', [['person_keypoints_val2017.json']]),
+    ('posetrack18', 'train'): ('posetrack18', '', [['posetrack18_train.json'], ['train/*.json']]),
+    ('posetrack18', 'test'): ('posetrack18', '', [['posetrack18_val.json'], ['val/*.json']]),
+    ('crowdpose', 'train'): (
+        'crowdpose14', 'images/', [
+            ['mmpose_crowdpose_trainval.json'],
+            ['mmpose_crowdpose_train.json', 'mmpose_crowdpose_val.json'],
+            ['mmpose_crowdpose_train.json'],
+        ],
+    ),
+    ('crowdpose', 'test'): ('crowdpose14', 'images/', [['mmpose_crowdpose_test.json']]),
+}  # fmt: skip
+# Joint set and another spelling of a joint -> the spelling of the set.
+_SPELLINGS = {('crowdpose14', 'head'): 'top_head'}
+JOINT_SET = 'mcpc16'
+#: A box made from joints is their extent times this (head and feet reach beyond the joints).
+JOINTS_TO_BOX = 1.2
+# Finer than any labelling; coarse enough that a coordinate survives json unchanged.
+DECIMALS = 3
+_FLAGS = Rule('must have v of 0, 1 or 2', lambda v: np.isin(v[:, 2::3], (0, 1, 2)).all(axis=1))
+ID = (int, str)
 
 
-def _unique_ids(data: SourceData, parts: list[SourceData]) -> SourceData:
-    """Ids are unique within a file; where two files share one, every id gets its file's name in
-    front.
+@dataclass
+class Image:
+    """An image as its source lists it.
+
+    Attributes:
+        source, split: names in :data:`SOURCES` and :data:`SPLITS`.
+        file_name: relative to the source's folder. source_id: its id in the source.
+        file: the annotation file that lists it.
+        width, height: px, None where the annotation file does not say.
+        gone: taken out after reading, as a copy of another.
     """
 
-    def repeated(ids: Iterable) -> bool:
-        return any(count > 1 for count in Counter(ids).values())
+    source: str
+    split: str
+    file_name: str
+    source_id: int | str
+    file: str
+    width: int | None = None
+    height: int | None = None
+    gone: bool = False
 
-    stems = [Path(part.files[0]).stem for part in parts]
-    if repeated(data.source_ids):
-        data.source_ids = [
-            f'{stem}/{key}'
-            for stem, part in zip(stems, parts, strict=True)
-            for key in part.source_ids
-        ]
-    if repeated(picture.source_id for picture in data.pictures):
-        for stem, part in zip(stems, parts, strict=True):
-            for picture in part.pictures:
-                picture.source_id = f'{stem}/{picture.source_id}'
-    return data
+    @property
+    def key(self) -> tuple[str, str]:
+        """Source and split."""
+        return self.source, self.split
 
 
-def _read_mpii(options: BuildOptions, findings: Findings) -> dict[str, SourceData]:
-    """All splits of MPII that are wanted and there, from MMPose's json or the official .mat."""
-    root, kind = options.roots['mpii'], options.mpii_annotations
-    json_names = {split: f'annotations/mpii_{_OWN_SPLIT[split]}.json' for split in options.splits}
-    mats = [root / folder / MPII_MAT for folder in _MPII_MAT_FOLDERS]
-    mat = next((path for path in mats if path.is_file()), None)
-    if kind == 'auto':
-        kind = (
-            'mat'
-            if mat is not None and not (root / 'annotations/mpii_train.json').is_file()
-            else 'json'
-        )
-    if kind == 'json':
-        out = {}
-        for split, name in json_names.items():
-            path = root / name
-            try:
-                if not path.is_file():
-                    raise _missing(root, 'mpii', split, [name, MPII_MAT])
-                out[split] = read_mpii_json(path, split, findings, options.mpii_json_base)
-            except BadDataError as error:  # of one split alone
-                _or_skip(error, findings)
-        return out
-    if mat is None:
-        _or_skip(
-            _missing(root, 'mpii', 'train', [str(path.relative_to(root)) for path in mats]),
-            findings,
-        )
-        return {}
-    listed = options.mpii_val_list
-    if listed is None and (root / 'annotations/mpii_val.json').is_file():
-        listed = root / 'annotations/mpii_val.json'
-    if listed is None:
-        findings.notes.append(
-            f'mpii: {mat.name} has no validation split and no --mpii-val-list was given: ALL of MPII is train, '
-            'and the test set has no MPII pictures'
-        )
-    data = read_mpii_mat(mat, None if listed is None else read_val_names(listed), findings)
-    return {split: part for split, part in data.items() if split in options.splits}
+@dataclass
+class PersonTable:
+    """Images, and every person on them with at least one labelled joint, in MCPC's joints.
+
+    Attributes:
+        images: the images.
+        persons: columns of N persons:
+            image: (N,) index into ``images``. id: (N,) int or str, in the source.
+            keypoints: (N, 16, 2) px. visible: (N, 16) 0 not labelled, 1 labelled, hidden or
+            unknown, 2 labelled and visible.
+            bbox: (N, 4) x, y, w, h px, not clipped; box_made: (N,) made from the joints, since the
+            source has none.
+            area: (N,) px^2, nan where the source has none. crowd: (N,) stands for a group.
+            head_length: (N,) px, length of the head (Eq. 13) where the source says it apart from
+            the joints, else nan.
+            length_head, length_face, length_torso: (N,) px, see
+            :func:`wsp_mm.structures.relative_depth.scale_lengths`.
+        dropped: (source, split, why) -> number of records that are not among the persons.
+    """
+
+    images: list[Image]
+    persons: dict[str, np.ndarray]
+    dropped: Counter = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.persons['image'])
+
+    def tally(self, persons: np.ndarray) -> Counter:
+        """Return (source, split) -> number of persons in a mask (N,)."""
+        return Counter(self.images[i].key for i in self.persons['image'][persons].tolist())
+
+    def count(self, persons: np.ndarray, why: str) -> None:
+        """Count persons (N,) bool as dropped."""
+        self.dropped.update({(*key, why): n for key, n in self.tally(persons).items()})
+
+    def keep(self, persons: np.ndarray) -> None:
+        """Keep some of the persons, (N,) bool."""
+        self.persons = {name: values[persons] for name, values in self.persons.items()}
+
+    def remove_images(self, gone: np.ndarray) -> None:
+        """Remove images, a mask over ``images``, and their persons."""
+        self.keep(~gone[self.persons['image']])
+        self.persons['image'] = (np.cumsum(~gone) - 1)[self.persons['image']]
+        self.images = [image for image, lost in zip(self.images, gone, strict=True) if not lost]
 
 
-def _or_skip(error: BadDataError, findings: Findings) -> None:
-    if not findings.skip_bad:
-        raise error
-    findings.bad.append(error)
-
-
-def read_source(
-    source: str, options: BuildOptions, findings: Findings, bar: Bar
-) -> dict[str, SourceData]:
-    """The wanted splits of one source.
+def joint_boxes(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Return the extent of the labelled joints x 1.2 about its centre.
 
     Args:
-        source: name in :data:`wsp_mm.datasets.converters.mcpc.records.SOURCES`.
-        options: of the build.
-        findings: told of every bad record.
-        bar: progress bar, called with an iterable and a label.
+        keypoints: (N, K, 2) px. visible: (N, K), at least one positive a person.
 
     Returns:
-        split -> data; with bad records skipped, a split without a usable file is absent.
+        (N, 4) x, y, w, h px, not clipped; w or h is 0 where the joints have no extent.
+    """
+    labelled = (np.asarray(visible) > 0)[..., None]
+    low = np.where(labelled, keypoints, np.inf).min(axis=1)
+    high = np.where(labelled, keypoints, -np.inf).max(axis=1)
+    size = (high - low) * JOINTS_TO_BOX
+    return np.concatenate([(low + high - size) / 2, size], axis=-1)
+
+
+def make_table(
+    images: list[Image],
+    dropped: Counter,
+    joint_set: str,
+    keypoints: np.ndarray,
+    visible: np.ndarray,
+    *,
+    id: Sequence,
+    **columns: np.ndarray,
+) -> PersonTable:
+    """Return a table of persons whose joints (N, K) are in the order of ``joint_set``.
+
+    Args:
+        images, dropped: of the table.
+        joint_set, keypoints, visible: the joints.
+        id, **columns: the other columns; what is not given is nan, or False for ``crowd``.
+    """
+    count = len(visible)
+    ids = np.empty(count, dtype=object)
+    ids[:] = id
+    columns = dict(
+        bbox=np.full((count, 4), np.nan),
+        area=np.full(count, np.nan),
+        head_length=np.full(count, np.nan),
+        crowd=np.zeros(count, dtype=bool),
+    ) | dict(columns, id=ids, keypoints=keypoints, visible=visible.astype(np.int8))
+    table = PersonTable(images, columns, dropped)
+    labelled = (visible > 0).any(axis=1)
+    table.count(~labelled, 'no labelled joint')
+    table.keep(labelled)
+    persons = table.persons
+    keypoints, visible, bbox = (persons[name] for name in ('keypoints', 'visible', 'bbox'))
+    lengths = scale_lengths(keypoints, visible, np.full(len(table), np.nan), joint_set)
+    persons |= {f'length_{name}': length for name, length in lengths.items()}
+    persons['box_made'] = made = np.isnan(bbox).any(axis=1)
+    persons['bbox'] = np.where(made[:, None], joint_boxes(keypoints, visible), bbox)
+    keypoints, persons['visible'] = convert_joints(keypoints, visible, joint_set, JOINT_SET)
+    persons['keypoints'] = keypoints.round(DECIMALS)
+    return table
+
+
+def join(tables: Sequence[PersonTable]) -> PersonTable:
+    """Join tables; images and persons stay in their order."""
+    offsets = np.cumsum([0] + [len(table.images) for table in tables[:-1]])
+    for table, offset in zip(tables, offsets, strict=True):
+        table.persons['image'] += offset
+    names = tables[0].persons if tables else ()
+    return PersonTable(
+        [image for table in tables for image in table.images],
+        {name: np.concatenate([table.persons[name] for table in tables]) for name in names},
+        sum((table.dropped for table in tables), Counter()),
+    )
+
+
+def missing_annotations(root: Path, split: str, looked_for: Iterable[str]) -> AnnotationError:
+    """Return the error of a split whose annotation files are not there."""
+    what = (
+        f'there are no annotations for {split}; looked for {" or ".join(dict.fromkeys(looked_for))}'
+    )
+    remedy = f'{DATA_REMEDY}; --splits builds one split alone, and sources can be left out'
+    return AnnotationError('missing file', root, '', what, remedy)
+
+
+def read_coco_source(root: Path, source: str, split: str, findings: Findings) -> PersonTable:
+    """Read one split of COCO, PoseTrack18 or CrowdPose.
+
+    Args:
+        root: the source's folder. source, split: see :class:`Image`.
+        findings: gets every bad record; with ``skip_bad`` a broken file of several is left out.
 
     Raises:
-        BadDataError: the folder or an annotation file is missing or broken, or a record is bad, and
-            bad records are not skipped.
+        AnnotationError: no annotation file, or one that cannot be used.
     """
-    root = options.roots[source]
-    if not root.is_dir():
-        error = BadDataError(
-            'missing file', root, '', 'there is no such folder', f'Check --{source}'
-        )
-        _or_skip(error, findings)
-        return {}
-    try:
-        if source == 'mpii':
-            return _read_mpii(options, findings)
-    except BadDataError as error:
-        _or_skip(error, findings)
-        return {}
-    out = {}
-    for split in options.splits:
-        try:
-            if source == 'coco':
-                out[split] = _read_coco(root, split, findings)
-            elif source == 'crowdpose':
-                out[split] = _read_crowdpose(root, split, findings)
+    joint_set, prefix, groups = _COCO_STYLE[source, split]
+    found = [[sorted(root.glob(f'annotations/{name}')) for name in names] for names in groups]
+    complete = [n for n, paths in enumerate(found) if all(paths)]
+    if not complete:
+        names = [f'annotations/{name}' for names in groups for name in names]
+        raise missing_annotations(root, split, names)
+    if complete[0]:
+        read, preferred = (', '.join(groups[n]) for n in (complete[0], 0))
+        findings.notes.append(f'{source} {split}: read {read}; there is no {preferred}')
+    tables = []
+    for path in itertools.chain(*found[complete[0]]):
+        with findings.guard():  # one broken video must not cost the others
+            tables.append(read_coco_style(path, source, split, joint_set, prefix, findings))
+    if not tables:
+        raise missing_annotations(root, split, ['a file that can be read'])
+    return join(tables)
+
+
+def read_coco_style(
+    path: Path, source: str, split: str, joint_set: str, prefix: str, findings: Findings
+) -> PersonTable:
+    """Read one COCO-style file.
+
+    Args:
+        path: the json file.
+        source, split: see :class:`Image`.
+        joint_set: name of the joints' order in the file.
+        prefix: put before every file name, so that it becomes relative to the source's folder.
+        findings: gets every bad record.
+
+    Returns:
+        Every person with a labelled joint. Crowds with labelled joints are kept and marked, since
+        their ankles may have to be hidden; ``dropped`` counts what was left out on purpose.
+
+    Raises:
+        AnnotationError: the file as a whole cannot be used, or a record is bad and bad records are
+            not skipped.
+    """
+    content = load_json(path, arrays=('keypoints', 'bbox'), drop=OUTLINES)
+    check_lists(content, ('images', 'annotations', 'categories'), path, empty=True)
+    is_person = _categories(path, content['categories'], joint_set)
+    images, image_index = _images(path, source, split, content['images'], prefix, findings)
+    records, dropped = _person_records(
+        path, content.pop('annotations'), image_index, is_person, findings
+    )
+    num_joints = len(get_joint_set(joint_set))
+    columns = dict(
+        keypoints=Column((num_joints * 3,), rule=_FLAGS), bbox=Column((4,), default=np.nan)
+    )
+    values, kept = read_columns(records, columns, path, 'annotation', findings)
+    records = [records[i] for i in kept]
+    joints = values['keypoints'].reshape(-1, num_joints, 3)
+    areas = [record.get('area') for record in records]
+    return make_table(
+        images,
+        Counter({(source, split, why): n for why, n in dropped.items()}),
+        joint_set,
+        joints[..., :2],
+        joints[..., 2],
+        image=np.array([image_index[record['image_id']] for record in records], dtype=np.int64),
+        id=[record['id'] for record in records],
+        bbox=values['bbox'],
+        area=np.array([area if _is_positive(area) else np.nan for area in areas]),
+        crowd=np.array([bool(record.get('iscrowd')) for record in records], dtype=bool),
+    )
+
+
+def _categories(path: Path, categories: list, joint_set: str) -> dict[int | str, bool]:
+    """Return id -> whether it is the person category, whose joints must be those of the set."""
+    expected, is_person = get_joint_set(joint_set).joints, {}
+    for category in categories:
+        if not isinstance(category, Mapping) or not isinstance(category.get('id'), ID):
+            what = f'a category needs an id, got {str(category)[:60]}'
+            raise AnnotationError('unknown category', path, 'categories', what)
+        is_person[category['id']] = category.get('name') == 'person'
+        names = category.get('keypoints', expected) if is_person[category['id']] else expected
+        if tuple(_SPELLINGS.get((joint_set, name), name) for name in names) != expected:
+            what = f'its joints are {list(names)}, expected {list(expected)}'
+            raise AnnotationError('wrong joints', path, f'category {category["id"]}', what)
+    if not any(is_person.values()):
+        what = f"there is no 'person' among {str(categories)[:80]}"
+        raise AnnotationError('unknown category', path, 'categories', what)
+    return is_person
+
+
+def _images(
+    path: Path, source: str, split: str, records: list, prefix: str, findings: Findings
+) -> tuple[list[Image], dict[int | str, int | None]]:
+    """Return the images, and id -> index; None as index marks an image whose own record was bad."""
+    images, index, names = [], {}, set()
+    for n, record in enumerate(records):
+        get = record.get if isinstance(record, Mapping) else {}.get
+        key, name, *size = (get(k) for k in ('id', 'file_name', 'width', 'height'))
+        if not isinstance(key, ID) or not isinstance(name, str) or not name:
+            problem = 'incomplete record', f'it needs id and file_name, got {str(record)[:80]}'
+        elif key in index:
+            problem = 'duplicate id', 'two images have this id'
+        elif name in names:
+            problem = 'duplicate id', f'two images have the file name {name!r}'
+        elif not all(side is None or (_is_positive(side) and side >= 1) for side in size):
+            problem = 'bad image size', f'its size is {size[0]} x {size[1]}'
+        else:
+            names.add(name)
+            index[key] = len(images)
+            size = () if None in size else map(int, size)
+            images.append(Image(source, split, prefix + name, key, str(path), *size))
+            continue
+        findings.report(problem[0], path, record_name('image', record, n), problem[1])
+        if isinstance(key, ID):
+            index[key] = None  # nobody can tell whose the annotations are
+    return images, index
+
+
+def _person_records(
+    path: Path, records: list, images: dict, is_person: dict, findings: Findings
+) -> tuple[list[dict], Counter]:
+    """Return the annotations of persons with keypoints, and how many others there are, and why."""
+    persons, dropped, seen = [], Counter(), set()
+    for n, record in enumerate(records):
+        get = record.get if isinstance(record, Mapping) else {}.get
+        key, image, category = (get(k) for k in ('id', 'image_id', 'category_id'))
+        if not isinstance(key, ID) or not isinstance(image, ID):
+            problem = 'incomplete record', f'it needs id and image_id, got {str(record)[:80]}'
+        elif key in seen:
+            problem = 'duplicate id', 'two annotations have this id'
+        elif image not in images:
+            problem = 'unknown image', f'it belongs to image {image}, which is not listed'
+        elif not isinstance(category, ID) or category not in is_person:
+            problem = 'unknown category', f'category {category} is not listed'
+        else:
+            seen.add(key)
+            if images[image] is None:
+                dropped['on an image that was skipped'] += 1
+            elif not is_person[category]:
+                dropped['not a person'] += 1
+            elif get('keypoints') is None:
+                dropped['no keypoints'] += 1
             else:
-                out[split] = _read_posetrack18(root, split, findings, bar)
-        except BadDataError as error:
-            _or_skip(error, findings)
-    return out
+                persons.append(record)
+            continue
+        findings.report(problem[0], path, record_name('annotation', record, n), problem[1])
+    return persons, dropped
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 < value < 2**31
+
+
+def check_source_images(table: PersonTable, roots: Mapping[str, Path], findings: Findings) -> None:
+    """Check that the images are there, and read the sizes that annotation files do not give.
+
+    A source without any image is allowed (annotations alone are enough to build) and counted as
+    unchecked. Once there are some, a listed one that is absent is a bad record.
+
+    Args:
+        table: images without width and height get them, where the image can be read; bad ones are
+            removed.
+        roots: source -> its folder.
+        findings: gets what is absent or could not be checked.
+
+    Raises:
+        AnnotationError: an image is absent or unreadable, and bad records are not skipped.
+    """
+    gone = np.zeros(len(table.images), dtype=bool)
+    for key in dict.fromkeys(image.key for image in table.images):
+        rows = [i for i, image in enumerate(table.images) if image.key == key]
+        root = roots[key[0]]
+        absent = missing_images(root, [table.images[i].file_name for i in rows])
+        if absent.all():
+            label = f'{key[0]} {key[1]}'
+            findings.unchecked[f'{label}: images not looked for, none there'] += len(rows)
+            findings.notes.append(f'{label}: no image under {root}; built from annotations alone')
+            continue
+        for i, is_absent in zip(rows, absent, strict=True):
+            image, path = table.images[i], root / table.images[i].file_name
+            problem = None
+            if is_absent:
+                problem = 'missing image', image.file, f'it lists {path}, which is not there'
+            elif image.width is None:
+                try:
+                    image.width, image.height = image_size(path)
+                except OSError as error:
+                    problem = 'unreadable image', path, f'no image can be read here ({error})'
+            if problem is not None:
+                gone[i] = True
+                kind, file, what = problem
+                findings.report(kind, file, f'image {image.source_id}', what)
+    table.remove_images(gone)

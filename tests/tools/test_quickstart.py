@@ -66,7 +66,7 @@ def test_quickstart_tiny(tmp_path):
 
     # The second time there is nothing to do but write the report again.
     output = quickstart(tmp_path)
-    assert output.count('up to date') == 16
+    assert output.count('up to date') == 17
 
     # It goes on to MuPoTS with the same pre-training; nothing of the above is made again.
     output = quickstart(tmp_path, 'quickstart-mupots')

@@ -28,11 +28,12 @@ def make_lab(steps: Steps, preset: str, data_root: str, seed: int, workers: int)
     """Render the h36m world, in both layouts of Human3.6M, and convert its annotations."""
     make_named_world(steps, 'h36m', preset, data_root, seed, workers, ['human36m', 'h36m'], 'lab')
     root = Path(data_root)
-    annotations = sorted((steps.root / root / 'human36m/annotations').glob('*.json'))
+    folder = root / 'human36m/annotations'
+    annotations = sorted((steps.root / folder).glob('*.json'))
     steps.run(
         'h36m-arrays',
         ['tools/dataset_converters/convert_h36m.py', '--data-root', data_root],
-        reads=[file.relative_to(steps.root) for file in annotations],
+        reads=[folder / file.name for file in annotations],
         writes=[root / 'human36m/arrays'],
     )
 

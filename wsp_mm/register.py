@@ -16,9 +16,8 @@ import wsp_mm.datasets.sampling
 import wsp_mm.datasets.transforms.load_image
 import wsp_mm.datasets.transforms.pair
 import wsp_mm.datasets.transforms.person
-import wsp_mm.engine.deferred_log
 import wsp_mm.engine.hooks
-import wsp_mm.engine.precision
+import wsp_mm.engine.optim
 import wsp_mm.evaluation.metrics.dump_predictions
 import wsp_mm.evaluation.metrics.mpjpe_metric_3d
 import wsp_mm.evaluation.metrics.mupots_3dpck
@@ -26,15 +25,10 @@ import wsp_mm.evaluation.metrics.pair_pck_metric
 import wsp_mm.evaluation.metrics.relative_depth_metric
 import wsp_mm.evaluation.metrics.root_depth_metric
 import wsp_mm.models.data_preprocessor
-import wsp_mm.models.estimators.topdown_3d
-import wsp_mm.models.estimators.topdown_root
-import wsp_mm.models.heads.integral_3d_head
-import wsp_mm.models.heads.relative_depth_head
-import wsp_mm.models.heads.root_depth_head
-import wsp_mm.models.losses.heatmap_l2_loss
-import wsp_mm.models.losses.integral_3d_loss
-import wsp_mm.models.losses.marginal_loss
-import wsp_mm.models.losses.relative_depth_loss
-import wsp_mm.models.losses.root_depth_loss
+import wsp_mm.models.estimators
+import wsp_mm.models.integral_3d_head
+import wsp_mm.models.losses
+import wsp_mm.models.relative_depth_head
+import wsp_mm.models.root_depth_head
 import wsp_mm.utils.checkpoint  # PretrainedParts
 import wsp_mm.visualization.visualizer  # noqa: F401

@@ -11,7 +11,6 @@ model = dict(
     backbone=dict(depth=18, init_cfg=None),
     head=dict(
         in_channels=512,
-        heatmap_size=_base_.codec['heatmap_size'],
         deconv_out_channels=(128, 128, 128),
         # As in posenet_h36m_r18.py: sharper logits get a short training going.
         logit_scale=10.0,

@@ -68,7 +68,7 @@ def test_heatmap_px_are_mapped_to_the_image_as_posenet_does(inferencer):
     """From the network's own output, by the formula: box corner + px * box side / map side."""
     person, network = first(inferencer)['persons'][1], inferencer.pipeline.pose
     sample = network.predict([network.crop(ONE, np.array(BOXES[1:2]))])[0]
-    heatmap = sample.get('keypoints_heatmap', sample.get('keypoints_cells'))[0]
+    heatmap = sample['keypoints_heatmap'][0]
     left, top, side, _ = crop_box(np.array(BOXES[1]), (160, 120))
     close(person['keypoints_img'], np.array([left, top]) + heatmap[:, :2] * side / 24, atol=0.02)
     close(person['keypoints_rel'], (heatmap[:, 2] / 24 * 2 - 1) * 1000, atol=0.1)

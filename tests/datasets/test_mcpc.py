@@ -200,7 +200,7 @@ def test_pairs_from_json_to_packed_batch(mcpc_root, pipelines):
         assert item['inputs'].shape == (3, 64, 64) and item['inputs'].dtype == torch.uint8
         sample = item['data_samples']
         labels, ground = sample.gt_instance_labels, sample.gt_instances
-        assert sample.gt_fields.heatmaps.shape == (16, 16, 16)
+        assert labels.keypoint_labels.shape == (1, 2, 16, 2)
         assert labels.pair_bboxes_input.shape == (1, 2, 4)
         assert {len(value) for fields in (labels, ground) for value in fields.values()} == {1}
         assert labels.depth_labels.unique().tolist() == ground.depth_label.tolist()

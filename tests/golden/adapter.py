@@ -15,11 +15,12 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[2]
 
 #: Field, meta key, json key or loss of wsp_mm -> its name in the record.
-FIELDS = {
-    'keypoints_cells': 'keypoints_heatmap',
-    'heatmap_cells': 'heatmap_keypoints',
-    'root_cells': 'root_heatmap',
-}
+FIELDS: dict[str, str] = {}
+#: Label of a codec, told by a key that no other has -> its name in the record.
+LABELS = dict(
+    joint_order=dict(keypoint_labels='heatmap_keypoints', keypoint_weights='heatmap_labelled'),
+    root_priors=dict(keypoint_labels='root_heatmap', keypoint_weights='root_weights'),
+)
 #: Transform in the record -> in wsp_mm.
 TRANSFORMS: dict[str, str] = {}
 #: Config in the record -> below ``configs/``.
@@ -40,10 +41,13 @@ def fields(values: Any) -> dict[str, Any]:
     return {FIELDS.get(name, name): value for name, value in values.items()}
 
 
-def own_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of :func:`fields`."""
-    back = {name: own for own, name in FIELDS.items()}
-    return {back.get(name, name): value for name, value in values.items()}
+def label_fields(values: Any) -> dict[str, Any]:
+    """A codec's labels under the record's names; those of a root there have no axis of joints."""
+    found = fields(values)
+    names = next((LABELS[key] for key in LABELS if key in found), {})
+    if 'root_priors' in found:
+        found = {name: value[:, 0] for name, value in found.items()}
+    return {names.get(name, name): value for name, value in found.items()}
 
 
 # ---------------------------------------------------------------------- structures
@@ -150,6 +154,18 @@ def sample(data: Any, index: int, seed: int | None = None, epoch: int = 0) -> di
     return data[index]
 
 
+def data_sample(packed: Any) -> dict[str, dict]:
+    """Metainfo and labels of a data sample; the order of a pair's joints is metainfo there."""
+    found = dict(meta=fields({key: packed.metainfo[key] for key in packed.metainfo_keys()}))
+    if 'gt_instances' in packed:
+        found['gt_instances'] = fields(packed.gt_instances)
+    if 'gt_instance_labels' in packed:
+        found['gt_instance_labels'] = labels = label_fields(packed.gt_instance_labels)
+        if 'joint_order' in labels:
+            found['meta']['joint_order'] = labels.pop('joint_order')[0]
+    return found
+
+
 def half_half(lengths: Sequence[int], num_3d: int, seed: int, epochs: int, **options: Any) -> Any:
     """Indices of some epochs of the half-half sampler over data sets of these lengths."""
     from wsp_mm.datasets.sampling import HalfHalfSampler, SeededCombinedDataset
@@ -168,20 +184,53 @@ def half_half(lengths: Sequence[int], num_3d: int, seed: int, epochs: int, **opt
 
 
 def codec(name: str, **options: Any) -> Any:
-    """A codec; ``encode`` gives the record's names."""
     from mmpose.registry import KEYPOINT_CODECS
 
     setup()
     return KEYPOINT_CODECS.build(dict(type=name, **options))
 
 
-def encode(coder: Any, **arrays: Any) -> dict[str, np.ndarray]:
-    return fields(coder.encode(**arrays))
+def encode(coder: Any, person_channels: bool = False, **arrays: Any) -> dict[str, np.ndarray]:
+    """Targets under the record's names: of a pair with its heatmaps, (C, h, w) and (1, C)."""
+    import torch
+
+    found = label_fields(coder.encode(**arrays))
+    if found.pop('joint_order', None) is not None:
+        keys = LABELS['joint_order'].values()
+        made = coder.heatmaps(*(torch.from_numpy(found.pop(key)) for key in keys))
+        maps, weights = (v.flatten(1, 2) if person_channels else v.amax(1) for v in made)
+        found.update(heatmaps=maps[0].numpy(), heatmap_weights=weights.numpy())
+    return found
 
 
 def decode_pair(coder: Any, heatmaps: np.ndarray, boxes: np.ndarray) -> tuple:
     """Keypoints (1, 2, K, 2) px and scores (1, 2, K) of heatmaps (C, h, w) and boxes (2, 4) px."""
-    return coder.decode(heatmaps, boxes)
+    return coder.decode(heatmaps.reshape(-1, 16, *heatmaps.shape[1:]), boxes)
+
+
+def decode(coder: Any, coordinates: np.ndarray) -> np.ndarray:
+    """Keypoints of heatmap coordinates, (N, K, 3) or of roots (N, 2)."""
+    if coordinates.ndim == 2:
+        return coder.decode(coordinates[:, None])[0][:, 0]
+    return coder.decode(coordinates)[0]
+
+
+def labels(coder: Any, joint_order: np.ndarray, **arrays: Any) -> dict[str, np.ndarray]:
+    """Labels as a head reads them, with the order in which it draws a pair's joints."""
+    found = coder.encode(**arrays)
+    if 'joint_order' in found:
+        found['joint_order'] = np.float32(joint_order)[None]
+    return found
+
+
+def forward(network: Any, feats: tuple) -> tuple:
+    """Of a head: heatmaps and features, or positions (B, K, 3), or roots (B, 2) and gammas (B,)."""
+    out = network(feats)
+    if not isinstance(out, tuple):
+        return (out,)
+    if out[0].ndim == 4:
+        return out[0], network.features(feats)
+    return out[0][:, 0], out[1][:, 0]
 
 
 def head(name: str, **options: Any) -> Any:

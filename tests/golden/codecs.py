@@ -18,15 +18,13 @@ def pair(scratch):
         depth_label=np.float32([1]), depth_weight=np.float32([0.5]),
     )  # fmt: skip
     boxes = np.float32([[2, 2, 40, 47], [30.2, -9, 80, 30]])
-    for name in ('shared', 'person_channels', 'on_device'):
-        options = {} if name == 'shared' else {name: True}
-        options |= dict(input_size=(64, 48), heatmap_size=(32, 24), sigma=1.5)
-        coder = adapter.codec('PairHeatmapLabel', **options)
-        found[name] = one = adapter.encode(coder, **given)
-        if 'heatmaps' in one:
-            noise = draw.uniform(0, 0.05, one['heatmaps'].shape).astype(np.float32)
-            one['decoded'] = adapter.decode_pair(coder, one['heatmaps'] + noise, boxes)
-            one['heatmaps'] = Summary(one['heatmaps'], 1e-4)
+    sizes = dict(input_size=(64, 48), heatmap_size=(32, 24))
+    coder = adapter.codec('PairHeatmapLabel', **sizes, sigma=1.5)
+    for name in ('shared', 'person_channels'):
+        found[name] = one = adapter.encode(coder, name == 'person_channels', **given)
+        noise = draw.uniform(0, 0.05, one['heatmaps'].shape).astype(np.float32)
+        one['decoded'] = adapter.decode_pair(coder, one['heatmaps'] + noise, boxes)
+        one['heatmaps'] = Summary(one['heatmaps'], 1e-4)
     return found
 
 
@@ -42,7 +40,7 @@ def integral(scratch):
         for depth in (0, 1):
             found[f'{name}{depth}'] = adapter.encode(coder, **given, has_depth=np.float32([depth]))
         found[f'{name}_flat'] = adapter.encode(coder, keypoints=points[None, :, :2])
-        found[f'{name}_decoded'] = coder.decode(draw.uniform(0, 10, (2, 18, 3)))
+        found[f'{name}_decoded'] = adapter.decode(coder, draw.uniform(0, 10, (2, 18, 3)))
     return found
 
 
@@ -56,7 +54,7 @@ def root(scratch):
         deep=(points, shown, depth), flat=(points, shown, depth * np.nan),
         hidden=(points, hidden, depth), outside=(points + 60, shown, depth),
     )  # fmt: skip
-    found = dict(decoded=coder.decode(draw.uniform(0, 20, (3, 2))))
+    found = dict(decoded=adapter.decode(coder, draw.uniform(0, 20, (3, 2))))
     for name, (keypoints, visible, z) in rows.items():
         given = dict(keypoints=keypoints, keypoints_visible=visible, root_depth=z)
         has_depth = np.isfinite(z).astype(np.float32)

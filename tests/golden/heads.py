@@ -21,19 +21,18 @@ KINDS = dict(
         'PairHeatmapLabel', dict(heatmap_size=(24, 16), sigma=1.0), dict(plain={}, flipped=_FLIP),
     ),
     integral=(
-        'Integral3DHead', dict(out_channels=3, heatmap_size=(24, 16, 10)),
+        'Integral3DHead', dict(out_channels=3),
         'Integral3DLabel', dict(heatmap_size=(24, 16, 10)),
         dict(plain={}, exact=dict(flip_test=True), posenet=_POSENET_FLIP),
     ),
     root=(
-        'RootDepthHead', dict(heatmap_size=(24, 16)),
+        'RootDepthHead', {},
         'RootDepthLabel', dict(joint_set='h36m18', heatmap_size=(24, 16)), dict(plain={}),
     ),
 )  # fmt: skip
 VARIANTS = dict(
     relative=dict(
         plain={},
-        on_device=dict(on_device=True),
         sum=dict(pooling='sum'),
         max=dict(pooling='max'),
         normalized=dict(pooling='normalized'),
@@ -95,11 +94,11 @@ def _features(key):
 def _sample(kind, coder, i):
     """A data sample: what the codec makes of random joints, some unlabelled or without depth."""
     import torch
-    from mmengine.structures import InstanceData, PixelData
+    from mmengine.structures import InstanceData
     from mmpose.structures import PoseDataSample
 
     draw, deep, depth = rng(kind, i), np.float32([i != 1]), np.float32([3000 + 700 * i])
-    meta, more = dict(input_size=SIZE, flip_indices=[1, 0, 2, 3]), {}
+    meta, more, order = dict(flip_indices=[1, 0, 2, 3]), {}, None
     if kind == 'relative':
         given = dict(
             keypoints=draw.uniform(2, 30, (2, 4, 2)).astype(np.float32),
@@ -109,7 +108,7 @@ def _sample(kind, coder, i):
         boxes = np.float32([[[2, 2, 20, 30], [18, 6, 44, 31]]])
         boxes[0, 1] += 60 * (i == 3)  # wholly outside the input
         more['pair_bboxes_input'] = boxes + draw.uniform(-4, 4, (1, 2, 4)).astype(np.float32)
-        meta['joint_order'] = draw.rand(4)
+        order = draw.rand(4)
     elif kind == 'integral':
         points = draw.uniform(-2, 36, (1, 3, 2)), draw.normal(0, 400, (1, 3, 1))
         given = dict(keypoints=np.concatenate(points, axis=-1), has_depth=deep)
@@ -119,33 +118,28 @@ def _sample(kind, coder, i):
         given = dict(keypoints=draw.uniform(1, 31, (1, 18, 3)), has_depth=deep)
         given |= dict(root_depth=depth, root_k=0.9 * depth)
         meta |= dict(root_k=0.9 * depth) if i else {}
-    labels = adapter.own_names({**adapter.encode(coder, **given), **more})
-    sample, maps = PoseDataSample(metainfo=meta), labels.pop('heatmaps', None)
+    labels = {**adapter.labels(coder, order, **given), **more}
+    sample = PoseDataSample(metainfo=meta)
     labels = {key: torch.from_numpy(np.asarray(value)) for key, value in labels.items()}
     sample.gt_instance_labels = InstanceData(**labels)
-    if maps is not None:
-        sample.gt_fields = PixelData(heatmaps=torch.from_numpy(maps))
     return sample
 
 
-def _run(kind, on_device=False, **options):
+def _run(kind, **options):
     """Forward pass, predictions, then losses and the norms of their gradients."""
     import torch
 
     name, common, coder, coder_options, test_cfgs = KINDS[kind]
     coder = dict(type=coder, input_size=SIZE, **coder_options)
-    if kind == 'relative':
-        coder |= dict(on_device=on_device, person_channels=options.get('person_channels', False))
     deconvs = dict(in_channels=5, deconv_out_channels=(6,), deconv_kernel_sizes=(4,))
     head = fill(adapter.head(**{'name': name, **deconvs, **common, **options, 'decoder': coder}))
     built, found = adapter.codec(coder.pop('type'), **coder), {}
     samples = [_sample(kind, built, i) for i in range(BATCH)]
     head.eval()
     with torch.no_grad():
-        out = head((_features('plain'),))
         found['forward'] = [
             Summary(one.flatten(0, 1).numpy(), 1e-3) if one.ndim == 4 else one.numpy()
-            for one in (out if isinstance(out, tuple) else (out,))
+            for one in adapter.forward(head, (_features('plain'),))
         ]
         for key, test_cfg in test_cfgs.items():
             feats = (_features('plain'),)

@@ -21,7 +21,7 @@ _TURNED = [
     dict(type='PairRandomFlip', prob=1.0),
     _CROP,
     dict(type='RemoveAnkles', share=0.8, relative_to='scale', fill='gray'),
-    dict(type='GenerateTarget', encoder=dict(_CODEC, person_channels=True)),
+    dict(type='GenerateTarget', encoder=_CODEC),
     dict(type='PackPairInputs'),
 ]
 _DECODED_PAIR = [
@@ -79,16 +79,9 @@ CASES = dict(
 
 def _packed(item: dict, root: Path) -> dict:
     """The image in summary, labels and metainfo in full, paths relative to the data root."""
-    data = item['data_samples']
     found = dict(inputs=Summary(item['inputs'].numpy()), dtype=str(item['inputs'].dtype))
-    meta = adapter.fields({key: data.metainfo[key] for key in data.metainfo_keys()})
-    found['meta'] = dict(meta, img_path=str(Path(meta['img_path']).relative_to(root)))
-    for name in ('gt_instances', 'gt_instance_labels'):
-        if name in data:
-            found[name] = adapter.fields(getattr(data, name))
-    if 'gt_fields' in data:
-        maps = adapter.fields(data.gt_fields)
-        found['gt_fields'] = {key: Summary(value.numpy(), 1e-3) for key, value in maps.items()}
+    found |= adapter.data_sample(item['data_samples'])
+    found['meta']['img_path'] = str(Path(found['meta']['img_path']).relative_to(root))
     return found
 
 

@@ -50,15 +50,12 @@ KINDS = {
     'h36m': (
         'posenet_h36m_r50',
         1.6,
-        "model['head']['heatmap_size'] = (16, 16, 16)\n"
-        "train_dataloader['dataset']['indices'] = 10\n"
-        "val_dataloader['dataset']['indices'] = 5\n",
+        "train_dataloader['dataset']['indices'] = 10\nval_dataloader['dataset']['indices'] = 5\n",
     ),
     # counted joints and marginals: what 'all' does not need
     'muco': (
         'posenet_muco_r50',
         1.6,
-        "model['head']['heatmap_size'] = (16, 16, 16)\n"
         "model['head']['loss'] = dict(average='valid')\n"
         "model['head']['marginal_loss'] = dict(type='MarginalLoss')\n",
     ),

@@ -42,7 +42,7 @@ class RecordHook(Hook):
         # One process's reduction: a sample's own loss needs no other rank.
         with (
             torch.no_grad(),
-            mock.patch('wsp_mm.models.losses.reduction.get_world_size', return_value=1),
+            mock.patch('wsp_mm.models.losses.get_world_size', return_value=1),
         ):
             data = model.data_preprocessor(data_batch, training=True)
             for i, sample in enumerate(data['data_samples']):

@@ -33,8 +33,8 @@ def finetuning(parts_cfg=None, **backbone):
             type='Integral3DHead',
             in_channels=512,
             out_channels=18,
-            heatmap_size=(8, 8, 4),
             deconv_out_channels=(8, 8, 8),
+            decoder=dict(type='Integral3DLabel', heatmap_size=(8, 8, 4)),
         ),
         init_cfg=parts_cfg,
     )
@@ -49,6 +49,7 @@ def checkpoint(tmp_path_factory):
         out_channels=16,
         deconv_out_channels=(8, 8, 8),
         depth_hidden=4,
+        decoder=dict(type='PairHeatmapLabel'),
     )
     backbone = dict(type='ResNet', depth=18)
     with DefaultScope.overwrite_default_scope('mmpose'):

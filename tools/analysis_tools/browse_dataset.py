@@ -47,14 +47,20 @@ def build_dataset(cfg, split: str):
         raise SystemExit(
             f'{split}_dataloader: its pipeline does not end in PackPairInputs, so it makes no pairs'
         )
-    # Make the heatmaps that training leaves to the head.
-    dataset['pipeline'] = [
-        dict(step, encoder=dict(step['encoder'], on_device=False))
-        if step['type'] == 'GenerateTarget'
-        else step
-        for step in steps[:-1]
-    ]
+    dataset['pipeline'] = steps[:-1]
     return DATASETS.build(dataset)
+
+
+def add_heatmaps(dataset, sample: dict) -> dict:
+    """Make the heatmaps (2, K, h, w) that training leaves to the head, where there are targets."""
+    import torch
+
+    for transform in dataset.pipeline.transforms:
+        if hasattr(transform, 'encoder'):
+            labels = (sample['keypoint_labels'], sample['keypoint_weights'])
+            maps, weights = transform.encoder.heatmaps(*map(torch.from_numpy, labels))
+            sample.update(heatmaps=maps[0].numpy(), heatmap_weights=weights[0].numpy())
+    return sample
 
 
 def text_lines(sample: dict) -> list[str]:
@@ -71,7 +77,7 @@ def text_lines(sample: dict) -> list[str]:
             line += f', turned {sample["bbox_rotation"][0]:.0f} deg'
         lines.append(line)
     if 'depth_weights' in sample:
-        weights, channels = sample['depth_weights'][0], sample['heatmap_weights'][0]
+        weights, channels = sample['depth_weights'][0], sample['heatmap_weights'].max(axis=0)
         lines.append(
             f'joints with depth weight {int((weights > 0).sum())} of {len(weights)}, '
             f'heatmaps with weight {int((channels > 0).sum())} of {len(channels)}'
@@ -106,12 +112,9 @@ def draw(sample: dict) -> np.ndarray:
         )
     panels = [crop]
     if 'heatmaps' in sample:
-        num_joints = sample['keypoints_visible'].shape[1]
         overlay = plain.astype(np.float32) * 0.4
-        groups = sample['heatmaps'].reshape(-1, num_joints, *sample['heatmaps'].shape[1:])
-        colors = PAIR_COLORS if len(groups) == 2 else ((255, 255, 255),)
-        for group, color in zip(groups, colors, strict=True):
-            heat = cv2.resize(group.max(axis=0), size, interpolation=cv2.INTER_LINEAR)
+        for maps, color in zip(sample['heatmaps'], PAIR_COLORS, strict=True):
+            heat = cv2.resize(maps.max(axis=0), size, interpolation=cv2.INTER_LINEAR)
             overlay += heat[..., None] * np.array(color, dtype=np.float32) * 0.6
         panels.append(np.clip(overlay, 0, 255).astype(np.uint8))
     body = np.concatenate(panels, axis=1)
@@ -145,7 +148,7 @@ def main() -> None:
     for i in range(count):
         index = i * len(dataset) // count
         path = args.out / f'{args.split}_{index:06d}.png'
-        if not cv2.imwrite(str(path), draw(dataset[index])):
+        if not cv2.imwrite(str(path), draw(add_heatmaps(dataset, dataset[index]))):
             raise SystemExit(f'cannot write {path}')
     print(f'{count} of {len(dataset)} {args.split} samples in {args.out}')
 

@@ -25,8 +25,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bench_train_step import CONFIGS, FEATURES, REPO, WAYS, fresh
+from bench_train_step import make_config as make_model_config
 from harness import Table, finish, make_parser
-from train_steps import CONFIGS, FEATURES, REPO, WAYS, config, fresh
 
 KEPT = 4  # batches for the rate of the device alone
 
@@ -74,7 +75,7 @@ def complete(args: argparse.Namespace) -> argparse.Namespace:
 def make_config(args: argparse.Namespace, work_dir: str):
     """The task's config, training alone and without end."""
     os.environ['WSP_DATA'] = str(args.data_root)
-    cfg = config(args.task, args.way, args.depth, args.side)
+    cfg = make_model_config(args.task, args.way, args.depth, args.side)
     for step in cfg.train_dataloader.dataset.pipeline:
         if 'input_size' in step:
             step.input_size = (args.side, args.side)

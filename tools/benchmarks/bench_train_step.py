@@ -2,11 +2,11 @@
 """The training step (copy to the device, forward, loss, backward, Adam) in the ways that the
 configs offer.
 
-float32 is what `--cfg-options optim_wrapper.enabled=False` gives, PyTorch's own defaults; then bfloat16,
-channels-last and the compiled backbone are added one by one. Samples are made up and lie on the
-host, so nothing waits for loading. Three tables: samples/s (all ways in turn), peak memory of a
-step beyond the weights, and the losses of a number of iterations from the same weights over the
-same batches, with float32 from other weights beside them as a measure of noise.
+float32, in PyTorch's own layout; then bfloat16, channels-last and a compiled step are added one by
+one. Samples are made up and lie on the host, so nothing waits for loading. Three tables: samples/s
+(all ways in turn), peak memory of a step beyond the weights, and the losses of a number of
+iterations from the same weights over the same batches, with float32 from other weights beside them
+as a measure of noise.
 
     python tools/benchmarks/bench_train_step.py --device cuda                # R50, 256 px, B 64
     python tools/benchmarks/bench_train_step.py --device cuda --task h36m
@@ -16,126 +16,172 @@ GPU's speed.
 """
 
 import argparse
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 
-from harness import Table, finish, make_parser, measure, reset_peak, status_bytes
-from train_steps import CONFIGS, FEATURES, WAYS, config, fresh, losses, make_batches, make_step
+from harness import Table, finish, make_parser, measure, peak_bytes
 
-REFERENCE = 'float32'
+REPO = Path(__file__).resolve().parents[2]
+CONFIGS = {'pairs': 'configs/wsp_pretrain_r50.py', 'h36m': 'configs/posenet_h36m_r50.py'}
+FEATURES = {18: 512, 34: 512, 50: 2048, 101: 2048, 152: 2048}
+#: Way of computing -> whether in bfloat16, channels-last, compiled.
+WAYS = {
+    'float32': (False, False, False),
+    'bfloat16': (True, False, False),
+    'bfloat16 + channels_last': (True, True, False),
+    'bfloat16 + channels_last + compile': (True, True, True),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
     parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument(
-        '--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18'
-    )
-    parser.add_argument('--side', type=int, help='of the input, px: 256 on a GPU, else 64')
-    parser.add_argument('--batch', type=int, help='64 on a GPU, else 4')
-    parser.add_argument(
-        '--steps', type=int, help='timed together as one round: 20 on a GPU, else 3'
-    )
-    parser.add_argument('--iterations', type=int, help='of the loss curve: 200 on a GPU, else 20')
-    parser.add_argument(
-        '--ways', nargs='+', choices=list(WAYS), help='all on a GPU, else all but compile'
-    )
+    parser.add_argument('--depth', type=int, choices=list(FEATURES), help='of the ResNet')
+    parser.add_argument('--side', type=int, help='of the input, px')
+    parser.add_argument('--batch', type=int)
+    parser.add_argument('--steps', type=int, help='timed together as one round')
+    parser.add_argument('--iterations', type=int, help='of the loss curve')
+    parser.add_argument('--ways', nargs='+', choices=list(WAYS), help='the first is the reference')
     return parser
 
 
 def complete(args: argparse.Namespace) -> argparse.Namespace:
-    """Sizes that were not given, by device."""
+    """Set sizes that were not given, by device."""
     on_gpu = args.device.startswith('cuda')
     sizes = dict(depth=(50, 18), side=(256, 64), batch=(64, 4), steps=(20, 3), iterations=(200, 20))
     for name, (gpu, processor) in sizes.items():
         if getattr(args, name) is None:
             setattr(args, name, gpu if on_gpu else processor)
     args.ways = args.ways or [way for way in WAYS if on_gpu or 'compile' not in way]
-    if REFERENCE not in args.ways:
-        args.ways.insert(0, REFERENCE)
     return args
 
 
-def peak_bytes(step, batch: dict, device: str) -> int:
-    """Most that a step holds beyond what was there (weights, moments)."""
+def make_config(task: str, way: str, depth: int, side: int, deconv: int = 256):
+    """Return the task's config with another size of network or image, and a way of computing."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(REPO / CONFIGS[task])
+    cfg.model.backbone.update(depth=depth, init_cfg=None)
+    cfg.model.head.update(in_channels=FEATURES[depth], deconv_out_channels=(deconv,) * 3)
+    size = (side // 4,) * (2 if task == 'pairs' else 3)
+    cfg.model.head.decoder.update(input_size=(side, side), heatmap_size=size)
+    cfg.optim_wrapper.enabled, cfg.default_hooks.channels_last.enabled, cfg.compile = WAYS[way]
+    return cfg
+
+
+def make_step(cfg, device: str, seed: int = 0) -> Callable[[dict], dict]:
+    """Return a function that trains on one batch (as the loader gives it) and returns what goes to
+    the log.
+    """
     import torch
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import HOOKS, MODELS
 
-    step(fresh(batch))
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step(fresh(batch))
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-    before = reset_peak()
-    step(fresh(batch))
-    return status_bytes('VmHWM') - before
+    import wsp_mm.register  # noqa: F401
+
+    init_default_scope('mmpose')
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(seed)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.to(device).train()
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    hook = HOOKS.build(cfg.default_hooks.channels_last)
+    hook.before_run(SimpleNamespace(model=model, optim_wrapper=wrapper))
+    train_step = torch.compile(model.train_step) if cfg.compile else model.train_step
+    return lambda batch: train_step(batch, wrapper)
 
 
-def notes(args: argparse.Namespace) -> list[str]:
+def make_batches(task: str, count: int, size: int, side: int) -> list[dict]:
+    """Return batches as the loader gives them: 8-bit images of noise and labels, on the host."""
     import torch
+    from mmengine.structures import InstanceData
+    from mmpose.structures import PoseDataSample
 
-    tf32 = 'allowed' if torch.backends.cudnn.allow_tf32 else 'not allowed'
-    size = f'R{args.depth}, {args.side} x {args.side}, B {args.batch}'
-    lines = [
-        f'{size}. TF32 in convolutions, of float32 on GPUs that have it: {tf32} (PyTorch decides).'
-    ]
-    if not args.device.startswith('cuda'):
-        lines.append(
-            'No figure of a GPU. GPU: not measured. Command: bench_train_step.py --device cuda '
-            '(and with --task h36m)'
+    generator = torch.Generator().manual_seed(0)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator)
+
+    def sample() -> PoseDataSample:
+        ones = torch.ones(1, 18)
+        labels = dict(keypoint_labels=uniform(1, 18, 3) * side / 4, keypoint_weights=ones)
+        labels['depth_weights'] = ones.clone()
+        if task == 'pairs':
+            corners = uniform(1, 2, 2) * side / 2
+            labels = dict(
+                pair_bboxes_input=torch.cat((corners, corners + side / 2), dim=-1),
+                keypoint_labels=(corners[:, :, None] + uniform(1, 2, 16, 2) * side / 2) / 4,
+                keypoint_weights=torch.ones(1, 2, 16),
+                depth_labels=(uniform(1, 1) > 0.5).float().expand(1, 16).clone(),
+                depth_weights=torch.ones(1, 16),
+                joint_order=uniform(1, 16),
+            )
+        one = PoseDataSample(metainfo=dict(input_size=(side, side)))
+        one.gt_instance_labels = InstanceData(**labels)
+        return one
+
+    return [
+        dict(
+            inputs=[(uniform(3, side, side) * 256).byte() for _ in range(size)],
+            data_samples=[sample() for _ in range(size)],
         )
-    return lines
+        for _ in range(count)
+    ]
+
+
+def fresh(batch: dict) -> dict:
+    """Return a batch that a step may move to the device, while the original stays on the host."""
+    samples = [sample.clone() for sample in batch['data_samples']]
+    return dict(inputs=list(batch['inputs']), data_samples=samples)
+
+
+def losses(step: Callable[[dict], dict], batches: Sequence[dict], iterations: int) -> list[float]:
+    """Return the losses of that many iterations over the batches in turn."""
+    return [float(step(fresh(batches[i % len(batches)]))['loss']) for i in range(iterations)]
 
 
 def main() -> None:
     args = complete(build_parser().parse_args())
     import torch
 
+    logging.disable(logging.INFO)  # MMEngine lists every weight that it sets
     on_gpu = args.device.startswith('cuda')
-    batches = make_batches(args.task, 8, args.batch, args.side, pinned=on_gpu)
-    deconv = 256 if args.depth >= 50 or on_gpu else 64
+    batches = make_batches(args.task, 8, args.batch, args.side)
+    sizes = (args.depth, args.side, 256 if on_gpu else 64)
     steps, curves = {}, {}
     for way in args.ways:
-        steps[way] = make_step(config(args.task, way, args.depth, args.side, deconv), args.device)
+        steps[way] = make_step(make_config(args.task, way, *sizes), args.device)
         curves[way] = losses(steps[way], batches, args.iterations)
-    other = make_step(
-        config(args.task, REFERENCE, args.depth, args.side, deconv), args.device, seed=1
-    )
-    curves[f'{REFERENCE}, other weights'] = losses(other, batches, args.iterations)
+    reference = args.ways[0]
+    other = make_step(make_config(args.task, reference, *sizes), args.device, seed=1)
+    curves[f'{reference}, other weights'] = losses(other, batches, args.iterations)
     del other
 
-    def several(step):
-        rounds = (
-            args.repeats + 1
-        ) * args.steps  # copied beforehand: a step takes its batch to the device
-        copies = iter([fresh(batches[i % len(batches)]) for i in range(rounds)])
+    def several(step: Callable[[dict], dict]) -> Callable[[], object]:
+        count = (args.repeats + 1) * args.steps  # copied beforehand
+        copies = iter([fresh(batches[i % len(batches)]) for i in range(count)])
         return lambda: [step(next(copies)) for _ in range(args.steps)]
 
-    ways = {way: several(step) for way, step in steps.items()}
-    seconds = measure(ways, args.repeats, torch.cuda.synchronize if on_gpu else None)
+    timed = {way: several(step) for way, step in steps.items()}
+    seconds = measure(timed, args.repeats, torch.cuda.synchronize if on_gpu else None)
     samples = args.steps * args.batch
-    speed = Table(
-        f'Training step, {args.task}, {args.device}', 'samples/s', REFERENCE, notes=notes(args)
-    )
+    size = f'R{args.depth}, {args.side} px, B {args.batch}'
+    speed = Table(f'Training step, {args.task}, {size}, {args.device}', 'samples/s', reference)
     speed.rows = {way: [samples / value for value in values] for way, values in seconds.items()}
-    memory = Table('Peak memory of a step beyond the weights', 'MiB', REFERENCE)
-    memory.rows = {
-        way: [peak_bytes(step, batches[0], args.device) / 2**20] for way, step in steps.items()
-    }
-    curve = Table(f'Losses of {args.iterations} iterations', 'loss', REFERENCE, curves)
-    curve.notes = ['Ratios are taken iteration by iteration.', *_curve_lines(curves)]
+    if not on_gpu:
+        speed.notes = ['GPU: not measured. Command: bench_train_step.py --device cuda']
+    memory = Table('Peak memory of a step beyond the weights', 'MiB', reference)
+    for way, step in steps.items():
+        batch = fresh(batches[0])
+        memory.rows[way] = [peak_bytes(lambda: step(batch), args.device) / 2**20]  # noqa: B023
+    curve = Table(f'Losses of {args.iterations} iterations', 'loss', reference, curves)
+    curve.notes = ['Ratios are taken iteration by iteration.']
     finish([speed, memory, curve], args)
-
-
-def _curve_lines(curves: dict[str, list[float]], points: int = 9) -> list[str]:
-    """The curves at some iterations, as a table."""
-    total = len(next(iter(curves.values())))
-    shown = sorted({round(i * (total - 1) / (points - 1)) for i in range(points)})
-    head = ['iteration', *(str(i + 1) for i in shown)]
-    rows = [[way, *(f'{values[i]:.4g}' for i in shown)] for way, values in curves.items()]
-    return ['', *(f'| {" | ".join(cells)} |' for cells in (head, ['---'] * len(head), *rows))]
 
 
 if __name__ == '__main__':

@@ -5,30 +5,29 @@ Machines are shared and speed changes under way. So ways that are compared run i
 round, and what is reported of them is the median over the rounds of each round's ratio.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import json
 import math
-import statistics
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 
 
 def make_parser(description: str, repeats: int = 7) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has: --repeats and --json."""
+    """Return a parser with the options that every benchmark has: --repeats and --json."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument('--repeats', type=int, default=repeats, help='rounds, after one to warm up')
-    parser.add_argument('--json', help='write the figures to this file, too')
+    parser.add_argument('--json', type=Path, help='write the figures to this file, too')
     return parser
 
 
@@ -38,25 +37,24 @@ def measure(
     sync: Callable[[], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each way, ``repeats`` of each, taken in turn after one round that does not count.
+    """Return seconds of each way, ``repeats`` of each, taken in turn after one round that does not
+    count.
 
     Args:
         ways: name -> what to run.
         sync: waits for the device; called before the clock is read.
         clock: ``time.process_time`` where waiting is not to count.
     """
+    sync = sync or (lambda: None)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for round_number in range(repeats + 1):
+    for _ in range(repeats + 1):
         for name, way in ways.items():
-            if sync:
-                sync()
+            sync()
             start = clock()
             way()
-            if sync:
-                sync()
-            if round_number:
-                seconds[name].append(clock() - start)
-    return seconds
+            sync()
+            seconds[name].append(clock() - start)
+    return {name: values[1:] for name, values in seconds.items()}
 
 
 @dataclass
@@ -78,11 +76,10 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def ratios(self, name: str) -> list[float]:
-        """A row's values over the reference's, round by round."""
-        reference = self.rows[self.reference]
-        values = self.rows[name]
+        """Return a row's values over the reference's, round by round."""
+        values, reference = self.rows[name], self.rows[self.reference]
         if len(values) != len(reference):
-            values, reference = [statistics.median(values)], [statistics.median(reference)]
+            values, reference = [median(values)], [median(reference)]
         # a short CPU time may read 0
         return [
             value / base if base else math.nan
@@ -90,39 +87,25 @@ class Table:
         ]
 
     def lines(self) -> list[str]:
-        """The table in Markdown."""
+        """Return the table in Markdown."""
         head = ['', f'median, {self.unit}', 'lowest to highest']
-        if self.reference:
-            head.append(f'ratio to {self.reference}')
-        out = [f'**{self.title}**', '', _row(head), _row(['---'] * len(head))]
+        head += [f'ratio to {self.reference}'] * (self.reference is not None)
+        rows = [head, ['---'] * len(head)]
         for name, values in self.rows.items():
-            cells = [
-                name,
-                f'{statistics.median(values):.4g}',
-                f'{min(values):.4g} to {max(values):.4g}',
-            ]
-            if self.reference:
+            row = [name, f'{median(values):.4g}', f'{min(values):.4g} to {max(values):.4g}']
+            if self.reference is not None:
                 ratios = self.ratios(name)
-                spread = f' ({min(ratios):.2f} to {max(ratios):.2f})' if len(ratios) > 1 else ''
-                cells.append(
-                    '1' if name == self.reference else f'{statistics.median(ratios):.3f}{spread}'
-                )
-            out.append(_row(cells))
-        return [*out, *([''] if self.notes else []), *self.notes, '']
+                row.append(f'{median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})')
+            rows.append(row)
+        table = [f'| {" | ".join(row)} |' for row in rows]
+        return [f'**{self.title}**', '', *table, '', *self.notes, '']
 
     def plain(self) -> dict:
-        """Everything, for json."""
-        medians = {name: statistics.median(values) for name, values in self.rows.items()}
-        ratios = (
-            {name: statistics.median(self.ratios(name)) for name in self.rows}
-            if self.reference
-            else {}
-        )
+        """Return everything, for json."""
+        medians = {name: median(values) for name, values in self.rows.items()}
+        names = self.rows if self.reference is not None else ()
+        ratios = {name: median(self.ratios(name)) for name in names}
         return asdict(self) | dict(median=medians, ratio=ratios)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f'| {" | ".join(cells)} |'
 
 
 def finish(tables: Sequence[Table], args: argparse.Namespace) -> None:
@@ -142,31 +125,54 @@ def finish(tables: Sequence[Table], args: argparse.Namespace) -> None:
             arguments={key: value for key, value in vars(args).items() if key != 'json'},
             tables=[table.plain() for table in tables],
         )
-        path = Path(args.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(plain, indent=2, default=str) + '\n')
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(plain, indent=2, default=str) + '\n')
+
+
+def ask(script: str | Path, *arguments: object, **environment: str) -> dict:
+    """Run a script in a process of its own; the last line that it prints is json.
+
+    Raises:
+        RuntimeError: it failed; the message is the end of its stderr.
+    """
+    command = [sys.executable, *map(str, (script, *arguments))]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    if done.returncode:
+        raise RuntimeError(f'{" ".join(command)} failed:\n{done.stderr[-2000:]}')
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def status_bytes(key: str) -> int:
-    """A memory figure of this process: 'VmRSS' now, 'VmHWM' the peak since :func:`reset_peak`.
-
-    Raises:
-        RuntimeError: not on Linux.
+    """Return a memory figure of this process (Linux): 'VmRSS' now, 'VmHWM' the peak since
+    :func:`reset_peak`.
     """
-    with suppress(FileNotFoundError):
-        for line in Path('/proc/self/status').read_text().splitlines():
-            if line.startswith(f'{key}:'):
-                return int(line.split()[1]) * 1024
-    raise RuntimeError(f'/proc/self/status has no {key}: memory is measured on Linux only')
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{key}:'):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f'/proc/self/status has no {key}')
 
 
 def reset_peak() -> int:
-    """Start the peak anew; what the process holds now, bytes."""
+    """Start the peak anew; return what the process holds now, bytes."""
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-    if (
-        trim is not None
-    ):  # glibc keeps what was freed, and what is measured would take from there unseen
+    if trim is not None:  # glibc keeps what was freed, and allocations would take from there unseen
         trim(0)
     before = status_bytes('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')
     return before
+
+
+def peak_bytes(function: Callable[[], object], device: str = 'cpu') -> int:
+    """Return the most that a call holds beyond what was there, on a GPU in the GPU's memory."""
+    if not device.startswith('cuda'):
+        before = reset_peak()
+        function()
+        return status_bytes('VmHWM') - before
+    import torch
+
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before

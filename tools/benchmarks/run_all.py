@@ -6,7 +6,7 @@ less than 15 minutes on two cores. Nothing in data/ is needed. OUT/NAME.json hol
 each, OUT/NAME.log what it said, OUT/summary.md all tables. One that fails does not stop the others;
 then the exit status is 1.
 
-    python tools/benchmarks/run_all.py --only bench_integral bench_startup
+    python tools/benchmarks/run_all.py --only bench_heads bench_startup
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 #: Script -> its arguments, in the order in which they run: the quick ones first.
 CPU_SET: dict[str, tuple[str, ...]] = {
-    'bench_relative_depth': (),
-    'bench_integral': (),
+    'bench_heads': (),
     'bench_pipeline': ('--repeats', '4'),
     'bench_train_step': (),
     'bench_startup': ('--repeats', '2'),

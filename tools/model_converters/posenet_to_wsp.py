@@ -128,7 +128,6 @@ def model_options(facts: Mapping[str, Any]) -> dict[str, Any]:
         'model.backbone.depth': facts['depth'],
         'model.head.in_channels': facts['in_channels'],
         'model.head.out_channels': facts['num_joints'],
-        'model.head.heatmap_size': size,
         'model.head.decoder.heatmap_size': size,
         'model.head.deconv_out_channels': tuple(facts['deconv_out_channels']),
     }

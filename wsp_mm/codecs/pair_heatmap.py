@@ -1,20 +1,17 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Heatmaps and relative-depth labels of two persons.
 
-B batch, K joints, C channels (K, or 2K with a channel for each person's joint), (h, w) cells of a
-map. ``input px`` are pixels of the network's input. The centre of cell (i, j) lies at input px (i,
-j) * input_size / heatmap_size: the convention of MMPose's ``MSRAHeatmap`` (not of its UDP variant).
+B batch, P = 2 persons (A, then B), K joints, maps of h x w px. "Input px" are pixels of the
+network's input, "heatmap px" those of a map. Pixel (i, j) of a map has its centre at input px
+(i, j) * input_size / heatmap_size: the convention of MMPose's ``MSRAHeatmap`` (not of its UDP
+variant).
 """
-
-from __future__ import annotations
 
 import numpy as np
 import torch
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
-
-from wsp_mm.codecs.box_cells import box_membership
 
 # Below this a map's value has no usable logarithm.
 _TINY = 1e-12
@@ -24,70 +21,54 @@ _TINY = 1e-12
 class PairHeatmapLabel(BaseKeypointCodec):
     """Two persons' joints <-> heatmaps, with the label of Eq. 7 for each joint.
 
+    ``encode`` gives the joints' positions. The head makes a batch's heatmaps from them on its
+    device (:meth:`heatmaps`), so that a loader's worker neither computes nor sends maps.
+
     Encoded:
 
-        - heatmaps (C, h, w): Gaussians of height 1, centred between cells where the joint is. On a
-          map that both persons share, the larger of the two. With ``person_channels`` A's K maps,
-          then B's K. With ``on_device`` what they are made from instead: heatmap_cells (1, 2, K, 2)
-          cells and heatmap_labelled (1, 2, K), 1 where labelled.
-        - heatmap_weights (1, C): 1 where the channel's joint is labelled and inside the input, on a
-          shared map in either person.
+        - keypoint_labels (1, 2, K, 2): heatmap px.
+        - keypoint_weights (1, 2, K): 1 where the joint is labelled, else 0.
         - depth_labels (1, K): 1 where A is nearer (the same for all joints, Eq. 4).
         - depth_weights (1, K): 1 where the joint is labelled and inside the input in both persons,
           times the pair's weight (0 for ties).
+        - joint_order (1, K): uniform random numbers. The loss looks at the N joints with the
+          highest (section 3.4.1). As part of the sample they are the same on whichever rank, and
+          in whichever iteration, the sample is used.
 
     Args:
-        input_size: (w, h) input px.
-        heatmap_size: (w, h) cells.
-        sigma: standard deviation of the Gaussians, cells.
-        person_channels: a channel for each person's joint, instead of one for both.
-        on_device: leave the maps to the head, which makes a batch's on its device
-            (:meth:`batch_heatmaps`): a loader's worker then neither computes nor sends them, more
-            bytes than the picture has.
+        input_size: (W, H) input px.
+        heatmap_size: (w, h) heatmap px, at least 3 x 3.
+        sigma: standard deviation of the Gaussians, heatmap px.
 
     Raises:
         ValueError: sizes or sigma that make no map.
     """
 
     auxiliary_encode_keys = {'depth_label', 'depth_weight'}
-    field_mapping_table = dict(heatmaps='heatmaps')
-    label_mapping_table = dict(
-        depth_labels='depth_labels',
-        depth_weights='depth_weights',
-        heatmap_weights='heatmap_weights',
-        heatmap_cells='heatmap_cells',
-        heatmap_labelled='heatmap_labelled',
-    )
+    label_mapping_table = {
+        key: key
+        for key in (
+            'keypoint_labels', 'keypoint_weights', 'depth_labels', 'depth_weights', 'joint_order',
+        )
+    }  # fmt: skip
 
     def __init__(
         self,
         input_size: tuple[int, int] = (256, 256),
         heatmap_size: tuple[int, int] = (64, 64),
         sigma: float = 2.0,
-        person_channels: bool = False,
-        on_device: bool = False,
     ) -> None:
         super().__init__()
-        if (
-            len(input_size) != 2
-            or len(heatmap_size) != 2
-            or min(input_size) < 1
-            or min(heatmap_size) < 3
-        ):
+        if min(input_size) < 1 or min(heatmap_size) < 3 or not sigma > 0:
             raise ValueError(
-                f'no map of {heatmap_size} cells (at least 3 x 3) for an input of {input_size} px'
+                f'no heatmap of heatmap_size={heatmap_size} (at least 3 x 3) and sigma={sigma} '
+                f'for input_size={input_size}'
             )
-        if not sigma > 0:
-            raise ValueError(f'sigma must be positive, got {sigma}')
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = float(sigma)
-        self.person_channels = person_channels
-        self.on_device = on_device
-        #: (x, y) input px a cell.
-        self.stride = np.array(input_size, dtype=np.float32) / np.array(
-            heatmap_size, dtype=np.float32
-        )
+        #: (x, y): input px per heatmap px.
+        self.stride = np.divide(input_size, heatmap_size, dtype=np.float32)
 
     def encode(
         self,
@@ -96,7 +77,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
         depth_label: np.ndarray | None = None,
         depth_weight: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """Targets of one pair, see the class.
+        """Return the targets of one pair, see the class.
 
         Args:
             keypoints: (2, K, 2) input px, A then B.
@@ -107,155 +88,146 @@ class PairHeatmapLabel(BaseKeypointCodec):
         Raises:
             ValueError: not two persons, or no label.
         """
-        if keypoints.ndim != 3 or keypoints.shape[0] != 2:
-            raise ValueError(
-                f'PairHeatmapLabel encodes two persons, got keypoints {keypoints.shape}'
-            )
+        if keypoints.ndim != 3 or len(keypoints) != 2:
+            raise ValueError(f'PairHeatmapLabel encodes two persons, got {keypoints.shape}')
         if depth_label is None:
             raise ValueError("PairHeatmapLabel needs 'depth_label' (SamplePersonPair adds it)")
-        num_joints = keypoints.shape[1]
-        labelled = (
-            np.ones((2, num_joints))
-            if keypoints_visible is None
-            else np.asarray(keypoints_visible) > 0
-        )
-        labelled = labelled.astype(np.float32)
-        cells = (keypoints[..., :2] / self.stride).astype(np.float32)
-        inside = ((keypoints[..., :2] >= 0) & (keypoints[..., :2] < self.input_size)).all(axis=-1)
-        usable = labelled * inside
-        heatmap_weights = (
-            usable.reshape(1, -1) if self.person_channels else usable.max(axis=0, keepdims=True)
-        )
-        if self.on_device:
-            maps = dict(heatmap_cells=cells[None], heatmap_labelled=labelled[None])
-        else:
-            batch = self.batch_heatmaps(
-                torch.from_numpy(cells)[None], torch.from_numpy(labelled)[None]
-            )
-            maps = dict(heatmaps=batch[0].numpy())
-        weight = 1.0 if depth_weight is None else float(np.asarray(depth_weight).reshape(()))
-        label = float(np.asarray(depth_label).reshape(()))
+        labels = (keypoints[..., :2] / self.stride).astype(np.float32)
+        if keypoints_visible is None:
+            keypoints_visible = np.ones(labels.shape[:2])
+        labelled = (np.asarray(keypoints_visible) > 0).astype(np.float32)
+        inside = ((labels >= 0) & (labels < self.heatmap_size)).all(axis=-1)
+        in_both = (labelled * inside).min(axis=0, keepdims=True)
+        weight = np.float32(1) if depth_weight is None else np.float32(depth_weight).reshape(1, 1)
         return dict(
-            **maps,
-            heatmap_weights=heatmap_weights.astype(np.float32),
-            depth_labels=np.full((1, num_joints), label, dtype=np.float32),
-            depth_weights=(usable.min(axis=0, keepdims=True) * weight).astype(np.float32),
+            keypoint_labels=labels[None],
+            keypoint_weights=labelled[None],
+            depth_labels=np.full_like(in_both, np.float32(depth_label).reshape(1, 1)),
+            depth_weights=in_both * weight,
+            joint_order=np.random.random(in_both.shape).astype(np.float32),
         )
 
-    def batch_heatmaps(self, cells: Tensor, labelled: Tensor) -> Tensor:
-        """The maps of a batch of pairs, on the tensors' device.
+    def heatmaps(self, labels: Tensor, labelled: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the heatmaps of a batch of pairs, on the tensors' device.
 
-        A Gaussian of x and y is the product of one of x and one of y: w + h exponentials a joint
-        instead of w * h. As in MMPose, a joint farther than 3 sigma outside of the map leaves no
-        trace on it.
+        A map is a Gaussian of height 1, centred between pixels where the joint is. It is the
+        product of one of x and one of y: w + h exponentials a joint instead of w * h. As in MMPose,
+        a joint farther than 3 sigma outside of the map leaves no trace on it.
 
         Args:
-            cells: (B, 2, K, 2) cells.
+            labels: (B, 2, K, 2) heatmap px.
             labelled: (B, 2, K), 0 or 1.
 
         Returns:
-            (B, C, h, w) float32.
+            Maps (B, 2, K, h, w), and weights (B, 2, K): 1 where the joint is labelled and inside.
         """
-        reach = 3 * self.sigma
-        drawn = labelled > 0
-        for axis, size in enumerate(self.heatmap_size):
-            drawn = drawn & (cells[..., axis] >= -reach - 1) & (cells[..., axis] < size + reach)
-        along_x, along_y = (
-            self._along(torch.where(drawn, cells[..., axis], 0.0), size)
-            for axis, size in enumerate(self.heatmap_size)
-        )
-        along_y = along_y * drawn[..., None]
+        width, height = self.heatmap_size
+        size, margin = labels.new_tensor(self.heatmap_size), 3 * self.sigma
+        weights = labelled * ((labels >= 0) & (labels < size)).all(-1)
+        near = ((labels >= -margin - 1) & (labels < size + margin)).all(-1)
+        drawn = ((labelled > 0) & near)[..., None]
+        x, y = torch.where(drawn, labels, 0.0).unbind(-1)
+        along_x, along_y = self._gaussian(x, width) * drawn, self._gaussian(y, height)
         maps = along_y[..., :, None] * along_x[..., None, :]
-        maps = maps.flatten(1, 2) if self.person_channels else maps.amax(dim=1)
-        # numbers too small for float32's usual form slow a CPU down
-        return maps.masked_fill_(maps < _TINY, 0.0)
+        # Denormal numbers slow a CPU down.
+        return maps.masked_fill_(maps < _TINY, 0.0), weights
 
-    def _along(self, positions: Tensor, size: int) -> Tensor:
-        """Gaussians of height 1 at positions (...) along an axis of ``size`` cells: (..., size)."""
-        index = torch.arange(size, device=positions.device, dtype=positions.dtype)
-        return torch.exp((index - positions[..., None]).square() / (-2 * self.sigma**2))
+    def _gaussian(self, centres: Tensor, size: int) -> Tensor:
+        """Gaussians of height 1 along an axis of ``size`` px: (...) to (..., size)."""
+        index = torch.arange(size, device=centres.device, dtype=centres.dtype)
+        return torch.exp((index - centres[..., None]).square() / (-2 * self.sigma**2))
 
-    def decode(self, heatmaps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both persons' joints: the peak in the person's box.
+    def box_masks(self, boxes: Tensor) -> Tensor:
+        """Return which heatmap pixels lie in which box: those whose centre does, edges included.
+
+        A box too thin to contain a centre along an axis gets the nearest pixel along that axis. A
+        box wholly outside the input, or not finite, gets none.
 
         Args:
-            heatmaps: (C, h, w).
+            boxes: (B, P, 4), x1 y1 x2 y2 in input px; may reach beyond the input.
+
+        Returns:
+            (B, P, h, w) bool.
+        """
+        along_x, along_y = (
+            _axis_mask(boxes[..., i], boxes[..., i + 2], self.input_size[i], self.heatmap_size[i])
+            for i in range(2)
+        )
+        return along_y[..., :, None] & along_x[..., None, :]
+
+    def decode(self, heatmaps: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Decode one pair, see :meth:`batch_decode`.
+
+        Args:
+            heatmaps: (K, h, w) or (2, K, h, w).
             boxes: (2, 4) xyxy input px.
 
         Returns:
-            keypoints (1, 2, K, 2) input px and scores (1, 2, K), the peaks' heights.
+            Keypoints (1, 2, K, 2) input px and scores (1, 2, K).
         """
-        keypoints, scores = self.batch_decode_pairs(
-            torch.from_numpy(np.ascontiguousarray(heatmaps))[None],
-            torch.from_numpy(np.asarray(boxes, dtype=np.float32).reshape(1, 2, 4)),
-        )
-        return keypoints.numpy(), scores.numpy()
+        maps = torch.as_tensor(heatmaps)
+        maps = maps.reshape(1, -1, *maps.shape[-3:])
+        keypoints, scores = self.batch_decode(maps, torch.as_tensor(boxes)[None])
+        return keypoints[0], scores[0]
 
     @torch.no_grad()
-    def batch_decode_pairs(self, heatmaps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`decode`, for a batch, on the tensors' device.
+    def batch_decode(self, heatmaps: Tensor, boxes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return both persons' joints, each the peak in the person's box, and the peaks' heights.
 
         Args:
-            heatmaps: (B, C, h, w).
-            boxes: (B, 2, 4) xyxy input px. A box is clipped to the map; where it holds no cell's
-                centre, the nearest cell counts.
+            heatmaps: (B, 1, K, h, w), shared by the persons, or (B, 2, K, h, w).
+            boxes: (B, 2, 4) xyxy input px, clipped to the input here. For a box wholly outside the
+                nearest pixel counts.
 
         Returns:
-            keypoints (B, 2, K, 2) input px and scores (B, 2, K).
-
-        Raises:
-            ValueError: the maps are not of ``heatmap_size``, or an odd number with
-                ``person_channels``.
+            Keypoints (B, 1, 2, K, 2) input px and scores (B, 1, 2, K).
         """
-        batch, channels, h, w = heatmaps.shape
-        if (w, h) != self.heatmap_size:
-            raise ValueError(f'maps of {w} x {h} cells, but heatmap_size is {self.heatmap_size}')
-        if self.person_channels and channels % 2:
-            raise ValueError(f'{channels} channels cannot be two persons')
-        maps = heatmaps.float()
-        maps = (
-            maps.unflatten(1, (2, -1))
-            if self.person_channels
-            else maps[:, None].expand(-1, 2, -1, -1, -1)
-        )
-        stride = maps.new_tensor(self.stride.tolist())
-        in_box = box_membership(
-            boxes.float(), self.input_size, (w, h), outside='nearest'
-        )  # (B, 2, h, w)
-        masked = maps.masked_fill(~in_box[:, :, None], -torch.inf)
-        scores, peaks = masked.flatten(-2).max(dim=-1)  # (B, 2, K)
-        row, column = peaks // w, peaks % w
-        lines = torch.arange(batch, device=maps.device)[:, None, None]
-        persons = torch.arange(2, device=maps.device)[None, :, None]
-        joints = torch.arange(maps.shape[2], device=maps.device)
-        x = _refine(maps[lines, persons, joints, row], column)
-        y = _refine(maps[lines, persons, joints, :, column], row)
-        return torch.stack([x, y], dim=-1) * stride, scores
+        maps = heatmaps.float().expand(-1, 2, -1, -1, -1)
+        limits = boxes.new_tensor(2 * self.input_size)
+        in_box = self.box_masks(boxes.clamp(min=0).minimum(limits))
+        scores, peaks = (
+            maps.masked_fill(~in_box[:, :, None], -torch.inf).flatten(-2).max(-1)
+        )  # (B, 2, K)
+        row, column = peaks // maps.shape[-1], peaks % maps.shape[-1]
+        x = _refine(maps.take_along_dim(row[..., None, None], 3).squeeze(3), column)
+        y = _refine(maps.take_along_dim(column[..., None, None], 4).squeeze(4), row)
+        keypoints = torch.stack([x, y], dim=-1)[:, None].cpu().numpy() * self.stride
+        return keypoints, scores[:, None].cpu().numpy()
+
+
+def _axis_mask(low: Tensor, high: Tensor, extent: float, size: int) -> Tensor:
+    """Pixels of one axis within [low, high] input px: (...) to (..., size) bool."""
+    # Comparisons with nan are false, so a box that is not finite is treated as one outside.
+    meets = (high >= 0) & (low <= extent) & (low <= high)
+    low, high = low.clamp(0, extent)[..., None], high.clamp(0, extent)[..., None]
+    index = torch.arange(size, device=low.device, dtype=low.dtype)
+    stride = extent / size
+    inside = (index * stride >= low) & (index * stride <= high)
+    nearest = ((low + high) / (2 * stride)).round().clamp(0, size - 1)
+    return torch.where(inside.any(-1, keepdim=True), inside, index == nearest) & meets[..., None]
 
 
 def _refine(profile: Tensor, peak: Tensor) -> Tensor:
-    """Position of a peak between the cells of a line through it.
+    """Locate a peak between the pixels of a line through it.
 
     A Gaussian's logarithm is a parabola: three values give its vertex exactly (DarkPose's idea, on
-    one axis). At an end of the line the parabola goes through the three outermost cells.
+    one axis). At an end of the line the parabola goes through the three outermost pixels.
 
     Args:
         profile: (..., size) values.
-        peak: (...,) index of the highest cell.
+        peak: (...,) index of the highest pixel.
 
     Returns:
-        (...,) cells, at most half a cell from ``peak`` (a whole one outwards of the last cell,
-        where the input reaches beyond the last cell's centre).
+        (...,) heatmap px, at most half a pixel from ``peak`` (a whole one outwards of the last
+        pixel, where the input reaches beyond the last pixel's centre).
     """
     size = profile.shape[-1]
     middle = peak.clamp(1, size - 2)
-    three = torch.stack([middle - 1, middle, middle + 1], dim=-1)
-    values = profile.gather(-1, three)
-    logs = values.clamp_min(_TINY).log()
-    slope = (logs[..., 2] - logs[..., 0]) / 2
-    curvature = logs[..., 2] - 2 * logs[..., 1] + logs[..., 0]
-    usable = (values > _TINY).all(dim=-1) & (curvature < 0)
-    vertex = middle - slope / torch.where(usable, curvature, torch.ones_like(curvature))
+    values = profile.gather(-1, torch.stack([middle - 1, middle, middle + 1], dim=-1))
+    left, centre, right = values.clamp_min(_TINY).log().unbind(-1)
+    curvature = right - 2 * centre + left
+    usable = (values > _TINY).all(-1) & (curvature < 0)
+    vertex = middle - (right - left) / 2 / curvature.masked_fill(~usable, 1.0)
     vertex = torch.where(usable, vertex, peak.to(vertex.dtype))
     highest = peak + torch.where(peak == size - 1, 1.0, 0.5)
     return torch.minimum(torch.maximum(vertex, peak - 0.5), highest)

@@ -12,7 +12,6 @@ model = dict(
         type='Integral3DHead',
         in_channels=512,
         out_channels=18,
-        heatmap_size=(24, 24, 24),
         deconv_out_channels=(128, 128, 128),
         deconv_kernel_sizes=(4, 4, 4),
         loss=dict(type='Integral3DLoss', average='all', loss_weight=1.0),

@@ -16,7 +16,6 @@ model = dict(
         type='Integral3DHead',
         in_channels=2048,
         out_channels=18,
-        heatmap_size=(64, 64, 64),
         deconv_out_channels=(256, 256, 256),
         deconv_kernel_sizes=(4, 4, 4),
         loss=dict(type='Integral3DLoss', average='all', loss_weight=1.0),

@@ -15,7 +15,6 @@ model = dict(
     head=dict(
         type='RootDepthHead',
         in_channels=2048,
-        heatmap_size=(64, 64),
         deconv_out_channels=(256, 256, 256),
         deconv_kernel_sizes=(4, 4, 4),
         loss=dict(type='RootDepthLoss', depth_unit=1.0, loss_weight=1.0),

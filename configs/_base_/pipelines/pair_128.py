@@ -1,12 +1,5 @@
 # Pairs of persons at 128 x 128 px, heatmaps of 32 x 32.
-codec = dict(
-    type='PairHeatmapLabel',
-    input_size=(128, 128),
-    heatmap_size=(32, 32),
-    sigma=2.0,
-    person_channels=False,
-    on_device=True,
-)
+codec = dict(type='PairHeatmapLabel', input_size=(128, 128), heatmap_size=(32, 32), sigma=2.0)
 train_pipeline = [
     dict(type='SamplePersonPair', padding=1.25, random_order=True, min_gap_px=0.0),
     # The paper names no augmentation; without some jitter the boxes' places are learned by heart.

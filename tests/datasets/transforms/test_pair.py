@@ -371,13 +371,10 @@ def test_a_pair_is_one_instance():
 def test_the_codecs_tables_are_added():
     codec = PairHeatmapLabel((16, 16), (4, 4))
     encoded = codec.encode(np.ones((2, 16, 2)), np.ones((2, 16)), np.ones(1), np.ones(1))
-    for name in ('label_mapping_table', 'field_mapping_table'):
-        encoded[name] = getattr(codec, name)
-    data = PackPairInputs().transform(cropped(**encoded))['data_samples']
-    labels = {'pair_bboxes_input', 'depth_labels', 'depth_weights', 'heatmap_weights'}
-    assert set(data.gt_instance_labels.keys()) == labels
-    maps = data.gt_fields.heatmaps
-    assert isinstance(maps, torch.Tensor) and maps.shape == (16, 4, 4)
+    table = dict(label_mapping_table=codec.label_mapping_table)
+    data = PackPairInputs().transform(cropped(**encoded, **table))['data_samples']
+    assert set(data.gt_instance_labels.keys()) == {'pair_bboxes_input', *encoded}
+    assert all(isinstance(value, torch.Tensor) for value in data.gt_instance_labels.values())
 
 
 def test_two_boxes_are_enough_to_pack():
@@ -393,21 +390,6 @@ def test_two_boxes_are_enough_to_pack():
 def test_wrong_lengths_are_named(key, value):
     with pytest.raises(ValueError, match=key):
         PackPairInputs().transform(cropped(**{key: value}))
-
-
-def test_joint_order():
-    """Samples with targets bring the order in which their joints are drawn."""
-
-    def order(seed, **changes):
-        np.random.seed(seed)
-        sample = PackPairInputs().transform(cropped(**changes))['data_samples']
-        return sample.metainfo.get('joint_order')
-
-    labels = dict(depth_labels=np.ones((1, 16), np.float32))
-    assert order(0, **labels).shape == (16,)
-    assert (order(0, **labels) == order(0, **labels)).all()
-    assert (order(0, **labels) != order(1, **labels)).all()
-    assert order(0) is None  # a test sample draws nothing
 
 
 # ------------------------------------------------------------------ all

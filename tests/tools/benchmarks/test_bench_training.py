@@ -27,42 +27,33 @@ def run(name, tmp_path, *arguments):
     env = {**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text()), done.stdout
+    return json.loads(out.read_text())['tables'], done.stdout
 
 
 @LINUX
 @pytest.mark.slow
-def test_relative_depth(tmp_path):
-    sizes = (
-        '--batch',
-        '2',
-        '--joints',
-        '8',
-        '--channels',
-        '64',
-        '--in-channels',
-        '16',
-        '--map',
-        '64',
-    )
-    result, text = run('bench_relative_depth.py', tmp_path, *sizes)
-    time, peak, kept = result['tables']
-    assert (
-        list(time['rows']) == list(peak['rows']) == list(kept['rows']) == ['plain', 'own', 'naive']
-    )
+def test_heads(tmp_path):
+    sizes = ('--batch', '2', '--channels', '64')
+    (time, peak, kept), text = run('bench_heads.py', tmp_path, *sizes)
+    ways = ['plain', 'own', 'two functions', 'naive']
+    assert list(time['rows']) == list(peak['rows']) == list(kept['rows']) == ways
     assert {len(values) for values in time['rows'].values()} == {2}
     assert kept['ratio']['own'] < 1.15
-    # the filtered features of 2 pairs, 2 x 8 x 64 x 64^2 float32 numbers each, are 32 MiB
-    assert peak['median']['naive'] > 32 > peak['median']['own']
+    # the filtered features of 2 pairs, 2 x 16 x 64 x 64^2 float32 numbers each, are 64 MiB
+    assert peak['median']['naive'] > 64 > peak['median']['own']
     assert 'not measured' in text
+
+    (_, peak, kept), _ = run('bench_heads.py', tmp_path, '--head', 'integral', '--batch', '1')
+    # the gradient of 18 x 64^3 float32 numbers is 18 MiB, and no other volume comes beside it
+    assert 17 <= peak['median']['own'] < 30 and peak['median']['plain'] > 50
+    assert kept['median']['own'] < 0.1 and kept['median']['plain'] >= 18
 
 
 @LINUX
 @pytest.mark.slow
 def test_train_step(tmp_path):
     sizes = ('--side', '32', '--batch', '2', '--steps', '1', '--iterations', '3')
-    result, text = run('bench_train_step.py', tmp_path, *sizes)
-    speed, memory, curve = result['tables']
+    (speed, memory, curve), text = run('bench_train_step.py', tmp_path, *sizes)
     ways = ['float32', 'bfloat16', 'bfloat16 + channels_last']
     assert list(speed['rows']) == ways == list(memory['rows'])
     assert list(curve['rows']) == [*ways, 'float32, other weights']
@@ -90,8 +81,7 @@ def test_end_to_end(tmp_path):
     if not (root / 'mcpc/mcpc_train.json').exists():
         pytest.skip(f'{root} holds no pairs: python tools/make_world.py --out data/synthetic')
     sizes = ('--side', '32', '--batch', '2', '--seconds', '0.5')
-    result, _ = run('bench_end_to_end.py', tmp_path, *sizes, '--data-root', str(root))
-    rates, waits = result['tables']
+    (rates, waits), _ = run('bench_end_to_end.py', tmp_path, *sizes, '--data-root', str(root))
     assert list(rates['rows']) == ['together', 'loading alone', 'device alone']
     assert all(len(values) == 2 and min(values) > 0 for values in rates['rows'].values())
     assert all(0 < value < 100 for value in waits['rows']['together'])

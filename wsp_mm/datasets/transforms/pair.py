@@ -24,7 +24,7 @@ SHANK_PER_SCALE = 1.8
 
 PAIR_META_KEYS = (
     'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
-    'flip_direction', 'flip_indices', 'dataset_name', 'source', 'sample_idx', 'joint_order',
+    'flip_direction', 'flip_indices', 'dataset_name', 'source', 'sample_idx',
 )  # fmt: skip
 
 
@@ -368,10 +368,7 @@ class PackPairInputs(PackInstance):
     - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec
       made.
     - gt_fields (tensors): what the codec made.
-    - metainfo: ``meta_keys``. ``joint_order`` (K,), uniform random numbers, is made here for
-      samples with targets: the order in which :class:`RelativeDepthHead` draws this sample's
-      joints. As part of the sample it is the same on whichever rank, and in whichever iteration,
-      the sample is used.
+    - metainfo: ``meta_keys``.
 
     Args:
         meta_keys: what goes to the sample's metainfo, where it is there.
@@ -403,6 +400,4 @@ class PackPairInputs(PackInstance):
         ):
             if key in pair and (key != 'keypoints_visible' or 'keypoints' in pair):
                 pair[name] = np.asarray(pair[key])[None]
-        if 'depth_labels' in pair:  # drawn last, so that all other random numbers stay the same
-            pair['joint_order'] = np.random.random(pair['depth_labels'].shape[-1])
         return super().transform(pair)

@@ -1,0 +1,182 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""Predictions in heatmap coordinates, in the image and in the camera's frame."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+
+K, SIZE, FLIP_INDICES = 4, (16, 16, 8), [1, 0, 2, 3]
+CENTER, SCALE = np.float32([300, 200]), np.float32([160, 160])
+CAMERA = dict(root_depth=4500.0, camera_f=[1000.0, 900.0], camera_c=[320.0, 240.0])
+HEADS = dict(
+    TopdownPoseEstimator3D=dict(
+        type='Integral3DHead',
+        out_channels=K,
+        decoder=dict(type='Integral3DLabel', input_size=(64, 64), heatmap_size=SIZE),
+    ),
+    TopdownRootEstimator=dict(
+        type='RootDepthHead',
+        decoder=dict(type='RootDepthLabel', input_size=(64, 64), heatmap_size=SIZE[:2]),
+    ),
+)
+
+
+def build(kind='TopdownPoseEstimator3D', **test_cfg):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type=kind,
+            data_preprocessor=dict(type='PoseDataPreprocessor'),
+            backbone=dict(type='ResNet', depth=18),
+            head=dict(
+                HEADS[kind], in_channels=512, deconv_out_channels=(8, 8, 8), logit_scale=30.0
+            ),
+            test_cfg=test_cfg,
+        )
+    )
+    for name, parameter in model.head.named_parameters():  # untrained, they would hardly see
+        if parameter.ndim == 4:
+            torch.nn.init.normal_(parameter, std=0.3 if 'deconv' in name else 0.1)
+    return model.eval()
+
+
+def make_inputs():
+    return torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def predict(model, **meta):
+    crop = dict(input_size=(64, 64), input_center=CENTER, input_scale=SCALE)
+    meta = dict(crop, flip_indices=FLIP_INDICES, img_path='image.jpg', **meta)
+    sample = PoseDataSample(metainfo=meta)
+    sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
+    with torch.no_grad():
+        return model(make_inputs(), [sample], mode='predict')[0].pred_instances
+
+
+def forward(model, inputs):
+    with torch.no_grad():
+        return model(inputs, None, mode='tensor')
+
+
+def to_camera(u, v, z):
+    return np.stack([(u - 320) / 1000 * z, (v - 240) / 900 * z, z], axis=-1)
+
+
+def test_three_frames_by_hand():
+    model = build()
+    pred, place = predict(model, **CAMERA), forward(model, make_inputs()).numpy()
+    np.testing.assert_allclose(pred.keypoints_heatmap, place, atol=1e-5)
+    assert np.ptp(place, axis=(0, 1)).min() > 0.2  # the joints are apart
+    # PoseNet's way back: heatmap px / size * box + corner
+    u, v = place[..., 0] / 16 * 160 + (300 - 80), place[..., 1] / 16 * 160 + (200 - 80)
+    depth = (place[..., 2] / 8 * 2 - 1) * 1000
+    np.testing.assert_allclose(pred.keypoints, np.stack([u, v], -1), rtol=1e-5)
+    np.testing.assert_allclose(pred.keypoints_depth, depth, atol=1e-3)
+    np.testing.assert_allclose(pred.keypoints_cam, to_camera(u, v, depth + 4500), rtol=1e-5)
+    keys = ('keypoints', 'keypoints_depth', 'keypoints_heatmap', 'keypoints_cam')
+    assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
+    pred.clone()  # MMEngine checks that every field has length 1
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(root_depth=None),
+        dict(root_depth=np.float32([np.nan])),
+        dict(camera_f=None),
+        dict(camera_c=None),
+        dict(flip=True),
+    ],
+)
+def test_the_camera_frame_is_absent_rather_than_invented(change):
+    meta = {key: value for key, value in {**CAMERA, **change}.items() if value is not None}
+    assert 'keypoints_cam' not in predict(build(), **meta)
+
+
+def test_arrays_and_lists_serve_alike():
+    arrays = {key: np.float32(value).reshape(-1) for key, value in CAMERA.items()}
+    one, two = predict(build(), **arrays), predict(build(), **CAMERA)
+    np.testing.assert_array_equal(one.keypoints_cam, two.keypoints_cam)
+
+
+@pytest.mark.parametrize(
+    ('change', 'what'), [(dict(root_depth=-10.0), 'root_depth'), (dict(camera_f=[0, 9.0]), 'focal')]
+)
+def test_a_wrong_camera_is_an_error_that_names_the_image(change, what):
+    with pytest.raises(ValueError, match=rf'image\.jpg.*{what}'):
+        predict(build(), **{**CAMERA, **change})
+
+
+def test_flip_test_runs_through_the_estimator():
+    alone, both = predict(build(), **CAMERA), predict(build(flip_test=True), **CAMERA)
+    mirrored = forward(build(), make_inputs().flip(-1))[:, FLIP_INDICES].numpy()
+    mirrored[..., 0] = 16 - 16 / 64 - mirrored[..., 0]
+    expected = (alone.keypoints_heatmap + mirrored) / 2
+    np.testing.assert_allclose(both.keypoints_heatmap, expected, atol=1e-5)
+
+
+def test_fewer_joints_on_demand_in_every_frame():
+    pred = predict(build(output_keypoint_indices=[2, 0]), **CAMERA)
+    full = predict(build(), **CAMERA)
+    for key in ('keypoints', 'keypoints_depth', 'keypoints_heatmap', 'keypoints_cam'):
+        np.testing.assert_allclose(pred.get(key), full.get(key)[:, [2, 0]], rtol=1e-5)
+
+
+def test_root_in_the_camera_frame_by_hand():
+    model = build('TopdownRootEstimator')
+    pred = predict(model, **CAMERA, root_k=np.float32([4500]))
+    place, gamma = (value.numpy() for value in forward(model, make_inputs()))
+    assert abs(gamma[0, 0] - 1) > 1e-4
+    pixels = place * 160 / 16 + CENTER - SCALE / 2
+    np.testing.assert_allclose(pred.keypoints, pixels, rtol=1e-5)
+    np.testing.assert_allclose(pred.root_depth, 4500 * gamma[0], rtol=1e-5)
+    expected = to_camera(pixels[0, :, 0], pixels[0, :, 1], 4500 * gamma[0])
+    np.testing.assert_allclose(pred.root_cam, expected, rtol=1e-4)
+    assert pred.root_cam.dtype == np.float32
+
+
+@pytest.mark.parametrize('change', [dict(camera_f=None), dict(root_k=None), dict(flip=True)])
+def test_the_root_in_the_camera_frame_is_never_invented(change):
+    given = {**CAMERA, 'root_k': np.float32([4500]), **change}
+    meta = {key: value for key, value in given.items() if value is not None}
+    pred = predict(build('TopdownRootEstimator'), **meta)
+    assert 'root_cam' not in pred and len(pred.root_gamma) == 1
+    assert ('root_depth' in pred) == ('root_k' in meta)
+
+
+def hrnet():
+    """MMPose's, as narrow as it can be."""
+    stages = {}
+    for i, channels in enumerate(((8,), (8, 16), (8, 16, 32), (8, 16, 32, 64))):
+        stages[f'stage{i + 1}'] = dict(
+            num_modules=1,
+            num_branches=i + 1,
+            block='BASIC' if i else 'BOTTLENECK',
+            num_blocks=(1,) * (i + 1),
+            num_channels=channels,
+        )
+    return dict(type='HRNet', in_channels=3, extra=stages)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'channels', 'input_size', 'deconvs'),
+    [(dict(type='ResNet', depth=50), 2048, (64, 96), 1), (hrnet(), 8, (96, 64), 0)],
+    ids=['resnet50', 'hrnet'],
+)
+def test_other_backbones_and_sizes(backbone, channels, input_size, deconvs):
+    stride = 16 if deconvs else 4
+    size = (input_size[0] // stride, input_size[1] // stride, 5)
+    head = dict(
+        HEADS['TopdownPoseEstimator3D'],
+        in_channels=channels,
+        deconv_out_channels=(8,) * deconvs,
+        deconv_kernel_sizes=(4,) * deconvs,
+        decoder=dict(type='Integral3DLabel', input_size=input_size, heatmap_size=size),
+    )
+    model = MODELS.build(dict(type='TopdownPoseEstimator3D', backbone=backbone, head=head)).eval()
+    found = forward(model, torch.randn(2, 3, *input_size[::-1]))
+    assert found.shape == (2, K, 3)
+    assert ((found >= 0) & (found <= torch.tensor(size) - 1)).all()

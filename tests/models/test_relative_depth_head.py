@@ -1,0 +1,439 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""The head against the paper's equations written out; its gradients; training; prediction.
+
+32 x 32 px input, features of 8 x 8 px, heatmaps of 16 x 16 px, 4 joints.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+from scipy.special import expit
+from torch import nn
+
+from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
+from wsp_mm.models.ops.masked_pooling import POOLINGS
+
+K, D, SIDE, MAP = 4, 6, 32, 16
+FLIP_INDICES = [1, 0, 2, 3]
+CODEC = dict(type='PairHeatmapLabel', input_size=(SIDE, SIDE), heatmap_size=(MAP, MAP), sigma=1.0)
+
+
+def build(**kwargs):
+    cfg = dict(
+        type='RelativeDepthHead',
+        in_channels=5,
+        out_channels=K,
+        deconv_out_channels=(D,),
+        deconv_kernel_sizes=(4,),
+        depth_hidden=8,
+        num_sampled_joints=None,
+        alpha=2.0,
+        decoder=CODEC,
+    )
+    return MODELS.build({**cfg, **kwargs})
+
+
+def make_sample(seed=0, visible=None, weight=1.0, boxes=((2, 2, 16, 28), (14, 6, 30, 30))):
+    """A pair with joints inside its boxes and everything that the codec makes of it."""
+    rng = np.random.default_rng(seed)
+    boxes = np.float32(boxes)
+    low, high = np.clip(boxes[:, None, :2], 0, SIDE - 1), np.clip(boxes[:, None, 2:], 0, SIDE - 1)
+    keypoints = low + rng.random((2, K, 2)) * (high - low)
+    codec = PairHeatmapLabel((SIDE, SIDE), (MAP, MAP), 1.0)
+    encoded = codec.encode(keypoints, visible, np.array([seed % 2]), np.array([weight]))
+    encoded['joint_order'] = rng.random((1, K), dtype=np.float32)
+    sample = PoseDataSample(metainfo=dict(input_size=(SIDE, SIDE), flip_indices=FLIP_INDICES))
+    sample.gt_instance_labels = InstanceData(
+        pair_bboxes_input=torch.from_numpy(boxes)[None],
+        **{key: torch.from_numpy(value) for key, value in encoded.items()},
+    )
+    return sample
+
+
+def make_batch(size=3, **kwargs):
+    return [make_sample(seed, **kwargs) for seed in range(size)]
+
+
+def make_feats(size=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(size, 5, MAP // 2, MAP // 2, generator=generator, requires_grad=True),)
+
+
+def target_maps(head, sample):
+    labels = sample.gt_instance_labels
+    maps, _ = head.decoder.heatmaps(labels.keypoint_labels, labels.keypoint_weights)
+    return maps[0].flatten(0, 1) if head.out_channels == 2 * K else maps[0].amax(0)
+
+
+def sharpen(head):
+    """Set weights that make the probabilities of joints and pairs differ visibly."""
+    torch.nn.init.normal_(head.depth_hidden_layer.weight, std=5.0)
+    torch.nn.init.normal_(head.depth_output_layer.weight, std=5.0)
+    return head.eval()
+
+
+# ---------------------------------------------------------------------- equations
+
+
+def literal_logit(head, features, masks, boxes, joint):
+    """Eq. 5, the mean pooling and Eq. 6 without the sigmoid, for one image and one joint."""
+    vectors = []
+    for x1, y1, x2, y2 in (np.array(boxes) * MAP / SIDE).tolist():
+        pixels = [(y, x) for y, x in np.ndindex(MAP, MAP) if x1 <= x <= x2 and y1 <= y <= y2]
+        filtered = features * masks[joint]
+        vectors.append(sum(filtered[:, y, x] for y, x in pixels) / len(pixels))
+    hidden = head.depth_hidden_layer.weight @ torch.cat(vectors) + head.depth_hidden_layer.bias
+    return (head.depth_output_layer.weight @ hidden.relu() + head.depth_output_layer.bias).item()
+
+
+def test_prediction_is_eq5_and_eq6_written_out():
+    head = sharpen(build())
+    feats, batch = make_feats(), make_batch()
+    heatmaps, features = head(feats)[0], head.features(feats)
+    spread = []
+    for b, (pred, sample) in enumerate(zip(head.predict(feats, batch), batch, strict=True)):
+        boxes = sample.gt_instance_labels.pair_bboxes_input[0]
+        logits = [literal_logit(head, features[b], heatmaps[b], boxes, k) for k in range(K)]
+        np.testing.assert_allclose(pred.depth_probs[0], expit(logits), rtol=1e-4)
+        assert pred.pair_probs[0] == pytest.approx(expit(logits).mean(), rel=1e-4)
+        spread += expit(logits).tolist()
+    assert np.std(spread) > 0.01  # the comparison is not between constants
+
+
+@pytest.mark.parametrize('person_channels', [False, True])
+def test_losses_are_eq8_to_eq10_written_out(person_channels):
+    """One joint is unlabelled in A, one in B; the second sample is a tie."""
+    head = build(person_channels=person_channels)
+    visible = np.array([[1, 1, 0, 1], [1, 1, 1, 0]])
+    batch = [make_sample(0, visible), make_sample(1, weight=0)]
+    feats = make_feats(2)
+    losses = head.loss(feats, batch)
+    heatmaps, features = head(feats)[0], head.features(feats)
+    norms = [
+        (heatmaps[b] - target_maps(head, batch[b])).flatten(1).norm(dim=1).detach().numpy()
+        for b in range(2)
+    ]
+    if person_channels:  # K = 2 in Eq. 10: of the first sample's 8 maps two are not labelled
+        norms[0] = norms[0][visible.flatten() > 0]
+    expected = (norms[0].mean() + norms[1].mean()) / 2
+    assert losses['loss_heatmap'].item() == pytest.approx(expected, rel=1e-5)
+
+    boxes = batch[0].gt_instance_labels.pair_bboxes_input[0]
+    if not person_channels:
+        logits = [literal_logit(head, features[0], heatmaps[0], boxes, k) for k in (0, 1)]
+        cross_entropy = -np.log(1 - expit(logits))  # label 0: B is nearer
+        assert losses['loss_depth'].item() == pytest.approx(2 * cross_entropy.mean(), rel=1e-5)
+        assert losses['acc_depth'].item() == np.mean(np.array(logits) < 0)
+    assert losses['joints_drawn'].item() == 1  # two of the first pair, none of the tie
+    assert [key for key in losses if 'loss' in key] == ['loss_heatmap', 'loss_depth']
+
+
+def test_person_channels_use_each_persons_own_mask():
+    """B's maps must not touch A's features."""
+    head, feats = build(person_channels=True), make_feats(1)
+    before = head(feats)[1]
+    with torch.no_grad():
+        head.final_layer.bias[K:] += 1
+    after = head(feats)[1]
+    assert torch.equal(before[:, 0], after[:, 0])
+    assert not torch.isclose(before[:, 1], after[:, 1]).any()
+
+
+# ---------------------------------------------------------------------- gradients
+
+
+def gradients(head, feats, batch, key):
+    """Which parts get a gradient that is not 0."""
+    head.zero_grad()
+    feats[0].grad = None
+    head.loss(feats, batch)[key].backward()
+    groups = dict(
+        backbone=[feats[0]],
+        deconv=head.deconv_layers.parameters(),
+        mask=head.final_layer.parameters(),
+        depth=[*head.depth_hidden_layer.parameters(), *head.depth_output_layer.parameters()],
+    )
+    return {
+        name: any(p.grad is not None and bool((p.grad != 0).any()) for p in parameters)
+        for name, parameters in groups.items()
+    }
+
+
+@pytest.mark.parametrize('pooling', POOLINGS)
+@pytest.mark.parametrize(
+    ('switches', 'reaches_mask'),
+    [
+        (dict(), True),
+        (dict(detach_mask=True), False),
+        (dict(mask='target'), False),
+        (dict(person_channels=True), True),
+    ],
+)
+def test_gradients_reach_what_the_switches_say(pooling, switches, reaches_mask):
+    head, feats, batch = build(pooling=pooling, **switches), make_feats(), make_batch()
+    depth = gradients(head, feats, batch, 'loss_depth')
+    assert depth == dict(backbone=True, deconv=True, mask=reaches_mask, depth=True)
+    heatmap = gradients(head, feats, batch, 'loss_heatmap')
+    assert heatmap == dict(backbone=True, deconv=True, mask=True, depth=False)
+
+
+def test_alpha_scales_the_depth_loss_alone_and_0_learns_heatmaps_alone():
+    feats, batch, found = make_feats(), make_batch(), {}
+    for alpha in (0.0, 1.0, 50.0):
+        torch.manual_seed(0)
+        found[alpha] = build(alpha=alpha).loss(feats, batch)
+    assert found[50]['loss_depth'].item() == pytest.approx(50 * found[1]['loss_depth'].item())
+    assert found[0]['loss_heatmap'] == found[1]['loss_heatmap'] == found[50]['loss_heatmap']
+    head = build(alpha=0.0)
+    assert not any(gradients(head, feats, batch, 'loss_depth').values())
+    assert all(parameter.grad is not None for parameter in head.parameters() if parameter.ndim > 1)
+
+
+@pytest.mark.parametrize('pooling', POOLINGS)
+@pytest.mark.parametrize(
+    'switches', [dict(), dict(mask='target'), dict(alpha=0.0), dict(num_sampled_joints=2)]
+)
+def test_a_batch_without_a_valid_joint_leaves_no_gradient_missing(pooling, switches):
+    head, feats = build(pooling=pooling, **switches), make_feats()
+    losses = head.loss(feats, make_batch(visible=np.zeros((2, K))))
+    assert losses['loss_depth'].item() == losses['loss_heatmap'].item() == 0
+    (losses['loss_heatmap'] + losses['loss_depth']).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+
+
+@pytest.mark.parametrize('pooling', POOLINGS)
+@pytest.mark.parametrize(
+    'boxes',
+    [
+        [[5, 5, 5.5, 5.5], [4.3, 4.3, 4.4, 20]],  # tiny, thin
+        [[-90, -90, 3, 90], [25, 25, 99, 99]],  # clipped
+        [[3, 3, 28, 28], [3, 3, 28, 28]],  # the same
+        [[2, 2, 20, 28], [60, 60, 90, 90]],  # B outside
+    ],
+)
+def test_odd_boxes_give_finite_losses_and_gradients(pooling, boxes):
+    head, feats, batch = build(pooling=pooling), make_feats(), make_batch(boxes=boxes)
+    losses = head.loss(feats, batch)
+    (losses['loss_heatmap'] + losses['loss_depth']).backward()
+    assert all(value.isfinite() for value in losses.values())
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+    for pred in head.predict(feats, batch):
+        assert np.isfinite(pred.keypoints).all()
+        assert ((pred.depth_probs >= 0) & (pred.depth_probs <= 1)).all()
+
+
+def test_a_pair_with_a_person_outside_the_input_carries_no_depth_loss():
+    """Its pooled features are zeros, which say nothing."""
+    head, feats, outside = build().eval(), make_feats(2), make_sample(1)
+    outside.gt_instance_labels.pair_bboxes_input[0, 1] += 100
+    alone = head.loss((feats[0][:1],), [make_sample(0)])
+    both = head.loss(feats, [make_sample(0), outside])
+    assert both['loss_depth'].item() == pytest.approx(alone['loss_depth'].item(), rel=1e-5)
+
+
+def test_mixed_precision_keeps_the_losses_in_float32():
+    head, feats, batch = build(), make_feats(), make_batch()
+    with torch.autocast('cpu', torch.bfloat16):
+        assert head(feats)[0].dtype == torch.bfloat16
+        losses = head.loss(feats, batch)
+    assert losses['loss_depth'].dtype == losses['loss_heatmap'].dtype == torch.float32
+    (losses['loss_heatmap'] + losses['loss_depth']).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+    full = head.loss(feats, batch)
+    assert losses['loss_depth'].item() == pytest.approx(full['loss_depth'].item(), rel=0.05)
+
+
+# ---------------------------------------------------------------------- training
+
+
+def test_the_loss_looks_at_the_n_valid_joints_with_the_highest_order():
+    """Whichever the place in the batch."""
+    head = build(num_sampled_joints=2).eval()
+    visible = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])
+    batch = [make_sample(0), make_sample(1, visible), make_sample(2, [[1, 0, 0, 0]] * 2)]
+    feats = make_feats()
+    losses = head.loss(feats, batch)
+    logits = head.depth_logits(
+        head(feats, torch.cat([s.gt_instance_labels.pair_bboxes_input for s in batch]))[1]
+    )
+    values = []
+    for b, (sample, valid) in enumerate(zip(batch, (4, 3, 1), strict=True)):
+        order = sample.gt_instance_labels.joint_order[0, :valid]
+        drawn = logits[b, order.argsort(descending=True)[:2]]
+        values.append(np.mean([math.log1p(math.exp(-x if b % 2 else x)) for x in drawn.tolist()]))
+    assert losses['loss_depth'].item() == pytest.approx(2 * np.mean(values), rel=1e-5)
+    assert losses['joints_drawn'].item() == pytest.approx(5 / 3)
+    again = head.loss((feats[0].flip(0),), batch[::-1])
+    assert again['loss_depth'].item() == pytest.approx(losses['loss_depth'].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize('pooling', POOLINGS)
+def test_start_is_sane(pooling):
+    """From the initialisation of a real run: probability about 1/2, an empty heatmap's loss."""
+    head, batch = build(pooling=pooling, alpha=50.0), make_batch()
+    head.init_weights()
+    losses = head.loss(make_feats(), batch)
+    assert losses['loss_depth'].item() == pytest.approx(50 * math.log(2), rel=0.1)
+    empty = np.mean([target_maps(head, sample).flatten(1).norm(dim=1).mean() for sample in batch])
+    assert losses['loss_heatmap'].item() == pytest.approx(empty, rel=0.05)
+
+
+def image_of_pair(head, sample, nearer):
+    """Blobs where the joints are; those of the nearer person also in the second color."""
+    blobs = target_maps(head, sample).amax(0).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    x1, y1, x2, y2 = sample.gt_instance_labels.pair_bboxes_input[0, nearer].int().tolist()
+    image = torch.zeros(3, SIDE, SIDE)
+    image[0], image[1, y1 : y2 + 1, x1 : x2 + 1] = blobs, blobs[y1 : y2 + 1, x1 : x2 + 1]
+    return image
+
+
+@pytest.mark.parametrize('switches', [dict(alpha=1.0), dict(alpha=50.0, pooling='normalized')])
+def test_sixteen_pairs_are_learned_completely(switches):
+    """100 % of the joints, by looking: for images without content it has one answer for all."""
+    sizes = dict(in_channels=32, deconv_out_channels=(32,), depth_hidden=64, num_sampled_joints=2)
+    head = build(**sizes, **switches)
+    head.init_weights()
+    batch = make_batch(16, boxes=[[1, 2, 14, 29], [17, 2, 30, 29]])  # the same for all pairs
+    labels = np.arange(16) % 2
+    images = torch.stack([image_of_pair(head, batch[i], 1 - labels[i]) for i in range(16)])
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU(),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()], lr=3e-3)
+    # Small steps at last, so that BatchNorm's running means are those of the tested weights.
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [150])
+    for _ in range(200):
+        losses = head.loss((backbone(images),), batch)
+        optimizer.zero_grad()
+        (losses['loss_heatmap'] + losses['loss_depth']).backward()
+        optimizer.step()
+        schedule.step()
+    backbone.eval(), head.eval()
+    with torch.no_grad():
+        preds = head.predict((backbone(images),), batch)
+        gray = head.predict((backbone(torch.full_like(images, 0.5)),), batch)
+    decisions = np.concatenate([pred.depth_probs for pred in preds]) >= 0.5
+    assert (decisions == labels[:, None]).all()
+    assert len({tuple(pred.depth_probs[0]) for pred in gray}) == 1
+    if switches['alpha'] == 1.0:  # an empty map costs 2.5; at alpha 50 the maps learn far later
+        assert losses['loss_heatmap'].item() < 1.2
+
+
+def test_mmposes_estimator_trains_predicts_and_runs_without_samples():
+    """All three modes."""
+    codec = dict(CODEC, input_size=(64, 64))  # ResNet's stride is 32, three deconvolutions: 16 x 16
+    head = dict(type='RelativeDepthHead', in_channels=512, out_channels=K, decoder=codec)
+    estimator = MODELS.build(
+        dict(
+            type='TopdownPoseEstimator',
+            data_preprocessor=dict(type='PoseDataPreprocessor'),
+            backbone=dict(type='ResNet', depth=18),
+            head=dict(head, deconv_out_channels=(8, 8, 8), num_sampled_joints=2),
+            test_cfg=dict(flip_test=True),
+        )
+    )
+    samples = make_batch(2)
+    crop = dict(input_size=(64, 64), input_center=[300, 200], input_scale=[128, 128])
+    for sample in samples:
+        sample.set_metainfo({key: np.array(value) for key, value in crop.items()})
+        sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
+        sample.gt_instance_labels.pair_bboxes_input *= 2
+    inputs = [torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8) for _ in samples]
+    data = estimator.data_preprocessor(dict(inputs=inputs, data_samples=samples), training=True)
+
+    heatmaps, features = estimator(data['inputs'], None, mode='tensor')
+    assert heatmaps.shape == (2, K, MAP, MAP) and features.shape == (2, 2, K, 8)
+    total, _ = estimator.parse_losses(estimator(**data, mode='loss'))
+    total.backward()
+    assert estimator.backbone.conv1.weight.grad.abs().sum() > 0
+
+    with torch.no_grad():
+        results = estimator.eval()(**data, mode='predict')
+    for result in results:  # a box of 128 px around (300, 200)
+        keypoints = result.pred_instances.keypoints[0]
+        assert (np.abs(keypoints - [300, 200]) <= 64).all() and keypoints.max() > 200
+
+
+# ---------------------------------------------------------------------- prediction
+
+
+def bare(sample, order=(0, 1)):
+    """A sample of the two boxes alone, as a test has it."""
+    out = PoseDataSample(metainfo=sample.metainfo)
+    boxes = sample.gt_instance_labels.pair_bboxes_input[:, list(order)]
+    out.gt_instance_labels = InstanceData(pair_bboxes_input=boxes)
+    return out
+
+
+def test_prediction_needs_only_boxes_and_is_one_pair_long():
+    head, feats, batch = build(mask='target').eval(), make_feats(), make_batch()
+    preds = head.predict(feats, [bare(sample) for sample in batch])
+    shapes = dict(keypoints=(1, 2, K, 2), keypoint_scores=(1, 2, K), depth_probs=(1, K))
+    for pred, full in zip(preds, head.predict(feats, batch), strict=True):
+        assert {key: value.shape for key, value in pred.items()} == shapes | dict(pair_probs=(1,))
+        assert all(isinstance(value, np.ndarray) for value in pred.values())
+        np.testing.assert_array_equal(pred.depth_probs, full.depth_probs)
+        pred.to_tensor()  # asserts equal lengths
+
+
+@pytest.mark.parametrize('pooling', ['mean', 'normalized', 'max'])
+@pytest.mark.parametrize('flip_test', [False, True])
+def test_symmetric_swap_turns_p_into_one_minus_p(pooling, flip_test):
+    head = sharpen(build(symmetric=True, pooling=pooling))
+    torch.nn.init.constant_(head.depth_output_layer.bias, 0.7)  # f alone favours A
+    feats = [make_feats(), make_feats(seed=50)] if flip_test else make_feats()
+    batch, test_cfg = make_batch(), dict(flip_test=flip_test)
+    plain = head.predict(feats, batch, test_cfg)
+    swapped = head.predict(feats, [bare(sample, (1, 0)) for sample in batch], test_cfg)
+    for one, other in zip(plain, swapped, strict=True):
+        np.testing.assert_allclose(other.depth_probs, 1 - one.depth_probs, atol=2e-7)
+        np.testing.assert_allclose(other.pair_probs, 1 - one.pair_probs, atol=2e-7)
+        np.testing.assert_array_equal(other.keypoints, one.keypoints[:, ::-1])
+    head.symmetric = False
+    lopsided = head.predict(feats, batch, test_cfg)
+    assert not np.allclose(lopsided[0].depth_probs, plain[0].depth_probs, atol=1e-3)
+
+
+@pytest.mark.parametrize('person_channels', [False, True])
+def test_flip_test_averages_with_the_mirrored_answer(person_channels):
+    """Mirrored back: boxes (px x is px W - 1 - x), joints of left and right, maps."""
+    head = build(person_channels=person_channels).eval()
+    torch.nn.init.normal_(head.depth_output_layer.weight, std=5.0)
+    feats, other = make_feats(1), make_feats(1, seed=1)
+    boxes, back = [[2, 2, 16, 28], [14, 6, 30, 30]], [[15, 2, 29, 28], [1, 6, 17, 30]]
+    one, mirrored = (bare(make_sample(boxes=each)) for each in (boxes, back))
+    maps = dict(output_heatmaps=True)
+    (plain,), (plain_maps,) = head.predict(feats, [one], maps)
+    (flipped,), (flipped_maps,) = head.predict(other, [mirrored], maps)
+    (both,), (both_maps,) = head.predict([feats, other], [one], dict(maps, flip_test=True))
+    np.testing.assert_allclose(
+        both.depth_probs, (plain.depth_probs + flipped.depth_probs[:, FLIP_INDICES]) / 2, rtol=1e-5
+    )
+    assert np.ptp(flipped.depth_probs) > 1e-3  # a forgotten swap of joints would show
+    by_joint = flipped_maps.heatmaps.unflatten(0, (-1, K))[:, FLIP_INDICES].flip(-1).flatten(0, 1)
+    torch.testing.assert_close(both_maps.heatmaps, (plain_maps.heatmaps + by_joint) / 2)
+    torch.testing.assert_close(plain_maps.heatmaps, head(feats)[0][0])
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'test_cfg'),
+    [
+        (dict(pooling='median'), {}),
+        (dict(mask='none'), {}),
+        (dict(alpha=-1.0), {}),
+        (dict(alpha=float('nan')), {}),
+        (dict(num_sampled_joints=0), {}),
+        (dict(num_sampled_joints=5), {}),
+        ({}, dict(flip_mode='udp_combined')),
+        ({}, dict(output_keypoint_indices=[0])),
+    ],
+)
+def test_bad_options(kwargs, test_cfg):
+    with pytest.raises(ValueError, match=next(iter(kwargs or test_cfg))):
+        build(**kwargs).predict(make_feats(), make_batch(), test_cfg)

@@ -21,16 +21,16 @@ setup:
 	@tools/setup_env.sh
 
 quickstart: setup
-	@$(PYTHON_VENV) tools/quickstart.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+	@$(PYTHON_VENV) tools/experiments/quickstart.py $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 quickstart-mupots: setup
-	@$(PYTHON_VENV) tools/quickstart.py --mupots $(if $(PRESET),--preset $(PRESET)) $(ARGS)
+	@$(PYTHON_VENV) tools/experiments/quickstart.py --mupots $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 ablation: setup
-	@$(PYTHON_VENV) tools/ablation.py $(ARGS)
+	@$(PYTHON_VENV) tools/experiments/ablation.py $(ARGS)
 
 table4: setup
-	@$(PYTHON_VENV) tools/table4.py --seeds $(SEEDS) $(ARGS)
+	@$(PYTHON_VENV) tools/experiments/table4.py --seeds $(SEEDS) $(ARGS)
 
 bench: setup
 	@$(PYTHON_VENV) tools/benchmarks/run_all.py $(ARGS)

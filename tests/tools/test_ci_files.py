@@ -17,8 +17,8 @@ needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
         ('setup', ['tools/setup_env.sh']),
         ('test', ['tools/setup_env.sh', "-m pytest -n auto -m 'not slow' -x"]),
         ('test-slow', ['tools/setup_env.sh', '-m pytest -n auto -m slow -x']),
-        ('quickstart', ['tools/setup_env.sh', 'tools/quickstart.py --preset tiny']),
-        ('ablation', ['tools/setup_env.sh', 'tools/ablation.py']),
+        ('quickstart', ['tools/setup_env.sh', 'tools/experiments/quickstart.py --preset tiny']),
+        ('ablation', ['tools/setup_env.sh', 'tools/experiments/ablation.py']),
         ('lint', ['tools/setup_env.sh', 'ruff check .', 'ruff format --check .']),
     ],
 )

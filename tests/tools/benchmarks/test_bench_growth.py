@@ -44,25 +44,3 @@ def test_world(run_bench):
         '4x: 4 scenes',
         '16x: 16 scenes',
     ]
-
-
-def test_startup(run_bench):
-    options = [
-        '--config',
-        'wsp_pretrain_r18.py',
-        '--repeats',
-        '1',
-        '--workers',
-        '0',
-        '--batch',
-        '1',
-    ]
-    options += ['--iterations', '2']
-    helping, imports, start = run_bench('bench_startup', *options)['tables']
-    assert list(helping['rows']) == ['python -c pass', 'train.py --help']
-    rows = {name: values[0] for name, values in imports['rows'].items()}
-    assert 'torch' in rows and len(rows) > 3  # the slowest; which others are among them differs
-    assert sum(rows.values()) == pytest.approx(2 * rows['all'])
-    steps = {name: values[0] for name, values in start['rows'].items()}
-    later = steps.pop('(an iteration later on)')
-    assert sum(steps.values()) == pytest.approx(2 * steps['in all']) and 0 < later < steps['in all']

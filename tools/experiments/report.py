@@ -1,12 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A report of tables and figures, as one self-contained html page and as markdown beside its
-figures.
+"""A report of tables and figures, as one self-contained html page and as markdown, and training
+curves.
 """
-
-from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f4f4f4;padding:.1em .3em}
 """
+Curves = dict[str, list[tuple[float, float]]]
 
 
 class Report:
@@ -32,7 +32,6 @@ class Report:
 
     def __init__(self, title: str, out: str | Path) -> None:
         self.title, self.out = title, Path(out)
-        self.out.mkdir(parents=True, exist_ok=True)
         self._html: list[str] = []
         self._md: list[str] = []
 
@@ -44,52 +43,44 @@ class Report:
         self._html.append(f'<p>{html.escape(text)}</p>')
         self._md.append(text)
 
-    def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[object]], digits: int = 1
-    ) -> None:
-        """A table; floats are rounded to ``digits``, nan and None print as a dash."""
-        cells = [[cell(value, digits) for value in row] for row in rows]
-        head = ''.join(f'<th>{html.escape(name)}</th>' for name in header)
-        body = ''.join(
-            '<tr>' + ''.join(f'<td>{html.escape(value)}</td>' for value in row) + '</tr>'
-            for row in cells
-        )
-        self._html.append(f'<table><tr>{head}</tr>{body}</table>')
-        self._md.append('\n'.join(markdown_table(header, cells)))
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Add a table; floats are rounded, nan and None print as a dash."""
+        lines = [''.join(f'<th>{html.escape(name)}</th>' for name in header)]
+        for row in rows:
+            lines.append(''.join(f'<td>{html.escape(cell(value))}</td>' for value in row))
+        self._html.append(f'<table>{"".join(f"<tr>{line}</tr>" for line in lines)}</table>')
+        self._md.append('\n'.join(markdown_table(header, rows)))
 
     def link(self, target: str, text: str) -> None:
-        """A line that leads to another file of the report's folder."""
+        """Add a link to another file of the report's folder."""
         self._html.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
         self._md.append(f'[{text}]({target})')
 
     def figure(self, name: str, png: bytes, caption: str) -> None:
-        """A PNG: embedded in the page, a file for the markdown."""
+        """Add a PNG: embedded in the page, a file for the markdown."""
         path = self.out / 'figures' / f'{name}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
-        data = base64.b64encode(png).decode()
+        data, text = base64.b64encode(png).decode(), html.escape(caption)
         self._html.append(
-            f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
-            f'<figcaption>{html.escape(caption)}</figcaption></figure>'
+            f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
+            f'<figcaption>{text}</figcaption></figure>'
         )
         self._md.append(f'![{caption}](figures/{name}.png)\n\n*{caption}*')
 
-    def write(self) -> tuple[Path, Path]:
-        """Write both files (each appears whole or not at all) and return their paths."""
+    def write(self) -> None:
         title = html.escape(self.title)
         page = (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
             f'<style>{STYLE}</style><h1>{title}</h1>{"".join(self._html)}</html>'
         )
-        paths = self.out / 'report.html', self.out / 'report.md'
-        for path, text in zip(
-            paths, (page, '\n\n'.join([f'# {self.title}', *self._md]) + '\n'), strict=True
-        ):
-            write_text_atomic(path, text)
-        return paths
+        write_text_atomic(self.out / 'report.html', page)
+        write_text_atomic(
+            self.out / 'report.md', '\n\n'.join([f'# {self.title}', *self._md]) + '\n'
+        )
 
 
-def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:
+def read_scalars(work_dir: str | Path) -> Curves:
     """Curves of a training: name -> [(epoch, value), ...], from MMEngine's ``scalars.json`` of
     every run.
 
@@ -104,8 +95,9 @@ def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:
     curves: dict[str, dict[float, float]] = {}
     for file in files:
         records = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        steps = [r for r in records if 'epoch' in r and 'iter' in r]
-        per_epoch = _iterations_per_epoch(steps)
+        # The last iteration that is logged in an epoch is close to its end.
+        last = {r['epoch']: r['iter'] for r in records if 'epoch' in r and 'iter' in r}
+        per_epoch = max((iteration / epoch for epoch, iteration in last.items()), default=1.0)
         for record in records:
             x = record['iter'] / per_epoch if 'epoch' in record else float(record['step'])
             for name, value in record.items():
@@ -114,21 +106,11 @@ def read_scalars(work_dir: str | Path) -> dict[str, list[tuple[float, float]]]:
     return {name: sorted(points.items()) for name, points in curves.items()}
 
 
-def _iterations_per_epoch(steps: Sequence[Mapping]) -> float:
-    """Read off the log: the first iteration logged in epoch e lies in ((e - 1) n, e n]."""
-    last: dict[int, int] = {}
-    for step in steps:
-        last[step['epoch']] = max(last.get(step['epoch'], 0), step['iter'])
-    return max((iteration / epoch for epoch, iteration in last.items()), default=1.0)
-
-
-def curves_figure(
-    curves: Mapping[str, Sequence[tuple[float, float]]], panels: Mapping[str, Sequence[str]]
-) -> bytes:
+def curves_figure(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
     """Line plots side by side as PNG.
 
     Args:
-        curves: as :func:`read_scalars` gives them.
+        curves: of :func:`read_scalars`.
         panels: title -> names of curves; a panel without any is left out.
 
     Raises:
@@ -150,13 +132,6 @@ def curves_figure(
         axes.set(title=title, xlabel='epoch')
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    return figure_png(figure)
-
-
-def figure_png(figure) -> bytes:
-    """PNG bytes of a matplotlib figure."""
-    import io
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     return buffer.getvalue()

@@ -26,7 +26,7 @@ def save_gt(folder, split, ids, depths):
     points = np.zeros((len(ids), len(WORLD), 3))
     points[..., 2] = np.array(depths)[:, None]
     folder.mkdir(exist_ok=True)
-    np.savez(folder / f'truth_coco_{split}.npz', source_ids=np.array(ids), keypoints_cam=points)
+    np.savez(folder / f'coco_{split}.npz', source_ids=np.array(ids), keypoints_cam=points)
 
 
 @pytest.fixture
@@ -46,15 +46,15 @@ def world(tmp_path):
     ]
     mcpc = dict(images=[dict(id=1)], annotations=persons, pairs=pairs)
     (tmp_path / 'mcpc_test.json').write_text(json.dumps(mcpc))
-    save_gt(tmp_path / 'truth', 'val', [101, 102, 103], [2000.0, 3000, 4000])
+    save_gt(tmp_path / 'ground_truth', 'val', [101, 102, 103], [2000.0, 3000, 4000])
     # The same ids in the training split are other people and must not be taken.
-    save_gt(tmp_path / 'truth', 'train', [101, 102, 103], [4000.0, 3000, 2000])
+    save_gt(tmp_path / 'ground_truth', 'train', [101, 102, 103], [4000.0, 3000, 2000])
     return tmp_path
 
 
 @pytest.fixture
 def table(world):
-    return load_pairs(world / 'mcpc_test.json', world / 'truth')
+    return load_pairs(world / 'mcpc_test.json', world / 'ground_truth')
 
 
 def test_pairs_and_true_depth(table):
@@ -123,12 +123,12 @@ def test_bad_input_is_named(world, tmp_path):
             load_pairs(tmp_path / 'train.json')
     with pytest.raises(ValueError, match='nowhere'):
         load_pairs(world / 'mcpc_test.json', tmp_path / 'nowhere')
-    save_gt(world / 'truth', 'val', [7], [1000.0])
+    save_gt(world / 'ground_truth', 'val', [7], [1000.0])
     with pytest.raises(ValueError, match=r"'coco', '101'"):
-        load_pairs(world / 'mcpc_test.json', world / 'truth')
-    (world / 'truth' / 'truth_coco_val.npz').write_bytes(b'PK\x03\x04')
-    with pytest.raises(ValueError, match=r'truth_coco_val\.npz'):
-        load_pairs(world / 'mcpc_test.json', world / 'truth')
+        load_pairs(world / 'mcpc_test.json', world / 'ground_truth')
+    (world / 'ground_truth' / 'coco_val.npz').write_bytes(b'PK\x03\x04')
+    with pytest.raises(ValueError, match=r'coco_val\.npz'):
+        load_pairs(world / 'mcpc_test.json', world / 'ground_truth')
 
 
 def test_sign_test_by_hand(world, table):

@@ -77,25 +77,12 @@ def structures() -> dict[str, Any]:
 # ---------------------------------------------------------------------- data
 
 
-def build_mcpc(
-    roots: Mapping[str, Path], out: Path, mpii_mat: bool = False, **options: Any
-) -> dict[str, Any]:
-    """Build MCPC and return the contents of its files: train, test, table, dedup.
-
-    Args:
-        mpii_mat: read MPII's .mat instead of the json.
-    """
+def build_mcpc(roots: Mapping[str, Path], out: Path, **options: Any) -> dict[str, Any]:
+    """Build MCPC and return the contents of its files: train, test, table, dedup."""
     from wsp_mm.datasets.converters.mcpc.build import build_mcpc as build
     from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 
-    roots = dict(roots)
-    if mpii_mat:
-        root, roots['mpii'] = roots['mpii'], out / 'mpii'
-        for path in [*root.rglob('*.mat'), root / 'annotations/mpii_val.json', root / 'images']:
-            link = roots['mpii'] / path.relative_to(root)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
-    build(BuildOptions(roots=roots, out=out, progress=False, **options))
+    build(BuildOptions(roots=dict(roots), out=out, progress=False, **options))
     files = dict(train='mcpc_train', test='mcpc_test', table='mcpc_table', dedup='dedup_report')
     found = {name: out / f'{file}.json' for name, file in files.items()}
     return {name: json.loads(path.read_text()) for name, path in found.items() if path.is_file()}
@@ -375,19 +362,17 @@ def controls(mcpc_file: Path, truth_dir: Path | None, probs: Any) -> dict[str, A
 
 def make_world(out: Path) -> None:
     """The smallest world of every layout, by the renderer: seed 0, one process."""
-    from wsp_mm.synthetic import parcels, plan, world, worlds
-    from wsp_mm.synthetic.lab_plan import LabPreset
-    from wsp_mm.synthetic.muco_plan import MucoPreset
-    from wsp_mm.synthetic.mupots_plan import MupotsPreset
+    from wsp_mm.synthetic import builder
 
-    world.make_world(out, plan.Preset('golden', 20, 96, 2, 0.25), seed=0, workers=0, mpii_mat=True)
-    presets = dict(
-        h36m=LabPreset('golden', 64, (9,), 1, 1, 0),
-        muco=MucoPreset('golden', 8, 64),
-        mupots=MupotsPreset('golden', 1, 64, 1.0),
+    h36m = dict(side=64, actions=(9,), train_frames=1, test_frames=1, extra_frames=0)
+    worlds = dict(
+        wild=dict(images=20, long_side=96, video=2, test_share=0.25),
+        h36m=h36m,
+        muco=dict(images=8, side=64),
+        mupots=dict(frames=1, side=64, interval=1.0),
     )
-    for name, preset in presets.items():
-        parcels.make_parcels(out, worlds.KINDS[name], preset, seed=0, workers=0)
+    for name, options in worlds.items():
+        builder.make_world(out, name, options, seed=0, workers=0)
 
 
 #: Annotation files of the world that are recorded: name in the record -> path.
@@ -408,6 +393,6 @@ WORLD_FILES = dict(
     h36m_mmpose='h36m/annotation_body3d/fps50/h36m_test.npz',
     muco='muco/MuCo-3DHP.json',
     mupots='mupots/MuPoTS-3D.json',
-    truth_coco_val='truth/truth_coco_val.npz',
-    truth_mpii_train='truth/truth_mpii_train.npz',
+    gt_coco_val='ground_truth/coco_val.npz',
+    gt_mpii_train='ground_truth/mpii_train.npz',
 )

@@ -172,7 +172,7 @@ def controls(scratch):
         ids = [one['source_id'] for one in people if one['source'] == source]
         shape = len(ids), len(adapter.joint_names('world')), 3
         joints = FAR + rng('depth', source).normal(0, 400, shape)
-        np.savez(folder / f'truth_{source}_val.npz', source_ids=ids, keypoints_cam=joints)
+        np.savez(folder / f'{source}_val.npz', source_ids=ids, keypoints_cam=joints)
 
     def probs(count):
         return rng('joints').rand(count, 16), rng('pairs').rand(count)

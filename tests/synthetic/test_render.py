@@ -1,260 +1,210 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The renderer on simple worlds whose answers are known; textures, scenery and placement."""
+"""The renderer on simple scenes whose answers are known; textures and surroundings."""
+
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.synthetic import textures
 from wsp_mm.synthetic.actions import sample_pose
-from wsp_mm.synthetic.observe import joint_pixels, visible_joints
+from wsp_mm.synthetic.clothing import sample_outfit
 from wsp_mm.synthetic.people import pose_bodies, sample_identity
-from wsp_mm.synthetic.placement import hull_gap, make_view, plan_hull, turn_plan
-from wsp_mm.synthetic.render import GROUND, PROP, SKY, Box, Stage, project_m
-from wsp_mm.synthetic.scenery import BOUNCE, KINDS, SUN, SUN_COLOR, sample_scenery
-from wsp_mm.synthetic.textures import (
-    PATTERNS,
-    Texture,
-    catalogue,
-    sample_cloth,
-    sample_floor,
-    sample_wall,
+from wsp_mm.synthetic.placement import hull_gap, level_camera, plan_hull, turn_plan
+from wsp_mm.synthetic.render import (
+    GROUND,
+    PROP,
+    SKY,
+    Box,
+    Renderer,
+    lens_and_noise,
+    project_m,
+    whole_pixels,
+    window_of,
 )
+from wsp_mm.synthetic.scenery import KINDS, sample_scenery
+from wsp_mm.synthetic.textures import CATALOGUE, Texture
+from wsp_mm.synthetic.visibility import joint_pixels, silhouette, visible_joints
 
 NOBODY = np.zeros((0, 1, 3))
 
 
-def empty_stage(scenery, boxes=()):
-    return Stage(NOBODY, NOBODY, [], list(boxes), scenery)
+def empty(scenery, *boxes):
+    return Renderer(NOBODY, NOBODY, [], list(boxes), scenery)
 
 
-def test_ground_and_sky_are_split_by_the_horizon():
-    stage = empty_stage(sample_scenery(np.random.default_rng(0), 'plain'))
-    view = make_view(100, 1.5, 0, 0, 64, 48)
-    seen = stage.look(view.camera, 64, 48)
+@pytest.fixture
+def plain():
+    return sample_scenery(np.random.default_rng(0), 'plain')
+
+
+def test_ground_and_sky_are_split_by_the_horizon(plain):
+    seen = empty(plain).render(level_camera(100, 1.5, 0, 0, 64, 48), 64, 48, color=False)
     assert (seen.owner[:24] == SKY).all() and (seen.owner[24:] == GROUND).all()
     # A pixel k rows under the horizon sees the ground at depth f h / k.
-    np.testing.assert_allclose(seen.depth[47], 100 * 1.5 / 23.5, rtol=1e-4)
-    np.testing.assert_allclose(seen.depth[30], 100 * 1.5 / 6.5, rtol=1e-4)
-
-
-def test_pitch_and_roll_move_the_horizon_as_documented():
-    stage = empty_stage(sample_scenery(np.random.default_rng(0), 'plain'))
-    down = stage.look(make_view(100, 1.5, 10, 0, 64, 48).camera, 64, 48, color=False)
-    # Looking down by 10 degrees puts the horizon f tan(10) px above the centre.
-    assert (down.owner == SKY).any(axis=1).sum() == round(23.5 - 100 * np.tan(np.deg2rad(10)) + 0.5)
-    rolled = stage.look(make_view(100, 1.5, 0, 12, 64, 48).camera, 64, 48, color=False)
+    np.testing.assert_allclose(seen.depth[[30, 47], 0], [150 / 6.5, 150 / 23.5], rtol=1e-4)
+    # Looking down by 10 degrees puts the horizon f tan(10) px above the center.
+    down = empty(plain).render(level_camera(100, 1.5, 10, 0, 64, 48), 64, 48, color=False)
+    assert (down.owner == SKY).any(axis=1).sum() == round(24 - 100 * np.tan(np.deg2rad(10)))
+    rolled = empty(plain).render(level_camera(100, 1.5, 0, 12, 64, 48), 64, 48, color=False)
     sky = (rolled.owner == SKY).sum(axis=0)
-    assert abs(abs(int(sky[0]) - int(sky[-1])) - 63 * np.tan(np.deg2rad(12))) < 2
+    assert abs(int(sky[0]) - int(sky[-1]) + 63 * np.tan(np.deg2rad(12))) < 2
 
 
-def test_box_hides_the_ground_and_casts_a_shadow():
-    scenery = sample_scenery(np.random.default_rng(3), 'plain')
-    scenery.row[SUN : SUN + 3] = np.array([1, 0, 1]) / np.sqrt(
-        2
-    )  # from the right: the shadow falls to the left
-    scenery.row[SUN_COLOR : SUN_COLOR + 3] = 1.5
-    scenery.row[BOUNCE : BOUNCE + 3] = 0
-    texture = Texture('plain', 0.1, 0, 0.5, *[(0.5, 0.5, 0.5)] * 3, noise=0).encode()
-    scenery.textures[0] = texture
-    box = Box(np.array([0.0, 4.0]), np.array([0.4, 0.4, 0.8]), 0, texture)
-    view = make_view(150, 2.0, 20, 0, 128, 96)
-    bare = empty_stage(scenery).look(view.camera, 128, 96)
-    with_box = empty_stage(scenery, [box])
-    seen = with_box.look(view.camera, 128, 96)
-    corners = project_m(view.camera, box.corners())
+def test_box_hides_the_ground_and_casts_a_shadow(plain):
+    gray = Texture('plain', 0.1, 0, 0.5, *[(0.5, 0.5, 0.5)] * 3, noise=0)
+    # The sun is at the right: the shadow falls to the left.
+    light = plain.light | dict(sun=np.array([1, 0, 1]) / np.sqrt(2), sun_color=(1.5,) * 3, lines=0)
+    scenery = replace(plain, ground=gray, light=light | dict(bounce=(0, 0, 0)))
+    box = Box(np.array([0.0, 4.0]), np.array([0.4, 0.4, 0.8]), 0, gray)
+    camera = level_camera(150, 2.0, 20, 0, 128, 96)
+    bare, seen = (empty(scenery, *boxes).render(camera, 128, 96) for boxes in ((), (box,)))
+    corners = project_m(camera, box.corners())
     xs = np.nonzero(seen.owner == PROP)[1]
     assert abs(xs.min() - corners[:, 0].min()) < 1.5 and abs(xs.max() - corners[:, 0].max()) < 1.5
     assert seen.depth[seen.owner == PROP].min() == pytest.approx(corners[:, 2].min(), abs=0.05)
     before, after = (s.light.numpy().reshape(96, 128, 3).sum(axis=2) for s in (bare, seen))
     darker = (after < 0.8 * before) & (seen.owner == GROUND)
-    left, _, _ = project_m(view.camera, np.array([-0.6, 4.0, 0.0]))
-    right, _, _ = project_m(view.camera, np.array([0.6, 4.0, 0.0]))
-    row = round(project_m(view.camera, np.array([0, 4.0, 0.0]))[1])
-    assert darker[row, round(left)] and not darker[row, round(right)]
+    (left, row, _), (right, _, _) = project_m(camera, np.array([[-0.6, 4.0, 0], [0.6, 4.0, 0]]))
+    assert darker[round(row), round(left)] and not darker[round(row), round(right)]
 
 
 @pytest.fixture(scope='module')
-def one_person():
+def person():
+    """Somebody upright, 4 m away: joints, what Renderer takes, and stature."""
     rng = np.random.default_rng(8)
-    identity = sample_identity(rng)
-    bodies = pose_bodies([identity], [sample_pose('Waiting', rng)])
-    return bodies, identity
+    who = sample_identity(rng)
+    outfit = sample_outfit(rng, who.age, who.female)
+    bodies = pose_bodies([who], [sample_pose('Waiting', rng)], [outfit])
+    at = np.array([0, 4.0, 0])
+    return bodies.joints[0] + at, (bodies.surface + at, bodies.normals, [outfit]), bodies.height[0]
 
 
-def test_body_is_where_its_vertices_project(one_person):
-    bodies, identity = one_person
-    surface = bodies.surface + np.array([0, 4.0, 0])
-    view = make_view(300, 1.3, 4, 0, 160, 240)
-    stage = Stage(
-        surface,
-        bodies.normals,
-        [identity.outfit],
-        [],
-        sample_scenery(np.random.default_rng(0), 'plain'),
-    )
-    seen = stage.look(view.camera, 160, 240, normals=True)
+def test_body_is_where_its_vertices_project(person, plain):
+    _, arrays, _ = person
+    camera = level_camera(300, 1.3, 4, 0, 160, 240)
+    renderer = Renderer(*arrays, [], plain)
+    seen = renderer.render(camera, 160, 240)
     ys, xs = np.nonzero(seen.owner == 0)
-    low_x, low_y, high_x, high_y = seen.extent[0]
-    assert abs(xs.min() - low_x) < 1.5 and abs(xs.max() - high_x) < 1.5
-    assert abs(ys.min() - low_y) < 1.5 and abs(ys.max() - high_y) < 1.5
-    # Visible surfaces face the camera; depths lie within the body.
-    rays = np.stack(
-        [(xs - view.camera.c[0]) / 300, (ys - view.camera.c[1]) / 300, np.ones(len(xs))], axis=1
-    )
-    facing = (seen.normal[ys, xs] * (rays @ view.camera.R)).sum(axis=1)
-    assert (facing < 0).mean() > 0.98
-    depth = project_m(view.camera, surface[0])[:, 2]
-    assert (
-        depth.min() - 0.01 < seen.depth[ys, xs].min()
-        and seen.depth[ys, xs].max() < depth.max() + 0.01
-    )
-    x0, y0, alone = seen.alone[0]
-    np.testing.assert_array_equal(
-        alone, seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == 0
-    )
+    projected = project_m(camera, arrays[0][0])
+    for found, px in ((xs, projected[:, 0]), (ys, projected[:, 1])):
+        assert abs(found.min() - px.min()) < 1.5 and abs(found.max() - px.max()) < 1.5
+    depth = seen.depth[ys, xs]
+    assert projected[:, 2].min() - 0.01 < depth.min() and depth.max() < projected[:, 2].max() + 0.01
+    x0, y0, alone = renderer.cover(0, seen)
+    mask = seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == 0
+    np.testing.assert_array_equal(alone, mask)
+    assert alone.sum() == len(xs) == silhouette(0, renderer, seen)['area']
 
 
-def test_person_behind_a_box_is_hidden_but_would_fill_the_same(one_person):
-    bodies, identity = one_person
-    surface = bodies.surface + np.array([0, 4.0, 0])
-    scenery = sample_scenery(np.random.default_rng(0), 'plain')
-    wall = Box(np.array([0.0, 3.0]), np.array([4.0, 0.1, 1.0]), 0, scenery.textures[1])
-    view = make_view(300, 1.3, 4, 0, 160, 240)
-    free = Stage(surface, bodies.normals, [identity.outfit], [], scenery).look(
-        view.camera, 160, 240
-    )
-    behind = Stage(surface, bodies.normals, [identity.outfit], [wall], scenery).look(
-        view.camera, 160, 240
-    )
-    np.testing.assert_array_equal(free.alone[0][2], behind.alone[0][2])
-    joints = project_m(view.camera, bodies.joints[0] + np.array([0, 4.0, 0]))
-    args = (0, joints, float(bodies.height[0]))
-    _, seen_free = visible_joints(*args, free.depth, free.owner, free.face)
-    _, seen_behind = visible_joints(*args, behind.depth, behind.owner, behind.face)
+def test_person_behind_a_box_is_hidden_but_would_fill_the_same(person, plain):
+    joints, arrays, height = person
+    wall = Box(np.array([0.0, 3.0]), np.array([4.0, 0.1, 1.0]), 0, plain.walls[0])
+    camera = level_camera(300, 1.3, 4, 0, 160, 240)
+    projected, masks, visible, shares = project_m(camera, joints), [], [], []
+    for boxes in ([], [wall]):
+        renderer = Renderer(*arrays, boxes, plain)
+        seen = renderer.render(camera, 160, 240, color=False)
+        masks.append(renderer.cover(0, seen)[2])
+        visible.append(visible_joints(0, projected, height, seen)[1])
+        shares.append(silhouette(0, renderer, seen)['visible_share'])
+    np.testing.assert_array_equal(*masks)
     ankles, nose = [15, 16], 0
-    assert seen_free[ankles].all() and not seen_behind[ankles].any()
-    assert seen_behind[nose] == seen_free[nose]
+    assert visible[0][ankles].all() and not visible[1][ankles].any()
+    assert visible[0][nose] == visible[1][nose]
+    assert shares[0] == 1 and 0.3 < shares[1] < 0.7
 
 
-def test_body_around_the_camera(one_person):
-    """Somebody who stands partly behind the camera has no extent, and neither crashes nor shows
-    garbage.
-    """
-    bodies, identity = one_person
-    surface = bodies.surface + np.array([0, 0.05, 0])
-    view = make_view(300, 1.3, 4, 0, 64, 48)
-    stage = Stage(
-        surface,
-        bodies.normals,
-        [identity.outfit],
-        [],
-        sample_scenery(np.random.default_rng(0), 'plain'),
-    )
-    seen = stage.look(view.camera, 64, 48)
-    assert np.isnan(seen.extent).all() and np.isfinite(seen.light.numpy()).all()
+def test_body_around_the_camera(person, plain):
+    """Somebody partly behind the camera may be anywhere, and neither crashes nor shows garbage."""
+    _, (surface, normals, outfits), _ = person
+    camera = level_camera(300, 1.3, 4, 0, 64, 48)
+    renderer = Renderer(surface - np.array([0, 3.95, 0]), normals, outfits, [], plain)
+    seen = renderer.render(camera, 64, 48)
+    assert (np.abs(seen.windows) > 1e8).all() and np.isfinite(seen.light.numpy()).all()
+    assert silhouette(0, renderer, seen)['area'] == (seen.owner == 0).sum()
 
 
-def test_outfits_are_needed(one_person):
-    bodies, _ = one_person
-    with pytest.raises(ValueError, match='outfits'):
-        Stage(bodies.surface, bodies.normals, [None], [], sample_scenery(np.random.default_rng(0)))
-
-
-def test_joint_pixels_at_the_border():
-    projected = np.array(
-        [[-0.4, 5, 1], [-0.6, 5, 1], [9.4, 7.4, 1], [9.6, 5, 1], [np.nan, np.nan, -1]]
-    )
-    pixel, inside = joint_pixels(projected, 10, 8)
+def test_windows_and_joint_pixels_at_the_border():
+    camera = PinholeCamera(f=[100, 100], c=[50, 40])
+    points = np.array([[[0, 0, 1], [0.1, -0.2, 1]], [[0, 0, 1], [0, 0, -1]]])
+    windows = window_of(camera, points)
+    np.testing.assert_allclose(windows[0], [49, 19, 61, 41])
+    assert whole_pixels(windows[0], 55, 80) == (49, 19, 55, 42)
+    assert whole_pixels(windows[1], 55, 80) == (0, 0, 55, 80)
+    projected = [[-0.4, 5, 1], [-0.6, 5, 1], [9.4, 7.4, 1], [9.6, 5, 1], [np.nan, np.nan, -1]]
+    pixel, inside = joint_pixels(np.array(projected), 10, 8)
     np.testing.assert_array_equal(inside, [True, False, True, False, False])
     np.testing.assert_array_equal(pixel[2], [9, 7])
 
 
+def test_lens_and_noise():
+    flat = np.full((150, 140, 3), 100, np.uint8)
+    noisy = lens_and_noise(flat, 0.5, 3.0, np.random.default_rng(0)).astype(int) - 100
+    assert noisy.std() == pytest.approx(3, abs=0.5) and (noisy == noisy[..., :1]).all()
+    np.testing.assert_array_equal(lens_and_noise(flat, 0.5, 0.4, np.random.default_rng(0)), flat)
+
+
 # ------------------------------------------------------------------ textures and scenery
-def test_at_least_200_textures_that_look_different():
-    """Each is laid on the ground and looked at from above; no two pictures are alike."""
-    textures = catalogue()
-    assert len(textures) >= 200 and {t.pattern for t in textures} == set(PATTERNS)
-    scenery = sample_scenery(np.random.default_rng(0), 'plain')
+def test_at_least_200_textures_that_look_different(plain):
+    """Each is laid on the ground and looked at from above; no two images are alike."""
+    assert len(CATALOGUE) >= 200 and {t.pattern for t in CATALOGUE} == set(textures.PATTERNS)
     center = np.array([100.0, 330.0, 600.0])  # mm; over the emblem of the prints
     looking_down = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
     camera = PinholeCamera(f=[60, 60], c=[23.5, 23.5], R=looking_down, t=-looking_down @ center)
-    pictures = []
-    for texture in textures:
-        scenery.textures[0] = texture.encode()
-        stage = empty_stage(scenery)
-        seen = stage.look(camera, 48, 48)
-        pictures.append(stage.develop(seen.light, 48, 48, 0.45))
-    flat = np.stack(pictures).reshape(len(pictures), -1).astype(np.int16)
-    for i in range(len(flat)):
+    images = []
+    for texture in CATALOGUE:
+        renderer = empty(replace(plain, ground=texture))
+        images.append(renderer.tone_map(renderer.render(camera, 48, 48), 0.45))
+    flat = np.stack(images).reshape(len(images), -1).astype(np.int16)
+    for i in range(len(flat) - 1):
         off = np.abs(flat[i + 1 :] - flat[i]).max(axis=1)
-        assert (off > 8).all(), [textures[i], textures[i + 1 + int(off.argmin())]]
+        assert (off > 8).all(), [CATALOGUE[i], CATALOGUE[i + 1 + int(off.argmin())]]
 
 
-def test_sampled_textures_vary():
+@pytest.mark.parametrize(
+    'sample',
+    [textures.sample_cloth, textures.sample_wall, partial(textures.sample_floor, outdoor=True)],
+)
+def test_sampled_textures_vary(sample):
     rng = np.random.default_rng(0)
-    for sample in (
-        sample_cloth,
-        sample_wall,
-        lambda r: sample_floor(r, True),
-        lambda r: sample_floor(r, False),
-    ):
-        rows = np.stack([sample(rng).encode() for _ in range(60)])
-        assert len(np.unique(rows[:, 0])) > 4 and len(np.unique(rows, axis=0)) == 60
-        assert np.isfinite(rows).all() and (rows[:, 1] > 0).all() and (rows[:, 4:13] >= 0).all()
+    rows = textures.texture_rows([sample(rng) for _ in range(60)])
+    assert len(np.unique(rows['pattern'])) > 4 and len(np.unique(rows)) == 60
+    colors = np.concatenate([rows[name] for name in 'abc'])
+    assert np.isfinite(colors).all() and (colors >= 0).all() and (rows['size'] > 0).all()
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_every_kind_of_surroundings(kind):
-    pictures = []
+    images = []
     for seed in range(3):
-        scenery = sample_scenery(np.random.default_rng(seed), kind)
-        assert (
-            scenery.kind == kind
-            and scenery.row[SUN + 2] > 0.3
-            and scenery.outdoor == (kind != 'room')
-        )
-        assert np.linalg.norm(scenery.row[SUN : SUN + 3]) == pytest.approx(1)
-        view = make_view(60, 1.5, 2, 1, 64, 48)
-        seen = empty_stage(scenery).look(view.camera, 64, 48)
+        scenery = sample_scenery(np.random.default_rng(seed), kind, depth=9.0)
+        assert scenery.kind == kind and np.linalg.norm(scenery.light['sun']) == pytest.approx(1)
+        seen = empty(scenery).render(level_camera(60, 1.5, 2, 1, 64, 48), 64, 48)
         light = seen.light.numpy()
         assert np.isfinite(light).all() and (light >= 0).all() and light.mean() > 0.02
         assert (seen.owner == GROUND).any() and (seen.owner == SKY).any()
-        pictures.append(light)
-    assert np.abs(pictures[0] - pictures[1]).mean() > 0.01
-
-
-def test_walls_stand_behind_everybody():
-    for seed in range(20):
-        scenery = sample_scenery(np.random.default_rng(seed), 'wall', depth=9.0)
-        seen = empty_stage(scenery).look(
-            make_view(60, 1.5, 0, 0, 64, 48).camera, 64, 48, color=True
-        )
+        # Walls are behind everybody.
         assert seen.depth[24:, 20:44][seen.owner[24:, 20:44] == SKY].min(initial=99) > 9.0
-
-
-def test_unknown_surroundings():
-    with pytest.raises(KeyError):
-        sample_scenery(np.random.default_rng(0), 'moon')
+        images.append(light)
+    assert np.abs(images[0] - images[1]).mean() > 0.01
 
 
 # ------------------------------------------------------------------ placement
-def test_hull_gap_by_hand():
+def test_hulls_by_hand():
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
     assert hull_gap(square, square + np.array([1.5, 0])) == pytest.approx(0.5)
     assert hull_gap(square, square[::-1] + np.array([0, -1.2])) == pytest.approx(0.2)
     assert hull_gap(square, square + np.array([0.9, 0])) == pytest.approx(-0.1)
-    np.testing.assert_allclose(
-        turn_plan(square, np.pi / 2, np.array([2.0, 0]))[1], [2, 1], atol=1e-12
-    )
+    turned = turn_plan(square, np.pi / 2, np.array([2.0, 0]))
+    np.testing.assert_allclose(turned[1], [2, 1], atol=1e-12)
     assert len(plan_hull(np.random.default_rng(0).uniform(size=(50, 3)))) < 20
 
 
-def test_view_looks_along_y():
-    view = make_view(500, 1.6, 6, 0, 640, 480)
-    np.testing.assert_allclose(view.camera.position, [0, 0, 1600], atol=1e-9)
-    ahead = 1600 - 5000 * np.tan(np.deg2rad(6))
-    np.testing.assert_allclose(
-        view.camera.project(view.camera.to_camera(np.array([0, 5000, ahead])))[:2],
-        [319.5, 239.5],
-        atol=1e-6,
-    )
+def test_level_camera_looks_along_y():
+    camera = level_camera(500, 1.6, 6, 0, 640, 480)
+    np.testing.assert_allclose(camera.position, [0, 0, 1600], atol=1e-9)
+    ahead = np.array([0, 5, 1.6 - 5 * np.tan(np.deg2rad(6))])
+    np.testing.assert_allclose(project_m(camera, ahead)[:2], [319.5, 239.5], atol=1e-6)

@@ -112,7 +112,9 @@ def label_noise(world: Path, reduce: str = 'lowest') -> dict[str, float]:
     Raises:
         ValueError: ``world`` is no finished world.
     """
-    parts = [find_pairs(persons, reduce) for persons in load_world_gt(world / 'truth').values()]
+    parts = [
+        find_pairs(persons, reduce) for persons in load_world_gt(world / 'ground_truth').values()
+    ]
     pairs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     ties = int(pairs['tie'].sum())
     pairs = {name: values[~pairs['tie']] for name, values in pairs.items()}
@@ -186,7 +188,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__.split('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        '--world', type=Path, default=Path('data/synthetic'), help='folder of tools/make_world.py'
+        '--world',
+        type=Path,
+        default=Path('data/synthetic'),
+        help='folder of tools/dataset_converters/make_world.py',
     )
     parser.add_argument(
         '--out', type=Path, help='folder for label_noise.{json,md,png} (default: WORLD/label_noise)'

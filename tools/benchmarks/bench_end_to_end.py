@@ -9,7 +9,7 @@ Three rates, each for `--seconds` after a warm-up:
 - device alone: training steps on batches kept in memory.
 
 The lower of the latter two is the bound of the first. Validation and checkpoints are left out. This
-script makes no data: without a world, `python tools/make_world.py --out data/synthetic` writes one.
+script makes no data: `python tools/dataset_converters/make_world.py --out data/synthetic` does.
 
     python tools/benchmarks/bench_end_to_end.py --device cuda                # R50, 256 px, B 64, 1,500 pairs/s
     python tools/benchmarks/bench_end_to_end.py --device cuda --task h36m
@@ -207,8 +207,8 @@ def main() -> None:
     args = complete(build_parser().parse_args())
     if not Path(args.data_root).is_dir():
         sys.exit(
-            f'no data in {args.data_root}: `python tools/make_world.py --out {args.data_root}` writes a world, '
-            '--data-root names another place'
+            f'no data in {args.data_root}: `python tools/dataset_converters/make_world.py --out '
+            f'{args.data_root}` writes a world, --data-root names another place'
         )
     import torch
     from mmengine.device import get_device

@@ -26,9 +26,9 @@ CPU_SET: dict[str, tuple[str, ...]] = {
     'bench_heads': (),
     'bench_pipeline': ('--repeats', '4'),
     'bench_train_step': (),
-    'bench_world': ('--scenes', '64', '--repeats', '2'),
-    'bench_mcpc': ('--pictures', '12000', '--repeats', '2'),
+    'bench_mcpc': ('--images', '12000', '--repeats', '2'),
 }
+
 #: Not of the CPU set: needs a world on the disk, and means something on a GPU.
 LEFT_OUT = ('bench_end_to_end',)
 

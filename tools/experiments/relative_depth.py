@@ -62,7 +62,7 @@ def controls(work_dir: Path, data_root: Path) -> tuple[dict[str, dict], dict[str
     """The control table of the tests (see :mod:`wsp_mm.evaluation.controls`), and the network
     against the box rule, pair by pair; the latter is empty where true depth is unknown.
     """
-    gt = data_root / 'truth'
+    gt = data_root / 'ground_truth'
     table = load_pairs(data_root / 'mcpc/mcpc_test.json', gt if gt.is_dir() else None)
     probs = {
         f'network, {name}': load_probs(work_dir / folder / 'predictions.npz', table)
@@ -78,7 +78,7 @@ def label_noise(data_root: Path, out: Path) -> Step:
     return Step(
         'label-noise',
         ['tools/analysis_tools/label_noise.py', '--world', data_root, '--out', out],
-        inputs=[data_root / 'truth' / f'truth_{source}_train.npz' for source in SOURCES],
+        inputs=[data_root / 'ground_truth' / f'{source}_train.npz' for source in SOURCES],
         outputs=[out / 'label_noise.json', out / 'label_noise.png'],
     )
 

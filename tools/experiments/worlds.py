@@ -36,7 +36,7 @@ class Worlds:
         folders = [text for name in SOURCES for text in (f'--{name}', self.root / name)]
         out = self.root / 'mcpc'
         return [
-            self._render('wild', (*SOURCES, 'truth'), 240),
+            self._render('wild', (*SOURCES, 'ground_truth'), 240),
             Step(
                 'mcpc',
                 ['tools/dataset_converters/build_mcpc.py', *folders, '--out', out],
@@ -63,7 +63,7 @@ class Worlds:
         return [self._render(name, (name,), 120) for name in ('muco', 'mupots')]
 
     def _render(self, world: str, folders: Sequence[str], seconds: float) -> Step:
-        command = ['tools/make_world.py', '--worlds', world]
+        command = ['tools/dataset_converters/make_world.py', '--worlds', world]
         command += ['--preset', self.preset, '--out', self.root, '--seed', self.seed]
         return Step(
             world,

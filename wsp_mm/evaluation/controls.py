@@ -115,21 +115,23 @@ def load_world_gt(folder: str | Path) -> dict[tuple[str, str], dict[str, np.ndar
     mm in the joint set ``world``.
 
     Args:
-        folder: the world's folder ``truth``, with a ``truth_SOURCE_SPLIT.npz`` for each.
+        folder: the world's folder ``ground_truth``, with a ``SOURCE_SPLIT.npz`` for each.
 
     Raises:
         ValueError: there is none, or one cannot be read.
     """
     tables = {}
-    for file in sorted(Path(folder).glob('truth_*_*.npz')):
-        source, split = file.stem.removeprefix('truth_').rsplit('_', 1)
+    for file in sorted(Path(folder).glob('*_*.npz')):
+        source, split = file.stem.rsplit('_', 1)
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 tables[source, split] = {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f'{file} cannot be read, make the world again: {error}') from error
     if not tables:
-        raise ValueError(f'no truth_SOURCE_SPLIT.npz in {folder}: run tools/make_world.py first')
+        raise ValueError(
+            f'no SOURCE_SPLIT.npz in {folder}: run tools/dataset_converters/make_world.py first'
+        )
     return tables
 
 

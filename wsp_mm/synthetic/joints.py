@@ -2,12 +2,9 @@
 """Where each joint of the set ``world`` lies in anny's body, and which surface may lie before it
 without hiding it.
 
-One table, :data:`DEFINITIONS`, is all there is. A joint comes from the COCO regressor ('keypoint'),
-from bone heads ('bone', their mean), from other joints ('mean'), or is the vertex on top of the
-head ('crown').
+A joint comes from the COCO regressor ('keypoint'), from bone heads ('bone', their mean), from other
+joints ('mean'), or is the vertex on top of the head ('crown').
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -17,7 +14,7 @@ from wsp_mm.structures.keypoints import get_joint_set
 
 from .body import PART_INDEX, PARTS, BodyModel
 
-_HEAD, _ARM, _LEG = ('head',), ('upper_arm', 'forearm'), ('thigh', 'shin')
+_HEAD = ('head',)
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Joint:
     """How a joint is found and seen.
 
     Attributes:
-        source: 'keypoint', 'bone', 'mean' or 'crown'. names: what of.
+        source: 'keypoint', 'bone', 'mean' or 'crown'. names: of what.
         parts: of the body it lies in, without side for paired parts: only their surface may lie
             before a visible joint.
         depth: m for a body of 1.7 m: the most that surface may lie before it.
@@ -40,18 +37,17 @@ class Joint:
 def _paired(
     name: str, source: str, names: tuple[str, ...], parts: tuple[str, ...], depth: float
 ) -> dict[str, Joint]:
-    tags = {'left': 'L', 'right': 'R'}
-    return {
-        f'{side}_{name}': Joint(
-            source,
-            tuple(n.replace('*', tags[side] if source == 'bone' else side) for n in names),
-            tuple(f'{side}_{p}' if f'{side}_{p}' in PART_INDEX else p for p in parts),
-            depth,
-        )
-        for side in tags
-    }
+    """A left and a right joint; ``*`` in names is the side."""
+    joints = {}
+    for side, tag in (('left', 'L'), ('right', 'R')):
+        own = tuple(n.replace('*', tag if source == 'bone' else side) for n in names)
+        own_parts = tuple(f'{side}_{p}' if f'{side}_{p}' in PART_INDEX else p for p in parts)
+        joints[f'{side}_{name}'] = Joint(source, own, own_parts, depth)
+    return joints
 
 
+_SHOULDERS, _HIPS = ('left_shoulder', 'right_shoulder'), ('left_hip', 'right_hip')
+_PELVIS = ('pelvis', 'torso', 'left_thigh', 'right_thigh')
 # Depths: the thickest that living people's parts are before the joint, seen from any side that
 # shows it.
 DEFINITIONS: dict[str, Joint] = {
@@ -64,11 +60,9 @@ DEFINITIONS: dict[str, Joint] = {
     **_paired('hip', 'keypoint', ('*_hip',), ('pelvis', 'torso', 'thigh'), 0.22),
     **_paired('knee', 'keypoint', ('*_knee',), ('thigh', 'shin'), 0.13),
     **_paired('ankle', 'keypoint', ('*_ankle',), ('shin', 'foot'), 0.10),
-    'pelvis': Joint(
-        'mean', ('left_hip', 'right_hip'), ('pelvis', 'torso', 'left_thigh', 'right_thigh'), 0.26
-    ),
+    'pelvis': Joint('mean', _HIPS, _PELVIS, 0.26),
     'spine': Joint('bone', ('spine03',), ('torso', 'pelvis'), 0.26),
-    'thorax': Joint('mean', ('left_shoulder', 'right_shoulder'), ('torso', 'neck'), 0.24),
+    'thorax': Joint('mean', _SHOULDERS, ('torso', 'neck'), 0.24),
     'upper_neck': Joint('bone', ('neck01', 'neck03'), ('neck', 'torso', 'head'), 0.14),
     'head': Joint('bone', ('head', 'eye.L', 'eye.R'), ('head', 'neck'), 0.17),
     'head_top': Joint('crown', ('head',), _HEAD, 0.06),
@@ -78,11 +72,6 @@ DEFINITIONS: dict[str, Joint] = {
 }
 
 WORLD = get_joint_set('world').concepts
-if set(DEFINITIONS) != set(
-    WORLD
-):  # a table and a joint set that drift apart must not pass silently
-    raise RuntimeError(f'joint table and joint set differ: {sorted(set(DEFINITIONS) ^ set(WORLD))}')
-
 DEPTHS = np.array([DEFINITIONS[name].depth for name in WORLD])
 # (J, parts): whether that part's surface may lie before the joint.
 ALLOWED_PARTS = np.array([[part in DEFINITIONS[name].parts for part in PARTS] for name in WORLD])

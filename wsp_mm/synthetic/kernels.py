@@ -1,98 +1,152 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 # ruff: noqa: UP018 -- Warp makes a variable of float(0.0), and a constant of 0.0
-"""Warp kernels of the renderer: casting, light and shadow, and the camera's curve. The same code
-runs on CPU and CUDA.
+"""Warp kernels of the renderer: ray casting, light and shadow, and the camera's tone curve.
 
-Metres and linear RGB, as in :mod:`wsp_mm.synthetic.surface_kernels`.
+The same code runs on CPU and CUDA. Metres and linear RGB.
 """
 
 import warp as wp
 
-from .surface_kernels import band, fbm, person_color, sky_color, surround, texture_color
+from .surface_kernels import (
+    BodyTables,
+    OutfitRow,
+    SceneryRow,
+    person_color,
+    sky_color,
+    surroundings,
+)
+from .texture_kernels import TextureRow, band, fbm, texture_color
 
 wp.config.log_level = wp.LOG_WARNING
-# No gradients are wanted, and approximate divisions are exact enough for colours and for depth
+# No gradients are wanted, and approximate divisions are exact enough for colors and for depth
 # (float32).
 wp.set_module_options({'enable_backward': False, 'fast_math': True})
 
-# What a pixel shows when it is not a person (0, 1, 2, ...).
+# What a pixel shows when it is not a person (0, 1, 2, ...). Walls count as SKY.
 GROUND, SKY, PROP = wp.constant(-1), wp.constant(-2), wp.constant(-3)
 _FAR = wp.constant(1.0e5)
 
 
+@wp.struct
+class View:
+    """A pinhole camera: ``rays`` turns its axes to the world's; ``f``, ``c`` and ``width`` px."""
+
+    origin: wp.vec3
+    rays: wp.mat33
+    f: wp.vec2
+    c: wp.vec2
+    width: int
+
+
+@wp.struct
+class Objects:
+    """Bodies and boxes of a scene. The mesh has the faces of all bodies, then those of the boxes;
+    body i is its group i + 1, boxes are group 0.
+
+    Attributes:
+        mesh: id. num_bodies: B. faces_per_body: F.
+        windows: (B + boxes,) px, x0, y0, x1, y1 of everywhere that an object may be seen.
+        discs: (B + boxes,) m, x, y, radius and height of upright cylinders around the objects.
+        normals: (B * V,). outfits: (B,). textures: of ground, walls, boxes, outfits.
+        box_points: (boxes * 8,) m. box_faces: (boxes * 12, 3). box_texture: (boxes * 12,).
+    """
+
+    mesh: wp.uint64
+    num_bodies: int
+    faces_per_body: int
+    windows: wp.array(dtype=wp.vec4)
+    discs: wp.array(dtype=wp.vec4)
+    normals: wp.array(dtype=wp.vec3)
+    outfits: wp.array(dtype=OutfitRow)
+    textures: wp.array(dtype=TextureRow)
+    box_points: wp.array(dtype=wp.vec3)
+    box_faces: wp.array2d(dtype=int)
+    box_texture: wp.array(dtype=int)
+
+
+@wp.func
+def ray(view: View, x: int, y: int) -> wp.vec3:
+    """Ray through a pixel's centre in the world; its length is that of a depth of 1."""
+    local = wp.vec3((float(x) - view.c[0]) / view.f[0], (float(y) - view.c[1]) / view.f[1], 1.0)
+    return view.rays * local
+
+
 @wp.kernel
 def cast(
-    mesh: wp.uint64, width: int, faces_per_body: int, num_bodies: int,
-    origin: wp.vec3, rays: wp.mat33, f: wp.vec2, c: wp.vec2, num_boxes: int, boxes: wp.array(dtype=wp.vec4),
-    depth: wp.array(dtype=float), owner: wp.array(dtype=int), face: wp.array(dtype=int),
-    bary: wp.array(dtype=wp.vec2),
+    view: View, objects: Objects, depth: wp.array(dtype=float), owner: wp.array(dtype=int),
+    face: wp.array(dtype=int), bary: wp.array(dtype=wp.vec2),
 ):  # fmt: skip
     """First surface at every pixel centre.
 
     Out: ``depth`` along the camera's axis (m), ``owner`` (person, GROUND, SKY, PROP), ``face`` (of
-    that body, of all props; -1) and ``bary`` (weights of its first two corners). ``boxes``: px, x0,
-    y0, x1, y1 of everything that is not ground or sky; outside them no ray need be cast.
+    that body, of all boxes; -1) and ``bary`` (weights of its first two corners).
     """
     i = wp.tid()
-    x = float(i % width)
-    y = float(i // width)
-    local = wp.vec3((x - c[0]) / f[0], (y - c[1]) / f[1], 1.0)
-    length = wp.length(local)
-    d = rays * (local / length)
+    x = i % view.width
+    y = i // view.width
+    d = ray(view, x, y)
     limit = _FAR
     owner[i] = SKY
     face[i] = -1
     if d[2] < -1.0e-5:
-        limit = -origin[2] / d[2]
+        limit = -view.origin[2] / d[2]
         owner[i] = GROUND
-    depth[i] = limit / length
+    depth[i] = limit
     near = bool(False)
-    for k in range(num_boxes):
-        box = boxes[k]
-        if x >= box[0] and y >= box[1] and x <= box[2] and y <= box[3]:
+    for k in range(objects.windows.shape[0]):
+        w = objects.windows[k]
+        if float(x) >= w[0] and float(y) >= w[1] and float(x) <= w[2] and float(y) <= w[3]:
             near = True
     if not near:
         return
-    hit = wp.mesh_query_ray(mesh, origin, d, limit)
+    hit = wp.mesh_query_ray(objects.mesh, view.origin, d, limit)
     if hit.result:
-        depth[i] = hit.t / length
+        depth[i] = hit.t
         bary[i] = wp.vec2(hit.u, hit.v)
-        body = hit.face // faces_per_body
-        if body < num_bodies:
-            owner[i] = body
-            face[i] = hit.face - body * faces_per_body
-        else:
-            owner[i] = PROP
-            face[i] = hit.face - num_bodies * faces_per_body
+        body = wp.min(hit.face // objects.faces_per_body, objects.num_bodies)
+        owner[i] = wp.where(body < objects.num_bodies, body, PROP)
+        face[i] = hit.face - body * objects.faces_per_body
 
 
 @wp.kernel
-def fill(
-    mesh: wp.uint64, width: int, origin: wp.vec3, rays: wp.mat33, f: wp.vec2, c: wp.vec2, body: int, root: int,
-    x0: int, y0: int, box_width: int, owner: wp.array(dtype=int), covered: wp.array(dtype=wp.uint8),
+def cover(
+    view: View, objects: Objects, body: int, x0: int, y0: int, width: int,
+    owner: wp.array(dtype=int), covered: wp.array(dtype=wp.uint8),
 ):  # fmt: skip
-    """Whether the body of that group would cover the pixels of a box, were it alone."""
+    """Whether a body would cover the pixels of a window if nothing else were there."""
     i = wp.tid()
-    column = x0 + i % box_width
-    line = y0 + i // box_width
-    who = owner[line * width + column]
+    x = x0 + i % width
+    y = y0 + i // width
+    who = owner[y * view.width + x]
     if who == body:
         covered[i] = wp.uint8(1)
     elif who >= 0 or who == PROP:  # ground and sky lie behind everybody
-        x = float(column)
-        y = float(line)
-        d = rays * wp.normalize(wp.vec3((x - c[0]) / f[0], (y - c[1]) / f[1], 1.0))
-        if wp.mesh_query_ray_anyhit(mesh, origin, d, _FAR, root):
+        root = wp.mesh_get_group_root(objects.mesh, body + 1)
+        if wp.mesh_query_ray_anyhit(objects.mesh, view.origin, ray(view, x, y), _FAR, root):
             covered[i] = wp.uint8(1)
 
 
+@wp.kernel
+def tone_map(light: wp.array(dtype=wp.vec3), gamma: float, out: wp.array2d(dtype=wp.uint8)):
+    """Linear light to 8 bits by a power."""
+    i = wp.tid()
+    for k in range(3):
+        value = wp.pow(wp.clamp(light[i][k], 0.0, 1.0), gamma)
+        out[i, k] = wp.uint8(value * 255.0 + 0.5)
+
+
 @wp.func
-def near_any(p: wp.vec3, reach: float, count: int, discs: wp.array(dtype=wp.vec4)) -> bool:
-    """Whether a ground point lies within ``reach`` of anybody's disc (x, y, radius, height)."""
-    for k in range(count):
+def under_any(p: wp.vec3, way: wp.vec3, reach: float, discs: wp.array(dtype=wp.vec4)) -> bool:
+    """Whether the way up from a ground point passes within ``reach`` of a disc below its height."""
+    for k in range(discs.shape[0]):
         disc = discs[k]
-        dx = p[0] - disc[0]
-        dy = p[1] - disc[1]
+        sx = way[0] / way[2] * disc[3]
+        sy = way[1] / way[2] * disc[3]
+        dx = disc[0] - p[0]
+        dy = disc[1] - p[1]
+        along = wp.clamp((dx * sx + dy * sy) / wp.max(sx * sx + sy * sy, 1.0e-6), 0.0, 1.0)
+        dx -= along * sx
+        dy -= along * sy
         r = disc[2] + reach
         if dx * dx + dy * dy < r * r:
             return True
@@ -100,154 +154,100 @@ def near_any(p: wp.vec3, reach: float, count: int, discs: wp.array(dtype=wp.vec4
 
 
 @wp.func
-def shaded_by_any(p: wp.vec3, sun: wp.vec3, count: int, discs: wp.array(dtype=wp.vec4)) -> bool:
-    """Whether the way from a ground point to the sun passes over anybody's disc below their
-    height.
-    """
-    for k in range(count):
-        disc = discs[k]
-        sx = sun[0] / sun[2] * disc[3]
-        sy = sun[1] / sun[2] * disc[3]
-        px = disc[0] - p[0]
-        py = disc[1] - p[1]
-        along = wp.clamp((px * sx + py * sy) / wp.max(sx * sx + sy * sy, 1.0e-6), 0.0, 1.0)
-        dx = px - along * sx
-        dy = py - along * sy
-        if dx * dx + dy * dy < disc[2] * disc[2]:
-            return True
-    return False
-
-
-@wp.kernel
-def develop(
-    linear: wp.array(dtype=wp.vec3), gamma: float, out: wp.array2d(dtype=wp.uint8)
-):  # fmt: skip
-    """Linear light to 8 bits by a power."""
-    i = wp.tid()
-    for k in range(3):
-        value = wp.pow(wp.clamp(linear[i][k], 0.0, 1.0), gamma)
-        out[i, k] = wp.uint8(value * 255.0 + 0.5)
+def ground_color(
+    p: wp.vec3, footprint: float, objects: Objects, world: SceneryRow, body: BodyTables
+) -> wp.vec3:
+    """Color of the ground: texture, patches, and the lines of a road or pitch."""
+    color = texture_color(objects.textures[0], p[0], p[1], footprint, body.noise)
+    color = color * (1.0 + 0.12 * fbm(p[0] * 0.35, p[1] * 0.35, world.seed, body.noise))
+    if world.lines > 0.0:
+        along = p[0] * wp.cos(world.line_angle) + p[1] * wp.sin(world.line_angle)
+        line = band(along / world.lines, 0.12 / world.lines, footprint / world.lines)
+        color = wp.lerp(color, wp.vec3(0.8, 0.8, 0.78), line * 0.8)
+    return color
 
 
 @wp.kernel
 def shade(
-    mesh: wp.uint64, width: int, origin: wp.vec3, rays: wp.mat33, f: wp.vec2, c: wp.vec2,
-    num_vertices: int, num_bodies: int, num_props: int, discs: wp.array(dtype=wp.vec4),
-    noise: wp.array2d(dtype=float),
-    depth: wp.array(dtype=float), owner: wp.array(dtype=int), face: wp.array(dtype=int),
-    bary: wp.array(dtype=wp.vec2),
-    faces: wp.array2d(dtype=int), face_part: wp.array(dtype=int), eye_face: wp.array(dtype=int),
-    normals: wp.array(dtype=wp.vec3), canonical: wp.array(dtype=wp.vec3),
-    prop_faces: wp.array2d(dtype=int), prop_points: wp.array(dtype=wp.vec3), prop_texture: wp.array(dtype=int),
-    people: wp.array2d(dtype=float), axes: wp.array2d(dtype=float), textures: wp.array2d(dtype=float),
-    world: wp.array(dtype=float), image: wp.array(dtype=wp.vec3),
+    view: View, objects: Objects, world: SceneryRow, body: BodyTables, depth: wp.array(dtype=float),
+    owner: wp.array(dtype=int), face: wp.array(dtype=int), bary: wp.array(dtype=wp.vec2),
+    light: wp.array(dtype=wp.vec3),
 ):  # fmt: skip
-    """Colour of every pixel: texture, sun or lamp with cast shadow, light from the sky and from the
-    ground, haze.
+    """Light from every pixel: texture, sun or lamp with cast shadow, light from the sky and from
+    the ground, haze. Pixels of walls become SKY at the wall's depth.
     """
     i = wp.tid()
-    x = float(i % width)
-    y = float(i // width)
-    local = wp.vec3((x - c[0]) / f[0], (y - c[1]) / f[1], 1.0)
-    length = wp.length(local)
-    d = rays * (local / length)
-    pixel = 1.0 / f[0]
-    sun = wp.vec3(world[2], world[3], world[4])
-    sun_color = wp.vec3(world[5], world[6], world[7])
-    ambient = world[8]
+    d = ray(view, i % view.width, i // view.width)
+    length = wp.length(d)
+    d = d / length
+    pixel = 1.0 / view.f[0]
     who = owner[i]
     t = depth[i] * length
-    wall = wp.vec4(0.0, 0.0, 0.0, -1.0)
     if who < 0 and who != PROP:
-        wall = surround(origin, d, wp.where(who == GROUND, t, _FAR), pixel, world, textures, noise)
-    if wall[3] > 0.0:
-        image[i] = wp.vec3(wall[0], wall[1], wall[2]) * world[9]
-        owner[i] = SKY
-        depth[i] = wall[3] / length
-        return
+        wall = surroundings(view.origin, d, t, pixel, world, objects.textures, body.noise)
+        if wall[3] > 0.0:
+            light[i] = wp.vec3(wall[0], wall[1], wall[2]) * world.exposure
+            owner[i] = SKY
+            depth[i] = wall[3] / length
+            return
     if who == SKY:
-        image[i] = sky_color(d, world, noise)
+        light[i] = sky_color(d, world, body.noise)
         return
-    p = origin + d * t
-    n = wp.vec3(0.0, 0.0, 1.0)
-    albedo = wp.vec3(0.5, 0.5, 0.5)
-    shine = float(0.02)
+    p = view.origin + d * t
     footprint = t * pixel
+    n = wp.vec3(0.0, 0.0, 1.0)
+    albedo = wp.vec3(0.0, 0.0, 0.0)
+    shine = float(0.02)
+    k = face[i]
     if who == GROUND:
         # Seen at a flat angle a pixel covers more ground.
-        footprint = footprint / wp.max(-d[2], 0.03)
-        albedo = texture_color(0, p[0], p[1], footprint, textures, noise)
-        albedo = albedo * (1.0 + 0.12 * fbm(p[0] * 0.35, p[1] * 0.35, world[1], noise))
-        if world[28] > 0.0:  # lines: a road, a pitch
-            along = p[0] * wp.cos(world[29]) + p[1] * wp.sin(world[29])
-            line = band(along / world[28], 0.12 / world[28], footprint / world[28])
-            albedo = albedo + (wp.vec3(0.8, 0.8, 0.78) - albedo) * line * 0.8
+        albedo = ground_color(p, footprint / wp.max(-d[2], 0.03), objects, world, body)
     elif who == PROP:
-        k = face[i]
-        pa = prop_points[prop_faces[k, 0]]
-        pb = prop_points[prop_faces[k, 1]]
-        pc = prop_points[prop_faces[k, 2]]
-        n = wp.normalize(wp.cross(pb - pa, pc - pa))
+        a = objects.box_points[objects.box_faces[k, 0]]
+        b = objects.box_points[objects.box_faces[k, 1]]
+        c = objects.box_points[objects.box_faces[k, 2]]
+        n = wp.normalize(wp.cross(b - a, c - a))
         if wp.dot(n, d) > 0.0:
             n = -n
         u = p[0] * wp.abs(n[1]) + p[1] * wp.abs(n[0]) + p[0] * wp.abs(n[2])
         v = p[2] * (1.0 - wp.abs(n[2])) + p[1] * wp.abs(n[2])
-        albedo = texture_color(prop_texture[k], u, v, footprint, textures, noise)
+        texture = objects.textures[objects.box_texture[k]]
+        albedo = texture_color(texture, u, v, footprint, body.noise)
     else:
-        k = face[i]
-        b0 = bary[i][0]
-        b1 = bary[i][1]
-        b2 = 1.0 - b0 - b1
-        base = who * num_vertices
-        n0 = normals[base + faces[k, 0]]
-        n1 = normals[base + faces[k, 1]]
-        n2 = normals[base + faces[k, 2]]
-        n = wp.normalize(n0 * b0 + n1 * b1 + n2 * b2)
+        weights = wp.vec3(bary[i][0], bary[i][1], 1.0 - bary[i][0] - bary[i][1])
+        n = wp.vec3(0.0, 0.0, 0.0)
+        q = wp.vec3(0.0, 0.0, 0.0)
+        for corner in range(3):
+            vertex = body.faces[k, corner]
+            n += objects.normals[who * body.num_vertices + vertex] * weights[corner]
+            q += body.points[vertex] * weights[corner]
+        n = wp.normalize(n)
         if wp.dot(n, d) > 0.0:
             n = wp.normalize(n - d * (1.05 * wp.dot(n, d)))
-        q = canonical[faces[k, 0]] * b0 + canonical[faces[k, 1]] * b1 + canonical[faces[k, 2]] * b2
-        both = person_color(
-            who, face_part[k], eye_face[k], q, n, footprint, people, axes, textures, noise
-        )
-        albedo = wp.vec3(both[0], both[1], both[2])
-        shine = both[3]
+        part = body.face_part[k]
+        outfit = objects.outfits[who]
+        seen = person_color(outfit, part, body.eye_face[k], q, footprint, body, objects.textures)
+        albedo = wp.vec3(seen[0], seen[1], seen[2])
+        shine = seen[3]
 
-    facing = wp.dot(n, sun)
-    lit = float(0.0)
-    casters = num_bodies + num_props
-    if facing > 0.0:
-        lit = 1.0
-        if (who != GROUND or shaded_by_any(p, sun, casters, discs)) and wp.mesh_query_ray_anyhit(
-            mesh, p + n * 0.004, sun, 40.0, -1
-        ):
-            lit = 0.0
+    start = p + n * 0.004
+    facing = wp.dot(n, world.sun)
+    lit = wp.where(facing > 0.0, 1.0, 0.0)
+    shaded = lit > 0.0 and (who != GROUND or under_any(p, world.sun, 0.0, objects.discs))
+    if shaded and wp.mesh_query_ray_anyhit(objects.mesh, start, world.sun, 40.0, -1):
+        lit = 0.0
     # Light from above is kept off by what stands there: the dark under feet and chins.
     opening = float(1.0)
-    if who == GROUND and world[50] > 0.0 and near_any(p, 0.9, casters, discs):
-        state = wp.rand_init(int(world[1]), i)
+    up = wp.vec3(0.0, 0.0, 1.0)
+    if who == GROUND and world.contact > 0.0 and under_any(p, up, 0.9, objects.discs):
+        state = wp.rand_init(int(world.seed), i)
         lean = wp.vec3(0.7 * (wp.randf(state) - 0.5), 0.7 * (wp.randf(state) - 0.5), 1.0)
-        if wp.mesh_query_ray_anyhit(mesh, p + n * 0.004, lean, 1.5, -1):
-            opening = 1.0 - world[50]
+        if wp.mesh_query_ray_anyhit(objects.mesh, start, lean, 1.5, -1):
+            opening = 1.0 - world.contact
     sky = 0.5 + 0.5 * n[2]
-    zenith = wp.vec3(world[10], world[11], world[12])
-    bounce = wp.vec3(world[51], world[52], world[53])
-    light = sun_color * (wp.max(facing, 0.0) * lit)
-    light = (
-        light
-        + (zenith * (0.6 * sky) + wp.vec3(0.4, 0.4, 0.4) * sky + bounce * (1.0 - sky))
-        * ambient
-        * opening
-    )
-    color = wp.cw_mul(albedo, light)
-    half = wp.normalize(sun - d)
-    color = color + sun_color * (lit * shine * wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0))
-    fog = 1.0 - wp.exp(-t * world[54])
-    haze = wp.vec3(world[13], world[14], world[15])
-    image[i] = color * world[9] + (haze - color * world[9]) * fog
-
-
-@wp.kernel
-def group_roots(mesh: wp.uint64, roots: wp.array(dtype=int)):
-    """Root of each body's part of the tree: body i is group i + 1."""
-    i = wp.tid()
-    roots[i] = wp.mesh_get_group_root(mesh, i + 1)
+    above = (world.zenith * 0.6 + wp.vec3(0.4, 0.4, 0.4)) * sky
+    incoming = world.sun_color * (wp.max(facing, 0.0) * lit)
+    incoming += (above + world.bounce * (1.0 - sky)) * (world.ambient * opening)
+    gloss = wp.pow(wp.max(wp.dot(n, wp.normalize(world.sun - d)), 0.0), 24.0)
+    color = wp.cw_mul(albedo, incoming) + world.sun_color * (lit * shine * gloss)
+    light[i] = wp.lerp(color * world.exposure, world.haze, 1.0 - wp.exp(-t * world.fog))

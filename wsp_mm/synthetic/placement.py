@@ -1,13 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Where people stand: plan-view hulls that never overlap (so bodies cannot run through each other),
-and the wild camera.
+"""Plan-view hulls that never overlap, so that bodies cannot run through each other, and cameras.
 
-World frame: metres, z up, ground at 0; wild cameras stand over the origin and look along +y.
+World frame: metres, z up, ground at 0.
 """
-
-from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,39 +10,27 @@ import numpy as np
 from wsp_mm.structures.camera import PinholeCamera
 
 
-@dataclass(frozen=True)
-class View:
-    """A wild camera: ``camera`` (mm), ``height`` mm, ``pitch`` and ``roll`` degrees."""
-
-    camera: PinholeCamera
-    height: float
-    pitch: float
-    roll: float
-
-
-def make_view(
+def level_camera(
     f: float, height_m: float, pitch: float, roll: float, width: int, height: int
-) -> View:
-    """A camera over the origin that looks along +y, down by ``pitch``, turned clockwise by ``roll``
-    (degrees).
+) -> PinholeCamera:
+    """A camera (mm) over the origin that looks along +y.
+
+    Args:
+        f: px. height_m: m over the ground. pitch: degrees down. roll: degrees that the image
+            turns clockwise. width, height: px.
     """
     p, r = np.deg2rad([pitch, roll])
     level = np.array([[1, 0, 0], [0, -np.sin(p), -np.cos(p)], [0, np.cos(p), -np.sin(p)]])
     turn = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     rotation = turn @ level
     center = np.array([0, 0, height_m * 1000])
-    camera = PinholeCamera(
-        f=[f, f], c=[(width - 1) / 2, (height - 1) / 2], R=rotation, t=-rotation @ center
-    )
-    return View(camera, height_m * 1000, pitch, roll)
+    c = [(width - 1) / 2, (height - 1) / 2]
+    return PinholeCamera(f=[f, f], c=c, R=rotation, t=-rotation @ center)
 
 
 def plan_hull(points: np.ndarray) -> np.ndarray:
-    """Convex hull (n, 2) of points (..., 2+) seen from above."""
-    flat = np.ascontiguousarray(
-        np.reshape(points, (-1, points.shape[-1]))[:, :2].astype(np.float32)
-    )
-    return cv2.convexHull(flat)[:, 0].astype(np.float64)
+    """Convex hull (n, 2) of points (N, 2+) seen from above."""
+    return cv2.convexHull(points[:, :2].astype(np.float32))[:, 0].astype(np.float64)
 
 
 def turn_plan(hull: np.ndarray, yaw: float, at: np.ndarray) -> np.ndarray:

@@ -1,347 +1,423 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""One wild picture of the embedded world, from its request alone: who, where, how lit, and the
-truth about all of it.
+"""One image of any world, from its request and its world's settings alone: people, places, light,
+and the ground truth about all of it.
+
+World frame: metres, z up, the ground at 0. A clip is a piece of continuous motion: everybody takes
+up a pose somewhere and moves on from it; walkers go round circles. B bodies, J joints.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from .actions import ACTIONS, WALKS, sample_pose
-from .animation import pose_at, walking_speed
-from .body import PART_INDEX, body_model
-from .observe import observe
-from .people import Identity, PosedBodies, pose_bodies, sample_identity
-from .photograph import lens_and_grain
-from .placement import View, hull_gap, make_view, plan_hull, turn_plan
-from .poses import Pose
-from .record import Scene
-from .render import Box, Rendering, Stage
-from .scenery import sample_scenery
-from .textures import sample_wall
+from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.structures.keypoints import get_joint_set
 
-# How often each action is seen in the wild.
-_WILD = dict.fromkeys(ACTIONS, 1.0) | {
-    'Walking': 2.5, 'Waiting': 2.5, 'Discussion': 1.5, 'Posing': 1.5, 'Running': 0.8, 'Jumping': 0.5,
-    'Lying': 0.2,
-    'Kneeling': 0.6, 'Crouching': 0.8, 'Sitting': 1.2, 'SittingDown': 0.7, 'Stepping': 0.8,
-}  # fmt: skip
-FRAME_RATE = 12.0
-# Frames for which walkers have a free way; they may meet in longer ones.
-LONGEST_SEQUENCE = 24
+from .actions import sample_pose
+from .body import PART_INDEX, body_model
+from .clothing import Outfit, sample_outfit
+from .ground_truth import PersonGT, SceneGT
+from .motion import Pose, pose_at, walking_speed
+from .people import Identity, PosedBodies, pose_bodies, sample_identity
+from .placement import hull_gap, plan_hull, turn_plan
+from .plan import SceneRequest, random_stream, rng_of
+from .render import PROP, Box, Renderer, lens_and_noise, project_m, whole_pixels, window_of
+from .scenery import Scenery
+from .textures import Texture, choose, sample_wall
+from .visibility import joint_pixels, silhouette, visible_joints
+
+_PELVIS = get_joint_set('world').index('pelvis')
+Range = tuple[float, float]
+# Where somebody may stand, (2,) m, given where others are (N, 2), how often that failed (0 to 1),
+# and the radius of their circle.
+Spot = Callable[[np.ndarray, float, float], np.ndarray]
 
 
 @dataclass(frozen=True)
-class SceneRequest:
-    """What a picture is made from; nothing else has a say in it.
+class Lens:
+    """What a camera makes of light: exponent of its tone curve, blur px, noise in gray levels."""
+
+    gamma: float
+    blur: float
+    noise: float
+
+
+def sample_lens(
+    rng: np.random.Generator, gamma: Range = (0.42, 0.52), blur: Range = (0.3, 0.7),
+    noise: Range = (0, 4),
+) -> Lens:  # fmt: skip
+    """A lens with values in these ranges."""
+    return Lens(*(float(rng.uniform(*ends)) for ends in (gamma, blur, noise)))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A camera (mm) with its lens."""
+
+    camera: PinholeCamera
+    lens: Lens
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSettings:
+    """How the scenes of a world, or of one of its sources, are made.
 
     Attributes:
-        scene_id, source, split, file_name: copied to the :class:`Scene`.
-        width, height: px. num_persons: 0 to 12 who are meant to be in the picture.
-        seed: of everything. sequence, frame: video and frame number, -1 for stills; the frames of a
-            sequence share their seed.
-
-    Raises:
-        ValueError: a size or number that makes no picture.
+        actions: name -> how often.
+        people: (request, rng) -> who is there.
+        view: request -> what takes the image.
+        scenery: (request, m from the camera that must be free of walls) -> surroundings and light.
+        spots: (request, view, rng) -> where somebody may stand.
+        together: probability that everybody does the same. facing: that most look at the camera.
+        steps: share of those who stand that do so on a step. seat: texture of seats; None: sampled.
+        seconds: length of a clip, for which nobody may run into anybody; 0 for stills.
+        radius: m, of walkers' circles. gap: m, the least distance between persons seen from above;
+            negative where they may overlap.
+        silhouettes: whether the ground truth has boxes, areas and outlines.
+        shadow: m that shadows reach over the floor of a room that is rendered once, empty; only
+            what differs from it is rendered then. None: everything is rendered.
+        layers: rng -> light on one person. Persons are then rendered one by one, without shadow on
+            the floor, and pasted over the background in the order of their pelvises' depths,
+            farthest first. None: everybody is in one scene.
+        background: request -> view and scenery behind the layers; None: those of the request.
     """
 
-    scene_id: int
-    source: str
-    split: str
-    file_name: str
-    width: int
-    height: int
-    num_persons: int
-    seed: int
-    sequence: int = -1
-    frame: int = -1
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.height) < 32:
-            raise ValueError(
-                f'scene {self.scene_id}: {self.width} x {self.height} px is too small, 32 is the least'
-            )
-        if not 0 <= self.num_persons <= 12:
-            raise ValueError(
-                f'scene {self.scene_id}: num_persons must be 0 to 12, got {self.num_persons}'
-            )
+    actions: dict[str, float]
+    people: Callable[[SceneRequest, np.random.Generator], list[tuple[Identity, Outfit]]]
+    view: Callable[[SceneRequest], View]
+    scenery: Callable[[SceneRequest, float], Scenery]
+    spots: Callable[[SceneRequest, View, np.random.Generator], Spot]
+    together: float = 0.0
+    facing: float = 0.0
+    steps: float = 0.0
+    seat: Texture | None = None
+    seconds: float = 0.0
+    radius: Range = (0.0, 0.0)
+    gap: float = 0.03
+    silhouettes: bool = False
+    shadow: float | None = None
+    layers: Callable[[np.random.Generator], Scenery] | None = None
+    background: Callable[[SceneRequest], tuple[View, Scenery] | None] | None = None
 
 
-@dataclass
-class Setting:
-    """Everything of a scene before it is looked at (metres)."""
+@lru_cache(maxsize=128)
+def subject(
+    world: str, seed: int, number: int, outfit: int, female: bool, ages: Range,
+    stature: Range = (0, 3),
+) -> tuple[Identity, Outfit]:  # fmt: skip
+    """One of a world's few people: the same body always, in one of their outfits.
 
-    request: SceneRequest
-    view: View
-    bodies: PosedBodies | None
+    Args:
+        ages: years. stature: m.
+    """
+    rng = random_stream(seed, f'{world} body', number)
+    while True:
+        identity = sample_identity(rng)
+        fits = ages[0] <= identity.age <= ages[1] and identity.female == female
+        if fits and stature[0] <= identity.height <= stature[1]:
+            break
+    rng = random_stream(seed, f'{world} outfit', number, outfit)
+    return identity, sample_outfit(rng, identity.age, female)
+
+
+# ------------------------------------------------------------------ who, where
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The people of a clip as it begins.
+
+    Attributes:
+        identities, outfits, poses: who, and how they begin.
+        middles: (B, 2) m, of the circles that they go round. radii: (B,) m, 0 for who stays,
+            negative for clockwise. yaws: (B,) radians.
+        lifts: (B,) m, height of the step under somebody. textures: of seats and steps.
+        depth: m along y that is free of walls.
+        bodies: as the clip begins; None where they were not needed yet.
+    """
+
+    identities: list[Identity]
+    outfits: list[Outfit]
+    poses: list[Pose]
+    middles: np.ndarray
+    radii: np.ndarray
     yaws: np.ndarray
-    places: np.ndarray
     lifts: np.ndarray
-    boxes: list[Box]
-    scenery: object
-
-    @property
-    def surfaces(self) -> np.ndarray:
-        """(B, V, 3) m, in the world."""
-        return self.to_world(self.bodies.surface) if self.bodies else np.zeros((0, 1, 3))
-
-    @property
-    def joints(self) -> np.ndarray:
-        """(B, J, 3) m, in the world."""
-        return self.to_world(self.bodies.joints) if self.bodies else np.zeros((0, 29, 3))
-
-    @property
-    def normals(self) -> np.ndarray:
-        """(B, V, 3) of the skin, in the world."""
-        return (
-            self.bodies.normals @ np.swapaxes(self._turns(), 1, 2)
-            if self.bodies
-            else np.zeros((0, 1, 3))
-        )
-
-    def _turns(self) -> np.ndarray:
-        c, s = np.cos(self.yaws), np.sin(self.yaws)
-        zero = np.zeros_like(c)
-        return np.stack([c, -s, zero, s, c, zero, zero, zero, zero + 1], axis=-1).reshape(-1, 3, 3)
-
-    def to_world(self, points: np.ndarray) -> np.ndarray:
-        """Stand frames (B, n, 3) to the world."""
-        shift = np.concatenate([self.places, self.lifts[:, None]], axis=1)
-        return points @ np.swapaxes(self._turns(), 1, 2) + shift[:, None]
+    textures: list[Texture]
+    depth: float
+    bodies: PosedBodies | None
 
 
-def generate_scene(request: SceneRequest) -> tuple[np.ndarray, Scene]:
-    """The picture of a request.
+def _path(middle: np.ndarray, radius: float, yaw: float, way: float) -> tuple[np.ndarray, float]:
+    """Place (2,) and yaw after ``way`` m; who faces -y at yaw 0 has their left at +x."""
+    yaw = yaw + way / radius if radius else yaw
+    return middle - radius * np.array([np.cos(yaw), np.sin(yaw)]), yaw
 
-    Returns:
-        image (H, W, 3) uint8 RGB, and the truth.
+
+@lru_cache(maxsize=4)
+def start_clip(settings: SceneSettings, request: SceneRequest) -> Clip:
+    """The people of a request's clip; ``request`` at time 0."""
+    rng = rng_of(request, 'cast', *request.clip)
+    people = settings.people(request, rng)
+    identities, outfits = [who for who, _ in people], [outfit for _, outfit in people]
+    actions = [request.action or choose(rng, settings.actions) for _ in people]
+    if len(people) > 1 and rng.random() < settings.together:
+        actions = actions[:1] * len(people)
+    poses = [sample_pose(action, rng) for action in actions]
+    n = len(people)
+    walks = np.array([pose.gait is not None for pose in poses], dtype=bool)
+    radii = rng.uniform(*settings.radius, n) * rng.choice([-1, 1], n) * walks
+    stands = np.array([pose.posture == 'standing' for pose in poses], dtype=bool)
+    on_step = stands & ~walks & (rng.random(n) < settings.steps)
+    lifts = np.where(on_step, rng.uniform(0.08, 0.45, n), 0.0)
+    textures = [settings.seat or sample_wall(rng) for _ in people]
+    bodies = pose_bodies(identities, poses, outfits) if n > 1 else None
+    middles, yaws, depth = _place(rng, settings, request, bodies, radii, lifts)
+    return Clip(identities, outfits, poses, middles, radii, yaws, lifts, textures, depth, bodies)
+
+
+def _place(
+    rng: np.random.Generator, settings: SceneSettings, request: SceneRequest,
+    bodies: PosedBodies | None, radii: np.ndarray, lifts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
+    """Middles (B, 2) m, yaws (B,) and free depth m, so that nobody runs into anybody.
+
+    Args:
+        bodies: None for one person alone, who stands wherever the settings say.
     """
-    setting = make_setting(request)
-    image, scene, _ = render_setting(setting)
-    return image, scene
-
-
-def render_setting(setting: Setting, normals: bool = False) -> tuple[np.ndarray, Scene, Rendering]:
-    """Look at a setting: picture, truth, and the renderer's buffers."""
-    request = setting.request
-    outfits = [identity.outfit for identity in setting.bodies.identities] if setting.bodies else []
-    surfaces = setting.surfaces
-    stage = Stage(surfaces, setting.normals, outfits, setting.boxes, setting.scenery)
-    seen = stage.look(setting.view.camera, request.width, request.height, normals=normals)
-    scene = observe(setting, surfaces, seen)
-    return _photograph(stage, seen, request), scene, seen
-
-
-def _photograph(stage: Stage, seen: Rendering, request: SceneRequest) -> np.ndarray:
-    """What a camera makes of light: a curve, a soft lens, noise, 8 bits. Only the noise differs
-    between a video's frames.
-    """
-    width, height = request.width, request.height
-    rng = np.random.default_rng([request.seed, 5])
-    image = stage.develop(seen.light, width, height, float(rng.uniform(0.42, 0.52)))
-    blur = rng.uniform(0.3, 0.7) * max(1.0, width / 640) ** 0.5
-    level = rng.uniform(0, 4)
-    return lens_and_grain(
-        image, blur, level if level > 0.5 else 0.0, [request.seed, 6, request.frame + 1]
-    )
-
-
-# ------------------------------------------------------------------ who, where, how
-def make_setting(request: SceneRequest) -> Setting:
-    """People, places, camera and surroundings of a request."""
-    rng = np.random.default_rng([request.seed, 1])
-    time = max(request.frame, 0) / FRAME_RATE
-    people = [_person(rng, request.sequence >= 0) for _ in range(request.num_persons)]
-    if len(people) > 1 and rng.random() < 0.15:  # some do the same thing together
-        people = [(identity, replace_action(people[0][1], pose, rng)) for identity, pose in people]
-    lift_rng = np.random.default_rng([request.seed, 2])
-    bodies = _bodies(people, time, request.seed)
-    still = bodies if time == 0 else _bodies(people, 0.0, request.seed)
-    view = _sample_view(rng, request)
-    lifts, supports = _supports(lift_rng, still)
-    places, yaws, walls = _place(
-        rng, still, supports, view, request, people if request.sequence >= 0 else None
-    )
-    boxes = [
-        replace(
-            box,
-            center=turn_plan(box.center[None], yaws[i], places[i])[0],
-            yaw=float(np.rad2deg(yaws[i])),
-        )
-        for i, box in supports
-    ]
-    if time > 0:
-        places = _moved(places, yaws, still, time)
-    scenery = sample_scenery(np.random.default_rng([request.seed, 3]), depth=walls)
-    return Setting(request, view, bodies, yaws, places, lifts, boxes, scenery)
-
-
-def _bodies(people: list[tuple[Identity, Pose]], time: float, seed: int) -> PosedBodies | None:
-    if not people:
-        return None
-    poses = [
-        pose_at(pose, time, np.random.default_rng([seed, 4, i]))
-        for i, (_, pose) in enumerate(people)
-    ]
-    return pose_bodies([identity for identity, _ in people], poses)
-
-
-def _person(rng: np.random.Generator, moving: bool) -> tuple[Identity, Pose]:
-    names = list(_WILD)
-    p = np.array(list(_WILD.values()))
-    if moving:  # a body in the air cannot stay there, and videos are of people who go somewhere
-        p = p * [0.0 if name == 'Jumping' else 3.0 if name in WALKS else 1.0 for name in names]
-    return sample_identity(rng), sample_pose(names[rng.choice(len(p), p=p / p.sum())], rng)
-
-
-def replace_action(leader: Pose, pose: Pose, rng: np.random.Generator) -> Pose:
-    """The leader's action for somebody else, who does it in their own way."""
-    return sample_pose(leader.action, rng) if leader.action != pose.action else pose
-
-
-def _sample_view(rng: np.random.Generator, request: SceneRequest) -> View:
-    f = float(np.exp(rng.uniform(np.log(500), np.log(1500)))) * request.width / 640
-    height = rng.uniform(0.8, 2.2)
-    # Aim at the middle of people at a typical distance, then miss a little.
-    distance = np.clip(f / request.width * 640 / 135, 3.0, 9)
-    pitch = np.rad2deg(np.arctan2(height - 0.8, distance)) + rng.normal(0, 2.5)
-    return make_view(
-        f,
-        height,
-        float(np.clip(pitch, -8, 22)),
-        float(rng.normal(0, 2.2)),
-        request.width,
-        request.height,
-    )
-
-
-def _depth_range(view: View, request: SceneRequest) -> tuple[float, float]:
-    """Distances at which a person of 1.7 m is between 32 % and nearly all of the picture's
-    height.
-    """
-    f = view.camera.f[1]
-    near = 1.7 * f / (0.95 * request.height)
-    far = 1.7 * f / (0.32 * request.height)
-    return float(np.clip(near, 2.0, 9.0)), float(np.clip(far, 4.5, 12.0))
-
-
-def _place(rng, bodies: PosedBodies | None, supports, view: View, request: SceneRequest, movers):
-    """Places (B, 2) m and yaws (B,) radians of everybody, and the distance that must stay free of
-    walls.
-    """
-    n = len(bodies) if bodies else 0
-    places, yaws, hulls = np.zeros((n, 2)), np.zeros(n), []
-    near, far = _depth_range(view, request)
-    style = rng.choice(['spread', 'row', 'group'], p=[0.8, 0.08, 0.12])
-    row_depth = rng.uniform(near, 0.4 * near + 0.6 * far)
-    facing = rng.random() < 0.5  # most people look at the camera, or anywhere
-    f = view.camera.f[0]
-    for i in range(n):
-        cloud = [bodies.surface[i][body_model().on_surface]]
-        cloud += [box.corners() for owner, box in supports if owner == i]
-        body_hull = plan_hull(np.concatenate(cloud))
-        if movers:  # room for what they will do, and for the way that they will go
-            body_hull = plan_hull(_swept(body_hull, walking_speed(movers[i][1], bodies.height[i])))
-        yaw = rng.normal(0, 0.6) if facing and rng.random() < 0.8 else rng.uniform(-np.pi, np.pi)
+    middles, yaws, hulls = np.zeros((len(radii), 2)), np.zeros(len(radii)), []
+    spot = settings.spots(request, settings.view(request), rng)
+    facing = rng.random() < settings.facing
+    for i, radius in enumerate(radii):
+        towards = facing and rng.random() < 0.8
+        yaws[i] = rng.normal(0, 0.6) if towards else rng.uniform(-np.pi, np.pi)
+        if bodies is None:
+            middles[i] = spot(middles[:i], 0.0, abs(radius))
+            hulls.append(middles[i] + [[0, 1.1 + 2 * abs(radius)]])
+            continue
+        box = _support(bodies, i, lifts[i])
+        corners = Box(*box, 0.0, None).corners() if box else np.zeros((0, 3))
+        own = plan_hull(np.concatenate([bodies.surface[i][body_model().on_surface], corners]))
+        way = walking_speed(bodies.poses[i], bodies.height[i]) * settings.seconds if radius else 0.0
+        ways = np.linspace(0, way, 12 if way else 1)
         for attempt in range(60):
-            slack = attempt / 60
-            if style == 'group' and i > 0 and attempt < 30:
-                around = places[rng.integers(i)]
-                angle, reach = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 1.1 + slack)
-                at = around + reach * np.array([np.cos(angle), np.sin(angle)])
-                at[1] = max(at[1], 2.0)
-            else:
-                depth = (
-                    row_depth + rng.normal(0, 0.25)
-                    if style == 'row'
-                    else np.exp(rng.uniform(np.log(near), np.log(far)))
-                )
-                depth = float(np.clip(depth + slack * rng.uniform(-1, 3), 2.0, 12.0))
-                # People gather about the middle of a photograph; some are cut by its edge.
-                reach = 0.56 if rng.random() < 0.15 else 0.42
-                across = float(np.clip(rng.normal(0, 0.2), -reach, reach))
-                at = np.array([across * request.width / f * depth, depth])
-            hull = turn_plan(body_hull, yaw, at)
-            if hull[:, 1].min() < 1.2:
-                continue
-            if all(hull_gap(hull, other) > 0.03 for other in hulls):
+            middles[i] = spot(middles[:i], attempt / 60, abs(radius))
+            paths = [_path(middles[i], radius, yaws[i], w) for w in ways]
+            hull = plan_hull(np.concatenate([turn_plan(own, yaw, at) for at, yaw in paths]))
+            gaps = (hull_gap(hull, other) for other in hulls)
+            if hull[:, 1].min() > 1.2 and all(gap > settings.gap for gap in gaps):
                 break
-            yaw = yaw + rng.normal(0, 0.3)
-        else:
-            # Nothing near was free: behind everybody else there always is.
-            back = max(other[:, 1].max() for other in hulls) + 1.0
-            at = np.array([rng.uniform(-0.3, 0.3) * back * request.width / f, back])
-            at[1] += max(0.0, -turn_plan(body_hull, yaw, at)[:, 1].min() + back)
-            hull = turn_plan(body_hull, yaw, at)
-        places[i], yaws[i] = at, yaw
-        hulls.append(hull)
-    deepest = max([hull[:, 1].max() for hull in hulls], default=6.0)
-    return places, yaws, max(deepest, 4.0) + 0.5
-
-
-def _supports(
-    rng: np.random.Generator, bodies: PosedBodies | None
-) -> tuple[np.ndarray, list[tuple[int, Box]]]:
-    """Seats under those who sit, and a step under some who stand: heights (B,) m that people are
-    lifted by, and for each box whose it is and where it stands in that body's stand frame."""
-    lifts, boxes = np.zeros(len(bodies) if bodies else 0), []
-    for i, pose in enumerate(bodies.poses if bodies else []):
-        if pose.posture == 'sitting':
-            seat = seat_under(bodies, i)
-            if seat is not None:
-                boxes.append((i, Box(*seat, 0.0, sample_wall(rng).encode())))
-        elif pose.posture == 'standing' and pose.gait is None and rng.random() < 0.07:
-            lifts[i] = rng.uniform(0.08, 0.45)
-            hull = plan_hull(bodies.surface[i][bodies.surface[i][:, 2] < 0.15])
-            size = np.append(hull.max(0) - hull.min(0) + rng.uniform(0.04, 0.15, 2), lifts[i])
-            boxes.append(
-                (i, Box((hull.min(0) + hull.max(0)) / 2, size, 0.0, sample_wall(rng).encode()))
+            yaws[i] += rng.normal(0, 0.3)
+        else:  # nothing was free: behind everybody else there always is
+            back = max([other[:, 1].max() for other in hulls], default=1.5) + max(settings.gap, 0.1)
+            move = np.array(
+                [rng.uniform(-0.3, 0.3) * back - middles[i, 0], back - hull[:, 1].min()]
             )
-    return lifts, boxes
+            middles[i], hull = middles[i] + move, hull + move
+        hulls.append(hull)
+    return middles, yaws, max([hull[:, 1].max() for hull in hulls], default=6.0)
 
 
-def seat_under(bodies: PosedBodies, i: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Centre (2,) and size (3,) m of a seat in the stand frame of body i; None where it sits on the
-    ground.
+def _support(bodies: PosedBodies, i: int, lift: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Centre (2,) and size (3,) m, in the stand frame, of what body i sits or stands on.
+
+    None on the ground. A step is under the feet and reaches from ``-lift`` m to 0.
     """
-    surface = bodies.surface[i]
-    part = body_model().vertex_part
+    surface, part = bodies.surface[i], body_model().vertex_part
+    if lift:
+        hull = plan_hull(surface[surface[:, 2] < 0.15])
+        low, high = hull.min(axis=0), hull.max(axis=0)
+        return (low + high) / 2, np.append(high - low + 0.1, lift)
+    if bodies.poses[i].posture != 'sitting':
+        return None
     bottom = surface[part == PART_INDEX['pelvis']]
     top = bottom[:, 2].min()
     if top < 0.12:
         return None
     # From behind the pelvis to half-way along the thighs, but not into the shins.
     shins = surface[np.isin(part, [PART_INDEX['left_shin'], PART_INDEX['right_shin']])]
-    low_shins = shins[shins[:, 2] < top]
-    front = max(bottom[:, 1].min() - 0.16, low_shins[:, 1].max() + 0.02 if len(low_shins) else -9)
+    low_shins = shins[shins[:, 2] < top, 1].max(initial=-9)
     back = bottom[:, 1].max() + 0.02
-    if front > back - 0.12:
-        front = back - 0.12
-    half = np.abs(bottom[:, 0]).max() * 0.95
-    return np.array([0.0, (front + back) / 2]), np.array([2 * half, back - front, top])
+    front = min(max(bottom[:, 1].min() - 0.16, low_shins + 0.02), back - 0.12)
+    width = 2 * 0.95 * np.abs(bottom[:, 0]).max()
+    return np.array([0.0, (front + back) / 2]), np.array([width, back - front, top])
 
 
-def _swept(hull: np.ndarray, speed: float) -> np.ndarray:
-    """A hull in the stand frame with arms' room around it, drawn out along the way of a sequence's
-    walker.
+@dataclass
+class PosedScene:
+    """Everything of a scene before it is rendered (metres, world frame).
+
+    Attributes:
+        bodies: in their stand frames; None for nobody. clip: the people as it began.
+        places: (B, 2). yaws: (B,) radians. seats: what each sits or stands on, or None.
+        scenery: ground, surroundings and light.
     """
-    middle = hull.mean(axis=0)
-    wide = middle + (hull - middle) * (
-        1 + 0.2 / np.maximum(np.linalg.norm(hull - middle, axis=1, keepdims=True), 0.1)
-    )
-    return np.concatenate([wide, wide - np.array([0, speed * LONGEST_SEQUENCE / FRAME_RATE])])
+
+    bodies: PosedBodies | None
+    clip: Clip
+    places: np.ndarray
+    yaws: np.ndarray
+    seats: list[Box | None]
+    scenery: Scenery
+
+    @cached_property
+    def _turns(self) -> np.ndarray:
+        c, s, o = np.cos(self.yaws), np.sin(self.yaws), np.zeros_like(self.yaws)
+        return np.stack([c, s, o, -s, c, o, o, o, o + 1], axis=-1).reshape(-1, 3, 3)
+
+    def _to_world(self, points: np.ndarray) -> np.ndarray:
+        return points @ self._turns + np.c_[self.places, self.clip.lifts][:, None]
+
+    @cached_property
+    def surfaces(self) -> np.ndarray:
+        """(B, V, 3) m."""
+        return self._to_world(self.bodies.surface) if self.bodies else np.zeros((0, 1, 3))
+
+    @cached_property
+    def joints(self) -> np.ndarray:
+        """(B, J, 3) m."""
+        return self._to_world(self.bodies.joints) if self.bodies else np.zeros((0, 29, 3))
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """(B, V, 3)."""
+        return self.bodies.normals @ self._turns if self.bodies else np.zeros((0, 1, 3))
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Everybody and everything in one scene."""
+        boxes = [seat for seat in self.seats if seat]
+        return Renderer(self.surfaces, self.normals, self.clip.outfits, boxes, self.scenery)
 
 
-def _moved(
-    places: np.ndarray, yaws: np.ndarray, start: PosedBodies | None, time: float
+@lru_cache(maxsize=2)
+def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
+    """The people, seats and surroundings of a request."""
+    clip = start_clip(settings, replace(request, time=0.0))
+    scenery = settings.scenery(request, max(clip.depth, 4.0) + 0.5)
+    places, yaws = clip.middles.copy(), clip.yaws.copy()
+    if not len(places):
+        return PosedScene(None, clip, places, yaws, [], scenery)
+    bodies = clip.bodies
+    if bodies is None or request.time:
+        poses = [
+            pose_at(pose, request.time, rng_of(request, 'motion', *request.clip, i))
+            for i, pose in enumerate(clip.poses)
+        ]
+        bodies = pose_bodies(clip.identities, poses, clip.outfits)
+    seats: list[Box | None] = []
+    for i, pose in enumerate(clip.poses):
+        way = walking_speed(pose, bodies.height[i]) * request.time
+        places[i], yaws[i] = _path(clip.middles[i], clip.radii[i], clip.yaws[i], way)
+        support = _support(bodies, i, clip.lifts[i])
+        if support is not None:
+            center = turn_plan(support[0][None], yaws[i], places[i])[0]
+            support = Box(center, support[1], yaws[i], clip.textures[i])
+        seats.append(support)
+    return PosedScene(bodies, clip, places, yaws, seats, scenery)
+
+
+# ------------------------------------------------------------------ the image
+def generate_scene(request: SceneRequest, settings: SceneSettings) -> tuple[np.ndarray, SceneGT]:
+    """The image (H, W, 3) uint8 RGB of a request, and its ground truth."""
+    # Nothing else of the request matters for the scene: all cameras share it.
+    key = replace(request, scene_id=0, path='', link='', camera=0, frame=-1, annotated=True)
+    scene, view = pose_scene(settings, key), settings.view(request)
+    projected = project_m(view.camera, scene.joints)
+    more: list[dict] = [{} for _ in projected]
+    inside = np.array([joint_pixels(px, request.width, request.height)[1] for px in projected])
+    visible = inside
+    if settings.layers is not None:
+        image, visible = _paste_layers(scene, request, settings, view, projected)
+    elif settings.shadow is not None:
+        image = _render_changes(scene, request, settings.shadow, view)
+    else:
+        seen = scene.renderer.render(view.camera, request.width, request.height)
+        image = scene.renderer.tone_map(seen, view.lens.gamma)
+        heights = scene.bodies.height if scene.bodies else ()
+        visible = [visible_joints(i, projected[i], h, seen)[1] for i, h in enumerate(heights)]
+        if settings.silhouettes:
+            more = [silhouette(i, scene.renderer, seen) for i in range(len(projected))]
+    noise = rng_of(request, 'noise', request.scene_id)
+    image = lens_and_noise(image, view.lens.blur, view.lens.noise, noise)
+    persons = [
+        PersonGT(
+            i, pose.action, pose.posture, round(scene.clip.identities[i].age, 2),
+            round(float(scene.bodies.height[i]) * 1000, 1), scene.joints[i] * 1000,
+            projected[i, :, :2], inside[i], visible[i],
+            float(scene.surfaces[i][body_model().on_surface, 2].min() * 1000), **more[i],
+        )
+        for i, pose in enumerate(scene.clip.poses)
+    ]  # fmt: skip
+    return image, SceneGT(request, view.camera, persons)
+
+
+@lru_cache(maxsize=32)
+def empty_image(view: View, scenery: Scenery, width: int, height: int) -> np.ndarray:
+    """What a camera sees of surroundings without anybody, (H, W, 3) uint8."""
+    renderer = Renderer(np.zeros((0, 1, 3)), np.zeros((0, 1, 3)), [], [], scenery)
+    return renderer.tone_map(renderer.render(view.camera, width, height), view.lens.gamma)
+
+
+def _render_window(
+    renderer: Renderer, view: View, points: np.ndarray, request: SceneRequest
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray] | None:
+    """The part of an image where points (N, 3) m are; None where that is outside.
+
+    Returns:
+        rows and columns, pixels (h, w, 3), and who is there (h, w).
+    """
+    window = window_of(view.camera, points)
+    x0, y0, x1, y1 = whole_pixels(window, request.width, request.height)
+    if x1 <= x0 or y1 <= y0:
+        return None
+    camera = replace(view.camera, c=view.camera.c - (x0, y0))
+    seen = renderer.render(camera, x1 - x0, y1 - y0)
+    part = slice(y0, y1), slice(x0, x1)
+    return part, renderer.tone_map(seen, view.lens.gamma), seen.owner
+
+
+def _render_changes(
+    scene: PosedScene, request: SceneRequest, shadow: float, view: View
 ) -> np.ndarray:
-    """Where walkers are after ``time`` seconds."""
-    if start is None:
-        return places
-    speed = np.array(
-        [walking_speed(pose, h) for pose, h in zip(start.poses, start.height, strict=True)]
-    )
-    forward = np.stack([np.sin(yaws), -np.cos(yaws)], axis=1)
-    return places + forward * (speed * time)[:, None]
+    """The empty room, and anew only the part of it with the people, their seats and shadows."""
+    image = empty_image(view, scene.scenery, request.width, request.height).copy()
+    corners = scene.renderer.corners.reshape(-1, 3)
+    (left, front, _), (right, back, _) = corners.min(axis=0) - shadow, corners.max(axis=0) + shadow
+    floor = [(x, y, 0.0) for x in (left, right) for y in (front, back)]
+    found = _render_window(scene.renderer, view, np.concatenate([corners, floor]), request)
+    if found is not None:
+        image[found[0]] = found[1]
+    return image
+
+
+def _paste_layers(
+    scene: PosedScene, request: SceneRequest, settings: SceneSettings, view: View,
+    projected: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Persons cut out and pasted over a background.
+
+    Returns:
+        image, and (B, J) whether a joint is inside and no nearer person's layer covers it. What the
+        own body hides counts as visible: a layer knows nothing of what is behind its own surface.
+    """
+    size = request.width, request.height
+    behind = settings.background(request) if settings.background else None
+    image = empty_image(*(behind or (view, scene.scenery)), *size).copy()
+    nearest_first = np.argsort(projected[:, _PELVIS, 2], kind='stable').tolist()
+    owner_rank = np.full(image.shape[:2], len(nearest_first))
+    for rank, i in reversed(list(enumerate(nearest_first))):
+        one, boxes = slice(i, i + 1), [scene.seats[i]] if scene.seats[i] else []
+        light = settings.layers(rng_of(request, 'light', *request.clip, i))
+        outfits = scene.clip.outfits[one]
+        renderer = Renderer(scene.surfaces[one], scene.normals[one], outfits, boxes, light)
+        found = _render_window(renderer, view, renderer.corners.reshape(-1, 3), request)
+        if found is not None:
+            part, pixels, owner = found
+            mask = (owner == 0) | (owner == PROP)
+            image[part][mask], owner_rank[part][mask] = pixels[mask], rank
+    visible = np.zeros(projected.shape[:2], dtype=bool)
+    for rank, i in enumerate(nearest_first):
+        pixel, inside = joint_pixels(projected[i], *size)
+        visible[i] = inside & (owner_rank[pixel[:, 1], pixel[:, 0]] >= rank)
+    return image, visible

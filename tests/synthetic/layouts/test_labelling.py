@@ -2,125 +2,138 @@
 import numpy as np
 import pytest
 
-from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.synthetic.layouts.labelling import (
-    Habits,
+    WORLD,
+    AnnotationWriter,
+    LabelSettings,
     flat_keypoints,
-    is_seen,
     label_joints,
-    polygons_of,
 )
 
-WORLD = get_joint_set('world')
-EVERYTHING = Habits(guesses=1.0, step=1.0)
-J = WORLD.index
+EVERYTHING = LabelSettings('coco17', guesses=1.0, min_area=0, min_share=0.0)
+JOINT_SETS = {'coco': 'coco17', 'posetrack18': 'posetrack18', 'crowdpose': 'crowdpose14'}
+FILES = {
+    'coco': 'person_keypoints_{}2017', 'posetrack18': 'posetrack18_{}',
+    'crowdpose': 'mmpose_crowdpose_{}',
+}  # fmt: skip
 
 
-def test_joints_in_sight_are_labelled_with_2_and_rounded(make_scene, figure):
-    scene = make_scene([figure(300.3, 400.4, 200)])
-    xy, v = label_joints(scene, EVERYTHING)
-    assert xy.shape == (1, 29, 2) and (v == 2).all()
-    np.testing.assert_array_equal(xy, np.round(xy))
-    assert np.abs(xy - scene.persons[0].joints_px).max() <= 0.5
-    half, _ = label_joints(scene, Habits(guesses=1.0, step=0.5))
-    np.testing.assert_array_equal(half * 2, np.round(half * 2))
-    assert np.abs(half - scene.persons[0].joints_px).max() <= 0.25
+def labels(scene, **changes):
+    settings = LabelSettings(**(vars(EVERYTHING) | changes))
+    xy, v = label_joints(scene, settings)
+    return xy, {name: v[:, k].tolist() for k, name in enumerate(WORLD.concepts)}
 
 
-def test_joints_outside_the_picture_are_never_labelled(make_scene, figure):
-    # Feet 40 px under the lower edge of a picture of 480 px: shins are out.
-    scene = make_scene([figure(300, 520, 400)])
-    xy, v = label_joints(scene, EVERYTHING)
-    below = scene.persons[0].joints_px[:, 1] > 479.5
-    assert below.sum() >= 6 and (v[0, below] == 0).all() and (xy[0, below] == 0).all()
-    assert (v[0, ~below] == 2).all()
-
-
-def test_labels_stay_inside_although_rounding_would_push_them_out(make_scene, figure):
-    xy = figure(300, 400, 200)
-    xy[J('left_wrist')] = (639.4, 479.4)
-    xy[J('right_wrist')] = (-0.4, -0.4)
-    labels, v = label_joints(make_scene([xy]), EVERYTHING)
-    assert labels[0, J('left_wrist')].tolist() == [639, 479] and v[0, J('left_wrist')] == 2
-    assert labels[0, J('right_wrist')].tolist() == [0, 0] and v[0, J('right_wrist')] == 2
-
-
-def test_hidden_joints_are_guessed_except_on_the_face(make_scene, figure):
-    hidden = tuple(
-        (0, name) for name in ('left_ankle', 'left_wrist', 'nose', 'left_eye', 'right_ear')
+def test_rules_by_hand(make_scene, figure):
+    hidden = [(0, name) for name in ('left_ear', 'nose', 'left_knee', 'left_wrist')]
+    people = [figure(300, 400, 200), figure(500, 540, 300)]  # the second one's feet are cut off
+    scene = make_scene(people, hidden=hidden)
+    xy, v = labels(scene)
+    assert v['left_wrist'] == [1, 2] and v['left_knee'] == [1, 2] and v['right_wrist'] == [2, 2]
+    assert v['nose'][0] == v['left_ear'][0] == 0  # no guesses on the face
+    assert v['left_ankle'] == [2, 0] and (xy[1, WORLD.index('left_ankle')] == 0).all()
+    assert (xy == np.round(xy)).all()
+    np.testing.assert_allclose(
+        xy[0, WORLD.index('left_hip')], people[0][WORLD.index('left_hip')], atol=0.5
     )
-    _, v = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden), EVERYTHING)
-    assert v[0, J('left_ankle')] == v[0, J('left_wrist')] == 1
-    assert v[0, [J('nose'), J('left_eye'), J('right_ear')]].tolist() == [0, 0, 0]
-    _, v = label_joints(
-        make_scene([figure(300, 400, 200)], hidden=hidden), Habits(guesses=0.0, step=1.0)
-    )
-    assert v[0, J('left_ankle')] == v[0, J('left_wrist')] == 0 and v[0, J('right_ankle')] == 2
-
-
-def test_hidden_legs_of_hardly_visible_persons_are_not_guessed(make_scene, figure):
-    hidden = ((0, 'left_ankle'), (0, 'left_wrist'))
-    _, v = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden, share=0.3), EVERYTHING)
-    assert v[0, J('left_ankle')] == 0 and v[0, J('left_wrist')] == 1
-    _, v = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden, share=0.4), EVERYTHING)
-    assert v[0, J('left_ankle')] == 1
-
-
-def test_small_persons_get_no_joints_and_small_grows_with_the_picture(make_scene, figure):
-    habits = Habits(guesses=1.0, step=1.0, min_area=1024)
-    # An upright figure of 40 px covers a box of about 12 x 40 px.
-    small = make_scene([figure(100, 200, 40)])
-    assert small.persons[0].area < 1024
-    assert (label_joints(small, habits)[1] == 0).all()
-    quarter = make_scene([figure(60, 100, 40)], width=160, height=120)
-    quarter.persons[0].area = 100  # of 64 that are needed there
-    assert (label_joints(quarter, habits)[1] > 0).any()
-
-
-def test_labels_depend_on_the_scene_alone(make_scene, figure):
-    habits = Habits(guesses=0.5, step=1.0)
-    names = [name for name in WORLD.concepts if 'e' in name]
-    hidden = tuple((0, name) for name in names)
-    first = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden), habits)
-    again = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden), habits)
-    other = label_joints(make_scene([figure(300, 400, 200)], hidden=hidden, scene_id=8), habits)
-    np.testing.assert_array_equal(first[1], again[1])
-    assert (first[1] != other[1]).any()
-
-
-def test_share_of_guesses(world_scenes):
-    habits = Habits(guesses=0.6, step=1.0, min_share=0.0)
-    body = [
-        k for k, c in enumerate(WORLD.concepts) if not (c == 'nose' or c.endswith(('_eye', '_ear')))
-    ]
-    hidden, guessed = 0, 0
-    for scene in world_scenes:
-        _, v = label_joints(scene, habits)
-        for person, row in zip(scene.persons, v, strict=True):
-            behind = (person.in_picture & ~person.visible)[body]
-            hidden += behind.sum()
-            guessed += (row[body][behind] == 1).sum()
-    assert hidden > 500
-    assert guessed / hidden == pytest.approx(0.6, abs=0.06)
-
-
-def test_an_empty_picture_has_no_labels(make_scene):
+    assert labels(scene, guesses=0.0)[1]['left_wrist'] == [0, 2]
+    halves, _ = labels(scene, step=0.5)
+    assert (halves * 2 == np.round(halves * 2)).all() and (halves != np.round(halves)).any()
+    # Of somebody of whom little can be seen no leg is guessed.
+    scene.persons[0].visible_share = 0.2
+    _, v = labels(scene, min_share=0.35)
+    assert v['left_knee'][0] == 0 and v['left_wrist'][0] == 1
+    # The least area is given for 640 x 480 px.
+    scene.persons[0].area = 1000
+    assert not any(labels(scene, min_area=1001)[1][name][0] for name in WORLD.concepts)
+    assert labels(scene, min_area=1000)[1]['left_wrist'] == [1, 2]
     xy, v = label_joints(make_scene([]), EVERYTHING)
     assert xy.shape == (0, 29, 2) and v.shape == (0, 29)
 
 
-def test_flat_keypoints_write_whole_numbers_as_such():
+def test_guesses_are_a_share_and_a_function_of_the_scene(make_scene, figure):
+    hidden = [(0, name) for name in WORLD.concepts]
+    scenes = [make_scene([figure(300, 400, 200)], hidden=hidden, scene_id=n) for n in range(60)]
+    found = [labels(scene, guesses=0.6)[1] for scene in scenes]
+    body = [k for k in WORLD.concepts if not (k == 'nose' or k.endswith(('_eye', '_ear')))]
+    share = np.mean([[v[name] == [1] for name in body] for v in found])
+    assert share == pytest.approx(0.6, abs=0.05)
+    assert found[0] == labels(scenes[0], guesses=0.6)[1] != found[1]
+
+
+def test_json_has_whole_numbers_and_no_nan(tmp_path):
     flat = flat_keypoints(np.array([[3.0, 4.5], [0.0, 0.0]]), np.array([2, 0]))
     assert flat == [3, 4.5, 2, 0, 0, 0]
     assert [type(value) for value in flat] == [int, float, int, int, int, int]
+    writer = AnnotationWriter(tmp_path)
+    with pytest.raises(ValueError):
+        writer.json('x.json', [float('nan')])
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_lines_are_no_outlines(make_scene, figure):
-    person = make_scene([figure(300, 400, 200)]).persons[0]
-    square = person.polygons[0]
-    person.polygons = [[1.0, 1.0, 5.0, 5.0], square]
-    assert polygons_of(person) == [square] and is_seen(person)
-    person.polygons = [[1.0, 1.0, 5.0, 5.0]]
-    assert not is_seen(person)
-    person.polygons, person.area = [square], 0
-    assert not is_seen(person)
+# ------------------------------------------------------------------ ground truth
+@pytest.mark.parametrize('source', ['coco', 'posetrack18', 'crowdpose', 'mpii'])
+def test_ground_truth_agrees_with_the_annotation_files(world, scenes_of, load, source):
+    """Joined by id, labels equal the file's, and the true joints project onto them."""
+    tables = sorted((world.folder / 'ground_truth').glob(f'{source}_*.npz'))
+    assert len(tables) == (3 if source == 'crowdpose' else 2)
+    by_id = {scene.request.scene_id: scene for scene in world.scenes['wild']}
+    for path in tables:
+        table, split = dict(np.load(path)), path.stem.removeprefix(f'{source}_')
+        if source == 'mpii':  # rows are numbered as in the list
+            people = load(f'mpii/annotations/mpii_{split}.json')
+            assert table['source_ids'].tolist() == list(range(len(people)))
+            images = [person['image'] for person in people]
+            labelled = np.array([person['joints_vis'] for person in people]) > 0
+            np.testing.assert_array_equal(table['labelled'] > 0, labelled)
+        else:
+            content = load(f'{source}/annotations/{FILES[source].format(split)}.json')
+            anns = {a['id']: a for a in content['annotations'] if not a['iscrowd']}
+            ids = table['source_ids'].tolist()
+            assert sorted(ids) == sorted(anns)
+            images = [str(anns[key]['image_id']) for key in ids]
+            flat = np.array([np.reshape(anns[key]['keypoints'], (-1, 3)) for key in ids], float)
+            labels = convert_joints(flat[..., :2], flat[..., 2], JOINT_SETS[source], 'mcpc16')
+            np.testing.assert_allclose(table['keypoints'], labels[0], atol=1e-3)
+            np.testing.assert_array_equal(table['labelled'], labels[1])
+        assert table['image_source_ids'].tolist() == images
+        everything = np.ones(table['visible'].shape)
+        truth, _ = convert_joints(table['keypoints_px'], everything, 'world', 'mcpc16')
+        limbs = [k for k, c in enumerate(get_joint_set('mcpc16').concepts) if '_' in c]
+        off = np.abs(truth - table['keypoints'])[:, limbs][table['labelled'][:, limbs] > 0]
+        assert off.max() <= 1.01
+        for row, scene_id in enumerate(table['scene_ids'].tolist()):
+            scene = by_id[scene_id]
+            projected = scene.camera.project(table['keypoints_cam'][row].astype(float))[:, :2]
+            seen = table['visible'][row]
+            np.testing.assert_allclose(projected[seen], table['keypoints_px'][row][seen], atol=0.05)
+            person = scene.persons[table['person_ids'][row]]
+            assert person.action == table['action'][row] and table['pitch'][row] == np.float32(
+                scene.pitch
+            )
+
+
+def test_ground_truth_by_hand(make_scene, figure, tmp_path):
+    scene = make_scene([figure(200, 400, 340), figure(400, 300, 100)], sequence=3, frame=2)
+    xy = np.stack([person.joints_px for person in scene.persons])
+    v = np.full((2, 29), 2)
+    v[1, WORLD.index('left_ankle')] = 0
+    for name in ('a', 'b'):
+        writer = AnnotationWriter(tmp_path / name)
+        writer.add_ground_truth(scene, [], [], 7, xy, v, 'world')
+        writer.add_ground_truth(scene, [1], [41], 7, xy, v, 'world')
+        writer.write_ground_truth()
+        assert writer.annotated == {'train': 1}
+    first, second = (tmp_path / name / 'ground_truth/coco_train.npz' for name in ('a', 'b'))
+    assert first.read_bytes() == second.read_bytes()
+    table = dict(np.load(first))
+    assert table['source_ids'].tolist() == [41] and table['image_source_ids'].tolist() == ['7']
+    assert table['person_ids'].tolist() == [11] and table['scene_ids'].tolist() == [7]
+    assert table['sequences'].tolist() == [3] and table['frames'].tolist() == [2]
+    # the second person of the hand-made scene stands at 4.1 m
+    np.testing.assert_allclose(table['keypoints_cam'][0, :, 2], 4100)
+    np.testing.assert_allclose(table['keypoints_px'][0], xy[1], atol=1e-4)
+    left, right = get_joint_set('mcpc16').ankles
+    assert table['labelled'][0, [left, right]].tolist() == [0, 2]
+    assert table['keypoints'][0, left].tolist() == [0, 0]

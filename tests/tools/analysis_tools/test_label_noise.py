@@ -21,10 +21,10 @@ def measure(tool, tmp_path):
     """``measure(people)``: the figures of a world of these people, by the tool."""
 
     def run(people, *options):
-        (tmp_path / 'truth').mkdir(exist_ok=True)
+        (tmp_path / 'ground_truth').mkdir(exist_ok=True)
         for i in (0, 1):  # spread over two tables, image by image
             rows = table_of([p for p in people if p['scene'] % 2 == i])
-            np.savez(tmp_path / 'truth' / f'truth_coco_{"train" if i else "val"}.npz', **rows)
+            np.savez(tmp_path / 'ground_truth' / f'coco_{"train" if i else "val"}.npz', **rows)
         assert tool.main(['--world', str(tmp_path), *options]) == 0
         return json.loads((tmp_path / 'label_noise' / 'label_noise.json').read_text())
 

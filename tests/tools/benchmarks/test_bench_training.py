@@ -72,14 +72,16 @@ def test_end_to_end_says_how_data_is_made(tmp_path):
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(REPO)}
     )
-    assert done.returncode and 'tools/make_world.py' in done.stderr
+    assert done.returncode and 'tools/dataset_converters/make_world.py' in done.stderr
 
 
 @pytest.mark.slow
 def test_end_to_end(tmp_path):
     root = REPO / 'data/synthetic'
     if not (root / 'mcpc/mcpc_train.json').exists():
-        pytest.skip(f'{root} holds no pairs: python tools/make_world.py --out data/synthetic')
+        pytest.skip(
+            f'{root} holds no pairs: python tools/dataset_converters/make_world.py --out data/synthetic'
+        )
     sizes = ('--side', '32', '--batch', '2', '--seconds', '0.5')
     (rates, waits), _ = run('bench_end_to_end.py', tmp_path, *sizes, '--data-root', str(root))
     assert list(rates['rows']) == ['together', 'loading alone', 'device alone']

@@ -1,126 +1,96 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""COCO: ``annotations/person_keypoints_{train,val}2017.json`` as cocodataset.org publishes them."""
+"""COCO: ``annotations/person_keypoints_{train,val}2017.json`` as cocodataset.org publishes them.
 
-from __future__ import annotations
+Polygons, visible area, v = 0/1/2, no joints on small persons, now and then a crowd region.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.synthetic.layouts.base import SourceWriter, numbered
-from wsp_mm.synthetic.layouts.labelling import Habits, flat_keypoints, is_seen, polygons_of
-from wsp_mm.synthetic.record import Person, Scene
+from ..ground_truth import PersonGT, SceneGT
+from .labelling import (
+    AnnotationWriter,
+    LabelSettings,
+    coco_annotation,
+    coco_category,
+    label_scenes,
+)
 
-_JOINTS = get_joint_set('coco17')
+SETTINGS = LabelSettings('coco17', guesses=0.75, min_area=32 * 32)
 
-CATEGORY = {
-    'supercategory': 'person',
-    'id': 1,
-    'name': 'person',
-    'keypoints': list(_JOINTS.joints),
-    'skeleton': [[i + 1, j + 1] for i, j in _JOINTS.link_indices],
-}
-
-# Groups that COCO's annotators gave up on: how crowded a picture must be, how often it happens, and
+# Groups that COCO's annotators gave up on: how crowded an image must be, how often it happens, and
 # how many of the smallest persons then share one region without joints.
 _CROWD_FROM, _CROWD_SHARE, _CROWD_SIZE = 6, 0.3, 3
 _CROWD_ID = 900_100_000_000
+_INFO = dict(
+    description='wsp_mm embedded world in the layout of COCO 2017', url='', version='1.0',
+    year=2024, contributor='wsp_mm', date_created='2024/01/01',
+)  # fmt: skip
+_LICENSE = dict(url='', id=1, name='Apache License, Version 2.0')
 
 
-class CocoWriter(SourceWriter):
-    """Polygons, visible area, v = 0/1/2, no joints on small persons, now and then a crowd
-    region.
-    """
-
-    source = 'coco'
-    joint_set = 'coco17'
-    habits = Habits(guesses=0.75, step=1.0, min_area=32 * 32)
-
-    def __init__(self, keep_truth: bool = True) -> None:
-        super().__init__(keep_truth)
-        self._images: dict[str, list[dict]] = {'train': [], 'val': []}
-        self._annotations: dict[str, list[dict]] = {'train': [], 'val': []}
-        self._next_id = 100_001
-
-    def annotate(self, scene: Scene, xy: np.ndarray, v: np.ndarray) -> None:
-        image_id = numbered(scene.file_name)
-        self._images[scene.split].append(
-            {
-                'license': 1,
-                'file_name': scene.file_name.rpartition('/')[2],
-                'coco_url': '',
-                'height': scene.height,
-                'width': scene.width,
-                'date_captured': '2024-01-01 00:00:00',
-                'flickr_url': '',
-                'id': image_id,
-            }
-        )
-        seen = [row for row, person in enumerate(scene.persons) if is_seen(person)]
+def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
+    """Write the annotation files in ``coco``."""
+    images: dict[str, list[dict]] = {'train': [], 'val': []}
+    annotations: dict[str, list[dict]] = {'train': [], 'val': []}
+    next_id = 100_001
+    for scene, xy, v, seen in label_scenes(scenes, SETTINGS):
+        request = scene.request
+        name = Path(request.path)
+        image_id = int(name.stem)
+        images[request.split].append(
+            dict(
+                license=1, file_name=name.name, coco_url='', height=request.height,
+                width=request.width, date_captured='2024-01-01 00:00:00', flickr_url='',
+                id=image_id,
+            )
+        )  # fmt: skip
         crowd = _crowd(scene, seen)
         rows = [row for row in seen if row not in crowd]
-        ids = list(range(self._next_id, self._next_id + len(rows)))
-        self._next_id += len(rows)
-        annotations = self._annotations[scene.split]
+        ids = list(range(next_id, next_id + len(rows)))
+        next_id += len(rows)
         for row, annotation_id in zip(rows, ids, strict=True):
             person = scene.persons[row]
-            annotations.append(
-                {
-                    'segmentation': [
-                        [round(c, 2) for c in polygon] for polygon in polygons_of(person)
-                    ],
-                    'num_keypoints': int((v[row] > 0).sum()),
-                    'area': float(person.area),
-                    'iscrowd': 0,
-                    'keypoints': flat_keypoints(xy[row], v[row]),
-                    'image_id': image_id,
-                    'bbox': [round(c, 2) for c in person.bbox.tolist()],
-                    'category_id': 1,
-                    'id': annotation_id,
-                }
-            )
+            box = np.round(person.bbox, 2).tolist()
+            polygons = [np.round(polygon, 2).tolist() for polygon in person.polygons]
+            annotations[request.split].append(
+                coco_annotation(
+                    xy[row], v[row], annotation_id, image_id, box, segmentation=polygons,
+                    area=float(person.area),
+                )
+            )  # fmt: skip
         if crowd:
-            mask = _mask([scene.persons[row] for row in crowd], scene.width, scene.height)
-            annotations.append(_crowd_annotation(mask, image_id))
-        self.record(scene, rows, ids, image_id, xy, v)
-
-    def files(self) -> dict[str, object]:
-        return {
-            f'annotations/person_keypoints_{split}2017.json': {
-                'info': {
-                    'description': 'wsp_mm embedded world in the layout of COCO 2017',
-                    'url': '',
-                    'version': '1.0',
-                    'year': 2024,
-                    'contributor': 'wsp_mm',
-                    'date_created': '2024/01/01',
-                },
-                'licenses': [{'url': '', 'id': 1, 'name': 'Apache License, Version 2.0'}],
-                'categories': [CATEGORY],
-                'images': self._images[split],
-                # COCO's annotations do not stand in the order of its pictures; readers must not
-                # count on it.
-                'annotations': sorted(
-                    self._annotations[split], key=lambda a: a['id'] * 2_654_435_761 % 2**32
-                ),
-            }
-            for split in ('train', 'val')
-        }
+            persons = [scene.persons[row] for row in crowd]
+            mask = _mask(persons, request.width, request.height)
+            annotations[request.split].append(_crowd_annotation(mask, image_id))
+        writer.add_ground_truth(scene, rows, ids, image_id, xy, v, SETTINGS.joint_set)
+    for split in images:
+        content = dict(
+            info=_INFO, licenses=[_LICENSE], categories=[coco_category('coco17')],
+            images=images[split],
+            # COCO's annotations do not stand in the order of its images; readers must not count on
+            # it.
+            annotations=sorted(annotations[split], key=lambda a: a['id'] * 2_654_435_761 % 2**32),
+        )  # fmt: skip
+        writer.json(f'coco/annotations/person_keypoints_{split}2017.json', content)
 
 
-def _crowd(scene: Scene, seen: list[int]) -> list[int]:
+def _crowd(scene: SceneGT, seen: list[int]) -> list[int]:
     """Rows of the persons that go into a crowd region, mostly none."""
-    dice = np.random.default_rng((_CROWD_ID, scene.scene_id)).random()
-    if len(seen) < _CROWD_FROM or dice >= _CROWD_SHARE:
+    chance = np.random.default_rng((_CROWD_ID, scene.request.scene_id)).random()
+    if len(seen) < _CROWD_FROM or chance >= _CROWD_SHARE:
         return []
     return sorted(seen, key=lambda row: scene.persons[row].area)[:_CROWD_SIZE]
 
 
-def _mask(persons: list[Person], width: int, height: int) -> np.ndarray:
+def _mask(persons: list[PersonGT], width: int, height: int) -> np.ndarray:
     """(H, W) uint8, 1 within the persons' outlines."""
     mask = np.zeros((height, width), dtype=np.uint8)
     for person in persons:
-        for polygon in polygons_of(person):
+        for polygon in person.polygons:
             cv2.fillPoly(mask, [np.round(np.reshape(polygon, (-1, 1, 2))).astype(np.int32)], 1)
     return mask
 
@@ -136,16 +106,9 @@ def run_lengths(mask: np.ndarray) -> dict:
 
 
 def _crowd_annotation(mask: np.ndarray, image_id: int) -> dict:
-    ys, xs = np.nonzero(mask)
-    x, y = int(xs.min()), int(ys.min())
-    return {
-        'segmentation': run_lengths(mask),
-        'num_keypoints': 0,
-        'area': float(mask.sum()),
-        'iscrowd': 1,
-        'keypoints': [0] * (3 * len(_JOINTS)),
-        'image_id': image_id,
-        'bbox': [x, y, int(xs.max()) - x + 1, int(ys.max()) - y + 1],
-        'category_id': 1,
-        'id': _CROWD_ID + image_id,
-    }
+    nothing = np.zeros((17, 2)), np.zeros(17)
+    x, y, w, h = cv2.boundingRect(mask)
+    return coco_annotation(
+        *nothing, _CROWD_ID + image_id, image_id, [x, y, w, h], segmentation=run_lengths(mask),
+        area=float(mask.sum()), iscrowd=1,
+    )  # fmt: skip

@@ -1,81 +1,62 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """CrowdPose: ``annotations/mmpose_crowdpose_{train,val,trainval,test}.json`` as MMPose hands them
 out.
+
+Fourteen joints, no area and no outline, a crowd index for every image.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.synthetic.layouts.base import SourceWriter, numbered
-from wsp_mm.synthetic.layouts.labelling import Habits, flat_keypoints, is_seen
-from wsp_mm.synthetic.record import Scene
 
-_JOINTS = get_joint_set('crowdpose14')
+from ..ground_truth import SceneGT
+from .labelling import (
+    AnnotationWriter,
+    LabelSettings,
+    coco_annotation,
+    coco_category,
+    label_scenes,
+)
 
-CATEGORY = {
-    'supercategory': 'person',
-    'id': 1,
-    'name': 'person',
-    # The file calls the top of the head 'head'.
-    'keypoints': ['head' if joint == 'top_head' else joint for joint in _JOINTS.joints],
-    'skeleton': [[i + 1, j + 1] for i, j in _JOINTS.link_indices],
-}
+SETTINGS = LabelSettings('crowdpose14', guesses=0.85, min_area=16 * 16, min_share=0.2)
+# The file calls the top of the head 'head'.
+_NAMES = ['head' if j == 'top_head' else j for j in get_joint_set('crowdpose14').joints]
+_FILES = {'train': ['train'], 'val': ['val'], 'trainval': ['train', 'val'], 'test': ['test']}
 
 
-class CrowdPoseWriter(SourceWriter):
-    """Fourteen joints, no area and no outline, a crowd index for every picture."""
-
-    source = 'crowdpose'
-    joint_set = 'crowdpose14'
-    habits = Habits(guesses=0.85, step=1.0, min_area=16 * 16, min_share=0.2)
-
-    def __init__(self, keep_truth: bool = True) -> None:
-        super().__init__(keep_truth)
-        self._images: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
-        self._annotations: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
-        self._next_id = 120_001
-
-    def annotate(self, scene: Scene, xy: np.ndarray, v: np.ndarray) -> None:
-        image_id = numbered(scene.file_name)
-        rows = [row for row, person in enumerate(scene.persons) if is_seen(person)]
-        ids = list(range(self._next_id, self._next_id + len(rows)))
-        self._next_id += len(rows)
-        boxes = np.array([scene.persons[row].bbox for row in rows]).reshape(-1, 4)
-        for row, annotation_id in zip(rows, ids, strict=True):
-            self._annotations[scene.split].append(
-                {
-                    'num_keypoints': int((v[row] > 0).sum()),
-                    'iscrowd': 0,
-                    'keypoints': flat_keypoints(xy[row], v[row]),
-                    'image_id': image_id,
-                    'bbox': [round(c, 2) for c in scene.persons[row].bbox.tolist()],
-                    'category_id': 1,
-                    'id': annotation_id,
-                }
+def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
+    """Write the annotation files in ``crowdpose``."""
+    images: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
+    annotations: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
+    next_id = 120_001
+    for scene, xy, v, rows in label_scenes(scenes, SETTINGS):
+        request = scene.request
+        name = Path(request.path)
+        image_id = int(name.stem)
+        ids = list(range(next_id, next_id + len(rows)))
+        next_id += len(rows)
+        boxes = np.reshape([scene.persons[row].bbox for row in rows], (-1, 4))
+        for row, annotation_id, box in zip(rows, ids, np.round(boxes, 2).tolist(), strict=True):
+            annotation = coco_annotation(xy[row], v[row], annotation_id, image_id, box)
+            annotations[request.split].append(annotation)
+        images[request.split].append(
+            dict(
+                file_name=name.name, id=image_id, height=request.height, width=request.width,
+                crowdIndex=round(crowd_index(boxes, xy[rows], v[rows]), 2),
             )
-        self._images[scene.split].append(
-            {
-                'file_name': scene.file_name.rpartition('/')[2],
-                'id': image_id,
-                'height': scene.height,
-                'width': scene.width,
-                'crowdIndex': round(crowd_index(boxes, xy[rows], v[rows]), 2),
-            }
+        )  # fmt: skip
+        writer.add_ground_truth(scene, rows, ids, image_id, xy, v, SETTINGS.joint_set)
+    categories = [coco_category('crowdpose14', keypoints=_NAMES)]
+    for file, splits in _FILES.items():
+        content = dict(
+            categories=categories,
+            images=[image for split in splits for image in images[split]],
+            annotations=[a for split in splits for a in annotations[split]],
         )
-        self.record(scene, rows, ids, image_id, xy, v)
-
-    def files(self) -> dict[str, object]:
-        parts = {'train': ['train'], 'val': ['val'], 'trainval': ['train', 'val'], 'test': ['test']}
-        return {
-            f'annotations/mmpose_crowdpose_{name}.json': {
-                'categories': [CATEGORY],
-                'images': [image for split in splits for image in self._images[split]],
-                'annotations': [a for split in splits for a in self._annotations[split]],
-            }
-            for name, splits in parts.items()
-        }
+        writer.json(f'crowdpose/annotations/mmpose_crowdpose_{file}.json', content)
 
 
 def crowd_index(boxes: np.ndarray, xy: np.ndarray, v: np.ndarray) -> float:

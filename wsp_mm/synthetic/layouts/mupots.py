@@ -1,36 +1,51 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """MuPoTS-3D in both of its forms: 3DMPPE's ``mupots/MuPoTS-3D.json``, and of each sequence the
-official files ``mupots/MultiPersonTestSet/TS1/annot.mat`` and ``occlusion.mat`` beside its
-pictures.
+official files ``mupots/MultiPersonTestSet/TS1/annot.mat`` and ``occlusion.mat`` beside its images.
 
 The json's keypoints_cam and annot.mat's annot3 are the pose that the camera sees. univ_annot3 is
 that pose scaled about the camera, which leaves every pixel where it is, until the bones from knee
-to neck are as long as in everybody else's: what a network that sees one picture can know of
-somebody's size.
+to neck are as long as in everybody else's: what a network that sees one image can know of
+somebody's size. N persons, 17 joints (``mupots17``).
 """
 
-from __future__ import annotations
-
 import io
+from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.synthetic.layouts.files import write_bytes, write_json
-from wsp_mm.synthetic.layouts.h36m import joint_box
-from wsp_mm.synthetic.layouts.muco import muco_joints
-from wsp_mm.synthetic.mupots_plan import num_columns
-from wsp_mm.synthetic.mupots_scene import MupotsRecord
 
-FOLDER, FILE, SEQUENCES = 'mupots', 'MuPoTS-3D.json', 'MultiPersonTestSet'
+from ..ground_truth import SceneGT
+from ..plan import rng_of
+from .h36m import joint_box
+from .labelling import AnnotationWriter
+from .muco import muco_joints
+
+NUM_SEQUENCES = 20
 # From knee to neck along the bones: the mean of the embedded world's adults, so that the universal
 # pose is, on average, where the person is.
 UNIVERSAL_MM = 890.0
-_DECIMALS = 4  # of mm and px
+# Share of the annotations of people in full view that are missing.
+_MISSED = 0.06
+# Of somebody annotated at least so many of the world's joints are in the image, and visible.
+_MIN_INSIDE, _MIN_VISIBLE = 20, 8
 _SET = get_joint_set('mupots17')
+_PELVIS = get_joint_set('world').index('pelvis')
+
+
+def num_people(sequence: int) -> tuple[int, bool]:
+    """How many people a sequence has, and whether the last of them is a bystander, whom nobody
+    annotates.
+    """
+    number = 2 if sequence % 3 == 0 else 3
+    return number, number == 3 and sequence % 4 == 0
+
+
+def num_columns(sequence: int) -> int:
+    """How many people of a sequence are in its annotations."""
+    number, bystander = num_people(sequence)
+    return number - bystander
 
 
 def knee_to_neck(joints: np.ndarray) -> np.ndarray:
@@ -48,37 +63,70 @@ def knee_to_neck(joints: np.ndarray) -> np.ndarray:
     return thigh + bone('pelvis', 'spine') + bone('spine', 'thorax')
 
 
-def mupots_joints(record: MupotsRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints of those who have a column: (N, 17, 3) mm as seen, the same universal, (N, 17) whether
-    shown.
-    """
-    columns = num_columns(record.sequence)
-    joints, shown = (array[:columns, :17] for array in muco_joints(record))
-    universal = joints * (UNIVERSAL_MM / np.maximum(knee_to_neck(joints), 1.0))[:, None, None]
-    return joints, universal, shown
+def is_valid(scene: SceneGT) -> np.ndarray:
+    """(N,) whether somebody is annotated: in view, not missed by chance, no bystander."""
+    request, cam = scene.request, scene.joints_cam()
+    in_view = [
+        p.inside.sum() >= _MIN_INSIDE and p.visible.sum() >= _MIN_VISIBLE and p.inside[_PELVIS]
+        for p in scene.persons
+    ]
+    missed = rng_of(request, 'missed', request.scene_id).random(len(in_view)) < _MISSED
+    annotated = np.arange(len(in_view)) < num_columns(request.sequence) * request.annotated
+    return np.array(in_view, dtype=bool) & (cam[..., 2] > 300).all(axis=1) & ~missed & annotated
 
 
-def write_mupots(out: Path, records: list[MupotsRecord]) -> list[Path]:
-    """Write everything under ``out / mupots``; returns the paths.
+def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
+    """Write json and MATLAB files.
 
     Args:
-        records: sequences one after another, frames in order.
+        scenes: sequences one after another, frames in order.
     """
-    folder = Path(out) / FOLDER
-    paths = [folder / FILE]
-    write_json(paths[0], _json(records))
-    for sequence in dict.fromkeys(record.sequence for record in records):
-        frames = [record for record in records if record.sequence == sequence]
-        persons = num_columns(sequence)
-        annotations, labels = (np.empty((len(frames), persons), dtype=object) for _ in range(2))
-        for row, record in enumerate(frames):
-            for person, (struct, occluded) in enumerate(_cells(record, persons)):
-                annotations[row, person], labels[row, person] = struct, occluded
-        place = folder / SEQUENCES / f'TS{sequence}'
-        for name, content in (('annotations', annotations), ('occlusion_labels', labels)):
-            paths.append(place / ('annot.mat' if name == 'annotations' else 'occlusion.mat'))
-            write_bytes(paths[-1], encode_mat({name: content}))
-    return paths
+    images, annotations = [], []
+    frames: dict[int, list[tuple[list[dict], list[np.ndarray]]]] = defaultdict(list)
+    for scene in scenes:
+        request, camera, valid = scene.request, scene.camera, is_valid(scene)
+        columns = num_columns(request.sequence)
+        joints, px, visible = (a[:columns, :17] for a in muco_joints(scene))
+        universal = joints * (UNIVERSAL_MM / np.maximum(knee_to_neck(joints), 1.0))[:, None, None]
+        images.append(
+            dict(
+                id=request.scene_id, file_name='/'.join(request.path.split('/')[-2:]),
+                width=request.width, height=request.height,
+                intrinsic=[*camera.f.tolist(), *camera.c.tolist()],
+            )
+        )  # fmt: skip
+        # Columns of who is not there are zeros.
+        persons = [_annotation(*[np.zeros((17, n)) for n in (2, 3, 3)], False)] * columns
+        occluded = [np.zeros((1, 17))] * columns
+        for i in range(len(joints)):
+            annotations.append(
+                dict(
+                    id=len(annotations), image_id=request.scene_id, bbox=joint_box(px[i]),
+                    is_valid=int(valid[i]), keypoints_cam=joints[i].tolist(),
+                    keypoints_img=px[i].tolist(), keypoints_vis=visible[i].astype(int).tolist(),
+                )
+            )  # fmt: skip
+            persons[i] = _annotation(px[i], joints[i], universal[i], bool(valid[i]))
+            occluded[i] = (1.0 - visible[i])[None]
+        frames[request.sequence].append((persons, occluded))
+        writer.annotated[request.split] += int(valid.sum())
+    writer.json('mupots/MuPoTS-3D.json', dict(images=images, annotations=annotations))
+    for sequence, rows in frames.items():
+        folder = f'mupots/MultiPersonTestSet/TS{sequence}'
+        for k, (file, name) in enumerate(
+            (('annot', 'annotations'), ('occlusion', 'occlusion_labels'))
+        ):
+            cells = np.empty((len(rows), num_columns(sequence)), dtype=object)
+            for i, row in enumerate(rows):
+                for j, cell in enumerate(row[k]):
+                    cells[i, j] = cell
+            writer.bytes(f'{folder}/{file}.mat', encode_mat({name: cells}))
+
+
+def _annotation(px: np.ndarray, joints: np.ndarray, universal: np.ndarray, valid: bool) -> dict:
+    """A struct of annot.mat."""
+    valid = np.array([[valid]])
+    return dict(annot2=px.T, annot3=joints.T, univ_annot3=universal.T, isValidFrame=valid)
 
 
 def encode_mat(content: dict) -> bytes:
@@ -89,59 +137,3 @@ def encode_mat(content: dict) -> bytes:
     savemat(buffer, content, oned_as='row')
     # The first 116 bytes of the format are free text, where SciPy notes the time.
     return b'MATLAB 5.0 MAT-file, wsp_mm embedded world'.ljust(116) + buffer.getvalue()[116:]
-
-
-def _pixels(record: MupotsRecord, joints: np.ndarray) -> np.ndarray:
-    """Projections (N, 17, 2) px; 0 of a joint behind the camera, whom nobody annotates."""
-    px = PinholeCamera(record.f, record.c).project(joints)[..., :2]
-    return np.round(np.nan_to_num(px), _DECIMALS)
-
-
-def _cells(record: MupotsRecord, persons: int) -> Iterable[tuple[dict, np.ndarray]]:
-    """Struct and occlusion labels of every column; zeros for who is not there."""
-    joints, universal, shown = mupots_joints(record)
-    pixels = _pixels(record, joints)
-    for i in range(persons):
-        there = i < len(joints)
-        arrays = (
-            (pixels[i].T, joints[i].T, universal[i].T)
-            if there
-            else (np.zeros((n, 17)) for n in (2, 3, 3))
-        )
-        annot2, annot3, univ = arrays
-        valid = bool(there and record.valid[i])
-        struct = {
-            'annot2': annot2,
-            'annot3': annot3,
-            'univ_annot3': univ,
-            'isValidFrame': np.array([[valid]]),
-        }
-        yield struct, (1.0 - shown[i] if there else np.zeros(17))[None]
-
-
-def _json(records: list[MupotsRecord]) -> dict:
-    images, annotations = [], []
-    for record in records:
-        images.append(
-            {
-                'id': record.scene_id,
-                'file_name': record.file_name,
-                'width': record.width,
-                'height': record.height,
-                'intrinsic': [*record.f.tolist(), *record.c.tolist()],
-            }
-        )
-        joints, _, shown = mupots_joints(record)
-        for i, px in enumerate(_pixels(record, joints)):
-            annotations.append(
-                {
-                    'id': len(annotations),
-                    'image_id': record.scene_id,
-                    'bbox': joint_box(px),
-                    'is_valid': int(record.valid[i]),
-                    'keypoints_cam': joints[i].tolist(),
-                    'keypoints_img': px.tolist(),
-                    'keypoints_vis': shown[i].astype(int).tolist(),
-                }
-            )
-    return {'images': images, 'annotations': annotations}

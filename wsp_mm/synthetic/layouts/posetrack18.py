@@ -1,139 +1,111 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""PoseTrack18: the official json of each video and the merged files that MMPose reads."""
+"""PoseTrack18: the official json of each video and the merged files that MMPose reads.
 
-from __future__ import annotations
+Videos with tracks; labels have v = 1, hidden joints seldom any, ears never; boxes follow the
+labels.
+"""
 
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.synthetic.layouts.base import SourceWriter
-from wsp_mm.synthetic.layouts.labelling import Habits, flat_keypoints, is_seen, polygons_of
-from wsp_mm.synthetic.record import Scene
 
+from ..ground_truth import SceneGT
+from .labelling import (
+    WORLD,
+    AnnotationWriter,
+    LabelSettings,
+    coco_annotation,
+    coco_category,
+    label_scenes,
+)
+
+SETTINGS = LabelSettings('posetrack18', guesses=0.3, min_area=16 * 16, step=0.5)
 _JOINTS = get_joint_set('posetrack18')
 _EARS = [_JOINTS.index('left_ear'), _JOINTS.index('right_ear')]
-_HEAD = [_JOINTS.index('upper_neck'), _JOINTS.index('head_top')]
-
-CATEGORY = {
-    'supercategory': 'person',
-    'id': 1,
-    'name': 'person',
-    'keypoints': list(_JOINTS.joints),
-    # Copied by PoseTrack from COCO although the first five joints differ; nobody draws by it.
-    'skeleton': [
-        [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10],
-        [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
-    ],
-}  # fmt: skip
-
-# The first picture of a video carries no labels, as most pictures of the real videos do not.
-UNLABELLED_FRAMES = (0,)
+_HEAD = [WORLD.index('upper_neck'), WORLD.index('head_top')]
+# Copied by PoseTrack from COCO although the first five joints differ; nobody draws by it.
+_SKELETON = [
+    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
+    [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
+]  # fmt: skip
+# The first image of a video carries no labels, as most images of the real videos do not.
+_UNLABELLED_FRAMES = (0,)
 
 
-class PoseTrack18Writer(SourceWriter):
-    """Videos with tracks; labels have v = 1, hidden joints seldom any, ears never; boxes follow the
-    labels.
-    """
-
-    source = 'posetrack18'
-    joint_set = 'posetrack18'
-    habits = Habits(guesses=0.3, step=0.5, min_area=16 * 16)
-
-    def __init__(self, keep_truth: bool = True) -> None:
-        super().__init__(keep_truth)
-        self._videos: dict[str, dict[str, dict]] = {'train': {}, 'val': {}}
-        self._tracks: dict[str, dict[int, int]] = {}
-
-    def annotate(self, scene: Scene, xy: np.ndarray, v: np.ndarray) -> None:
+def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
+    """Write the annotation files in ``posetrack18``."""
+    videos: dict[tuple[str, str], dict[str, list]] = {}
+    tracks: dict[str, dict[int, int]] = {}
+    for scene, xy, v, seen in label_scenes(scenes, SETTINGS):
         v = np.minimum(v, 1)
         v[:, _EARS] = 0
         xy = np.where((v > 0)[..., None], xy, 0.0)
-        name = PurePosixPath(scene.file_name)
-        video, frame = name.parent.name, int(name.stem)
-        vid_id = video.partition('_')[0]
-        image_id = 10_000_000_000 + int(vid_id) * 10_000 + frame
-        content = self._videos[scene.split].setdefault(video, {'images': [], 'annotations': []})
-        labelled = frame not in UNLABELLED_FRAMES
-        rows = [
-            i
-            for i, p in enumerate(scene.persons)
-            if labelled and is_seen(p) and (v[i] > 0).sum() >= 2
-        ]
-        ids = [image_id * 100 + track for track in range(len(rows))]
-        ignored = [
-            i for i, p in enumerate(scene.persons) if labelled and is_seen(p) and i not in rows
-        ]
-        outlines = [polygon for i in ignored for polygon in polygons_of(scene.persons[i])]
-        content['images'].append(
-            {
-                'has_no_densepose': True,
-                'is_labeled': labelled,
-                'file_name': scene.file_name,
-                'nframes': 0,
-                'frame_id': image_id,
-                'vid_id': vid_id,
-                'ignore_regions_y': [[round(y) for y in polygon[1::2]] for polygon in outlines],
-                'ignore_regions_x': [[round(x) for x in polygon[::2]] for polygon in outlines],
-                'id': image_id,
-                'width': scene.width,
-                'height': scene.height,
-                'mask_file': f'mask/{scene.split}/{video}/{name.name}',
-            }
-        )
+        request, path = scene.request, Path(scene.request.path)
+        video, frame = path.parent.name, request.frame
+        content = videos.setdefault((request.split, video), dict(images=[], annotations=[]))
+        labelled = frame not in _UNLABELLED_FRAMES
+        rows = [i for i in seen if labelled and (v[i] > 0).sum() >= 2]
+        ignored = [i for i in seen if labelled and i not in rows]
+        image = _image(scene, video, [p for i in ignored for p in scene.persons[i].polygons])
+        content['images'].append(image | dict(is_labeled=labelled))
+        ids = [image['id'] * 100 + n for n in range(len(rows))]
         for row, annotation_id in zip(rows, ids, strict=True):
+            # Tracks are counted from 0 in every video.
+            track = tracks.setdefault(video, {})
+            track_id = track.setdefault(scene.persons[row].person_id, len(track))
+            box = labelled_box(xy[row], v[row])
             content['annotations'].append(
-                {
-                    'bbox_head': _head_box(scene, row),
-                    'keypoints': flat_keypoints(xy[row], v[row]),
-                    'track_id': self._track(video, scene.persons[row].person_id),
-                    'image_id': image_id,
-                    'bbox': labelled_box(xy[row], v[row]),
-                    'scores': [],
-                    'category_id': 1,
-                    'id': annotation_id,
-                    'iscrowd': False,
-                    'num_keypoints': int((v[row] > 0).sum()),
-                }
-            )
-        if labelled:
-            self.record(scene, rows, ids, image_id, xy, v)
+                coco_annotation(
+                    xy[row], v[row], annotation_id, image['id'], box, iscrowd=False, scores=[],
+                    track_id=track_id, bbox_head=_head_box(scene.persons[row].joints_px),
+                )
+            )  # fmt: skip
+        writer.add_ground_truth(scene, rows, ids, image['id'], xy, v, SETTINGS.joint_set)
+    categories = [coco_category('posetrack18', skeleton=_SKELETON)]
+    merged = {
+        split: dict(categories=categories, images=[], annotations=[]) for split in ('train', 'val')
+    }
+    folder = 'posetrack18/annotations'
+    for (split, video), content in videos.items():
+        for image in content['images']:
+            image['nframes'] = len(content['images'])
+        writer.json(f'{folder}/{split}/{video}.json', dict(categories=categories, **content))
+        for part in ('images', 'annotations'):
+            merged[split][part] += content[part]
+    for split, content in merged.items():
+        writer.json(f'{folder}/posetrack18_{split}.json', content)
 
-    def files(self) -> dict[str, object]:
-        files: dict[str, object] = {}
-        for split, videos in self._videos.items():
-            merged: dict[str, list] = {'categories': [CATEGORY], 'images': [], 'annotations': []}
-            for video, content in videos.items():
-                for image in content['images']:
-                    image['nframes'] = len(content['images'])
-                files[f'annotations/{split}/{video}.json'] = {'categories': [CATEGORY], **content}
-                merged['images'] += content['images']
-                merged['annotations'] += content['annotations']
-            files[f'annotations/posetrack18_{split}.json'] = merged
-        return files
 
-    def _track(self, video: str, person_id: int) -> int:
-        """Tracks are counted from 0 in every video."""
-        tracks = self._tracks.setdefault(video, {})
-        return tracks.setdefault(person_id, len(tracks))
+def _image(scene: SceneGT, video: str, ignored: list[list[float]]) -> dict:
+    """An image's entry; ``ignored``: outlines of persons without labels, flat x, y, ... px."""
+    request, vid_id = scene.request, video.partition('_')[0]
+    image_id = 10_000_000_000 + int(vid_id) * 10_000 + request.frame
+    name = request.path.removeprefix('posetrack18/')
+    return dict(
+        has_no_densepose=True, file_name=name, nframes=0, frame_id=image_id, id=image_id,
+        vid_id=vid_id, ignore_regions_y=[[round(y) for y in polygon[1::2]] for polygon in ignored],
+        ignore_regions_x=[[round(x) for x in polygon[::2]] for polygon in ignored],
+        width=request.width, height=request.height,
+        mask_file=f'mask/{request.split}/{video}/{Path(name).name}',
+    )  # fmt: skip
 
 
 def labelled_box(xy: np.ndarray, v: np.ndarray) -> list[float]:
     """PoseTrack18's person box: the labels' extent, 15 % wider on every side, not clipped to the
-    picture.
+    image.
     """
     points = xy[v > 0]
     low, high = points.min(axis=0), points.max(axis=0)
     extent = np.maximum(high - low, 1.0)
-    return [round(c, 3) for c in (*(low - 0.15 * extent), *(1.3 * extent))]
+    return np.round([*(low - 0.15 * extent), *(1.3 * extent)], 3).tolist()
 
 
-def _head_box(scene: Scene, row: int) -> list[int]:
+def _head_box(joints_px: np.ndarray) -> list[int]:
     """A box around the head: as high as from the neck to the top, and 4/5 as wide, whole px."""
-    joints = scene.persons[row].joints_px
-    world = get_joint_set('world')
-    neck, top = (joints[world.index(_JOINTS.concepts[k])] for k in _HEAD)
-    centre, size = (neck + top) / 2, max(2.0, float(np.hypot(*(top - neck))))
-    x, y = centre - (0.4 * size, 0.5 * size)
+    neck, top = joints_px[_HEAD]
+    center, size = (neck + top) / 2, max(2.0, float(np.hypot(*(top - neck))))
+    x, y = center - (0.4 * size, 0.5 * size)
     return [round(x), round(y), max(1, round(0.8 * size)), max(1, round(size))]

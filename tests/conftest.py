@@ -117,8 +117,8 @@ def pose_dump(tmp_path):
 
         from wsp_mm.evaluation.predictions import flatten_sample, save_dump
 
-        picture = tmp_path / 'a.png'
-        cv2.imwrite(str(picture), np.full((60, 80, 3), 40, np.uint8))
+        image = tmp_path / 'a.png'
+        cv2.imwrite(str(image), np.full((60, 80, 3), 40, np.uint8))
         gt = np.zeros((1, 18, 3))
         gt[..., 2] = 4000
         samples = []
@@ -128,7 +128,7 @@ def pose_dump(tmp_path):
             pred[0, 17] += 500  # not scored
             sample = dict(
                 id=count - i,
-                img_path=str(picture),
+                img_path=str(image),
                 action='Walking',
                 subject=9,
                 gt_instances=dict(bboxes=np.array([[10.0, 5, 40, 50]]), keypoints_cam=gt),

@@ -5,4 +5,4 @@ Importing the package is free of side effects: configs register its components w
 ``custom_imports = dict(imports=['wsp_mm.register'])``.
 """
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'

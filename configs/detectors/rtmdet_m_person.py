@@ -9,7 +9,7 @@ custom_imports = dict(imports=['wsp_mm.register'], allow_failed_imports=False)
 metainfo = dict(classes=('person',), palette=[(220, 20, 60)])
 model = dict(
     bbox_head=dict(num_classes=1),
-    # What a top-down pipeline wants: mmdet's own are for mAP, 300 boxes a picture down to a score
+    # What a top-down pipeline wants: mmdet's own are for mAP, 300 boxes an image down to a score
     # of 0.001.
     test_cfg=dict(
         nms_pre=1000, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6), max_per_img=100

@@ -1,5 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""A hand-written MCPC tree: three training pictures, two test pictures, made with PIL."""
+"""A hand-written MCPC tree: three training images, two test images, made with PIL."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def person(
 
 
 def build_tree(root: Path) -> Path:
-    """Write pictures and both jsons under ``root``; returns ``root``.
+    """Write images and both jsons under ``root``; returns ``root``.
 
-    Training pictures: 1 has three persons, 2 has two, 3 has two who tie. Test: pictures 11 and 12,
+    Training images: 1 has three persons, 2 has two, 3 has two who tie. Test: images 11 and 12,
     three pairs.
     """
     rng = np.random.default_rng(0)

@@ -8,14 +8,14 @@ from wsp_mm.structures.bbox import crop_box, crop_boxes, joints_boxes, k_value, 
 from wsp_mm.structures.camera import PinholeCamera
 
 
-def test_a_box_inside_the_picture_by_hand():
+def test_a_box_inside_the_image_by_hand():
     # x 10..29 (w 20 is 19 px from first to last), y 5..44: sides 19 and 39, centre (19.5, 24.5)
     out = crop_box(np.array([10, 5, 20, 40]), (100, 90))
     np.testing.assert_allclose(out, [19.5 - 24.375, 24.5 - 24.375, 48.75, 48.75])
 
 
 def test_clipping_by_hand():
-    # Left of the picture: moved in and kept as wide. Below it: clipped at the last row.
+    # Left of the image: moved in and kept as wide. Below it: clipped at the last row.
     out = crop_box(np.array([-8, 60, 21, 50]), (100, 90))
     centre, side = np.array([10.0, (60 + 89) / 2]), 29 * 1.25
     np.testing.assert_allclose(out, [*(centre - side / 2), side, side])

@@ -75,7 +75,7 @@ def test_swapping_flips_the_label_but_for_ties(a, b):
 
 
 @given(HEIGHT, HEIGHT, st.floats(-1e3, 1e3))
-def test_moving_the_picture_keeps_the_label(a, b, shift):
+def test_moving_the_image_keeps_the_label(a, b, shift):
     if abs(a - b) > 1e-6:
         assert relative_depth_label(a, b) == relative_depth_label(a + shift, b + shift)
 
@@ -206,7 +206,7 @@ def test_calibration_on_nobody_gives_the_constants():
 
 
 @given(st.floats(0.1, 50), st.sampled_from(['mpii16', 'coco17', 'posetrack18']))
-def test_scale_grows_with_the_picture(zoom, joint_set):
+def test_scale_grows_with_the_image(zoom, joint_set):
     rng = np.random.default_rng(0)
     count = len(get_joint_set(joint_set))
     keypoints, visible = rng.uniform(0, 500, (8, count, 2)), rng.integers(0, 2, (8, count))

@@ -78,7 +78,7 @@ def write_data(root: Path) -> Path:
     pairs.build_tree(root)
 
     def more(content):
-        """Ten pictures with pairs, in eight of which up to twelve joints a person have no label."""
+        """Ten images with pairs, in eight of which up to twelve joints a person have no label."""
         for name, key in (
             ('images', 'id'),
             ('annotations', 'image_id'),

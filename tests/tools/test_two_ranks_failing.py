@@ -34,8 +34,8 @@ def test_exception_in_the_model_of_one_rank(scale_out_data, tmp_path):
     assert 'ArithmeticError: the head of rank 1 gave up' in output[-300:]
 
 
-def test_broken_picture(scale_out_data, tmp_path):
-    """Four of ten pictures are cut off in the middle; a loader's worker process reads them."""
+def test_broken_image(scale_out_data, tmp_path):
+    """Four of ten images are cut off in the middle; a loader's worker process reads them."""
     data = tmp_path / 'data'
     shutil.copytree(scale_out_data, data, symlinks=True)
     folder = data / 'human36m/images'

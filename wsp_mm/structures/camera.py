@@ -1,7 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Pinhole cameras: the only place where pixels become millimetres and back.
 
-Axes of the camera frame: x right, y down, z forward. World and camera coordinates are mm, pictures
+Axes of the camera frame: x right, y down, z forward. World and camera coordinates are mm, images
 px. The convention of the extrinsics is ``X_cam = R @ X_world + t``.
 """
 

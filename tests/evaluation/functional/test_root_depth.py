@@ -85,8 +85,8 @@ def slow_ap(frames, threshold):
     return 100 * area
 
 
-@given(seed=st.integers(0, 10**6), pictures=st.integers(1, 6))
-def test_equals_the_slow_way(seed, pictures):
+@given(seed=st.integers(0, 10**6), images=st.integers(1, 6))
+def test_equals_the_slow_way(seed, images):
     rng = np.random.default_rng(seed)
     frames = [
         dict(
@@ -94,7 +94,7 @@ def test_equals_the_slow_way(seed, pictures):
             pred=rng.uniform(0, 600, ((n := int(rng.integers(0, 6))), 3)),
             scores=rng.integers(0, 4, n) / 4,
         )
-        for _ in range(pictures)
+        for _ in range(images)
     ]
     if any(len(f['gt']) for f in frames):
         assert ap_root(frames, 250)['AP_root'] == pytest.approx(slow_ap(frames, 250))

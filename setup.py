@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build script: a wheel also carries ``configs/`` and ``tools/``, under ``wsp_mm/.mim`` as OpenMMLab does.
+"""Build script: a wheel also carries ``configs/`` and ``tools/``, under ``wsp_mm/.mim`` as
+OpenMMLab does.
 
 An editable install needs no copies: :mod:`wsp_mm.config_path` finds those of the checkout.
 """

@@ -56,7 +56,9 @@ def samples() -> Path:
 
 @pytest.fixture(scope='session')
 def load_tool():
-    """``load_tool('model_converters/publish_model')`` imports a script of ``tools/`` as a module."""
+    """``load_tool('model_converters/publish_model')`` imports a script of ``tools/`` as a
+    module.
+    """
 
     def load(name: str):
         module_name = f'wsp_tool_{name.replace("/", "_")}'

@@ -1,5 +1,5 @@
-# As posenet_h36m_r18.py, mixed half and half with MCPC (MTS): as many iterations, so half as many 3D
-# samples.
+# As posenet_h36m_r18.py, mixed half and half with MCPC (MTS): as many iterations, so half as many
+# 3D samples.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/h36m_mcpc.py',

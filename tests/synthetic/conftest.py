@@ -38,8 +38,8 @@ _LEFT = {
 
 @pytest.fixture(scope='session')
 def world(tmp_path_factory) -> SimpleNamespace:
-    """All worlds in one folder, rendered: ``folder``, ``report``, ``requests`` and ``scenes`` (ground
-    truth, as read back) by world.
+    """All worlds in one folder, rendered: ``folder``, ``report``, ``requests`` and ``scenes``
+    (ground truth, as read back) by world.
     """
     from wsp_mm.synthetic.builder import make_world, plan_world, read_scenes
 

@@ -12,7 +12,9 @@ TOOLS = ('bash', 'dirname', 'cat', 'sha256sum', 'cut', 'df', 'awk', 'c++')
 
 @pytest.fixture
 def setup_env(repo, tmp_path):
-    """``setup_env(lacks=..., **environment)`` runs the script where only a few programs are found."""
+    """``setup_env(lacks=..., **environment)`` runs the script where only a few programs are
+    found.
+    """
     checkout, programs = tmp_path / 'checkout', tmp_path / 'bin'
     (checkout / 'tools').mkdir(parents=True)
     programs.mkdir()

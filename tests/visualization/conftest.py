@@ -24,7 +24,9 @@ def info(monkeypatch):
 
 @pytest.fixture
 def person():
-    """``person(7, x, y, z)``: one whose pelvis is at (x, y, z) mm before the camera of ``record``."""
+    """``person(7, x, y, z)``: one whose pelvis is at (x, y, z) mm before the camera of
+    ``record``.
+    """
 
     def make(identity, x=0.0, y=0.0, z=4000.0, **changes):
         points = JOINTS + np.array((x, y, z))

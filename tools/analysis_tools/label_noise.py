@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""How often the perspective rule (Eq. 1-4, 7) contradicts true depth, measured on an embedded world.
+"""How often the perspective rule (Eq. 1-4, 7) contradicts true depth, measured on an embedded
+world.
 
 The rule says that of two persons the one whose labelled ankle is lower in the image stands nearer,
 and that then all of its joints are nearer (Eq. 4). Person level: the rule against the depths of the
@@ -129,7 +130,9 @@ def label_noise(world: Path, reduce: str = 'lowest') -> dict[str, float]:
 
 
 def rows_of(result: dict[str, float], axis: str) -> list[list]:
-    """Rows of one axis of :func:`label_noise`'s result: bin for people, person %, joint %, pairs."""
+    """Rows of one axis of :func:`label_noise`'s result: bin for people, person %, joint %,
+    pairs.
+    """
     rows = []
     for key in (key for key in result if key.startswith(f'person/{axis}/')):
         name = key.split('/', 2)[2]

@@ -1,11 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """From a JPEG to a training sample of 256 x 256: our pipelines against MMPose's own transforms.
 
-Both make the same samples of the same generated files: a pair of persons as in pre-training, and one
-person as in 3D finetuning. Pixels that differ by more than the interpolation's rounding, or targets
-that differ, end the benchmark with an error. "Stock" decodes the whole image (LoadImage), flips and
-warps all of it, builds heatmaps with MMPose's function in the worker and copies the metainfo of every
-sample deeply, as MMPose's data sets do.
+Both make the same samples of the same generated files: a pair of persons as in pre-training, and
+one person as in 3D finetuning. Pixels that differ by more than the interpolation's rounding, or
+targets that differ, end the benchmark with an error. "Stock" decodes the whole image (LoadImage),
+flips and warps all of it, builds heatmaps with MMPose's function in the worker and copies the
+metainfo of every sample deeply, as MMPose's data sets do.
 
 Two figures for each way: the work of one sample in one process (ms), and a loader with one worker
 (samples/s).

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build MCPC, the multi-person images that relative depth is learned from, out of 2D pose data sets.
+"""Build MCPC, the multi-person images that relative depth is learned from, out of 2D pose data
+sets.
 
 Example:
     python tools/dataset_converters/build_mcpc.py --coco data/coco --mpii data/mpii \

@@ -4,8 +4,8 @@ action.
 
 A model is trained on one action of the config's training subjects and tested on the config's whole
 test set: all fifteen actions, its own among them. Its entry is the mean over the test actions (what
-the paper's Table 5 averages by); the pooled mean is in the json beside it. The table's title says PA
-MPJPE and the text MPJPE, so both are given. A command that was stopped goes on where it was.
+the paper's Table 5 averages by); the pooled mean is in the json beside it. The table's title says
+PA MPJPE and the text MPJPE, so both are given. A command that was stopped goes on where it was.
 """
 
 import argparse

@@ -147,7 +147,8 @@ def add_sections(
         out: as in :func:`mupots_steps`, a folder in that of the report. seconds: of each step.
 
     Returns:
-        Flat figures: ``mupots/POSE/ROOTS/PCK_All`` and so on, ``roots/ROOTS/...``, ``detector/AP50``.
+        Flat figures: ``mupots/POSE/ROOTS/PCK_All`` and so on, ``roots/ROOTS/...``,
+        ``detector/AP50``.
     """
     tests = {
         (pose, kind): without_prefix(metrics(out / 'tests' / f'{pose}-{kind}'), 'mupots/')

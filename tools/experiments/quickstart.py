@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test, report.
+"""The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test,
+report.
 
 With --mupots the chain goes on: MuCo and MuPoTS worlds, a person detector, a root network, pose
 networks on MuCo and COCO, and the whole top-down path in camera space.

@@ -12,7 +12,8 @@ import numpy as np
 VIDEO_SUFFIXES = (
     '.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv', '.flv', '.ts',
 )  # fmt: skip
-#: The last line has kinds that most installations cannot decode: they are reported, not passed over.
+#: The last line has kinds that most installations cannot decode: they are reported, not passed
+#: over.
 IMAGE_SUFFIXES = (
     '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.gif',
     '.avif', '.heic', '.heif', '.jp2', '.jxl',
@@ -27,8 +28,8 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read an image file of any usual kind.
 
     Gray images get three equal channels, of 16 bits the upper 8 are kept, CMYK is converted,
-    transparency becomes white as in a browser, and the orientation in the EXIF data is applied. JPEG
-    pixels equal those of ``cv2.imread``, which training uses.
+    transparency becomes white as in a browser, and the orientation in the EXIF data is applied.
+    JPEG pixels equal those of ``cv2.imread``, which training uses.
 
     Args:
         path: any name, spaces and other alphabets included.

@@ -138,8 +138,8 @@ class VideoSource:
         return dict(kind=self.kind, name=self.name, fps=self.fps)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """As :meth:`ImageSource.frames`. Frames before ``start`` are decoded and dropped: seeking is
-        not exact in most containers.
+        """As :meth:`ImageSource.frames`. Frames before ``start`` are decoded and dropped: seeking
+        is not exact in most containers.
         """
         capture, index = self._open(), 0
         try:

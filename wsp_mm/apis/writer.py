@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The files of an inference run: the json, and the images, video and thumbnails drawn on the way."""
+"""The files of an inference run: the json, and the images, video and thumbnails drawn on the
+way.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -195,8 +197,8 @@ class FrameDrawer:
     def redraw(self, records: Iterable[Mapping]) -> None:
         """Take up what an earlier part of the run drew.
 
-        An mp4 cannot be continued, so the frames of a video are drawn again. Images are there; their
-        thumbnails are made of them.
+        An mp4 cannot be continued, so the frames of a video are drawn again. Images are there;
+        their thumbnails are made of them.
         """
         if self.source.kind == 'video':
             if self.images or self.viewer:

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The root joint's place in the crop <-> heatmap coordinates, and what its depth is learned from."""
+"""The root joint's place in the crop <-> heatmap coordinates, and what its depth is learned
+from.
+"""
 
 import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec

@@ -140,8 +140,9 @@ def load_json(
 ) -> Any:
     """Read a json file (UTF-8, with or without a byte-order mark).
 
-    A number in a list takes 32 bytes, and an inner list 80 more. With ``arrays`` and ``drop``, which
-    act while the file is parsed, a large file takes less than half of the memory, and more time.
+    A number in a list takes 32 bytes, and an inner list 80 more. With ``arrays`` and ``drop``,
+    which act while the file is parsed, a large file takes less than half of the memory, and more
+    time.
 
     Args:
         path: the file.
@@ -260,7 +261,8 @@ def read_columns(
     findings: Findings | None = None,
     remedy: str = SKIP_REMEDY,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Turn records into arrays, and check shape, type and rule of every value, and that it is finite.
+    """Turn records into arrays, and check shape, type and rule of every value, and that it is
+    finite.
 
     Args:
         records: (N,) objects of a json file.

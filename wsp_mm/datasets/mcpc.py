@@ -162,8 +162,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         return images
 
     def _persons(self, records: list[dict], images: Mapping[int, dict]) -> dict[str, np.ndarray]:
-        """Return the columns of all annotations (P,): bbox (P, 4) xyxy px, keypoints (P, K, 2) px, 0
-        where not labelled, visible (P, K) 0 or 1, and those of :data:`_ANNOTATION`.
+        """Return the columns of all annotations (P,): bbox (P, 4) xyxy px, keypoints (P, K, 2) px,
+        0 where not labelled, visible (P, K) 0 or 1, and those of :data:`_ANNOTATION`.
         """
         persons, _ = read_columns(records, _ANNOTATION, self.ann_file, 'annotation', remedy=_BUILD)
         points = persons['keypoints'].reshape(-1, NUM_JOINTS, 3)

@@ -3,9 +3,10 @@
 
 A sample's randomness is a function of (seed, epoch, sample index) alone. The number of workers,
 their order, the rank and a resume change no sample: a resumed run sees the data of an uninterrupted
-one. :class:`SeededItemsMixin` seeds the generators of numpy, Python and torch (CPU) around each item
-and restores their states afterwards, so the model's own randomness does not depend on the data.
-:class:`ItemSeedHook` passes seed and epoch to the data sets, also to those in persistent workers.
+one. :class:`SeededItemsMixin` seeds the generators of numpy, Python and torch (CPU) around each
+item and restores their states afterwards, so the model's own randomness does not depend on the
+data. :class:`ItemSeedHook` passes seed and epoch to the data sets, also to those in persistent
+workers.
 """
 
 import pickle

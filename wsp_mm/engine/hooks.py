@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Hooks: what a checkpoint records of its run, its weights alone, subjects it must not be tested on."""
+"""Hooks: what a checkpoint records of its run, its weights alone, subjects it must not be tested
+on.
+"""
 
 import logging
 import subprocess

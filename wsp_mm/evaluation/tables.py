@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The paper's tables out of flat scores, the figures that it prints beside ours, and tables as text.
+"""The paper's tables out of flat scores, the figures that it prints beside ours, and tables as
+text.
 
 A table is its header and its rows. Scores are those of the functional layer, without the prefix of
 a metric (:func:`without_prefix`). A score that is not there or not defined is nan, and prints as a
@@ -96,7 +97,9 @@ def rd_table(scores: Scores, paper: Mapping[float, Sequence[float]]) -> Table:
 
 
 def control_rows(controls: Mapping[str, Scores]) -> Table:
-    """The rows of :func:`wsp_mm.evaluation.controls.control_table`, columns that none has left out."""
+    """The rows of :func:`wsp_mm.evaluation.controls.control_table`, columns that none has left
+    out.
+    """
     columns = [c for c in CONTROL_COLUMNS if any(c in row for row in controls.values())]
     rows = [[name, *_get(row, columns)] for name, row in controls.items()]
     return ['', *(CONTROL_COLUMNS[c] for c in columns)], rows

@@ -23,7 +23,9 @@ _MAX_REACH = 0.9985
 
 
 def rotation(axis: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) about unit axes (..., 3) or (3,) by angles (...,) in degrees."""
+    """Rotation matrices (..., 3, 3) about unit axes (..., 3) or (3,) by angles (...,) in
+    degrees.
+    """
     degrees = np.asarray(degrees, dtype=np.float64)
     axis = np.broadcast_to(axis, (*degrees.shape, 3))
     angle = np.deg2rad(degrees)[..., None, None]

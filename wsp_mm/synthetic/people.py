@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Who is in the image: ages and builds as people have them, and posed bodies standing on the ground.
+"""Who is in the image: ages and builds as people have them, and posed bodies standing on the
+ground.
 
 Posed bodies live in their *stand frame*: metres, z up from what they stand on, facing -y, pelvis
 over the origin.

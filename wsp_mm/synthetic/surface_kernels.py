@@ -15,8 +15,9 @@ Walls = wp.types.matrix(shape=(4, 3), dtype=float)
 
 @wp.struct
 class OutfitRow:
-    """Clothes and hair. Heights are m on the template body, ``sleeve`` and ``leg`` shares of the limb,
-    ``seed`` is of folds and hairs; ``sleeveless``, ``buttons``, ``belt``, ``beard`` are flags.
+    """Clothes and hair. Heights are m on the template body, ``sleeve`` and ``leg`` shares of the
+    limb, ``seed`` is of folds and hairs; ``sleeveless``, ``buttons``, ``belt``, ``beard`` are
+    flags.
     """
 
     first_texture: int  # skin, hair, top, bottom, shoes, socks
@@ -46,8 +47,8 @@ class SceneryRow:
 
     ``mode``: what stands on the horizon, up to a slope of ``skyline``, in the colors ``near`` and
     ``far``; ``clouds``: cover. ``sun``: direction to the light. ``haze``, ``zenith``: colors of the
-    sky, ``fog``: how fast the haze covers things, per m. ``walls``: planes, by horizontal normal and
-    distance; ``skirting``: its height; ``windows``, ``lines``: distance between them, m.
+    sky, ``fog``: how fast the haze covers things, per m. ``walls``: planes, by horizontal normal
+    and distance; ``skirting``: its height; ``windows``, ``lines``: distance between them, m.
     ``contact``: how dark it is under things. ``bounce``: light from the ground.
     """
 

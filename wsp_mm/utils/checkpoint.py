@@ -4,8 +4,8 @@
 A ``.pth`` file is a pickle, and a pickle can run any code. MMEngine tries ``weights_only=True`` and
 then falls back to executing the file; its list of allowed objects also contains ``getattr``, with
 which a file can reach any function. :func:`load` never does either, unless the user trusts the file
-(``--trust-checkpoint`` of the tools, or ``WSP_TRUST_CHECKPOINT=1``). The tools run the Runner inside
-:func:`safe_loading`. Importing this module changes nothing in MMEngine but to register
+(``--trust-checkpoint`` of the tools, or ``WSP_TRUST_CHECKPOINT=1``). The tools run the Runner
+inside :func:`safe_loading`. Importing this module changes nothing in MMEngine but to register
 :class:`PretrainedParts`.
 
 ``safe_loading`` can be removed when ``mmengine.runner.checkpoint._safe_torch_load`` raises instead
@@ -255,7 +255,9 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
 
 
 def load(name: str, map_location: Any = None) -> Any:
-    """Load a checkpoint as :func:`load_file` does, from a path or what :func:`resolve_url` takes."""
+    """Load a checkpoint as :func:`load_file` does, from a path or what :func:`resolve_url`
+    takes.
+    """
     name = str(name)
     url = resolve_url(name)
     checkpoint = load_file(

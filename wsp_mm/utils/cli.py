@@ -149,7 +149,9 @@ def parse_cfg_options(parser: argparse.ArgumentParser, values: list[str] | None)
 
 
 def config_from_args(parser: argparse.ArgumentParser, args: argparse.Namespace):
-    """Return :func:`load_config` of ``args.config`` and ``args.cfg_options``, or end the program."""
+    """Return :func:`load_config` of ``args.config`` and ``args.cfg_options``, or end the
+    program.
+    """
     try:
         return load_config(args.config, parse_cfg_options(parser, args.cfg_options))
     except (FileNotFoundError, ConfigOptionError) as error:

@@ -236,7 +236,9 @@ def pose_cases(file: str | Path, count: int, joint_set: str = 'h36m18') -> list[
 
 @dataclass(frozen=True)
 class ChosenImage:
-    """An image to draw: its id and name in the annotations, boxes (P, 4) x, y, w, h, scores (P,)."""
+    """An image to draw: its id and name in the annotations, boxes (P, 4) x, y, w, h, scores
+    (P,).
+    """
 
     image_id: int
     file_name: str

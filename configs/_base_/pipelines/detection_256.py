@@ -1,5 +1,5 @@
-# Persons to be detected, at 256 x 256 px. (MMDetection's own names for pipelines would meet those of
-# its configs.)
+# Persons to be detected, at 256 x 256 px. (MMDetection's own names for pipelines would meet those
+# of its configs.)
 _pad = dict(type='Pad', size=(256, 256), pad_val=dict(img=(114, 114, 114)))
 person_train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,6 +1,6 @@
 # The root joint at 256 x 256 px: its place in the crop, and its depth by the box's prior k
-# (docs/paper.md). RootNet's augmentation: no synthetic occlusion, and no scaling, which would change
-# what a box says of depth.
+# (docs/paper.md). RootNet's augmentation: no synthetic occlusion, and no scaling, which would
+# change what a box says of depth.
 codec = dict(
     type='RootDepthLabel', joint_set='muco21', input_size=(256, 256), heatmap_size=(64, 64)
 )

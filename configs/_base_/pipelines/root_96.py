@@ -1,6 +1,6 @@
 # The root joint at 96 x 96 px: its place in the crop, and its depth by the box's prior k
-# (docs/paper.md). RootNet's augmentation: no synthetic occlusion, and no scaling, which would change
-# what a box says of depth.
+# (docs/paper.md). RootNet's augmentation: no synthetic occlusion, and no scaling, which would
+# change what a box says of depth.
 codec = dict(type='RootDepthLabel', joint_set='muco21', input_size=(96, 96), heatmap_size=(24, 24))
 train_pipeline = [
     dict(type='PersonCenterScale', padding=1.25),

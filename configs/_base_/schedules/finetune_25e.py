@@ -3,8 +3,8 @@
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
-# bfloat16 where the device computes in it, else float32 (`--cfg-options optim_wrapper.enabled=False`);
-# the weights and their updates are float32 either way
+# bfloat16 where the device computes in it, else float32 (`--cfg-options
+# optim_wrapper.enabled=False`); the weights and their updates are float32 either way
 optim_wrapper = dict(
     type='BFloat16OptimWrapper', enabled='auto', optimizer=dict(type='Adam', lr=1e-3, fused=True)
 )

@@ -1,5 +1,5 @@
-# 560 iterations of 16 samples. Counted in iterations, so that training on a mixture of data sets has
-# exactly as many. A config on top counts its log and its checkpoints in iterations, too.
+# 560 iterations of 16 samples. Counted in iterations, so that training on a mixture of data sets
+# has exactly as many. A config on top counts its log and its checkpoints in iterations, too.
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=560, val_interval=561)
 val_cfg = dict()
 test_cfg = dict()

@@ -3,8 +3,8 @@
 
 Files that look alike differ in their camera convention, and the wrong one moves a person by metres.
 So the convention of every camera is found by reprojection to the labelled boxes or pixels. Boxes
-that a layout lacks are computed as 3DMPPE's are, and pixels are projected without lens distortion as
-PoseNet's are: a frame is the same sample from either layout.
+that a layout lacks are computed as 3DMPPE's are, and pixels are projected without lens distortion
+as PoseNet's are: a frame is the same sample from either layout.
 
 N frames, 17 joints (``h36m17``).
 """

@@ -55,7 +55,8 @@ class Frames:
         key: (N, 5) subject, action, subaction, camera, frame, as in ``h36m_arrays.COLUMNS``.
         id, image_id: (N,). size: (N, 2) px. file_name: (N,) bytes.
         joints: (N, 17, 3) mm, in the camera's or the world's frame.
-        boxes: (N, 4) x, y, w, h px as labelled, or None. pixels: (N, 17, 2) px as labelled, or None.
+        boxes: (N, 4) x, y, w, h px as labelled, or None. pixels: (N, 17, 2) px as labelled, or
+            None.
     """
 
     file: Path

@@ -42,8 +42,9 @@ class LoadCropImage(Transform):
 
     Modified Keys: bbox_center, bbox, keypoints, pair_bboxes, ankles (those that are there).
 
-    Added Keys: img (h, w, 3) uint8 BGR, img_shape (h, w) of the part, ori_shape (h, w) of the image,
-    img_offset (x, y) px of the part in the image, loaded_crop (width px, height px, degrees).
+    Added Keys: img (h, w, 3) uint8 BGR, img_shape (h, w) of the part, ori_shape (h, w) of the
+    image, img_offset (x, y) px of the part in the image, loaded_crop (width px, height px,
+    degrees).
 
     Args:
         aspect: width / height of the network's input. The crop grows to it, as in MMPose.

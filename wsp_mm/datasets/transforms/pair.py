@@ -248,8 +248,8 @@ class PairTopdownAffine(TopdownAffine):
     The coordinates in the image (flipped where ``flip``) keep their names; those in the input
     (input px) are added. A rotated person's box becomes the upright box around its four corners.
 
-    Required Keys: img, bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation, keypoints, ankles
-    (optional).
+    Required Keys: img, bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation, keypoints,
+    ankles (optional).
 
     Modified Keys: img, bbox_scale.
 
@@ -287,9 +287,9 @@ class PairTopdownAffine(TopdownAffine):
 class RemoveAnkles(Transform):
     """RD protocol 2: cover every labelled ankle in the crop with a square, of whichever person.
 
-    It comes after ``PairTopdownAffine``. The square's side is a share of the knee-ankle length or of
-    the person's scale S. Where only the other of the two is known, that one times 1.8 (or divided by
-    it) is used; where neither is, the median of the image's other ankles.
+    It comes after ``PairTopdownAffine``. The square's side is a share of the knee-ankle length or
+    of the person's scale S. Where only the other of the two is known, that one times 1.8 (or
+    divided by it) is used; where neither is, the median of the image's other ankles.
 
     Required Keys: img, ankles_input (M, 4) input px: x, y, knee-ankle length, S. Modified Keys:
     img.

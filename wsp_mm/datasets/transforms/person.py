@@ -90,14 +90,14 @@ class PersonCenterScale(Transform):
     input's aspect, pad it.
 
     A box that is extended already (RootNet's) is used as it is. The transform also checks that the
-    image has the size of its annotation, where that gives one: otherwise boxes and joints are not px
-    of the image.
+    image has the size of its annotation, where that gives one: otherwise boxes and joints are not
+    px of the image.
 
-    Required Keys: bbox (1, 4) xyxy px; img_shape, img or img_path; bbox_extended, image_size (w, h),
-    image_size_slack px (optional).
+    Required Keys: bbox (1, 4) xyxy px; img_shape, img or img_path; bbox_extended, image_size (w,
+    h), image_size_slack px (optional).
 
-    Added Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px, replacing those of the data set (MMPose's
-    MPII has them); img_shape, ori_shape.
+    Added Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px, replacing those of the data set
+    (MMPose's MPII has them); img_shape, ori_shape.
 
     Args:
         padding: share by which both sides grow.
@@ -150,8 +150,8 @@ class RootDepthPrior(Transform):
     """Add k, the root's depth by the size of the box that is cropped.
 
     See :func:`wsp_mm.structures.bbox.k_value`. Put it right after ``PersonCenterScale``: k belongs
-    to the box before it is scaled or rotated at random. A sample without a camera (of a 2D data set)
-    has no k: nan.
+    to the box before it is scaled or rotated at random. A sample without a camera (of a 2D data
+    set) has no k: nan.
 
     Required Keys: bbox_center (1, 2) px, bbox_scale (1, 2) px; camera_f (2,) px (optional).
 

@@ -1,9 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The worlds: which images each has, and how its scenes are made.
 
-Each is a module with ``PRESETS`` (name -> options of ``plan``), ``plan(seed, **options)`` (images by
-number), ``SETTINGS`` (source -> settings of its scenes) and ``FOLDERS`` (under the world's folder,
-all its own).
+Each is a module with ``PRESETS`` (name -> options of ``plan``), ``plan(seed, **options)`` (images
+by number), ``SETTINGS`` (source -> settings of its scenes) and ``FOLDERS`` (under the world's
+folder, all its own).
 """
 
 from . import h36m, muco, mupots, wild

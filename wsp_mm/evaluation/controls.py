@@ -75,7 +75,7 @@ class PairTable:
 
 def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairTable:
     """Read the test pairs, and their true depth where ``gt_dir`` holds it (the world's folder
-    ``truth``).
+    ``ground_truth``).
 
     Raises:
         ValueError: the file has no pairs, or the ground truth lacks a person of a pair.

@@ -21,7 +21,8 @@ HEAVY = (
 
 def heavy_modules(statement: str) -> list[str]:
     """Heavy top-level modules in ``sys.modules`` after ``statement`` ran in a fresh interpreter."""
-    code = f'{statement}\nimport sys\nprint(*({{name.split(".")[0] for name in sys.modules}} & set({HEAVY!r})))'
+    loaded = '{name.split(".")[0] for name in sys.modules}'
+    code = f'{statement}\nimport sys\nprint(*({loaded} & set({HEAVY!r})))'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -36,9 +37,11 @@ def test_the_probe_sees_a_heavy_import():
         'import wsp_mm',
         'import wsp_mm.config_path, wsp_mm.utils.cli',
         'import pkgutil, importlib, wsp_mm.structures as p\n'
-        'for m in pkgutil.walk_packages(p.__path__, p.__name__ + "."): importlib.import_module(m.name)',
+        'for m in pkgutil.walk_packages(p.__path__, p.__name__ + "."): '
+        'importlib.import_module(m.name)',
         'import pkgutil, importlib, wsp_mm.evaluation.functional as p\n'
-        'for m in pkgutil.walk_packages(p.__path__, p.__name__ + "."): importlib.import_module(m.name)',
+        'for m in pkgutil.walk_packages(p.__path__, p.__name__ + "."): '
+        'importlib.import_module(m.name)',
         'import wsp_mm.apis, wsp_mm.codecs, wsp_mm.datasets, wsp_mm.models, wsp_mm.visualization',
     ],
     ids=['package', 'command line', 'structures', 'evaluation.functional', 'package folders'],

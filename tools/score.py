@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 ROOT_COLUMNS = (
-    'AP_root', 'recall', 'MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'n_matched', 'n_roots', 'n_detections',
+    'AP_root', 'recall', 'MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z', 'n_matched', 'n_roots',
+    'n_detections',
 )  # fmt: skip
 
 

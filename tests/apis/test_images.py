@@ -34,7 +34,8 @@ def corners(image):
 
 @pytest.mark.parametrize(
     ('kind', 'mode'),
-    [('JPEG', 'RGB'), ('PNG', 'RGB'), ('TIFF', 'RGB'), ('WEBP', 'RGB'), ('BMP', 'RGB'), ('GIF', 'RGB'),
+    [('JPEG', 'RGB'), ('PNG', 'RGB'), ('TIFF', 'RGB'), ('WEBP', 'RGB'), ('BMP', 'RGB'),
+     ('GIF', 'RGB'),
      ('JPEG', 'CMYK'), ('TIFF', 'CMYK')],
 )  # fmt: skip
 def test_colors(kind, mode):

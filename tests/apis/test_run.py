@@ -139,7 +139,8 @@ def video_options(pose, tmp_path, count):
     names = [f'my clip.avi#{i}' for i in range(count)]
     boxes = write_boxes_file(tmp_path / 'v.json', names, dict.fromkeys(names, BOXES[:1]))
     return [
-        clip, '--pose-config', pose[0], '--pose-checkpoint', pose[1], '--boxes', boxes, '--batch-size', 2,
+        clip, '--pose-config', pose[0], '--pose-checkpoint', pose[1], '--boxes', boxes,
+        '--batch-size', 2,
         '--assume-fov', 55,
     ]  # fmt: skip
 

@@ -21,7 +21,8 @@ CAMERAS = ('54138969', '55011271', '58860488', '60457274')
 BODY = np.array(
     [
         (0, 0, 900), (-130, 0, 890), (-140, 20, 480), (-150, 40, 60), (130, 0, 890), (140, 10, 480),
-        (150, -30, 60), (0, 20, 1120), (0, 30, 1380), (0, -60, 1450), (0, 10, 1580), (180, 20, 1360),
+        (150, -30, 60), (0, 20, 1120), (0, 30, 1380), (0, -60, 1450), (0, 10, 1580),
+        (180, 20, 1360),
         (240, 40, 1100), (230, -80, 900), (-180, 20, 1360), (-240, 30, 1100), (-250, -60, 900),
     ],
     dtype=float,
@@ -88,13 +89,16 @@ def write_3dmppe(
                         str(frame)
                     ] = world.tolist()
                     for number in range(1, 5):
-                        key = f's_{subject:02d}_act_{action:02d}_subact_{subaction:02d}_ca_{number:02d}'
+                        key = f's_{subject:02d}_act_{action:02d}_'
+                        key += f'subact_{subaction:02d}_ca_{number:02d}'
                         name = f'{key}/{key}_{frame + 1:06d}.jpg'
                         image_id = subject * 10000 + len(images)
                         images.append(
                             dict(
-                                id=image_id, file_name=name, width=SIZE, height=SIZE, subject=subject,
-                                action_name=ACTION_NAMES[action], action_idx=action, subaction_idx=subaction,
+                                id=image_id, file_name=name, width=SIZE, height=SIZE,
+                                subject=subject,
+                                action_name=ACTION_NAMES[action], action_idx=action,
+                                subaction_idx=subaction,
                                 cam_idx=number, frame_idx=frame,
                             )
                         )  # fmt: skip
@@ -129,7 +133,8 @@ def write_mmpose(
         for number, name in enumerate(CAMERAS, 1):
             rotation, centre = camera(number)
             cameras[f'S{subject}', name] = dict(
-                R=rotation.T, T=centre[:, None] / 1000, f=F[:, None], c=C[:, None], k=np.zeros((3, 1)),
+                R=rotation.T, T=centre[:, None] / 1000, f=F[:, None], c=C[:, None],
+                k=np.zeros((3, 1)),
                 p=np.zeros((2, 1)), w=SIZE, h=SIZE, name=f'camera{number}', id=name,
             )  # fmt: skip
     (folder / 'cameras.pkl').write_bytes(pickle.dumps(cameras))

@@ -37,7 +37,8 @@ def person(
     low, high = np.clip(low, 0, SIZE), np.clip(high, 0, SIZE)
     labelled = [i for i in JOINTS.ankles if visible[i] > 0]
     return dict(
-        id=ann_id, image_id=image_id, category_id=1, iscrowd=0, source='coco', source_id=1000 + ann_id,
+        id=ann_id, image_id=image_id, category_id=1, iscrowd=0, source='coco',
+        source_id=1000 + ann_id,
         bbox=[*low.tolist(), *(high - low).tolist()], area=float(np.prod(high - low)),
         keypoints=keypoints.ravel().tolist(), num_keypoints=int((visible > 0).sum()),
         ground_y=float(max(points[i, 1] for i in labelled)),
@@ -84,7 +85,8 @@ def build_tree(root: Path) -> Path:
         other = [[20.0, 145.0, 12.0], [180.0, 149.0, None]] if image_id == 11 else []
         images[split].append(
             dict(
-                id=image_id, file_name=f'{folder}/{image_id}.png', source=source, source_id=image_id,
+                id=image_id, file_name=f'{folder}/{image_id}.png', source=source,
+                source_id=image_id,
                 width=SIZE[0], height=SIZE[1], other_ankles=other,
             )
         )  # fmt: skip
@@ -101,7 +103,8 @@ def build_tree(root: Path) -> Path:
     (root / 'mcpc').mkdir()
     for split in ('train', 'test'):
         content = dict(
-            info=dict(version='test', split=split, joint_set='mcpc16', ankles='any', ground='lowest'),
+            info=dict(version='test', split=split, joint_set='mcpc16', ankles='any',
+                      ground='lowest'),
             categories=categories, images=images[split], annotations=annotations[split],
         )  # fmt: skip
         if split == 'test':

@@ -70,7 +70,8 @@ def write(root: Path, annotations: list[dict] | None = None, images: dict | None
                 if column < len(there):
                     cam = np.array(there[column]['keypoints_cam']).T
                     cells[frame, column] = dict(
-                        annot2=np.array(there[column]['keypoints_img']).T, annot3=cam, univ_annot3=cam * 1.05,
+                        annot2=np.array(there[column]['keypoints_img']).T, annot3=cam,
+                        univ_annot3=cam * 1.05,
                         isValidFrame=float(there[column]['is_valid']),
                     )  # fmt: skip
         savemat(folder / f'TS{sequence}/annot.mat', dict(annotations=cells))

@@ -59,7 +59,7 @@ def test_layout_of_the_file(tmp_path):
         'info': {'format': 'wsp_mm.boxes', 'version': 1, 'box_convention': 'raw'},
         'images': [{'id': 7, 'file_name': 'a.jpg'}, {'id': 3, 'file_name': 'b.jpg'}],
         'detections': [
-            {'image_id': 3, 'file_name': 'b.jpg', 'bbox': [1, 2, 3, 4], 'score': 0.5, 'category_id': 1}
+            dict(image_id=3, file_name='b.jpg', bbox=[1, 2, 3, 4], score=0.5, category_id=1)
         ],
     }  # fmt: skip
     assert [p.name for p in path.parent.iterdir()] == ['boxes.json']

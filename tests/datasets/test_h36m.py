@@ -32,8 +32,10 @@ def test_a_sample_against_the_fixture(h36m_root, h36m):
     np.testing.assert_allclose(sample['root_depth'], [cam[0, 2]], **close)
     expected = dict(
         bbox_extended=False, subject=6, action='Walking', subaction=2, camera_id=3, frame=5,
-        dataset_name='h36m', image_size=(200, 200), flip_indices=list(get_joint_set('h36m18').flip_indices),
-        keypoints_visible=[[1.0] * 18], has_depth=[1.0], camera_f=h36m.F.tolist(), camera_c=h36m.C.tolist(),
+        dataset_name='h36m', image_size=(200, 200),
+        flip_indices=list(get_joint_set('h36m18').flip_indices),
+        keypoints_visible=[[1.0] * 18], has_depth=[1.0], camera_f=h36m.F.tolist(),
+        camera_c=h36m.C.tolist(),
     )  # fmt: skip
     for key, value in expected.items():
         found = sample[key]
@@ -219,13 +221,15 @@ def test_a_whole_training_set_opens_at_once(tmp_path):
 
     count, rows = 312_188, np.arange(312_188)
     columns = dict(
-        subject=np.array([1, 5, 6, 7, 8])[rows % 5], action=rows % 15, subaction=rows % 2 + 1, camera=rows % 4 + 1,
+        subject=np.array([1, 5, 6, 7, 8])[rows % 5], action=rows % 15, subaction=rows % 2 + 1,
+        camera=rows % 4 + 1,
         frame=rows // 120 * 5, id=rows, image_id=rows, size=np.full((count, 2), 1000),
         bbox=np.ones((count, 4)), joints=np.ones((count, 17, 3)),
-        file_name=np.array([b's_01_act_02_subact_01_ca_01/s_01_act_02_subact_01_ca_01_%06d.jpg' % i for i in rows]),
+        file_name=np.array([b's_01/s_01_act_02_subact_01_ca_01_%06d.jpg' % i for i in rows]),
     )  # fmt: skip
     header = dict(
-        layout='3dmppe', images='human36m/images', subjects=[1, 5, 6, 7, 8], steps=[5], size_slack=0,
+        layout='3dmppe', images='human36m/images', subjects=[1, 5, 6, 7, 8], steps=[5],
+        size_slack=0,
         cameras=[], notes=[],
     )  # fmt: skip
     write_arrays(tmp_path / 'arrays', header, columns)

@@ -136,7 +136,8 @@ def test_mcpc_as_persons(mcpc_root, pose3d_pipelines):
         joint_set='h36m18',
         datasets=[
             dict(
-                type='MCPCDataset', item='person', ann_file='mcpc/mcpc_train.json', data_root=str(mcpc_root),
+                type='MCPCDataset', item='person', ann_file='mcpc/mcpc_train.json',
+                data_root=str(mcpc_root),
                 pipeline=[dict(type='ConvertJoints', source='mcpc16', target='h36m18')],
             )
         ],

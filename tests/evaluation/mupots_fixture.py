@@ -42,7 +42,8 @@ def write_mupots(root, persons=2, seed=0):
                 ok = frame != 1
                 annotations.append(
                     dict(
-                        id=len(annotations) + 1, image_id=image, bbox=[10, 10, 100, 200], is_valid=int(ok),
+                        id=len(annotations) + 1, image_id=image, bbox=[10, 10, 100, 200],
+                        is_valid=int(ok),
                         keypoints_cam=pose.tolist(), keypoints_img=pixels(pose).tolist(),
                         keypoints_vis=[True] * 17,
                     )

@@ -74,7 +74,8 @@ def test_any_leading_shape():
 
 @pytest.mark.parametrize(('bad', 'what'), [
     (dict(f=[0, 1]), 'positive'), (dict(f=[1, 1, 1]), 'shape'), (dict(c=[np.nan, 0]), 'finite'),
-    (dict(R=np.eye(3) * 2), 'rotation'), (dict(R=np.diag([1, 1, -1])), 'rotation'), (dict(t=[0, 0]), 'shape'),
+    (dict(R=np.eye(3) * 2), 'rotation'), (dict(R=np.diag([1, 1, -1])), 'rotation'),
+    (dict(t=[0, 0]), 'shape'),
 ])  # fmt: skip
 def test_bad_cameras_are_refused(bad, what):
     with pytest.raises(ValueError, match=what):

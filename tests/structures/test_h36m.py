@@ -18,7 +18,8 @@ from wsp_mm.structures.h36m import (
 
 def test_names_of_frames():
     assert frame_key(11, 0, 2, 1, 4) == 's_11_act_02_subact_02_ca_01_000005'
-    assert len({frame_id(s, a, t, c, f) for s in (1, 11) for a in (0, 14) for t in (1, 2) for c in (1, 4)
+    assert len({frame_id(s, a, t, c, f) for s in (1, 11) for a in (0, 14) for t in (1, 2)
+                for c in (1, 4)
                 for f in (0, 999_999)}) == 32  # fmt: skip
 
 

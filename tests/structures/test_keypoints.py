@@ -38,13 +38,16 @@ BY_NAME = {
     ('mpii16', 'h36m18'): {
         'Pelvis': 'pelvis', 'R_Hip': 'right_hip', 'R_Knee': 'right_knee', 'R_Ankle': 'right_ankle',
         'L_Hip': 'left_hip', 'L_Knee': 'left_knee', 'L_Ankle': 'left_ankle', 'Neck': 'upper_neck',
-        'Head': 'head_top', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow', 'L_Wrist': 'left_wrist',
-        'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow', 'R_Wrist': 'right_wrist', 'Thorax': 'thorax',
+        'Head': 'head_top', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
+        'L_Wrist': 'left_wrist',
+        'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow', 'R_Wrist': 'right_wrist',
+        'Thorax': 'thorax',
     },
     # MPII's head TOP belongs on MuCo's Head_top, not on its Head.
     ('mpii16', 'muco21'): {
         'Head_top': 'head_top', 'Thorax': 'thorax', 'Pelvis': 'pelvis', 'R_Hip': 'right_hip',
-        'R_Knee': 'right_knee', 'R_Ankle': 'right_ankle', 'L_Hip': 'left_hip', 'L_Knee': 'left_knee',
+        'R_Knee': 'right_knee', 'R_Ankle': 'right_ankle', 'L_Hip': 'left_hip',
+        'L_Knee': 'left_knee',
         'L_Ankle': 'left_ankle', 'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow',
         'R_Wrist': 'right_wrist', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
         'L_Wrist': 'left_wrist',
@@ -52,7 +55,8 @@ BY_NAME = {
     # The same 17 markers under two spellings.
     ('h36m17', 'h36m18'): {
         'Pelvis': 'root', 'R_Hip': 'right_hip', 'R_Knee': 'right_knee', 'R_Ankle': 'right_foot',
-        'L_Hip': 'left_hip', 'L_Knee': 'left_knee', 'L_Ankle': 'left_foot', 'Torso': 'spine', 'Neck': 'thorax',
+        'L_Hip': 'left_hip', 'L_Knee': 'left_knee', 'L_Ankle': 'left_foot', 'Torso': 'spine',
+        'Neck': 'thorax',
         'Nose': 'neck_base', 'Head': 'head', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
         'L_Wrist': 'left_wrist', 'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow',
         'R_Wrist': 'right_wrist', 'Thorax': ('left_shoulder', 'right_shoulder'),
@@ -79,7 +83,8 @@ def test_conversion_by_joint_name(source, target):
 
 
 @pytest.mark.parametrize(('name', 'count'), [
-    ('coco17', 17), ('mpii16', 16), ('mcpc16', 16), ('crowdpose14', 14), ('posetrack18', 17), ('h36m17', 17),
+    ('coco17', 17), ('mpii16', 16), ('mcpc16', 16), ('crowdpose14', 14), ('posetrack18', 17),
+    ('h36m17', 17),
     ('h36m18', 18), ('muco21', 21), ('mupots17', 17),
 ])  # fmt: skip
 def test_sizes(name, count):
@@ -211,7 +216,8 @@ def test_mmpose_parses_the_metainfo():
 
 
 @pytest.mark.parametrize(('ours', 'theirs'), [
-    ('coco17', 'coco'), ('mpii16', 'mpii'), ('crowdpose14', 'crowdpose'), ('posetrack18', 'posetrack18'),
+    ('coco17', 'coco'), ('mpii16', 'mpii'), ('crowdpose14', 'crowdpose'),
+    ('posetrack18', 'posetrack18'),
     ('h36m17', 'h36m'),
 ])  # fmt: skip
 def test_joints_are_mmposes(ours, theirs):

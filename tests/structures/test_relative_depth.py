@@ -34,7 +34,8 @@ def person(left=None, right=None):
 
 
 @pytest.mark.parametrize(('left', 'right', 'lowest', 'mean'), [
-    (100, 120, 120, 110), (120, 100, 120, 110), (100, None, 100, 100), (None, 90, 90, 90), (-3, -8, -3, -5.5),
+    (100, 120, 120, 110), (120, 100, 120, 110), (100, None, 100, 100), (None, 90, 90, 90),
+    (-3, -8, -3, -5.5),
 ])  # fmt: skip
 def test_ground_y_by_hand(left, right, lowest, mean):
     keypoints, visible = person(left, right)
@@ -107,7 +108,8 @@ def test_scale_gap_needs_a_size(bad):
 
 
 @pytest.mark.parametrize(('heights', 'gap', 'count'), [
-    ([], 0, 0), ([5], 0, 0), ([5, 5], 0, 0), ([5, 6], 0, 1), ([5, 5, 6], 0, 2), ([1, 2, 3, 4], 0, 6),
+    ([], 0, 0), ([5], 0, 0), ([5, 5], 0, 0), ([5, 6], 0, 1), ([5, 5, 6], 0, 2),
+    ([1, 2, 3, 4], 0, 6),
     ([1, 2, 3, 4], 2, 3), ([1, 3], 2, 1), ([1, 3], 2.5, 0),
 ])  # fmt: skip
 def test_valid_pairs_by_hand(heights, gap, count):
@@ -116,8 +118,10 @@ def test_valid_pairs_by_hand(heights, gap, count):
 
 # An upright person in px: head 24 long, nose 22 over the shoulders' middle, trunk 50, box 175.
 PLACES = {
-    'head_top': (50, 10), 'upper_neck': (50, 34), 'nose': (50, 23), 'left_ear': (53, 21), 'right_ear': (47, 21),
-    'left_shoulder': (60, 45), 'right_shoulder': (40, 45), 'left_hip': (57, 95), 'right_hip': (43, 95),
+    'head_top': (50, 10), 'upper_neck': (50, 34), 'nose': (50, 23), 'left_ear': (53, 21),
+    'right_ear': (47, 21),
+    'left_shoulder': (60, 45), 'right_shoulder': (40, 45), 'left_hip': (57, 95),
+    'right_hip': (43, 95),
 }  # fmt: skip
 FACTORS = dict(face=1.0, torso=0.5, bbox=0.1)
 

@@ -97,7 +97,8 @@ def make_scene() -> Callable[..., object]:
     from wsp_mm.synthetic.plan import SceneRequest
 
     def make(
-        xys, source='coco', path='coco/train2017/000000000007.jpg', scene_id=7, hidden=(), share=1.0,
+        xys, source='coco', path='coco/train2017/000000000007.jpg', scene_id=7, hidden=(),
+        share=1.0,
         size=(640, 480), **more,
     ) -> SceneGT:  # fmt: skip
         camera = PinholeCamera(np.full(2, 500.0), (np.array(size) - 1) / 2)

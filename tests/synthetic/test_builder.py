@@ -31,7 +31,8 @@ def paint(request):
     camera = PinholeCamera(np.full(2, 100.0), np.zeros(2))
     joints = rng.normal((0, 0, 3000), 200, (29, 3))
     seen = np.ones(29, bool)
-    person = PersonGT(0, 'a', 'standing', 30.0, 1700.0, joints, camera.project(joints)[:, :2], seen, seen, 0.0)
+    pixels = camera.project(joints)[:, :2]
+    person = PersonGT(0, 'a', 'standing', 30.0, 1700.0, joints, pixels, seen, seen, 0.0)
     color = [request.scene_id, 255 - request.scene_id, request.seed % 256]
     image = np.broadcast_to(np.array(color, np.uint8), (request.height, request.width, 3)).copy()
     return image, SceneGT(request, camera, [person])

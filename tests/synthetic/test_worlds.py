@@ -50,7 +50,8 @@ def test_a_plan_is_a_function_of_preset_and_seed(world):
 
 def test_unknown_names_and_seeds():
     for arguments, words in (
-        (('moon', 'tiny', 0), 'wild, h36m, muco, mupots'), (('muco', 'huge', 0), 'tiny, small, full'),
+        (('moon', 'tiny', 0), 'wild, h36m, muco, mupots'),
+        (('muco', 'huge', 0), 'tiny, small, full'),
         (('wild', 'tiny', -1), 'seed'),
     ):  # fmt: skip
         with pytest.raises(WorldError, match=words):

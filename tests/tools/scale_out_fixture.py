@@ -31,10 +31,12 @@ one = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(one, batch_size=4)
 val_dataloader = dict(one, batch_size=2)
 test_dataloader = val_dataloader
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=LR, momentum=0.9))
+sgd = dict(type='SGD', lr=LR, momentum=0.9)
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=sgd)
 train_cfg = dict(max_epochs=2, val_interval=2)
 default_hooks = dict(logger=dict(interval=1))
-codec = dict(_base_.codec, input_size=(64, 64), heatmap_size=(16,) * len(_base_.codec['heatmap_size']))
+heatmap_size = (16,) * len(_base_.codec['heatmap_size'])
+codec = dict(_base_.codec, input_size=(64, 64), heatmap_size=heatmap_size)
 sizes = dict(input_size=(64, 64), encoder=codec)
 train_pipeline, val_pipeline = (
     [{**step, **{key: value for key, value in sizes.items() if key in step}} for step in steps]
@@ -99,7 +101,8 @@ def write_data(root: Path) -> Path:
                     content['annotations'].append(
                         dict(
                             person, image_id=number, id=100 * number + person['id'],
-                            keypoints=points.ravel().tolist(), num_keypoints=int((points[:, 2] > 0).sum()),
+                            keypoints=points.ravel().tolist(),
+                            num_keypoints=int((points[:, 2] > 0).sum()),
                         )
                     )  # fmt: skip
 
@@ -188,7 +191,8 @@ def start(processes: int, config: Path, *arguments, cwd: Path, **changes) -> sub
     """A job whose output is one stream, as in a terminal."""
     return subprocess.Popen(
         command(processes, config, *arguments),
-        cwd=cwd, env=environment(**changes), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=cwd, env=environment(**changes), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
     )  # fmt: skip
 
 

@@ -144,7 +144,8 @@ def make_world(root):
             images.append(dict(id=i + 1, file_name=f'{i}.png', width=128, height=96))
             annotations.append(
                 dict(
-                    id=i + 1, image_id=i + 1, category_id=1, iscrowd=0, area=1800, bbox=[x, y, 30, 60],
+                    id=i + 1, image_id=i + 1, category_id=1, iscrowd=0, area=1800,
+                    bbox=[x, y, 30, 60],
                     keypoints=[0] * 51, num_keypoints=0,
                 )
             )  # fmt: skip
@@ -170,7 +171,8 @@ def test_train_test_and_detect(repo, tmp_path, monkeypatch):
     config = repo / 'configs/quickstart/rtmdet_tiny_person.py'
     options = [
         '--work-dir', 'w', '--cfg-options', 'train_dataloader.batch_size=4',
-        'optim_wrapper.enabled=False', 'train_cfg.val_interval=99', 'default_hooks.checkpoint.interval=1',
+        'optim_wrapper.enabled=False', 'train_cfg.val_interval=99',
+        'default_hooks.checkpoint.interval=1',
         'param_scheduler.0.end=5', 'model.test_cfg.score_thr=0.0', 'train_cfg.max_epochs=1',
     ]  # fmt: skip
     run('train', config, *options)

@@ -151,7 +151,8 @@ def test_launcher_commands(repo, tmp_path):
     ]  # fmt: skip
     where = dict(NNODES='2', NODE_RANK='1', MASTER_ADDR='host', PORT='77')
     assert words('dist_test.sh', 'c.py', 'w.pth', '8', **where)[2:] == [
-        '--nnodes=2', '--node-rank=1', '--master-addr=host', '--master-port=77', '--nproc-per-node=8',
+        '--nnodes=2', '--node-rank=1', '--master-addr=host', '--master-port=77',
+        '--nproc-per-node=8',
         test, 'c.py', 'w.pth', '--launcher', 'pytorch',
     ]  # fmt: skip
     sizes = dict(GPUS='2', SRUN_ARGS='-t 5')

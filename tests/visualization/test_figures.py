@@ -125,7 +125,8 @@ def test_a_row_an_image(find):
         points = rng.normal(0, 300, (21, 3)) + np.array((x, 0, 4000))
         return dict(
             id=identity, bbox=[200 + x / 10, 50, 100, 200], bbox_score=1.0, root_depth=4000.0,
-            keypoints_img=points[:, :2] / points[:, 2:] * 500 + 250, keypoints_rel=points[:, 2] - 4000,
+            keypoints_img=points[:, :2] / points[:, 2:] * 500 + 250,
+            keypoints_rel=points[:, 2] - 4000,
             keypoints_cam=points,
         )  # fmt: skip
 

@@ -66,7 +66,8 @@ def add_heatmaps(dataset, sample: dict) -> dict:
 def text_lines(sample: dict) -> list[str]:
     """Return the labels as lines of text."""
     lines = [
-        f'{Path(sample["img_path"]).name}  source {sample.get("source", "-")}  flip {sample.get("flip", "-")}'
+        f'{Path(sample["img_path"]).name}  source {sample.get("source", "-")}  flip '
+        f'{sample.get("flip", "-")}'
     ]
     if 'depth_label' in sample:
         nearer = 'A' if sample['depth_label'][0] > 0 else 'B'

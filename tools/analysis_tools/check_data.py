@@ -34,7 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--all', action='store_true', help='look for every image, not for some')
     parser.add_argument(
         '--samples', type=int, default=200, metavar='N',
-        help='images of each data set without --all, beside the first of each folder (default: 200)',
+        help='images of each data set without --all, beside the first of each folder (default: '
+        '200)',
     )  # fmt: skip
     parser.add_argument(
         '--shown', type=int, default=20, metavar='N',

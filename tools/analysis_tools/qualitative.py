@@ -56,7 +56,8 @@ def make_figure(args: argparse.Namespace) -> int:
     chosen = choose_images(found, args.count, args.seed, args.max_persons)
     if not chosen:
         raise ValueError(
-            f'{args.boxes or args.ann}: no person of an image of {args.ann} is large and sure enough'
+            f'{args.boxes or args.ann}: no person of an image of {args.ann} is large and sure '
+            'enough'
         )
     from wsp_mm.apis.inferencer import WSPInferencer
     from wsp_mm.apis.sources import ImageSource

@@ -16,7 +16,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='NAME=FILE',
         help='predictions (.npz) to add, each under a name',
     )
-    parser.add_argument('--gt', type=Path, help="the world's folder ground_truth (embedded world only)")
+    parser.add_argument(
+        '--gt', type=Path, help="the world's folder ground_truth (embedded world only)"
+    )
     parser.add_argument('--out', type=Path, help='also write the table as json')
     parser.add_argument(
         '--trust',

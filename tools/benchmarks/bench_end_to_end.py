@@ -11,7 +11,8 @@ Three rates, each for `--seconds` after a warm-up:
 The lower of the latter two is the bound of the first. Validation and checkpoints are left out. This
 script makes no data: `python tools/dataset_converters/make_world.py --out data/synthetic` does.
 
-    python tools/benchmarks/bench_end_to_end.py --device cuda                # R50, 256 px, B 64, 1,500 pairs/s
+    python tools/benchmarks/bench_end_to_end.py --device cuda                # R50, 256 px, B 64,
+    1,500 pairs/s
     python tools/benchmarks/bench_end_to_end.py --device cuda --task h36m
 
 On a processor it is R18 at 64 px by default: it shows where the time goes, and no GPU's speed.
@@ -229,8 +230,10 @@ def main() -> None:
         loading = loading_rates(cfg, args)
 
     notes = [
-        f'R{args.depth}, {args.side} x {args.side}, B {args.batch}, {args.workers} worker(s), {args.way}.',
-        'Waiting is what the host spends in the loader; on a GPU it may have work queued meanwhile.',
+        f'R{args.depth}, {args.side} x {args.side}, B {args.batch}, {args.workers} worker(s), '
+        f'{args.way}.',
+        'Waiting is what the host spends in the loader; on a GPU it may have work queued '
+        'meanwhile.',
     ]
     if args.device != 'cuda':
         notes.append(

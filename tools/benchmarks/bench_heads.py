@@ -21,7 +21,7 @@ counted tensor by tensor, which is exact and the same on every device.
 
     python tools/benchmarks/bench_heads.py --device cuda --precision bfloat16 --channels-last
     python tools/benchmarks/bench_heads.py --head integral --device cuda
-    python tools/benchmarks/bench_heads.py --batch 64 --repeats 2             # on a processor: minutes
+    python tools/benchmarks/bench_heads.py --batch 64 --repeats 2   # on a processor: minutes
 """
 
 import argparse

@@ -127,9 +127,10 @@ def main(argv: list[str] | None = None) -> int:
         'build_mcpc: peak memory over what the process held before', 'MiB', next(iter(peaks)), peaks
     )
     memory.notes = [
-        'The file that is being read is in memory as Python objects, what was read before as arrays.'
+        'The file that is being read is in memory as Python objects, what was read before as '
+        'arrays.'
     ]
-    bound = 'Bound by the processor: json is parsed and written record by record by the interpreter, one thread.'
+    bound = 'Bound by the processor: one thread of the interpreter parses and writes json.'
     finish(
         [
             growth_table('build_mcpc, clock', built, 'persons', [volumes, bound]),

@@ -35,7 +35,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--subjects', type=int, nargs='+', default=SUBJECTS, metavar='N', help='default: all')
     add(
         '--steps', type=int, nargs='+', default=[TRAIN_STEP, TEST_STEP], metavar='N',
-        help='frames whose number is a multiple of one of these (default: 5 for training, 64 for tests)',
+        help='frames whose number is a multiple of one of these (default: 5 for training, 64 for '
+        'tests)',
     )  # fmt: skip
     add(
         '--convention-tolerance', type=float, default=TOLERANCE_PX, metavar='PX',

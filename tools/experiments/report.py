@@ -17,7 +17,8 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}code,pre{background:#f4f4f4;padding:.1em .3em}
+td:first-child,th:first-child{text-align:left}img{max-width:100%}
+code,pre{background:#f4f4f4;padding:.1em .3em}
 """
 Curves = dict[str, list[tuple[float, float]]]
 

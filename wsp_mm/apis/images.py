@@ -15,7 +15,8 @@ VIDEO_SUFFIXES = (
 #: The last line has kinds that most installations cannot decode: they are reported, not passed
 #: over.
 IMAGE_SUFFIXES = (
-    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.gif',
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm',
+    '.gif',
     '.avif', '.heic', '.heif', '.jp2', '.jxl',
 )  # fmt: skip
 

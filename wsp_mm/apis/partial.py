@@ -31,7 +31,8 @@ def check_same_run(path: Path, theirs: Any, ours: Mapping) -> None:
     differ = sorted(key for key in ours if ours[key] != theirs.get(key))
     if differ:
         raise OutputError(
-            f'{path} is of another run (it differs in {", ".join(differ)}): use the options of that '
+            f'{path} is of another run (it differs in {", ".join(differ)}): use the options of '
+            'that '
             'run, or start anew'
         )
 

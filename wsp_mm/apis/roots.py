@@ -83,7 +83,8 @@ def gather_persons(
             camera, used = cameras and cameras.for_image(image.file_name, size), True
         if not camera:
             raise InputError(
-                f'{image.file_name} (image {image_id}) has no camera, and a camera is never guessed: '
+                f'{image.file_name} (image {image_id}) has no camera, and a camera is never '
+                'guessed: '
                 'give --focal, --camera or --assume-fov'
             )
         extended = np.asarray(found, dtype=np.float64)

@@ -65,7 +65,8 @@ class Summary:
             lines.append(f'camera: {source}; root depths: {roots}')
         elif self.info['task'] == 'pose3d':
             lines.append(
-                'camera: none given, so no keypoints_cam and no root depths: give --focal or --camera, '
+                'camera: none given, so no keypoints_cam and no root depths: give --focal or '
+                '--camera, '
                 'or assume one with --assume-fov'
             )
         if self.done:
@@ -80,7 +81,8 @@ class Summary:
         lines += [f'note: {note}' for note in self.notes]
         if not self.complete:
             lines.append(
-                'interrupted: the output is valid up to here; the same command with --resume goes on'
+                'interrupted: the output is valid up to here; the same command with --resume goes '
+                'on'
             )
         return '\n'.join(lines)
 

@@ -139,7 +139,8 @@ def read_inference(path: str | Path) -> dict:
     found = (document.get('schema'), document.get('format')) if isinstance(document, dict) else None
     if found != (SCHEMA, FORMAT):
         raise OutputError(
-            f'{path} is not of schema {SCHEMA}, format {FORMAT}: read it with the version of wsp_mm '
+            f'{path} is not of schema {SCHEMA}, format {FORMAT}: read it with the version of '
+            'wsp_mm '
             'that wrote it'
         )
     return document

@@ -391,7 +391,8 @@ def check_images(paths: Iterable[str | Path], listed_in: str | Path) -> None:
     if absent:
         raise AnnotationError(
             'missing images', absent[0], '',
-            f'the image is not there (listed in {listed_in}; {len(absent):,} of the {len(paths):,} looked '
+            f'the image is not there (listed in {listed_in}; {len(absent):,} of the {len(paths):,} '
+            'looked '
             'for are missing)',
             f'Set data_root or data_prefix to the folder of the images. {DATA_REMEDY}. '
             'tools/analysis_tools/check_data.py names all that is missing',
@@ -431,6 +432,7 @@ def build_nonempty(cfg: Mapping) -> Any:
         raise AnnotationError(
             'empty data set', cfg.get('ann_file') or '', '',
             f'{str(cfg["type"]).rpartition(".")[2]} loaded nothing, with {chosen}',
-            'Check that the file is of the layout that this data set reads, and what selects from it',
+            'Check that the file is of the layout that this data set reads, and what selects from '
+            'it',
         )  # fmt: skip
     return dataset

@@ -28,7 +28,8 @@ CONVERTER = 'python tools/dataset_converters/convert_h36m.py'
 #: annotated, px; bbox x, y, w, h px as annotated: around the joints, neither square nor padded;
 #: joints (17, 3) camera mm (``h36m17``). file_name (bytes) is relative to the folder of the images.
 COLUMNS = dict(
-    subject='u1', action='u1', subaction='u1', camera='u1', frame='i4', id='i8', image_id='i8', size='i2',
+    subject='u1', action='u1', subaction='u1', camera='u1', frame='i4', id='i8', image_id='i8',
+    size='i2',
     bbox='f4', joints='f4', file_name='S',
 )  # fmt: skip
 
@@ -69,7 +70,8 @@ class H36MArrays:
             raise AnnotationError(
                 'not converted', self.path, '',
                 f'it holds subjects {header["subjects"]} and frames that are multiples of '
-                f'{header["steps"]}, but subjects {list(subjects)} and multiples of {step} are needed',
+                f'{header["steps"]}, but subjects {list(subjects)} and multiples of {step} are '
+                'needed',
                 f'Convert again: {CONVERTER} --subjects ... --steps ...',
             )  # fmt: skip
         kept = np.isin(self.columns['subject'], subjects) & (self.columns['frame'] % step == 0)

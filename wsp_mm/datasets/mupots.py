@@ -183,7 +183,8 @@ class MuPoTSDataset(Pose3DDataset):
         good = np.isfinite(extended).all(axis=-1)
         if not good.all():
             notes.append(
-                f'{self.boxes_file}: left out {(~good).sum():,} boxes of {len(good):,} without area '
+                f'{self.boxes_file}: left out {(~good).sum():,} boxes of {len(good):,} without '
+                'area '
                 'within the image'
             )
         image = image[good]

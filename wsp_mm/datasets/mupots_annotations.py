@@ -181,7 +181,8 @@ def read_annot_mat(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise AnnotationError(
                 'bad record', path, f'frame {where[0]}, person {where[1] + 1}',
-                f'expected a struct of isValidFrame, {", ".join(_MAT_FIELDS)} ({error})', _MAT_REMEDY,
+                f'expected a struct of isValidFrame, {", ".join(_MAT_FIELDS)} ({error})',
+                _MAT_REMEDY,
             ) from None  # fmt: skip
     return valid, joints
 
@@ -298,8 +299,10 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
             frames.append(_frame(content, row_of.get(frame), *arrays, place=(sequence, frame)))
         if set(row_of) != set(range(len(valid))):
             notes.append(
-                f'TS{sequence}: annot.mat has {len(valid)} frames and the json {len(rows)} images; a '
-                'frame without an image counts as one without predictions, an image without a frame '
+                f'TS{sequence}: annot.mat has {len(valid)} frames and the json {len(rows)} images; '
+                'a '
+                'frame without an image counts as one without predictions, an image without a '
+                'frame '
                 'has no persons'
             )
     return MuPoTSGroundTruth(frames, 'annot.mat', tuple(notes))

@@ -114,7 +114,8 @@ def k_value(boxes: np.ndarray, f: np.ndarray, area_mm2: float = AREA_MM2) -> np.
         or f.shape[:-1] not in ((), boxes.shape[:-1])
     ):
         raise ValueError(
-            f'k_value takes boxes (N, 4) and focal lengths (N, 2) or (2,), got {boxes.shape}, {f.shape}'
+            f'k_value takes boxes (N, 4) and focal lengths (N, 2) or (2,), got {boxes.shape}, '
+            f'{f.shape}'
         )
     if not (np.isfinite(f).all() and (f > 0).all()):
         raise ValueError(f'focal lengths must be positive (px), got {f.tolist()}')
@@ -122,6 +123,7 @@ def k_value(boxes: np.ndarray, f: np.ndarray, area_mm2: float = AREA_MM2) -> np.
         raise ValueError(f'area_mm2 must be positive, got {area_mm2}')
     if (boxes[..., 2:] <= 0).any():
         raise ValueError(
-            f'a box has no area: {boxes[(boxes[..., 2:] <= 0).any(axis=-1)][:1].tolist()} (x, y, w, h px)'
+            f'a box has no area: {boxes[(boxes[..., 2:] <= 0).any(axis=-1)][:1].tolist()} (x, y, '
+            'w, h px)'
         )
     return np.sqrt(f.prod(axis=-1) * area_mm2 / boxes[..., 2:].prod(axis=-1))

@@ -29,7 +29,8 @@ MIDPOINTS = {'pelvis': _sided('hip'), 'thorax': _sided('shoulder')}
 _SIGMAS = {
     'nose': 0.026, 'eye': 0.025, 'ear': 0.035, 'shoulder': 0.079, 'elbow': 0.072, 'wrist': 0.062,
     'hip': 0.107, 'knee': 0.087, 'ankle': 0.089, 'pelvis': 0.107, 'spine': 0.107, 'thorax': 0.079,
-    'upper_neck': 0.079, 'head': 0.035, 'head_top': 0.035, 'hand': 0.062, 'toe': 0.089, 'heel': 0.089,
+    'upper_neck': 0.079, 'head': 0.035, 'head_top': 0.035, 'hand': 0.062, 'toe': 0.089,
+    'heel': 0.089,
 }  # fmt: skip
 
 _COLORS = {'left': (0, 255, 0), 'right': (255, 128, 0), 'middle': (51, 153, 255)}
@@ -115,7 +116,8 @@ _COCO_LINKS = _links(
     '*shoulder-*elbow-*wrist left_eye-right_eye nose-*eye-*ear-*shoulder'
 )
 _MPII = (
-    'right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee', 'left_ankle', 'pelvis', 'thorax',
+    'right_ankle', 'right_knee', 'right_hip', 'left_hip', 'left_knee', 'left_ankle', 'pelvis',
+    'thorax',
     'upper_neck', 'head_top', 'right_wrist', 'right_elbow', 'right_shoulder', 'left_shoulder',
     'left_elbow', 'left_wrist',
 )  # fmt: skip
@@ -130,19 +132,23 @@ _H36M = (
 # The marker that MMPose calls thorax sits at the base of the neck, and the one it calls neck_base
 # on the face.
 _H36M_ALIASES = {
-    'root': 'pelvis', 'right_foot': 'right_ankle', 'left_foot': 'left_ankle', 'thorax': 'upper_neck',
+    'root': 'pelvis', 'right_foot': 'right_ankle', 'left_foot': 'left_ankle',
+    'thorax': 'upper_neck',
     'neck_base': 'nose', 'head': 'head_top',
 }  # fmt: skip
 _H36M_LINKS = _links(
     'root-*hip-*knee-*foot root-spine-thorax-neck_base-head thorax-*shoulder-*elbow-*wrist'
 )
 _H36M18 = (
-    'Pelvis', 'R_Hip', 'R_Knee', 'R_Ankle', 'L_Hip', 'L_Knee', 'L_Ankle', 'Torso', 'Neck', 'Nose', 'Head',
+    'Pelvis', 'R_Hip', 'R_Knee', 'R_Ankle', 'L_Hip', 'L_Knee', 'L_Ankle', 'Torso', 'Neck', 'Nose',
+    'Head',
     'L_Shoulder', 'L_Elbow', 'L_Wrist', 'R_Shoulder', 'R_Elbow', 'R_Wrist', 'Thorax',
 )  # fmt: skip
 _MUCO = (
-    'Head_top', 'Thorax', 'R_Shoulder', 'R_Elbow', 'R_Wrist', 'L_Shoulder', 'L_Elbow', 'L_Wrist', 'R_Hip',
-    'R_Knee', 'R_Ankle', 'L_Hip', 'L_Knee', 'L_Ankle', 'Pelvis', 'Spine', 'Head', 'R_Hand', 'L_Hand',
+    'Head_top', 'Thorax', 'R_Shoulder', 'R_Elbow', 'R_Wrist', 'L_Shoulder', 'L_Elbow', 'L_Wrist',
+    'R_Hip',
+    'R_Knee', 'R_Ankle', 'L_Hip', 'L_Knee', 'L_Ankle', 'Pelvis', 'Spine', 'Head', 'R_Hand',
+    'L_Hand',
     'R_Toe', 'L_Toe',
 )  # fmt: skip
 
@@ -211,7 +217,8 @@ JOINT_SETS: dict[str, JointSet] = {
             _MUCO,
             {joint: _long(joint) for joint in _MUCO},
             _posenet_links(
-                '0-16 16-1 1-15 15-14 14-8 14-11 8-9 9-10 10-19 11-12 12-13 13-20 1-2 2-3 3-4 4-17 1-5 5-6 '
+                '0-16 16-1 1-15 15-14 14-8 14-11 8-9 9-10 10-19 11-12 12-13 13-20 1-2 2-3 3-4 4-17 '
+                '1-5 5-6 '
                 '6-7 7-18',
                 _MUCO,
             ),
@@ -231,7 +238,8 @@ JOINT_SETS: dict[str, JointSet] = {
             _WORLD,
             {},
             _links(
-                'pelvis-spine-thorax-upper_neck-head-head_top pelvis-*hip-*knee-*ankle-*heel *ankle-*toe '
+                'pelvis-spine-thorax-upper_neck-head-head_top pelvis-*hip-*knee-*ankle-*heel '
+                '*ankle-*toe '
                 'thorax-*shoulder-*elbow-*wrist-*hand'
             ),
         ),
@@ -275,7 +283,8 @@ def convert_joints(
     keypoints, visible = np.asarray(keypoints), np.asarray(visible)
     if keypoints.shape[-2] != len(src) or visible.shape != keypoints.shape[:-1]:
         raise ValueError(
-            f'{source} has {len(src)} joints, got keypoints {keypoints.shape} and visible {visible.shape}'
+            f'{source} has {len(src)} joints, got keypoints {keypoints.shape} and visible '
+            f'{visible.shape}'
         )
     out = np.zeros((*keypoints.shape[:-2], len(dst), keypoints.shape[-1]), dtype=keypoints.dtype)
     out_visible = np.zeros(out.shape[:-1], dtype=visible.dtype)

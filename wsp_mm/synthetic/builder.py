@@ -144,7 +144,8 @@ def _claim(out: Path, world: str, identity: dict) -> None:
                 if found.get(key) != value
             ]
             raise WorldError(
-                f'{out} already holds another world {world}: {"; ".join(differing)}. Choose another '
+                f'{out} already holds another world {world}: {"; ".join(differing)}. Choose '
+                'another '
                 f'--out, or delete it first: {removal}'
             )
     else:

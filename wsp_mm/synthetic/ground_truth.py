@@ -9,9 +9,9 @@ left pixel.
 are found by the source's own annotation id, which is what MCPC keeps as ``source`` and
 ``source_id``. N rows, J = 29 joints of the set ``world``, K = 16 joints of ``mcpc16``.
 
-===================  ==========  ====================================================================
+===================  ==========  ==================================================================
 key                  shape       meaning
-===================  ==========  ====================================================================
+===================  ==========  ==================================================================
 source_ids           (N,)        annotation id in the source's file (MPII: row number in the list)
 image_source_ids     (N,) str    image's id in the source's file (MPII: file name)
 scene_ids            (N,)        number of the image in the world, ``records/wild/NNNNNN.json``
@@ -29,7 +29,7 @@ age, height          (N,)        years, mm
 lowest_mm            (N,)        height of the body's lowest point over the ground
 visible_share        (N,)        visible px / px that the body would fill alone
 posture, action      (N,) str    as in :class:`PersonGT`
-===================  ==========  ====================================================================
+===================  ==========  ==================================================================
 """
 
 from dataclasses import dataclass, field

@@ -185,7 +185,8 @@ def _refusal(path: Path, reason: str) -> str:
     return (
         f'{path} holds more than weights and plain values ({what}). Loading it could run any code, '
         f'so it was not loaded. If you trust its author, add --trust-checkpoint (or set '
-        f'{TRUST_ENV}=1); else ask for a version written by tools/model_converters/publish_model.py.'
+        f'{TRUST_ENV}=1); else ask for a version written by '
+        'tools/model_converters/publish_model.py.'
     )
 
 

@@ -57,7 +57,8 @@ def nan_joint(content):
         ('data', lambda c: c['annotations'][0].update(bbox=[1, 2, 3]), "510000: 'bbox'", 63),
         ('data', lambda c: c['annotations'][0].pop('bbox'), "510000: 'bbox'", 63),
         ('data', lambda c: c['annotations'][0].update(id=10**25), "'id'", 63),
-        ('data', lambda c: c['annotations'].append(dict(c['annotations'][0], id=5)), '5: .*already', 64),
+        ('data', lambda c: c['annotations'].append(dict(c['annotations'][0], id=5)),
+         '5: .*already', 64),
     ],
 )  # fmt: skip
 def test_bad_records(h36m, two_subjects, kind, change, said, left):
@@ -74,7 +75,8 @@ def test_bad_records(h36m, two_subjects, kind, change, said, left):
     'change, said',
     [
         (lambda c: c['images'][3].update(subject=5), "image 10003: 'subject' must be 1 to 1"),
-        (lambda c: c['images'][3].update(action_idx=1), "image 10003: 'action_idx' must be 2 to 16"),
+        (lambda c: c['images'][3].update(action_idx=1),
+         "image 10003: 'action_idx' must be 2 to 16"),
         (lambda c: c['images'][3].pop('frame_idx'), "image 10003: 'frame_idx'"),
         (lambda c: c['images'][3].update(width='wide'), "image 10003: 'width'"),
         (lambda c: c['images'][3].update(frame_idx=0.5), "image 10003: 'frame_idx'"),
@@ -82,7 +84,8 @@ def test_bad_records(h36m, two_subjects, kind, change, said, left):
         (lambda c: c.update(images=None), 'images'),
         (lambda c: c.update(annotations=None), 'annotations'),
         (lambda c: c['images'].clear(), 'images'),
-        (lambda c: c.update(annotations=c['annotations'][:1], images=c['images'][1:]), 'nothing|no annotated'),
+        (lambda c: c.update(annotations=c['annotations'][:1], images=c['images'][1:]),
+         'nothing|no annotated'),
     ],
 )  # fmt: skip
 def test_files_of_another_layout(h36m, two_subjects, change, said):

@@ -155,7 +155,8 @@ def _exif(orientation):
 @pytest.mark.parametrize(
     'options',
     [
-        dict(mode='L'), dict(mode='CMYK'), dict(kind='PNG'), dict(mode='L', kind='PNG'), dict(keep_rgb=True),
+        dict(mode='L'), dict(mode='CMYK'), dict(kind='PNG'), dict(mode='L', kind='PNG'),
+        dict(keep_rgb=True),
         *(dict(exif=_exif(orientation)) for orientation in range(1, 9)),
     ],
     ids=['gray', 'cmyk', 'png', 'gray png', 'keep_rgb', *(f'exif {n}' for n in range(1, 9))],

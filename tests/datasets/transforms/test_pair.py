@@ -50,8 +50,10 @@ def test_a_fixed_pair_by_hand():
     results = persons(pair=np.array([2, 0]), pair_label=0, pair_gap=0.25)
     out = SamplePersonPair(padding=1.5).transform(results)
     expected = dict(
-        pair_ann_ids=[102, 100], pair_bboxes=[[80, 40, 90, 90], [0, 50, 10, 100]], bbox=[[0, 40, 90, 100]],
-        bbox_center=[[45, 70]], bbox_scale=[[135, 135]], depth_label=[0], depth_weight=[1], pair_gap=[0.25],
+        pair_ann_ids=[102, 100], pair_bboxes=[[80, 40, 90, 90], [0, 50, 10, 100]],
+        bbox=[[0, 40, 90, 100]],
+        bbox_center=[[45, 70]], bbox_scale=[[135, 135]], depth_label=[0], depth_weight=[1],
+        pair_gap=[0.25],
     )  # fmt: skip
     assert {key: out[key].tolist() for key in expected} == expected
     assert out['keypoints'].shape == (2, 16, 2) and out['keypoints'][0, 0].tolist() == [85, 90]
@@ -360,7 +362,8 @@ def test_a_pair_is_one_instance():
     shapes = {key: value.shape for key, value in data.gt_instances.all_items()}
     assert shapes == dict(
         bboxes=(1, 4), bbox_scores=(1,), pair_bboxes=(1, 2, 4), pair_keypoints=(1, 2, 16, 2),
-        pair_visible=(1, 2, 16), pair_ann_ids=(1, 2), pair_gap=(1,), depth_label=(1,), depth_weight=(1,),
+        pair_visible=(1, 2, 16), pair_ann_ids=(1, 2), pair_gap=(1,), depth_label=(1,),
+        depth_weight=(1,),
     )  # fmt: skip
     boxes = data.gt_instance_labels.pair_bboxes_input
     assert boxes.tolist() == [[[8, 9, 10, 11], [12, 13, 14, 15]]]

@@ -258,8 +258,10 @@ LABELS = ('keypoint_labels', 'keypoint_weights', 'depth_weights')
 def cropped(without=(), **changes):
     results = dict(
         img=np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3), img_path='a.jpg', id=3, img_id=4,
-        dataset_name='h36m', flip_indices=list(range(18)), bbox=np.ones((1, 4)), bbox_score=np.ones(1),
-        bbox_scale=np.ones((1, 2)), keypoints=np.ones((1, 18, 3)), keypoints_visible=np.ones((1, 18)),
+        dataset_name='h36m', flip_indices=list(range(18)), bbox=np.ones((1, 4)),
+        bbox_score=np.ones(1),
+        bbox_scale=np.ones((1, 2)), keypoints=np.ones((1, 18, 3)),
+        keypoints_visible=np.ones((1, 18)),
         keypoints_cam=np.full((1, 18, 3), 5.0), root_depth=np.array([4000.0]), has_depth=np.ones(1),
         camera_f=np.array([1.0, 2.0]), camera_c=np.array([3.0, 4.0]), subject=9, action='Eating',
         keypoint_labels=np.ones((1, 18, 3)), keypoint_weights=np.ones((1, 18)),
@@ -275,7 +277,8 @@ def test_a_3d_sample():
     assert packed['inputs'].shape == (3, 4, 5) and packed['inputs'][1, 0, 0] == 1
     # The codec's tables are added, instead of replacing the others as in MMPose's own packing.
     assert set(sample.gt_instances.keys()) == {
-        'bboxes', 'bbox_scores', 'bbox_scales', 'keypoints', 'keypoints_visible', 'keypoints_cam', 'root_depth',
+        'bboxes', 'bbox_scores', 'bbox_scales', 'keypoints', 'keypoints_visible', 'keypoints_cam',
+        'root_depth',
         'has_depth', 'extra',
     }  # fmt: skip
     assert set(sample.gt_instance_labels.keys()) == set(LABELS)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from wsp_mm.evaluation.functional import relative_depth_scores
 
 SCORES = [
-    'auc', 'accuracy', 'precision', 'recall', 'f1', 'precision_positive', 'recall_positive', 'f1_positive',
+    'auc', 'accuracy', 'precision', 'recall', 'f1', 'precision_positive', 'recall_positive',
+    'f1_positive',
 ]  # fmt: skip
 
 

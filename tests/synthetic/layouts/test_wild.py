@@ -28,7 +28,8 @@ FILES = [
       for s in ('train', 'val')),
     *(('crowdpose', CROWDPOSE_FILE.format(name), 'crowdpose/images/', splits, 'CrowdPoseDataset',
        'crowdpose/test_crowdpose.json')
-      for name, splits in (('train', ['train']), ('trainval', ['train', 'val']), ('test', ['test']))),
+      for name, splits in (('train', ['train']), ('trainval', ['train', 'val']),
+                           ('test', ['test']))),
     *(('posetrack18', POSETRACK_FILE.format(s), 'posetrack18/', [s], 'PoseTrack18Dataset',
        'posetrack18/annotations/test_posetrack18_val.json') for s in ('train', 'val')),
 ]  # fmt: skip

@@ -16,7 +16,8 @@ _base_ = ['{base}']
 default_scope = 'mmpose'
 custom_imports = dict(imports=['wsp_mm.register'])
 codec = dict(_base_.codec, input_size=(64, 64), heatmap_size=(16, 16))
-changes = dict(PairTopdownAffine=dict(input_size=codec['input_size']), GenerateTarget=dict(encoder=codec))
+size = dict(input_size=codec['input_size'])
+changes = dict(PairTopdownAffine=size, GenerateTarget=dict(encoder=codec))
 train_pipeline = [dict(step, **changes.get(step['type'], {{}})) for step in _base_.train_pipeline]
 train_dataloader = dict(dataset=dict(data_root='{data}', pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(data_root='{data}'))

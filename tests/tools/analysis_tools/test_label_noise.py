@@ -63,7 +63,8 @@ def test_a_pair_by_hand(measure):
     """B's ankle is higher in the image although B is nearer: the rule is wrong."""
     found = measure([
         dict(scene=1, ankles=(200, 210), depth=5.0, pitch=-7.0, roll=-3.0),
-        dict(scene=1, ankles=(None, 190), depth=4.4, joints={'left_wrist': 5.2}, posture='airborne'),
+        dict(scene=1, ankles=(None, 190), depth=4.4, joints={'left_wrist': 5.2},
+             posture='airborne'),
     ])  # fmt: skip
     # an ankle that only one has labelled does not count; of 15 joints the wrist alone is as ruled
     assert found['person/all/all'] == 100 and found['n_joint/all/all'] == 15
@@ -126,7 +127,8 @@ def test_page_plot_and_text(measure, tmp_path, capsys):
     rng = np.random.default_rng(0)
     people = [
         dict(
-            scene=i // 3, ankles=rng.uniform(0, 500, 2), depth=rng.uniform(2, 9), pitch=rng.normal(3, 6),
+            scene=i // 3, ankles=rng.uniform(0, 500, 2), depth=rng.uniform(2, 9),
+            pitch=rng.normal(3, 6),
             roll=rng.normal(0, 3), posture=str(rng.choice(['sitting', 'standing'])),
         )
         for i in range(60)

@@ -18,7 +18,8 @@ def test_mcpc(run_bench):
     pytest.importorskip('anny')
     tables = run_bench('bench_mcpc', '--images', '960', '--repeats', '1')['by_title']
     assert list(tables) == [
-        'build_mcpc, clock', 'build_mcpc, CPU', 'build_mcpc: peak memory over what the process held before',
+        'build_mcpc, clock', 'build_mcpc, CPU',
+        'build_mcpc: peak memory over what the process held before',
     ]  # fmt: skip
     rows = [int(row.split()[1].replace(',', '')) for row in tables['build_mcpc, clock']['rows']]
     assert rows[1] == 4 * rows[0] and rows[2] == 16 * rows[0]

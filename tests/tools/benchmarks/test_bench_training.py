@@ -80,7 +80,8 @@ def test_end_to_end(tmp_path):
     root = REPO / 'data/synthetic'
     if not (root / 'mcpc/mcpc_train.json').exists():
         pytest.skip(
-            f'{root} holds no pairs: python tools/dataset_converters/make_world.py --out data/synthetic'
+            f'{root} holds no pairs: python tools/dataset_converters/make_world.py --out '
+            'data/synthetic'
         )
     sizes = ('--side', '32', '--batch', '2', '--seconds', '0.5')
     (rates, waits), _ = run('bench_end_to_end.py', tmp_path, *sizes, '--data-root', str(root))

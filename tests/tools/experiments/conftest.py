@@ -27,7 +27,8 @@ pathlib.Path('calls.txt').open('a').write(' '.join(sys.argv[1:]) + '\\n')
 _TRAIN = "(value('--work-dir') / 'epoch_1.pth').write_text('weights')"
 _TEST = """
 errors = ('MPJPE', 'PA-MPJPE', 'PA-MPJPE-sim', 'X', 'Y', 'Z', 'AxisNorm')
-scores = {f'h36m/{e}{average}': 50.0 + i for i, e in enumerate(errors) for average in ('', '_action_mean')}
+ends = ('', '_action_mean')
+scores = {f'h36m/{e}{end}': 50.0 + i for i, e in enumerate(errors) for end in ends}
 value('--out').write_text(json.dumps(scores | {'h36m/MPJPE_action_Posing': None}))
 if '--dump' in sys.argv:
     value('--dump').write_text('predictions')

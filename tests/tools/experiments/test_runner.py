@@ -122,7 +122,9 @@ def test_a_step_waits_for_what_it_reads():
     """The second reads a file in a folder that the first writes, and is given first in time."""
     first = step(
         name='first', inputs=(), outputs=[Path('made')],
-        command=script("import os, time; time.sleep(0.5); os.makedirs('made'); open('made/a', 'w')"),
+        command=script(
+            "import os, time; time.sleep(0.5); os.makedirs('made'); open('made/a', 'w')"
+        ),
     )  # fmt: skip
     assert run(first, step(inputs=[Path('made/*')])) == 'x'
 

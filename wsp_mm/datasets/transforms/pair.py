@@ -23,7 +23,8 @@ from wsp_mm.structures.relative_depth import relative_depth_label, scale_gap, va
 SHANK_PER_SCALE = 1.8
 
 PAIR_META_KEYS = (
-    'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
+    'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center',
+    'input_scale', 'flip',
     'flip_direction', 'flip_indices', 'dataset_name', 'source', 'sample_idx',
 )  # fmt: skip
 

@@ -18,8 +18,10 @@ from wsp_mm.structures.bbox import AREA_MM2, PADDING, crop_box, k_value, to_side
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 
 POSE3D_META_KEYS = (
-    'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center', 'input_scale', 'flip',
-    'flip_direction', 'flip_indices', 'dataset_name', 'sample_idx', 'camera_f', 'camera_c', 'subject', 'action',
+    'id', 'img_id', 'img_path', 'ori_shape', 'img_shape', 'input_size', 'input_center',
+    'input_scale', 'flip',
+    'flip_direction', 'flip_indices', 'dataset_name', 'sample_idx', 'camera_f', 'camera_c',
+    'subject', 'action',
     'subaction', 'camera_id', 'sequence', 'frame', 'frame_key', 'det_idx', 'root_k',
 )  # fmt: skip
 
@@ -65,7 +67,8 @@ class ConvertJoints(Transform):
         keypoints = results['keypoints']
         if keypoints.ndim != 3 or keypoints.shape[0] != 1 or keypoints.shape[2] != 2:
             raise ValueError(
-                f'ConvertJoints: keypoints must be one person in 2D, (1, K, 2), got {keypoints.shape} '
+                'ConvertJoints: keypoints must be one person in 2D, (1, K, 2), got '
+                f'{keypoints.shape} '
                 f'({results.get("img_path")}); 3D data sets convert on their own (joint_set=...)'
             )
         visible = (np.asarray(results['keypoints_visible']) > 0).astype(np.float32)
@@ -136,7 +139,8 @@ class PersonCenterScale(Transform):
             if self.skip_bad:
                 return None
             raise ValueError(
-                f'{results.get("img_path")}: annotation {results.get("id")}: the box {box.tolist()} '
+                f'{results.get("img_path")}: annotation {results.get("id")}: the box '
+                f'{box.tolist()} '
                 f'(x, y, w, h) has no area within its image of {width} x {height} px; fix the '
                 'annotation, or set skip_bad=True of PersonCenterScale to leave such samples out'
             )

@@ -43,7 +43,8 @@ _DIMENSIONS = dict(gt_2d=2, gt_3d=3, pred_2d=2, pred_3d=3)
 
 # joint -> the joint that its bone starts at, from the pelvis outwards.
 _BONES = {
-    15: 14, 1: 15, 0: 1, 16: 1, 2: 1, 3: 2, 4: 3, 5: 1, 6: 5, 7: 6, 8: 14, 9: 8, 10: 9, 11: 14, 12: 11, 13: 12,
+    15: 14, 1: 15, 0: 1, 16: 1, 2: 1, 3: 2, 4: 3, 5: 1, 6: 5, 7: 6, 8: 14, 9: 8, 10: 9, 11: 14,
+    12: 11, 13: 12,
 }  # fmt: skip
 
 

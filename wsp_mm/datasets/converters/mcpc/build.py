@@ -276,7 +276,8 @@ def report_lines(
         lines.append(f'| {" | ".join(padded)} |')
     lines += ['', *(f'- {note}' for note in findings.notes)]
     for title, counts in (
-        ('dropped', dropped), ('not checked', findings.unchecked), ('skipped as bad', findings.counts())
+        ('dropped', dropped), ('not checked', findings.unchecked),
+        ('skipped as bad', findings.counts())
     ):  # fmt: skip
         lines += [f'- {title}: {what}: {n:,}' for what, n in sorted(counts.items())]
     lines += [f'- {error}' for error in findings.bad[:_LISTED]]

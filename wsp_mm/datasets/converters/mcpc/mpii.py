@@ -112,7 +112,8 @@ def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
     values, kept = read_columns(rows, columns, path, 'row', findings)
     names = [rows[i].get('image') for i in kept]
     good = findings.drop(
-        np.array([not isinstance(name, str) or not name for name in names], dtype=bool), 'bad image', path,
+        np.array([not isinstance(name, str) or not name for name in names], dtype=bool),
+        'bad image', path,
         lambda i: f'row number {kept[i]}', 'a row needs the name of its image',
     )  # fmt: skip
     return _make_table(

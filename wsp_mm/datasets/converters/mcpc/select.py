@@ -63,7 +63,8 @@ def measure(table: PersonTable, ground: str, findings: Findings) -> None:
     empty = ~flat & ((boxes[:, 2:] <= 0) | (clipped[:, 2:] <= 0)).any(axis=1)
     for i in np.flatnonzero(empty & ~persons['crowd']):
         findings.report(
-            'box outside the image', images[i].file, f'person {persons["id"][i]} on {images[i].file_name}',
+            'box outside the image', images[i].file,
+            f'person {persons["id"][i]} on {images[i].file_name}',
             f'its box x, y, w, h = {boxes[i].round(2).tolist()} has no area inside the image of '
             f'{images[i].width} x {images[i].height} px',
         )  # fmt: skip

@@ -36,7 +36,8 @@ SPLITS = ('train', 'test')
 #: MCPC's split -> source -> the source's own splits that make it (only CrowdPose publishes labels
 #: for its test set).
 MCPC_SPLITS = {
-    'train': dict(coco=('train',), mpii=('train',), posetrack18=('train',), crowdpose=('train', 'val')),
+    'train': dict(coco=('train',), mpii=('train',), posetrack18=('train',),
+                  crowdpose=('train', 'val')),
     'test': dict(coco=('val',), mpii=('val',), posetrack18=('val',), crowdpose=('test',)),
 }  # fmt: skip
 

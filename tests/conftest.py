@@ -56,19 +56,20 @@ def samples() -> Path:
 
 @pytest.fixture(scope='session')
 def load_tool():
-    """``load_tool('model_converters/publish_model')`` imports a script of ``tools/`` as a
-    module.
+    """``load_tool('model_converters/publish_model')`` imports a script of ``tools/`` as a module
+    that finds its neighbours, as when it is run.
     """
 
     def load(name: str):
         module_name = f'wsp_tool_{name.replace("/", "_")}'
         if module_name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(
-                module_name, REPO / 'tools' / f'{name}.py'
-            )
+            file = REPO / 'tools' / f'{name}.py'
+            spec = importlib.util.spec_from_file_location(module_name, file)
             module = importlib.util.module_from_spec(spec)
             sys.modules[module_name] = module
-            spec.loader.exec_module(module)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.syspath_prepend(file.parent)
+                spec.loader.exec_module(module)
         return sys.modules[module_name]
 
     return load

@@ -165,8 +165,8 @@ def make_pass(way: str, args: argparse.Namespace):
     def one_pass(context=None):
         with autocast, context or nullcontext():
             total, inputs = forward()
-        inputs.grad = None
         total.backward()
+        inputs.grad = None  # the next pass is to find none: its own belongs to its memory
 
     return one_pass, there
 

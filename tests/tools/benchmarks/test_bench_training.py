@@ -44,9 +44,8 @@ def test_heads(tmp_path):
     assert 'not measured' in text
 
     (_, peak, kept), _ = run('bench_heads.py', tmp_path, '--head', 'integral', '--batch', '1')
-    # the gradient of 18 x 64^3 float32 numbers, 18 MiB, takes the place of the last pass's; no
-    # other volume comes beside it
-    assert peak['median']['own'] < 12 and peak['median']['plain'] > 30
+    # the gradient of 18 x 64^3 float32 numbers is 18 MiB, and no other volume comes beside it
+    assert 17 <= peak['median']['own'] < 30 and peak['median']['plain'] > 50
     assert kept['median']['own'] < 0.1 and kept['median']['plain'] >= 18
 
 

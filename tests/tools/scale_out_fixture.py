@@ -81,10 +81,8 @@ def write_data(root: Path) -> Path:
 
     def more(content):
         """Ten images with pairs, in eight of which up to twelve joints a person have no label."""
-        for name, key in (
-            ('images', 'id'),
-            ('annotations', 'image_id'),
-        ):  # the third shows a tie, which is no pair
+        # the third shows a tie, which is no pair
+        for name, key in (('images', 'id'), ('annotations', 'image_id')):
             content[name] = [record for record in content[name] if record[key] != 3]
         images, people = list(content['images']), list(content['annotations'])
         rng = np.random.default_rng(0)

@@ -53,9 +53,8 @@ NOTE = (
     'Multi-person poses in camera space on the embedded MuPoTS world, scored by the official '
     'algorithm: a detector trained here, root depths by the k-value of the box or by a network '
     'trained here, and pose networks trained here on MuCo and COCO. No ground truth is in that '
-    'path; '
-    'rows with true boxes and roots show what better boxes and roots would bring. One seed: a '
-    'difference of a point may be chance.'
+    'path; rows with true boxes and roots show what better boxes and roots would bring. One seed: '
+    'a difference of a point may be chance.'
 )
 
 

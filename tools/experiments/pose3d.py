@@ -208,8 +208,8 @@ class Results:
             'One seed: a difference of a few mm may be chance.'
             if count <= 1
             else f'{count} seeds: mean ± sample standard deviation over finetunings; all start '
-            'from '
-            'the same pre-trained weights, so what another pre-training would change is not in it.'
+            'from the same pre-trained weights, so what another pre-training would change is not '
+            'in it.'
         )
         return (
             'MPJPE in mm, roots made to coincide. Action Avg: mean over the actions. Joints Avg: '
@@ -240,15 +240,14 @@ def add_sections(report: Report, results: Results, images: int = 8) -> None:
     parts = [f'{labels[name]}: {share:.2f}' for name, share in results.shares().items()]
     report.text(
         f'"{REFERENCE}" gives everybody the mean root-relative pose of the training samples, in '
-        'the '
-        f'camera frame, without looking. Joints Avg as a share of its error: {"; ".join(parts)}.'
+        'the camera frame, without looking. Joints Avg as a share of its error: '
+        f'{"; ".join(parts)}.'
     )
     rows = [[LABELS[method], data, *printed] for (method, data), printed in TABLE_4.items()]
     report.table(['mm, printed in the paper', 'trained on', *TABLE_4_COLUMNS], rows)
     report.text(
         'Printed in the paper (real data, ResNet-50, 25 epochs): no target here. Its text says '
-        '48.7 '
-        'where the table has 47.5.'
+        '48.7 where the table has 47.5.'
     )
     seed, rows = results.seeds[0], []
     for row in results.rows:

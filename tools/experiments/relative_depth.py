@@ -34,12 +34,10 @@ PROTOCOLS = {
 RULE = 'lower box bottom'
 READING = (
     'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. '
-    '"true '
-    'depth" is the agreement with the true order of the pelvises (pairs) or of each joint '
-    '(joints); '
-    '"rule wrong" keeps only the pairs whose perspective label contradicts true depth. A figure '
-    'close to that of the gray image or of a box rule means that the task was answered from where '
-    'the boxes are, not from what the image shows.'
+    '"true depth" is the agreement with the true order of the pelvises (pairs) or of each joint '
+    '(joints); "rule wrong" keeps only the pairs whose perspective label contradicts true depth. A '
+    'figure close to that of the gray image or of a box rule means that the task was answered from '
+    'where the boxes are, not from what the image shows.'
 )
 
 
@@ -108,9 +106,8 @@ def add_sections(
     if against:
         report.text(
             f'Against the rule "{RULE}", pair by pair: {against["only_one"]} pairs whose true '
-            'order '
-            f'the network alone gives, {against["only_other"]} that the rule alone gives. If both '
-            'were equally good, a split at least as uneven would have probability '
+            f'order the network alone gives, {against["only_other"]} that the rule alone gives. If '
+            'both were equally good, a split at least as uneven would have probability '
             f'{against["p"]:.2f} (exact sign test).'
         )
     report.text(

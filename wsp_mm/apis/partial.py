@@ -32,8 +32,7 @@ def check_same_run(path: Path, theirs: Any, ours: Mapping) -> None:
     if differ:
         raise OutputError(
             f'{path} is of another run (it differs in {", ".join(differ)}): use the options of '
-            'that '
-            'run, or start anew'
+            'that run, or start anew'
         )
 
 

@@ -84,8 +84,7 @@ def gather_persons(
         if not camera:
             raise InputError(
                 f'{image.file_name} (image {image_id}) has no camera, and a camera is never '
-                'guessed: '
-                'give --focal, --camera or --assume-fov'
+                'guessed: give --focal, --camera or --assume-fov'
             )
         extended = np.asarray(found, dtype=np.float64)
         if not boxes.extended:

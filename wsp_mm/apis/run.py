@@ -66,8 +66,7 @@ class Summary:
         elif self.info['task'] == 'pose3d':
             lines.append(
                 'camera: none given, so no keypoints_cam and no root depths: give --focal or '
-                '--camera, '
-                'or assume one with --assume-fov'
+                '--camera, or assume one with --assume-fov'
             )
         if self.done:
             speed = self.done / max(self.seconds, 1e-9)

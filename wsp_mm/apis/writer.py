@@ -140,8 +140,7 @@ def read_inference(path: str | Path) -> dict:
     if found != (SCHEMA, FORMAT):
         raise OutputError(
             f'{path} is not of schema {SCHEMA}, format {FORMAT}: read it with the version of '
-            'wsp_mm '
-            'that wrote it'
+            'wsp_mm that wrote it'
         )
     return document
 
@@ -210,10 +209,8 @@ class FrameDrawer:
                 if record['frame'] % self.stride == 0 and 'skipped' not in record:
                     try:
                         drawn = read_image(self.path(self.kind, record))
-                    except (
-                        InputError
-                    ):  # the earlier part drew no images: the viewer shows the scene
-                        continue
+                    except InputError:
+                        continue  # the earlier part drew no images: the viewer shows the scene
                     self._keep(record['frame'], drawn)
 
     def path(self, kind: str, record: Mapping) -> Path:

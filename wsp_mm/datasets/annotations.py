@@ -392,8 +392,7 @@ def check_images(paths: Iterable[str | Path], listed_in: str | Path) -> None:
         raise AnnotationError(
             'missing images', absent[0], '',
             f'the image is not there (listed in {listed_in}; {len(absent):,} of the {len(paths):,} '
-            'looked '
-            'for are missing)',
+            'looked for are missing)',
             f'Set data_root or data_prefix to the folder of the images. {DATA_REMEDY}. '
             'tools/analysis_tools/check_data.py names all that is missing',
         )  # fmt: skip

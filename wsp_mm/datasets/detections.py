@@ -36,8 +36,7 @@ BOX_DECIMALS, SCORE_DECIMALS = 3, 5
 _BOXES = 'Write it with tools/detect_persons.py, or give a list of results in the format of COCO'
 _ROOTS = (
     'Write it with tools/predict_roots.py, or take the output of RootNet for the same images, or '
-    'leave '
-    'bbox_root_file out'
+    'leave bbox_root_file out'
 )  # fmt: skip
 _DETECTION = dict(
     image_id=Column(dtype=np.int64),

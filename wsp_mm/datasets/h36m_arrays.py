@@ -8,9 +8,6 @@ minutes and gigabytes.
 """
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import numpy as np
 
 from wsp_mm.datasets.annotations import AnnotationError, load_json
 from wsp_mm.structures.h36m import ACTIONS
+from wsp_mm.utils.files import atomic_folder
 
 FORMAT, VERSION = 'wsp_mm.h36m', 1
 CONVERTER = 'python tools/dataset_converters/convert_h36m.py'
@@ -116,20 +114,8 @@ def write_arrays(path: str | Path, header: Mapping, columns: Mapping[str, np.nda
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent))
-    try:
+    with atomic_folder(path) as folder:
         for name, dtype in COLUMNS.items():
-            np.save(part / f'{name}.npy', np.asarray(columns[name], dtype=dtype))
+            np.save(folder / f'{name}.npy', np.asarray(columns[name], dtype=dtype))
         content = dict(format=FORMAT, version=VERSION, **header)
-        (part / 'header.json').write_text(json.dumps(content), encoding='utf-8')
-        part.chmod(0o755)  # mkdtemp lets nobody else read
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', suffix='.old', dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(part, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(part, path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+        (folder / 'header.json').write_text(json.dumps(content), encoding='utf-8')

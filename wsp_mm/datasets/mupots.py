@@ -184,8 +184,7 @@ class MuPoTSDataset(Pose3DDataset):
         if not good.all():
             notes.append(
                 f'{self.boxes_file}: left out {(~good).sum():,} boxes of {len(good):,} without '
-                'area '
-                'within the image'
+                'area within the image'
             )
         image = image[good]
         depth = np.zeros(0)

@@ -300,10 +300,8 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
         if set(row_of) != set(range(len(valid))):
             notes.append(
                 f'TS{sequence}: annot.mat has {len(valid)} frames and the json {len(rows)} images; '
-                'a '
-                'frame without an image counts as one without predictions, an image without a '
-                'frame '
-                'has no persons'
+                'a frame without an image counts as one without predictions, an image without a '
+                'frame has no persons'
             )
     return MuPoTSGroundTruth(frames, 'annot.mat', tuple(notes))
 

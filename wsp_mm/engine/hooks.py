@@ -261,8 +261,7 @@ class TrainSubjectsHook(Hook):
             message = (
                 f'{self._loaded} was trained on {_names(self._seen)}, and {_names(both)} of these '
                 f'are among the subjects of the test, {_names(tested)}. Test it on subjects that '
-                'it '
-                'has not seen (`subjects` of the test data set; *_p2.py for weights of Subject '
+                'it has not seen (`subjects` of the test data set; *_p2.py for weights of Subject '
                 "Protocol 2). For the training error itself set on_overlap='warn' of "
                 'TrainSubjectsHook'
             )

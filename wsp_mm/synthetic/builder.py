@@ -145,8 +145,7 @@ def _claim(out: Path, world: str, identity: dict) -> None:
             ]
             raise WorldError(
                 f'{out} already holds another world {world}: {"; ".join(differing)}. Choose '
-                'another '
-                f'--out, or delete it first: {removal}'
+                f'another --out, or delete it first: {removal}'
             )
     else:
         taken = [folder for folder in folders if (out / folder).exists()]

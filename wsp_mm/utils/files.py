@@ -62,9 +62,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(part, path)
+        shutil.rmtree(old, ignore_errors=True)  # not after an error: it may be all that is left
     finally:
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

@@ -64,8 +64,7 @@ class VideoWriter:
             raise OSError(
                 f'{self.path}: OpenCV {cv2.__version__} of this environment cannot encode '
                 f'{self.codec!r} at {width} x {height} px. The wheels of opencv-python can: '
-                'install '
-                'one, or write no video (--no-images)'
+                'install one, or write no video (--no-images)'
             )
         self._writer, self._size = writer, (width, height)
 

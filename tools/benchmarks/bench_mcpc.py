@@ -16,8 +16,7 @@ import time
 from pathlib import Path, PurePosixPath
 
 from growth import growth_table, sizes_up_to
-from harness import Table, finish, make_parser, reset_peak, status_bytes
-from processes import ask
+from harness import Table, ask, finish, make_parser, reset_peak, status_bytes
 
 from wsp_mm.utils.files import dump_json
 

@@ -9,8 +9,8 @@ import pytest
 from wsp_mm.datasets.annotations import (
     OUTLINES,
     AnnotationError,
-    Column,
     Findings,
+    Verdict,
     build_nonempty,
     check_images,
     check_lists,
@@ -18,7 +18,6 @@ from wsp_mm.datasets.annotations import (
     image_size,
     load_json,
     missing_images,
-    read_columns,
     repeated,
 )
 
@@ -51,6 +50,32 @@ def test_findings_raise_or_count():
     lenient.report('broken', 'f.json', '', 'it is')
     assert left.tolist() == [True, False, False] and lenient.counts() == {'broken': 1, 'low': 2}
     assert lenient.bad[1].what == 'is 2'
+
+
+def verdict(bad, **options):
+    return Verdict('odd', np.array(bad), lambda i: f'value {i}', np.arange(len(bad)), **options)
+
+
+def test_isolated_implausible_records_are_dropped_and_counted():
+    findings = Findings()
+    left = findings.judge(verdict([True, False, True, False]), 'f.json', lambda i: f'row {i}')
+    assert left.tolist() == [False, True, False, True]
+    (note,) = findings.implausible_notes()
+    assert '2' in note and 'odd' in note and 'f.json: row 2: value 2' in note
+    assert findings.counts() == {} and findings.implausible == {'odd': 2}
+    assert findings.judge(verdict([False]), 'f.json', str).tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    'judged', [verdict([True, False, True]), verdict([False, False, True], share=0)]
+)
+def test_a_file_of_implausible_records_is_wrong(judged):
+    with pytest.raises(AnnotationError, match=r'f\.json: row 2: value 2') as error:
+        Findings().judge(judged, 'f.json', lambda i: f'row {i}')
+    assert error.value.kind == 'odd'
+    lenient = Findings(skip_bad=True)
+    assert lenient.judge(judged, 'f.json', str).tolist() == (~judged.bad).tolist()
+    assert lenient.counts() == {'odd': judged.bad.sum()}
 
 
 def test_json(write):
@@ -96,68 +121,6 @@ def test_lists(content):
         check_lists(content, ('images', 'pairs'), 'a.json', 'Fix')
     assert error.value.kind == 'wrong layout'
     assert check_lists(dict(images=[]), ('images',), 'a.json', 'Fix', empty=True)
-
-
-COLUMNS = dict(
-    id=Column(dtype=np.int64), box=Column((4,)), joints=Column((2, 3), np.float32),
-    score=Column(default=1.0),
-)  # fmt: skip
-
-
-def record(key, **changes):
-    return dict(id=key, box=[1, 2, 3, 4], joints=[[1, 2, 3], [4, 5, 6]], score=0.5) | changes
-
-
-def test_columns():
-    rows = [record(3), record(4.0, box=np.arange(4)), record(5, score=None)]
-    found, kept = read_columns(rows, COLUMNS, 'a.json', 'annotation')
-    assert found['id'].tolist() == [3, 4, 5] and found['id'].dtype == np.int64
-    assert found['box'].shape == (3, 4) and found['joints'].dtype == np.float32
-    assert found['score'].tolist() == [0.5, 0.5, 1.0] and kept.tolist() == [0, 1, 2]
-    nested = [dict(joints=np.ones((2, 3, 1)))]
-    assert read_columns(nested, dict(joints=COLUMNS['joints']), 'a', 'x')[0]['joints'].shape == (
-        1,
-        2,
-        3,
-    )
-    assert [v.shape for v in read_columns([], COLUMNS, 'a', 'x')[0].values()] == [
-        (0,), (0, 4), (0, 2, 3), (0,)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ('changes', 'kind'),
-    [
-        (dict(id='x'), 'bad id'),
-        (dict(id=1.5), 'bad id'),
-        (dict(id=None), 'bad id'),
-        (dict(box=[1, 2, 3]), 'bad box'),
-        (dict(box=[1, 2, 3, None]), 'bad box'),
-        (dict(box=[1, 2, 3, float('nan')]), 'bad box'),
-        (dict(box=[1, 2, 3, [4]]), 'bad box'),
-        (dict(box=dict(x=1)), 'bad box'),
-        (dict(joints=[[1, 2, 3]]), 'bad joints'),
-        (dict(joints=[[1, 2], [3, 4], [5, 6]]), 'bad joints'),
-        (dict(score=float('inf')), 'bad score'),
-        (dict(score=10**400), 'bad score'),
-        (dict(score='high', box=None), 'bad box'),  # one bad record is counted once
-    ],
-)
-def test_bad_columns_are_named_or_dropped(changes, kind):
-    rows = [record(3), record(4, **changes), record(5)]
-    with pytest.raises(AnnotationError, match=r'a\.json: annotation (4|number 1|x|1\.5)') as error:
-        read_columns(rows, COLUMNS, 'a.json', 'annotation')
-    assert error.value.kind == kind
-    findings = Findings(skip_bad=True)
-    found, kept = read_columns(rows, COLUMNS, 'a.json', 'annotation', findings)
-    assert found['id'].tolist() == [3, 5] and kept.tolist() == [0, 2]
-    assert findings.counts() == {kind: 1}
-
-
-@pytest.mark.parametrize('bad', [None, 5, [1], 'id'])
-def test_records_that_are_no_objects(bad):
-    with pytest.raises(AnnotationError, match=r'annotation number 1'):
-        read_columns([record(3), bad], COLUMNS, 'a.json', 'annotation')
 
 
 def test_repeated():

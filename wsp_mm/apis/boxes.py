@@ -22,12 +22,11 @@ from wsp_mm.apis.sources import Frame
 from wsp_mm.datasets.annotations import (
     OUTLINES,
     AnnotationError,
-    Column,
     check_lists,
     load_json,
-    read_columns,
     record_name,
 )
+from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.datasets.detections import (
     BOX_DECIMALS,
     PERSON,

@@ -1,9 +1,10 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Annotation files: the json reader, the error type, and the checks that all readers share.
 
-The checks are small functions of numpy arrays. A reader turns its records into arrays with
-:func:`read_columns`, marks those that break a rule, and gives the mask to :class:`Findings`, which
-raises at the first bad record, or drops and counts it. N records.
+The checks are small functions of numpy arrays. A reader turns its records into arrays
+(:func:`wsp_mm.datasets.columns.read_columns`), marks those that break a rule, and gives the mask
+to :class:`Findings`, which raises at the first bad record, or drops and counts it. What is
+possible but implausible (:mod:`wsp_mm.datasets.plausibility`) is judged by its share. N records.
 """
 
 import gc
@@ -14,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,26 @@ class AnnotationError(ValueError):
         return dict(kind=self.kind, file=self.file, record=self.record, what=self.what)
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a plausibility check says of N records.
+
+    Attributes:
+        kind: short name of what is wrong; records are counted by it.
+        bad: (N,) bool, the implausible records.
+        what: says of the i-th record what was found and what would be right.
+        badness: (N,) or a number; the largest of the bad records is the example.
+        share: of all records; up to it bad records are dropped and counted, above it the file is
+            wrong. 0 is for what is impossible.
+    """
+
+    kind: str
+    bad: np.ndarray
+    what: Callable[[int], str]
+    badness: np.ndarray | float = 0.0
+    share: float = 0.5
+
+
 @dataclass
 class Findings:
     """What was wrong, what could not be checked, and what is worth saying, over a whole run.
@@ -72,12 +93,16 @@ class Findings:
         bad: what was dropped.
         unchecked: what could not be checked -> number of records.
         notes: sentences for the user.
+        implausible: kind -> number of records that were dropped because they are implausible.
+        examples: kind -> the worst of them, in words.
     """
 
     skip_bad: bool = False
     bad: list[AnnotationError] = field(default_factory=list)
     unchecked: Counter = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    implausible: Counter = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, error: AnnotationError) -> None:
         """Raise the error, or with ``skip_bad`` remember it."""
@@ -125,6 +150,49 @@ class Findings:
         for i in np.flatnonzero(bad).tolist():
             self.report(kind, file, name(i), what if isinstance(what, str) else what(i), remedy)
         return ~np.asarray(bad, dtype=bool)
+
+    def judge(
+        self,
+        verdict: Verdict,
+        file: str | Path,
+        name: Callable[[int], str],
+        remedy: str = SKIP_REMEDY,
+    ) -> np.ndarray:
+        """Drop and count implausible records; where they are too many the file is wrong.
+
+        Args:
+            verdict: which records, and why.
+            file, remedy: of the error.
+            name: gives the name of the i-th record.
+
+        Returns:
+            (N,) bool, the records that are left.
+
+        Raises:
+            AnnotationError: more than ``verdict.share`` of the records are implausible, and
+                ``skip_bad`` is off.
+        """
+        bad = np.asarray(verdict.bad, dtype=bool)
+        if not (count := int(bad.sum())):
+            return ~bad
+        worst = int(np.argmax(np.where(bad, verdict.badness, -np.inf)))
+        what = verdict.what(worst)
+        if count > verdict.share * len(bad):
+            if self.skip_bad:
+                return self.drop(bad, verdict.kind, file, name, verdict.what, remedy)
+            if len(bad) > 1:
+                what += f' ({count:,} of {len(bad):,} are like that; this is the worst)'
+            raise AnnotationError(verdict.kind, file, name(worst), what, remedy)
+        self.implausible[verdict.kind] += count
+        self.examples.setdefault(verdict.kind, f'{file}: {name(worst)}: {what}')
+        return ~bad
+
+    def implausible_notes(self) -> list[str]:
+        """Return a sentence for each kind of implausible records: their number and the worst."""
+        return [
+            f'left out {count:,} x {kind}, for instance {self.examples[kind]}'
+            for kind, count in sorted(self.implausible.items())
+        ]
 
     def counts(self) -> dict[str, int]:
         """Return kind -> number of dropped records."""
@@ -214,131 +282,11 @@ def check_lists(
     return content
 
 
-class Rule(NamedTuple):
-    """A rule that values must keep.
-
-    Attributes:
-        text: what it asks, after the name of the key: 'must be ...'.
-        holds: (n, ...) values -> (n,) bool.
-    """
-
-    text: str
-    holds: Callable[[np.ndarray], np.ndarray]
-
-
-POSITIVE = Rule('must be positive', lambda v: (v > 0).reshape(len(v), -1).all(axis=1))
-BOX = Rule('must be x, y, w, h px with an area', lambda v: (v[:, 2:] > 0).all(axis=1))
-
-
-class Column(NamedTuple):
-    """What the values of one key must be, see :func:`read_columns`.
-
-    Attributes:
-        shape: of one value; a further axis of length 1 at its end is dropped. () is a number.
-        dtype: of the array. An integer type refuses fractions.
-        default: takes the place of a value that is missing or null. None: there must be one.
-        rule: that all values must keep.
-    """
-
-    shape: tuple[int, ...] = ()
-    dtype: type = np.float64
-    default: Any = None
-    rule: Rule | None = None
-
-
 def record_name(kind: str, record: object, number: int) -> str:
     """Return the name of a record in messages: its id, or its place in the list, from 0."""
     if isinstance(record, Mapping) and record.get('id') is not None:
         return f'{kind} {record["id"]}'
     return f'{kind} number {number}'
-
-
-def read_columns(
-    records: Sequence[Mapping],
-    columns: Mapping[str, Column],
-    file: str | Path,
-    kind: str,
-    findings: Findings | None = None,
-    remedy: str = SKIP_REMEDY,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Turn records into arrays, and check shape, type and rule of every value, and that it is
-    finite.
-
-    Args:
-        records: (N,) objects of a json file.
-        columns: key -> what its values must be.
-        file: the file, for messages.
-        kind: what a record is called in messages, for instance 'annotation'.
-        findings: drops and counts bad records; None raises at the first.
-        remedy: of the errors.
-
-    Returns:
-        key -> (n, *shape) values of the n good records, and the (n,) indices of these records.
-
-    Raises:
-        AnnotationError: a bad record that is not dropped. Its kind is 'bad KEY'.
-    """
-    findings = Findings() if findings is None else findings
-    good, found = np.ones(len(records), dtype=bool), {}
-
-    def name(i: int) -> str:
-        return record_name(kind, records[i], i)
-
-    for key, column in columns.items():
-        shape = (len(records), *column.shape)
-        try:
-            values = _checked([record[key] for record in records], shape, column.dtype)
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-            values = np.zeros(shape, dtype=column.dtype)
-            for i in np.flatnonzero(good).tolist():  # slow, and only to name the bad ones
-                try:
-                    values[i] = _value(records[i], key, column)
-                except ValueError as error:
-                    good[i] = False
-                    findings.report(f'bad {key}', file, name(i), str(error), remedy)
-        if column.rule is not None:
-            broken = good & ~column.rule.holds(values)
-            good &= findings.drop(
-                broken, f'bad {key}', file, name,
-                lambda i: f'{key!r} {column.rule.text}, is {_short(values[i].tolist())}', remedy,  # noqa: B023
-            )  # fmt: skip
-        found[key] = values
-    return {key: values[good] for key, values in found.items()}, np.flatnonzero(good)
-
-
-def _short(value: object) -> str:
-    return str(value)[:80].replace('\n', ' ')
-
-
-def _checked(values: object, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Return the values as an array; ValueError says what is wrong."""
-    array = np.array(values, dtype=np.float64)
-    if array.shape not in (shape, (*shape, 1)):
-        raise ValueError(f'has the shape {array.shape}')
-    if not np.isfinite(array).all():
-        raise ValueError('holds nan, null or infinity')
-    # Larger integers than 2^53 are not exact in float64.
-    whole = (array == np.rint(array)) & (np.abs(array) <= 2**53)
-    if np.issubdtype(dtype, np.integer) and not whole.all():
-        raise ValueError('is no integer of at most 2^53')
-    return array.reshape(shape).astype(dtype)
-
-
-def _value(record: object, key: str, column: Column) -> np.ndarray:
-    """Return one value of one record; ValueError says what is wrong."""
-    if not isinstance(record, Mapping):
-        raise ValueError(f'expected an object, got {_short(record)}')
-    value = record.get(key)
-    if value is None:
-        if column.default is None:
-            raise ValueError(f'{key!r} is missing')
-        return np.full(column.shape, column.default, dtype=column.dtype)
-    try:
-        return _checked(value, column.shape, column.dtype)
-    except (TypeError, ValueError, OverflowError) as error:
-        size = ' x '.join(map(str, column.shape))
-        wanted = f'{size} numbers' if size else 'a number'
-        raise ValueError(f'{key!r} must be {wanted}, is {_short(value)} ({error})') from None
 
 
 def repeated(values: Iterable[Hashable]) -> np.ndarray:

@@ -16,16 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import (
-    BOX,
-    AnnotationError,
-    Column,
-    Rule,
-    check_lists,
-    load_json,
-    read_columns,
-    repeated,
-)
+from wsp_mm.datasets.annotations import AnnotationError, check_lists, load_json, repeated
+from wsp_mm.datasets.columns import BOX, Column, Rule, read_columns
 from wsp_mm.utils.files import dump_json
 
 FORMAT, VERSION = 'wsp_mm.boxes', 1

@@ -14,21 +14,17 @@ from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.annotations import (
-    BOX,
     DATA_REMEDY,
-    POSITIVE,
     AnnotationError,
-    Column,
     Findings,
-    Rule,
     check_images,
     check_lists,
     first_of_folders,
     load_json,
-    read_columns,
     record_name,
     repeated,
 )
+from wsp_mm.datasets.columns import BOX, POSITIVE, Column, Rule, read_columns
 from wsp_mm.datasets.sampling import SampleMeta, SeededItemsMixin
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 

@@ -12,15 +12,14 @@ from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.annotations import (
     AnnotationError,
-    Column,
     Findings,
     check_images,
     check_lists,
     first_of_folders,
     load_json,
-    read_columns,
     record_name,
 )
+from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.datasets.pose3d import TOLERANCE_PX, Pose3DDataset, log_notes, projection_error
 from wsp_mm.structures.bbox import crop_boxes, to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo

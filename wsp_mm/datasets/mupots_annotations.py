@@ -15,14 +15,13 @@ import numpy as np
 
 from wsp_mm.datasets.annotations import (
     AnnotationError,
-    Column,
     Findings,
     check_lists,
     load_json,
-    read_columns,
     record_name,
     repeated,
 )
+from wsp_mm.datasets.columns import Column, read_columns
 
 NUM_SEQUENCES, NUM_JOINTS = 20, 17
 _JSON_REMEDY = "Download 3DMPPE's MuPoTS-3D.json again (docs/data.md)"

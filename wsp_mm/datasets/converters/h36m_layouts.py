@@ -19,14 +19,13 @@ import numpy as np
 
 from wsp_mm.datasets.annotations import (
     AnnotationError,
-    Column,
     Findings,
     check_lists,
     load_json,
-    read_columns,
     record_name,
     repeated,
 )
+from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
     ACTIONS,

@@ -15,13 +15,11 @@ from wsp_mm.datasets.annotations import (
     DATA_REMEDY,
     SKIP_REMEDY,
     AnnotationError,
-    Column,
     Findings,
-    Rule,
     load_json,
-    read_columns,
     repeated,
 )
+from wsp_mm.datasets.columns import Column, Rule, read_columns
 from wsp_mm.datasets.converters.mcpc.sources import (
     MCPC_SPLITS,
     Image,

@@ -17,16 +17,14 @@ from wsp_mm.datasets.annotations import (
     DATA_REMEDY,
     OUTLINES,
     AnnotationError,
-    Column,
     Findings,
-    Rule,
     check_lists,
     image_size,
     load_json,
     missing_images,
-    read_columns,
     record_name,
 )
+from wsp_mm.datasets.columns import Column, Rule, read_columns
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.relative_depth import scale_lengths
 

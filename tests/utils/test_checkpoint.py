@@ -269,6 +269,8 @@ def test_only_weights_and_plain_metadata_are_left(training_file, tmp_path, load_
     # our loader gives arrays back, and what is published can be published again
     sigmas = ckpt.load_file(final)['meta']['dataset_meta']['sigmas']
     assert isinstance(sigmas, np.ndarray) and sigmas.dtype == np.float32
+    # a training that starts from it looks at the metadata alone
+    assert ckpt.load_file(final, 'meta')['meta']['train_subjects'] == [1, 5]
     again = torch.load(publish(final, tmp_path / 'again'), weights_only=True)
     assert list(again['state_dict']) == list(published['state_dict'])
     assert again['meta']['dataset_meta'].keys() == meta['dataset_meta'].keys()

@@ -171,7 +171,7 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
         if meta.get('format') == PUBLISHED_FORMAT and isinstance(meta.get('dataset_meta'), dict):
             # MMPose's visualizers want the arrays that a published file keeps as tensors.
             meta['dataset_meta'] = {
-                key: value.numpy() if isinstance(value, Tensor) else value
+                key: value.numpy() if isinstance(value, Tensor) and not value.is_meta else value
                 for key, value in meta['dataset_meta'].items()
             }
     return checkpoint

@@ -56,21 +56,72 @@ def test_spellings_of_a_camera_file(entry, tmp_path):
 
 
 def test_a_camera_for_every_image(tmp_path):
-    names = {'x/a.jpg': 1, 'b.jpg': 2, 'clip.mp4': 3}
+    names = {'x/a.jpg': 11, 'b.jpg': 12, 'clip.mp4': 13}
     images = {name: dict(f=f, c=[1, 1]) for name, f in names.items()}
     (tmp_path / 'c.json').write_text(json.dumps(dict(images=images)))
     cameras = Cameras.read(tmp_path / 'c.json')
-    for name, f in (('x/a.jpg', 1), ('y/b.jpg', 2), ('clip.mp4#12', 3)):
+    for name, f in (('x/a.jpg', 11), ('y/b.jpg', 12), ('clip.mp4#12', 13)):
         assert cameras.for_image(name, (9, 9))['f'] == [f, f]
     with pytest.raises(InputError, match=r'a\.jpg'):
         cameras.for_image('a.jpg', (9, 9))
 
 
-def test_a_camera_of_other_images_is_not_used():
-    cameras = Cameras.of(dict(f=1000, c=[960, 540], width=1920, height=1080))
+@pytest.mark.parametrize(
+    'size',
+    [
+        dict(width=1920, height=1080),
+        dict(image_width=1920, image_height=1080),
+        dict(image_size=[1920, 1080]),
+    ],
+)
+def test_a_camera_of_other_images_is_not_used(size):
+    cameras = Cameras.of(dict(f=1000, c=[960, 540], **size))
     assert cameras.for_image('a.jpg', (1920, 1080))['f'] == [1000, 1000]
-    with pytest.raises(InputError, match=r'1920 x 1080 .* 640 x 480'):
-        cameras.for_image('a.jpg', (640, 480))
+    for size in ((640, 480), (960, 540)):
+        with pytest.raises(InputError, match=f'1920 x 1080 .* {size[0]} x {size[1]}'):
+            cameras.for_image('a.jpg', size)
+
+
+def test_a_camera_is_scaled_where_the_user_asks():
+    table = {'': dict(f=[1000, 1100], c=[959.5, 539.5], width=1920, height=1080)}
+    camera = Cameras(table=table, scale=True).for_image('a.jpg', (960, 540))
+    assert (camera['f'], camera['c']) == ([500, 550], [479.5, 269.5])  # the centre stays it
+    with pytest.raises(InputError, match='640 x 480'):
+        Cameras(table=table, scale=True).for_image('a.jpg', (640, 480))
+
+
+@pytest.mark.parametrize(
+    ('camera', 'named'),
+    [
+        (dict(K=[[1100, 0, 0], [0, 1200, 0], [310, 250, 1]]), 'MATLAB'),
+        (dict(K=[[1100, 0, 310], [0, 1200, 250], [0, 0, 2]]), 'scaled'),
+        (dict(K=[[1100, 0, 310], [3, 1200, 250], [0, 0, 1]]), 'K'),
+        (dict(K=[[1100, 0, 310], [0, -1200, 250], [0, 0, 1]]), 'positive'),
+        (dict(f=[1100, 1200], c=[310, 250], D=[0.1, 0, 0, 0]), 'distortion'),
+        (dict(f=[1100, 1200], c=[310, 250], dist_coeffs=[0.1]), 'distortion'),
+        (dict(f=[1100, 1200], c=[310, 250], k1=0.1), 'distortion'),
+        (dict(f=[1100, 1200], c=[310, 250], focus=3), 'focus'),
+        (dict(fov_deg=1.05), 'radians'),
+        (dict(fov_deg=151), '150'),
+    ],
+)
+def test_cameras_of_other_conventions_are_refused(camera, named):
+    with pytest.raises(InputError, match=named):
+        Cameras.of(camera)
+
+
+@pytest.mark.parametrize(
+    ('camera', 'named'),
+    [
+        (dict(focal=26), 'mm'),
+        (dict(f=[1.7, 2.3], c=[0.5, 0.5]), 'normalised'),
+        (dict(f=[1100, 1100], c=[960, 540]), 'principal point'),
+        (dict(f=[90000, 90000], c=[320, 240]), 'field of view'),
+    ],
+)
+def test_cameras_that_cannot_have_taken_the_image_are_refused(camera, named):
+    with pytest.raises(InputError, match=named):
+        Cameras.of(camera).for_image('a.jpg', (640, 480))
 
 
 def test_pinhole_camera():
@@ -126,7 +177,7 @@ def test_command_line(tmp_path):
     assert parse('--assume-fov', 60).describe()['source'] == 'assumed-fov'
     (tmp_path / 'c.json').write_text('{"f": 9, "c": [1, 1]}')
     assert parse('--camera', tmp_path / 'c.json').describe()['source'] == 'file'
-    for words in (['--principal-point', 3, 4], ['--focal', 1, 2, 3],
+    for words in (['--principal-point', 3, 4], ['--focal', 1, 2, 3], ['--scale-camera'],
                   ['--camera', tmp_path / 'c.json', '--principal-point', 3, 4]):  # fmt: skip
         with pytest.raises(InputError):
             parse(*words)

@@ -122,6 +122,14 @@ def test_root_network(pose, root):
     assert record['persons'][0]['keypoints_rel'] is not None and len(record['problems']) == 3
 
 
+def test_joints_behind_the_camera_are_reported(pose, spoil):
+    spoil(lambda answers: answers[1].get('keypoints_depth').__setitem__((0, 3), -1e5))
+    record = first(make(pose, camera=CAMERA))
+    (problem,) = record['problems']
+    assert problem.startswith('person 1: 1 joint')
+    assert min(z for _, _, z in record['persons'][1]['keypoints_cam']) < 0
+
+
 @pytest.mark.parametrize('precision', ['bf16', 'fp16'])
 def test_half_precision_is_near_full_precision(precision, pose, inferencer):
     try:

@@ -149,6 +149,8 @@ class FramePipeline:
                 camera = PinholeCamera(f=np.array(camera['f']), c=np.array(camera['c']))
                 points = camera.unproject(np.column_stack([pixels, relative + depth]))
                 person.record.update(root_depth=round(depth, MM), keypoints_cam=rounded(points, MM))
+                if behind := int((points[:, 2] <= 0).sum()):
+                    person.report(f'{behind} joints lie behind the camera: is the camera right?')
 
     def _find_roots(self, persons: list[FoundPerson]) -> None:
         """Set the root depths of persons whose camera is known."""

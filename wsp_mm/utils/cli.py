@@ -128,6 +128,10 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
         '--principal-point', type=float, nargs=2, metavar=('CX', 'CY'),
         help='with --focal; default: the image centre',
     )  # fmt: skip
+    group.add_argument(
+        '--scale-camera', action='store_true',
+        help='with --camera: the images were resized after the calibration',
+    )  # fmt: skip
 
 
 def parse_cfg_options(parser: argparse.ArgumentParser, values: list[str] | None) -> dict[str, Any]:

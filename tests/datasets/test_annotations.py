@@ -145,6 +145,25 @@ def test_images(tmp_path):
     assert error.value.kind == 'missing images'
 
 
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp', 'tiff'])
+@pytest.mark.parametrize('orientation', [1, 3, 6])
+def test_sizes_are_those_of_the_reader(tmp_path, kind, orientation):
+    mmcv = pytest.importorskip('mmcv')
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f'a.{kind}'
+    Image.new('RGB', (33, 44)).save(path, exif=exif)
+    assert image_size(path) == mmcv.imfrombytes(path.read_bytes()).shape[1::-1]
+    check_images([path], 'x.json', {path: image_size(path)})
+    with pytest.raises(AnnotationError, match=r'33.*x\.json .*99 x 44|44.*x\.json .*99 x 44'):
+        check_images([path], 'x.json', {path: (99, 44)})
+    path.write_text('<html>')
+    with pytest.raises(AnnotationError, match=str(path)):
+        check_images([path], 'x.json', {path: (33, 44)})
+
+
 def test_data_sets_that_load_nothing(write):
     mmpose = pytest.importorskip('mmpose.registry')
     mmpose.DATASETS.get('MpiiDataset')

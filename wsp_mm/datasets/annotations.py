@@ -27,6 +27,9 @@ DATA_REMEDY = (
 FILE_REMEDY = 'Get or write the file again; docs/data.md says which file belongs here'
 SKIP_REMEDY = 'Correct the file, or go on without the record with skip_bad (--skip-bad)'
 
+#: EXIF's tag.
+ORIENTATION = 0x0112
+
 #: Keys of COCO-style records that hold most of the bytes of a file, and that no reader here needs.
 OUTLINES = (
     'segmentation',
@@ -324,15 +327,21 @@ def first_of_folders(names: Iterable[str]) -> list[str]:
     return list(first.values())
 
 
-def check_images(paths: Iterable[str | Path], listed_in: str | Path) -> None:
-    """Check that images exist.
+def check_images(
+    paths: Iterable[str | Path],
+    listed_in: str | Path,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
+    """Check that images exist and, from their headers, that they have the annotated size.
 
     Args:
         paths: the images; :func:`first_of_folders` is enough to find a wrong folder.
         listed_in: the annotation file that lists them.
+        sizes: path -> width and height px; images that are not in it are not compared.
 
     Raises:
-        AnnotationError: some are absent; the message names the first and their number.
+        AnnotationError: some are absent (the message names the first and their number), or one
+            cannot be read or is of another size.
     """
     paths = list(paths)
     absent = [str(path) for path in paths if not os.path.isfile(path)]
@@ -344,10 +353,26 @@ def check_images(paths: Iterable[str | Path], listed_in: str | Path) -> None:
             f'Set data_root or data_prefix to the folder of the images. {DATA_REMEDY}. '
             'tools/analysis_tools/check_data.py names all that is missing',
         )  # fmt: skip
+    remedy = 'Take the images that were labelled; resized ones need resized annotations'
+    for path in paths:
+        expected = (sizes or {}).get(path)
+        if expected is None:
+            continue
+        try:
+            found = image_size(path)
+        except OSError as error:
+            what = f'no image can be read here ({error})'
+            raise AnnotationError('unreadable image', path, '', what, remedy) from None
+        if found != tuple(expected):
+            what = '{} x {} px, in {} it has {} x {}'.format(*found, listed_in, *expected)
+            raise AnnotationError('image of another size', path, '', what, remedy)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Return width and height px of an image, from its header alone.
+def image_header(path: str | Path) -> tuple[int, int, bool]:
+    """Return width and height px of an image as OpenCV reads it, from its header alone, and whether
+    it lies on its side in the file.
+
+    OpenCV, and so MMPose, turns JPEG, PNG and TIFF by EXIF's orientation, and WebP not.
 
     Raises:
         OSError: no such file, or no image.
@@ -355,7 +380,18 @@ def image_size(path: str | Path) -> tuple[int, int]:
     from PIL import Image
 
     with Image.open(path) as image:
-        return image.size
+        turned = (
+            image.format in ('JPEG', 'MPO', 'PNG', 'TIFF')
+            and image.getexif().get(ORIENTATION, 1) > 4
+        )
+        # Pillow gives the turned size of a TIFF.
+        size = image.size[::-1] if turned and image.format != 'TIFF' else image.size
+    return *size, turned
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return width and height px, see :func:`image_header`."""
+    return image_header(path)[:2]
 
 
 def build_nonempty(cfg: Mapping) -> Any:

@@ -70,8 +70,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         item: ``'pair'`` or ``'person'``.
         data_prefix: source -> folder of its images, relative to ``data_root`` or absolute; default:
             the source's own name.
-        check_images: at start-up, check that the first image of each folder exists, so that a wrong
-            folder is found before the training starts.
+        check_images: at start-up, check that the first image of each folder exists and has the
+            annotated size, so that a wrong folder is found before the training starts.
         **kwargs: MMPose's, except ``bbox_file``, ``data_mode`` and ``sample_interval``.
 
     Raises:
@@ -118,8 +118,13 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         check_lists(content, wanted, self.ann_file, f'{_BUILD}, and take the right split')
         images = self._images(content['images'])
         if self.check_images:
+            sizes = {
+                images[record['id']]['img_path']: (record['width'], record['height'])
+                for record in content['images']
+                if record.get('width') and record.get('height')
+            }
             paths = first_of_folders(image['img_path'] for image in images.values())
-            check_images(paths, self.ann_file)
+            check_images(paths, self.ann_file, sizes)
         persons = self._persons(content.pop('annotations'), images)
         order = np.argsort(persons['image_id'], kind='stable')
         image_ids, starts = np.unique(persons['image_id'][order], return_index=True)

@@ -93,3 +93,75 @@ def image_camera(f: np.ndarray, c: np.ndarray, size: np.ndarray) -> Verdict:
         return f'{found}, {image}: {where}. A calibration of another image size?'
 
     return Verdict('implausible camera', narrow | wide | outside, what, fov.max(axis=1))
+
+
+def normalised_joints(keypoints: np.ndarray, visible: np.ndarray) -> Verdict:
+    """Judge whether joints are shares of the image instead of px.
+
+    Args:
+        keypoints: (N, K, 2) px. visible: (N, K), positive where a joint is labelled.
+
+    Returns:
+        The persons of two labelled joints or more, all of them between 0 and 1.
+    """
+    labelled = np.asarray(visible) > 0
+    within = ((keypoints >= 0) & (keypoints <= 1)).all(axis=-1) | ~labelled
+    several = labelled.sum(axis=1) > 1
+    at_origin = ((keypoints == 0).all(axis=-1) | ~labelled).all(axis=1)
+
+    def what(i: int) -> str:
+        first = np.round(keypoints[i][labelled[i]][0], 3).tolist()
+        return f'all its joints lie between 0 and 1, such as {first}: normalised? They must be px'
+
+    return Verdict('joints within one pixel', within.all(axis=1) & several & ~at_origin, what)
+
+
+def misplaced_joints(
+    points: np.ndarray, boxes: np.ndarray, extent: np.ndarray, size: np.ndarray
+) -> Verdict:
+    """Judge labelled joints by their person's box and their image.
+
+    Truncated persons and narrow boxes are good data: a joint may lie outside by as much as its
+    person measures.
+
+    Args:
+        points: (N, 2) px. boxes: (N, 4) x, y, w, h px of the person, nan where there is none.
+        extent: (N,) px, the longer side of the person.
+        size: (N, 2) width and height px of the image, inf where not known.
+
+    Returns:
+        The joints at (0, 0) or (-1, -1), where programs put joints that are not there, and those
+        farther outside the box or the image than ``extent``.
+    """
+    at_origin = (points == 0).all(axis=1) | (points == -1).all(axis=1)
+    edges = (boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), (np.zeros(2), size)
+    box, image = (np.maximum(low - points, points - high).max(axis=1) for low, high in edges)
+    far_box, far_image = np.nan_to_num(box, nan=-np.inf) > extent, image > extent
+
+    def what(i: int) -> str:
+        found = f'a joint is labelled at {points[i].round(1).tolist()} px'
+        if far_image[i]:
+            return f'{found}, {image[i]:,.0f} px outside the image'
+        return f'{found}, {box[i]:,.0f} px outside its box' if far_box[i] else found
+
+    distance = np.maximum(np.nan_to_num(box), image)
+    return Verdict('misplaced joint', at_origin | far_box | far_image, what, distance)
+
+
+def upside_down(keypoints: np.ndarray, visible: np.ndarray, joint_set: str) -> tuple[int, int]:
+    """Count persons whose head, hips and ankles do not follow each other downwards.
+
+    Where most of a file's persons are like that, its joints are in another order.
+
+    Args:
+        keypoints: (N, K, 2) px. visible: (N, K). joint_set: name of the order that is assumed.
+
+    Returns:
+        Their number, and the number of persons with such joints.
+    """
+    joints = get_joint_set(joint_set)
+    head = 'nose' if 'nose' in joints.concepts else 'upper_neck'
+    columns = [joints.index(name) for name in (head, 'left_hip', 'left_ankle')]
+    known = (np.asarray(visible)[:, columns] > 0).all(axis=1)
+    heights = keypoints[known][:, columns, 1]
+    return int((np.diff(heights, axis=1) <= 0).any(axis=1).sum()), len(heights)

@@ -38,9 +38,10 @@ def _record(defaults: dict, changes: dict) -> dict:
 
 
 def person(
-    key, image_id, x=100.0, ankles=(300.0, 310.0), joint_set='coco17', head=None, **changes
+    key, image_id, x=None, ankles=(300.0, 310.0), joint_set='coco17', head=None, **changes
 ) -> dict:
-    """An annotation record."""
+    """An annotation record; without ``x`` persons of different keys stand beside each other."""
+    x = 100.0 + (key % 10 if isinstance(key, int) else 0) if x is None else x
     keypoints = [value for point in joints(joint_set, x, ankles, head) for value in point]
     defaults = dict(
         id=key, image_id=image_id, category_id=1, iscrowd=0, keypoints=keypoints,
@@ -83,15 +84,17 @@ class Tree:
         name = f'coco/annotations/person_keypoints_{split}2017.json'
         return self.write(name, coco_file(images, annotations, **changes))
 
-    def image(self, name: str, seed: int = 0, size=SIZE, quality: int = 90) -> Path:
-        """Save a smooth random image, unlike that of any other seed."""
+    def image(self, name: str, seed: int = 0, size=SIZE, quality: int = 90, exif: int = 1) -> Path:
+        """Save a smooth random image, unlike that of any other seed, with EXIF's orientation."""
         from PIL import Image
 
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         smooth = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
-        smooth.resize(size).save(path, quality=quality)
+        orientation = Image.Exif()
+        orientation[0x0112] = exif
+        smooth.resize(size).save(path, quality=quality, exif=orientation)
         return path
 
     def two_splits(self) -> Path:

@@ -147,7 +147,7 @@ def test_order_and_ids_do_not_depend_on_the_file(measured, make):
 def test_an_annotation(measured, make):
     table = measured(
         [
-            make.person(1, 1, ankles=(300, 310), bbox=[-10, 50, 60.5, 280]),
+            make.person(1, 1, 100, (300, 310), bbox=[-10, 50, 60.5, 280]),
             make.person(2, 1, area=...),
         ]
     )

@@ -3,12 +3,8 @@ import numpy as np
 import pytest
 
 from wsp_mm.datasets.annotations import AnnotationError
-from wsp_mm.datasets.converters.mcpc.sources import (
-    check_source_images,
-    joint_boxes,
-    read_coco_source,
-    read_coco_style,
-)
+from wsp_mm.datasets.converters.mcpc.images import check_source_images
+from wsp_mm.datasets.converters.mcpc.sources import joint_boxes, read_coco_source, read_coco_style
 
 
 @pytest.fixture
@@ -31,7 +27,7 @@ def test_joint_boxes_by_hand():
 
 def test_a_sound_file(read, make):
     people = [
-        make.person(7, 3, ankles=(300, None)),
+        make.person(7, 3, 100, ankles=(300, None)),
         make.person(5, 3, x=200, bbox=...),
         make.person(6, 4, area=...),
     ]
@@ -200,6 +196,60 @@ def test_posetrack_by_video_or_merged(tree, put, strict, lenient):
     assert read().persons['id'].tolist() == [50]
 
 
+# ---- joints
+
+
+def test_persons_listed_twice_are_dropped(read, make, strict):
+    again = dict(make.person(1, 1), id=2)
+    table = read(
+        [make.image(1), make.image(2)], [make.person(1, 1), again, dict(again, id=3, image_id=2)]
+    )
+    assert table.persons['id'].tolist() == [1, 3] and sum(table.dropped.values()) == 1
+
+
+@pytest.mark.parametrize('place', [(0, 0), (-1, -1), (100, 1490), (500, 300)])
+def test_ankles_that_cannot_be_there_are_not_labelled(read, make, strict, place):
+    bad = make.person(2, 1, ankles=(300, 305))
+    bad['keypoints'][-3:] = [*place, 2]  # the right ankle
+    table = read([make.image(1)], [make.person(1, 1), bad, make.person(3, 1)])
+    assert table.persons['visible'][:, [0, 5]].tolist() == [[2, 2], [0, 2], [2, 2]]
+    assert strict.implausible == {'misplaced joint': 1} and not strict.bad
+    (note,) = strict.implausible_notes()
+    assert 'person 2 on' in note and str([float(v) for v in place]) in note
+
+
+def test_truncated_persons_and_narrow_boxes_are_good(read, make, strict):
+    people = [
+        make.person(1, 1, ankles=(500, 560)),  # below an image of 480
+        make.person(2, 1, bbox=[100, 100, 40, 150]),
+        make.person(3, 1, ankles=(300, None), bbox=...),
+    ]
+    table = read([make.image(1)], people)
+    assert (table.persons['visible'][:, 5] == 2).all() and not strict.implausible
+
+
+def test_normalised_joints_are_an_error(read, make, strict):
+    people = [make.person(n, 1) for n in range(3)]
+    for person in people:
+        person['keypoints'] = [
+            v if k % 3 == 2 else v / 700 for k, v in enumerate(person['keypoints'])
+        ]
+    with pytest.raises(AnnotationError, match=r'a\.json: person .* normalised'):
+        read([make.image(1)], people)
+    table = read([make.image(1)], [make.person(7, 1), make.person(8, 1), people[0]])
+    assert len(table) == 2 and strict.implausible == {'joints within one pixel': 1}
+
+
+@pytest.mark.parametrize(('many', 'notes'), [(19, 0), (20, 1)])
+def test_joints_in_another_order_are_said(read, make, strict, many, notes):
+    people = [make.person(n, 1, x=10.0 + n) for n in range(many)]
+    for person in people:
+        person['keypoints'] = np.reshape(person['keypoints'], (17, 3))[::-1].ravel().tolist()
+    category = [dict(id=1, name='person')]
+    read([make.image(1)], people, categories=category)
+    assert len(strict.notes) == notes
+
+
 # ---- images
 
 
@@ -220,9 +270,60 @@ def test_sizes_come_from_the_header(tree, three, strict):
     for n in (1, 2, 3):
         tree.image(f'train2017/{n:012d}.jpg', size=(320, 200))
     check_source_images(three, dict(coco=tree.root), strict)
-    # What the file says is not asked of the image.
+    # Images of one person are not compared: none of them is kept.
     assert [image.width for image in three.images] == [640, 320, 640]
     assert three.images[1].height == 200 and not strict.unchecked and not strict.notes
+
+
+@pytest.fixture
+def pairs(tree, read, make):
+    """``pairs(size, ...)``: images of two persons each, listed as 640 x 480, on disk as given."""
+
+    def pairs(*sizes, **options):
+        numbers = range(1, len(sizes) + 1)
+        people = [make.person(10 * n + k, n) for n in numbers for k in range(2)]
+        for n, size in zip(numbers, sizes, strict=True):
+            tree.image(f'train2017/{n:012d}.jpg', size=size, **options)
+        return read([make.image(n) for n in numbers], people)
+
+    return pairs
+
+
+def test_exchanged_sizes_are_taken_from_the_image(tree, pairs, strict):
+    table = pairs((640, 480), (480, 640), (480, 640))
+    check_source_images(table, dict(coco=tree.root), strict)
+    assert [(im.width, im.height) for im in table.images] == [(640, 480), (480, 640), (480, 640)]
+    assert len(strict.notes) == 1 and 'exchanged in 2 of 3' in strict.notes[0]
+
+
+def test_images_resized_after_their_annotation(tree, pairs, strict, lenient):
+    with pytest.raises(AnnotationError, match=r'320 x 240 .* 640 x 480'):
+        check_source_images(pairs((320, 240), (320, 240), (640, 480)), dict(coco=tree.root), strict)
+    table = pairs((320, 240), (640, 480), (640, 480))
+    check_source_images(table, dict(coco=tree.root), strict)
+    assert len(table.images) == 2 and strict.implausible == {'image of another size': 1}
+    table = pairs((320, 240), (320, 240), (640, 480))
+    check_source_images(table, dict(coco=tree.root), lenient)
+    assert len(table.images) == 1 and lenient.counts() == {'image of another size': 2}
+
+
+def test_images_labelled_before_they_were_turned(tree, pairs, strict):
+    table = pairs((640, 480), (640, 480), exif=6)
+    with pytest.raises(AnnotationError, match=r'480 x 640 .* 640 x 480: .*EXIF'):
+        check_source_images(table, dict(coco=tree.root), strict)
+
+
+def test_exchanged_sizes_without_an_image(tree, read, make, strict):
+    images = [make.image(n, width=480, height=640) for n in (1, 2)]
+    people = [make.person(10 * n + k, n, x=500.0 + k) for n in (1, 2) for k in range(2)]
+    table = read(images, [dict(p, bbox=[470, 50, 90, 300]) for p in people])
+    with pytest.raises(AnnotationError, match=r'a\.json: image 1: .*exchanged'):
+        check_source_images(table, dict(coco=tree.root), strict)
+
+
+def test_names_that_carry_their_folder(read, make):
+    table = read([make.image(1, 'train2017/1.jpg'), make.image(2, '2.jpg')], [])
+    assert [image.file_name for image in table.images] == ['train2017/1.jpg', 'train2017/2.jpg']
 
 
 def test_absent_and_unreadable_images(tree, three, strict, lenient):

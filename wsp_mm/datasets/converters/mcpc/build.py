@@ -14,6 +14,7 @@ import numpy as np
 from wsp_mm import __version__
 from wsp_mm.datasets.annotations import AnnotationError, Findings
 from wsp_mm.datasets.converters.mcpc.dedup import remove_duplicates
+from wsp_mm.datasets.converters.mcpc.images import check_source_images
 from wsp_mm.datasets.converters.mcpc.mpii import read_mpii
 from wsp_mm.datasets.converters.mcpc.options import ANKLE_RULES, BuildOptions
 from wsp_mm.datasets.converters.mcpc.pairs import make_pairs
@@ -31,7 +32,6 @@ from wsp_mm.datasets.converters.mcpc.sources import (
     SOURCES,
     SPLITS,
     PersonTable,
-    check_source_images,
     join,
     read_coco_source,
 )
@@ -97,8 +97,9 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
     """
     findings = Findings(options.skip_bad)
     table = _read_sources(options, findings)
-    check_source_images(table, options.roots, findings)
+    check_source_images(table, options.roots, findings, options.progress)
     measure(table, options.ground, findings)
+    findings.notes += findings.implausible_notes()
     contents: dict[str, Iterable[str]] = {}
     if options.dedup != 'off':
         report = _remove_copies(table, options, findings)
@@ -116,6 +117,7 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
         **options.recorded(),
         scale_factors=factors,
         skipped=findings.counts(),
+        implausible=dict(sorted(findings.implausible.items())),
         unchecked=dict(sorted(findings.unchecked.items())),
     )
     for split in images:

@@ -75,14 +75,14 @@ def read_mpii(
 
 
 def _make_table(
-    split: str, path: Path, names: list[str], dropped: Counter, **columns
+    split: str, path: Path, names: list[str], dropped: Counter, findings: Findings, **columns
 ) -> PersonTable:
     """Return the persons as a table; ``names`` (N,) are the images that they are in."""
     found = {name: i for i, name in enumerate(dict.fromkeys(names))}
     images = [Image('mpii', split, f'images/{name}', name, str(path)) for name in found]
     dropped = Counter({('mpii', split, why): n for why, n in dropped.items()})
     index = np.array([found[name] for name in names], dtype=np.int64)
-    return make_table(images, dropped, 'mpii16', image=index, **columns)
+    return make_table(images, dropped, 'mpii16', findings=findings, image=index, **columns)
 
 
 def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
@@ -119,6 +119,7 @@ def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
         path,
         [names[i] for i in np.flatnonzero(good)],
         Counter(),
+        findings,
         id=kept[good].tolist(),
         keypoints=values['joints'][good],
         visible=values['joints_vis'][good],
@@ -182,6 +183,7 @@ def read_mpii_mat(
             path,
             list(image_names),
             dropped if split == 'train' else Counter(),
+            findings,
             id=ids,
             keypoints=np.reshape(keypoints, (-1, NUM_JOINTS, 2)),
             visible=np.reshape(visible, (-1, NUM_JOINTS)),

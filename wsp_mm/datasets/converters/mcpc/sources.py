@@ -19,14 +19,14 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
-    image_size,
     load_json,
-    missing_images,
     record_name,
+    repeated,
 )
 from wsp_mm.datasets.columns import Column, Rule, read_columns
+from wsp_mm.datasets.plausibility import misplaced_joints, normalised_joints, upside_down
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
-from wsp_mm.structures.relative_depth import scale_lengths
+from wsp_mm.structures.relative_depth import MIN_LENGTH_PX, scale_lengths
 
 #: Order in which images are numbered, and which copy of an image is kept when two sources share it.
 SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
@@ -58,6 +58,8 @@ _COCO_STYLE = {
 # Joint set and another spelling of a joint -> the spelling of the set.
 _SPELLINGS = {('crowdpose14', 'head'): 'top_head'}
 JOINT_SET = 'mcpc16'
+#: Fewer persons than this say nothing of the order of a file's joints.
+MANY = 20
 #: A box made from joints is their extent times this (head and feet reach beyond the joints).
 JOINTS_TO_BOX = 1.2
 # Finer than any labelling; coarse enough that a coordinate survives json unchanged.
@@ -151,8 +153,9 @@ def joint_boxes(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
     labelled = (np.asarray(visible) > 0)[..., None]
     low = np.where(labelled, keypoints, np.inf).min(axis=1)
     high = np.where(labelled, keypoints, -np.inf).max(axis=1)
-    size = (high - low) * JOINTS_TO_BOX
-    return np.concatenate([(low + high - size) / 2, size], axis=-1)
+    with np.errstate(invalid='ignore'):
+        size = (high - low) * JOINTS_TO_BOX
+        return np.concatenate([(low + high - size) / 2, size], axis=-1)
 
 
 def make_table(
@@ -162,14 +165,19 @@ def make_table(
     keypoints: np.ndarray,
     visible: np.ndarray,
     *,
+    findings: Findings,
     id: Sequence,
     **columns: np.ndarray,
 ) -> PersonTable:
     """Return a table of persons whose joints (N, K) are in the order of ``joint_set``.
 
+    Persons who are listed twice are dropped, and joints that cannot be where they are become
+    unlabelled (:func:`unlabel_misplaced`).
+
     Args:
         images, dropped: of the table.
         joint_set, keypoints, visible: the joints.
+        findings: gets what is implausible.
         id, **columns: the other columns; what is not given is nan, or False for ``crowd``.
     """
     count = len(visible)
@@ -182,7 +190,26 @@ def make_table(
         crowd=np.zeros(count, dtype=bool),
     ) | dict(columns, id=ids, keypoints=keypoints, visible=visible.astype(np.int8))
     table = PersonTable(images, columns, dropped)
+    again = repeated(
+        (image, joints.tobytes(), flags.tobytes())
+        for image, joints, flags in zip(
+            columns['image'].tolist(), keypoints, columns['visible'], strict=True
+        )
+        if flags.any()
+    )
     labelled = (visible > 0).any(axis=1)
+    listed_twice = np.zeros(count, dtype=bool)
+    listed_twice[labelled] = again
+    table.count(listed_twice, 'the same person in the same image once more')
+    table.keep(~listed_twice)
+    unlabel_misplaced(table, findings)
+    wrong, of = upside_down(table.persons['keypoints'], table.persons['visible'], joint_set)
+    if of >= MANY and wrong > of / 2:
+        findings.notes.append(
+            f'{images[0].file}: of {wrong:,} of {of:,} persons head, hips and ankles do not follow '
+            f'each other downwards: are its joints in the order of {joint_set}?'
+        )
+    labelled = (table.persons['visible'] > 0).any(axis=1)
     table.count(~labelled, 'no labelled joint')
     table.keep(labelled)
     persons = table.persons
@@ -194,6 +221,44 @@ def make_table(
     keypoints, persons['visible'] = convert_joints(keypoints, visible, joint_set, JOINT_SET)
     persons['keypoints'] = keypoints.round(DECIMALS)
     return table
+
+
+def unlabel_misplaced(table: PersonTable, findings: Findings) -> np.ndarray:
+    """Make labelled joints that cannot be where they are unlabelled, and count them.
+
+    Args:
+        table: persons with keypoints (N, K, 2) px, visible (N, K), which is changed, and boxes, nan
+            where the source has none.
+        findings: gets the counts.
+
+    Returns:
+        (N,) bool, the persons with such a joint.
+
+    Raises:
+        AnnotationError: most joints are like that, and bad records are not skipped.
+    """
+    persons = table.persons
+    keypoints, visible, bbox = (persons[name] for name in ('keypoints', 'visible', 'bbox'))
+    images = [table.images[i] for i in persons['image'].tolist()]
+    file = table.images[0].file if table.images else ''
+
+    def name(i: int) -> str:
+        return f'person {persons["id"][i]} on {images[i].file_name}'
+
+    shares = normalised_joints(keypoints, visible)
+    visible[~findings.judge(shares, file, name)] = 0
+    size = np.reshape([(im.width or np.inf, im.height or np.inf) for im in images], (-1, 2))
+    # A box beside the image or without area says nothing of the joints; that is said elsewhere.
+    within = np.minimum(bbox[:, :2] + bbox[:, 2:], size) - np.maximum(bbox[:, :2], 0)
+    bbox = np.where((within < MIN_LENGTH_PX).any(axis=1)[:, None], np.nan, bbox)
+    inside = (visible > 0) & ((keypoints >= 0) & (keypoints <= size[:, None])).all(axis=-1)
+    extent = joint_boxes(keypoints, inside)[:, 2:].max(axis=1) / JOINTS_TO_BOX
+    extent = np.where(np.isnan(bbox).any(axis=1), extent, bbox[:, 2:].max(axis=1))
+    person, joint = np.nonzero(visible)
+    verdict = misplaced_joints(keypoints[person, joint], bbox[person], extent[person], size[person])
+    bad = ~findings.judge(verdict, file, lambda i: name(person[i]))
+    visible[person[bad], joint[bad]] = 0
+    return shares.bad | np.isin(np.arange(len(visible)), person[bad])
 
 
 def join(tables: Sequence[PersonTable]) -> PersonTable:
@@ -287,6 +352,7 @@ def read_coco_style(
         joint_set,
         joints[..., :2],
         joints[..., 2],
+        findings=findings,
         image=np.array([image_index[record['image_id']] for record in records], dtype=np.int64),
         id=[record['id'] for record in records],
         bbox=values['bbox'],
@@ -333,7 +399,8 @@ def _images(
             names.add(name)
             index[key] = len(images)
             size = () if None in size else map(int, size)
-            images.append(Image(source, split, prefix + name, key, str(path), *size))
+            name = prefix + name.removeprefix(prefix)  # some files say train2017/ themselves
+            images.append(Image(source, split, name, key, str(path), *size))
             continue
         findings.report(problem[0], path, record_name('image', record, n), problem[1])
         if isinstance(key, ID):
@@ -374,45 +441,3 @@ def _person_records(
 
 def _is_positive(value: object) -> bool:
     return isinstance(value, (int, float)) and 0 < value < 2**31
-
-
-def check_source_images(table: PersonTable, roots: Mapping[str, Path], findings: Findings) -> None:
-    """Check that the images are there, and read the sizes that annotation files do not give.
-
-    A source without any image is allowed (annotations alone are enough to build) and counted as
-    unchecked. Once there are some, a listed one that is absent is a bad record.
-
-    Args:
-        table: images without width and height get them, where the image can be read; bad ones are
-            removed.
-        roots: source -> its folder.
-        findings: gets what is absent or could not be checked.
-
-    Raises:
-        AnnotationError: an image is absent or unreadable, and bad records are not skipped.
-    """
-    gone = np.zeros(len(table.images), dtype=bool)
-    for key in dict.fromkeys(image.key for image in table.images):
-        rows = [i for i, image in enumerate(table.images) if image.key == key]
-        root = roots[key[0]]
-        absent = missing_images(root, [table.images[i].file_name for i in rows])
-        if absent.all():
-            label = f'{key[0]} {key[1]}'
-            findings.unchecked[f'{label}: images not looked for, none there'] += len(rows)
-            findings.notes.append(f'{label}: no image under {root}; built from annotations alone')
-            continue
-        for i, is_absent in zip(rows, absent, strict=True):
-            image, path = table.images[i], root / table.images[i].file_name
-            problem = None
-            if is_absent:
-                problem = 'missing image', image.file, f'it lists {path}, which is not there'
-            elif image.width is None:
-                try:
-                    image.width, image.height = image_size(path)
-                except OSError as error:
-                    problem = 'unreadable image', path, f'no image can be read here ({error})'
-            if problem is not None:
-                gone[i] = True
-                kind, file, what = problem
-                findings.report(kind, file, f'image {image.source_id}', what)
-    table.remove_images(gone)

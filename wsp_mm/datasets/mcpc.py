@@ -29,7 +29,7 @@ from wsp_mm.datasets.sampling import SampleMeta, SeededItemsMixin
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINT_SET = 'mcpc16'
-NUM_JOINTS = len(get_joint_set(JOINT_SET))
+NUM_JOINTS, _ANKLES = len(get_joint_set(JOINT_SET)), get_joint_set(JOINT_SET).ankles
 _SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 _BUILD = 'Build it with tools/dataset_converters/build_mcpc.py'
 _UNUSED = ('category_id', 'iscrowd', 'num_keypoints', 'source_id', 'scale_source')
@@ -174,6 +174,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
         check(repeated(ids.tolist()), 'duplicate id', 'its id occurs more than once')
         check(~np.isin(image_ids, list(images)), 'unknown image', 'its image_id is not listed')
+        unlabelled = ~persons['visible'][:, list(_ANKLES)].any(axis=1)
+        check(unlabelled, 'no ankles', 'no ankle is labelled, so its ground_y is of nothing')
         return persons
 
     def _pairs(self, records: list[dict], items: Mapping[int, dict]) -> list[dict]:
@@ -183,8 +185,10 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         for row in zip(*(pairs[name].tolist() for name in _PAIR), strict=True):
             pair_id, image_id, *pair, label, gap = row
             ids = items[image_id]['ann_ids'].tolist() if image_id in items else []
-            if not set(pair) <= set(ids):
+            if pair[0] == pair[1] or not set(pair) <= set(ids):
                 what = f'image {image_id} has no annotations {pair}'
+                if pair[0] == pair[1]:
+                    what = f'ann_a and ann_b are the same person, {pair[0]}'
                 name = f'pair {pair_id}'
                 raise AnnotationError('unknown annotation', self.ann_file, name, what, _BUILD)
             found.append(

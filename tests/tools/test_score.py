@@ -173,6 +173,51 @@ def test_roots(world, roots, score, tmp_path, capsys):
     assert row['AP_root'] == row['recall'] == 0
 
 
+def test_ties_of_roots_are_in_file_order(world, roots, score, tmp_path):
+    """All scores equal: false ones of the last image, listed first, lower the precision."""
+    file = roots(tmp_path / 'ties.json', 1.0)
+    records = [r | dict(score=1) for r in json.loads(file.read_text())]
+    false = [r | dict(root_cam=[0, 0, 90000]) for r in records[-1:] * 6]
+    found = []
+    for content in (records + false, false + records):
+        file.write_text(json.dumps(content))
+        (row,) = score('roots', file, '--ann-file', world[0]).values()
+        found.append(row['AP_root'])
+    assert found[0] == pytest.approx(100 * 13 / 14) and found[1] == pytest.approx(
+        100 / 14 * sum(n / (n + 6) for n in range(1, 15))
+    )
+
+
+def test_units_and_huge_values(world, roots, score, tmp_path, capsys):
+    ann, predictions = ('--ann-file', world[0]), world[1]
+    flat, deep = predictions['TS1_img_000000']
+    huge = predictions | {'TS1_img_000000': (flat, np.where(deep == deep[0, 3], 1e308, deep))}
+    small = {key: (flat, deep / 1000) for key, (flat, deep) in predictions.items()}
+    near = {key: (flat, deep - deep[:, 14:15]) for key, (flat, deep) in predictions.items()}
+    for name, content, options, message in (
+        ('huge', huge, (), 'TS1_img_000000, person 1'),
+        ('small', small, (), 'metres?'),
+        ('near', near, ('--absolute',), 'root-relative?'),
+        ('near', near, (), ''),
+    ):
+        done = score('mupots', write(tmp_path / name, content), *ann, *options)
+        error = capsys.readouterr().err
+        assert (done is None) == bool(message) and message in error
+        assert not message or f'{name}/preds_3d' in error
+    assert score('roots', roots(tmp_path / 'metres.json', 1e-3), *ann) is None
+    assert 'metres.json: prediction number' in capsys.readouterr().err
+
+
+def test_odd_ground_truth_is_said(tested, score, tmp_path, capsys):
+    from wsp_mm.evaluation.predictions import load_poses
+
+    table = load_poses(tested[1])
+    table.gt[2] /= 1000
+    np.savez(tmp_path / 'odd.npz', ids=table.ids, pred=table.pred, gt=table.gt)
+    assert score('h36m', tmp_path / 'odd.npz')['h36m/n'] == 5
+    assert 'odd.npz: sample 2' in capsys.readouterr().err
+
+
 def test_roots_of_nobody_and_bad_files(world, roots, score, tmp_path, capsys):
     (tmp_path / 'none.json').write_text('[]')
     (row,) = score('roots', tmp_path / 'none.json', '--ann-file', world[0]).values()

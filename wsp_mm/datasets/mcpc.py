@@ -25,7 +25,9 @@ from wsp_mm.datasets.annotations import (
     repeated,
 )
 from wsp_mm.datasets.columns import BOX, POSITIVE, Column, Rule, read_columns
+from wsp_mm.datasets.pose3d import log_notes
 from wsp_mm.datasets.sampling import SampleMeta, SeededItemsMixin
+from wsp_mm.structures.bbox import crop_boxes, to_sides
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINT_SET = 'mcpc16'
@@ -116,7 +118,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         if self.item == 'pair' and self.test_mode:
             wanted += ('pairs',)
         check_lists(content, wanted, self.ann_file, f'{_BUILD}, and take the right split')
-        images = self._images(content['images'])
+        images, sizes = self._images(content['images'])
         if self.check_images:
             paths = first_of_folders(image['img_path'] for image in images.values())
             check_images(paths, self.ann_file)
@@ -125,7 +127,14 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         image_ids, starts = np.unique(persons['image_id'][order], return_index=True)
         rows = dict(zip(image_ids.tolist(), np.split(order, starts[1:]), strict=True))
         if self.item == 'person':
-            return [_person(images[i], persons, row) for i in images for row in rows.get(i, ())]
+            boxes = to_sides(persons['bbox'].astype(np.float64))
+            size = np.array([sizes[i] for i in persons['image_id'].tolist()])
+            good = np.isfinite(crop_boxes(boxes, size)).all(axis=-1)
+            if not good.all():
+                what = f'left out {(~good).sum():,} persons whose box has no area within the image'
+                log_notes(self, [f'{self.ann_file}: {what} (of at most 1 px after clipping)'])
+            chosen = ((images[i], row) for i in images for row in rows.get(i, ()) if good[row])
+            return [_person(image, persons, row) for image, row in chosen]
         items = {
             i: _image(images[i], persons, rows[i]) for i in images if len(rows.get(i, ())) >= 2
         }
@@ -134,12 +143,14 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             raise AnnotationError('empty data set', self.ann_file, '', what, _BUILD)
         return self._pairs(content['pairs'], items) if self.test_mode else list(items.values())
 
-    def _images(self, records: list[dict]) -> dict[int, dict]:
-        """Return id -> what items keep of an image."""
-        images = {}
+    def _images(self, records: list[dict]) -> tuple[dict[int, dict], dict[int, tuple]]:
+        """Return id -> what items keep of an image, and id -> width and height, inf: unknown."""
+        images, sizes = {}, {}
         for n, record in enumerate(records):
             try:
                 folder = self.data_prefix[record['source']]
+                sides = (float(record.get(key) or np.inf) for key in ('width', 'height'))
+                sizes[int(record['id'])] = tuple(sides)
                 images[int(record['id'])] = dict(
                     img_id=record['id'],
                     img_path=osp.join(folder, record['file_name']),
@@ -155,7 +166,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
                 )
                 name = record_name('image', record, n)
                 raise AnnotationError('bad image', self.ann_file, name, what, _BUILD) from None
-        return images
+        return images, sizes
 
     def _persons(self, records: list[dict], images: Mapping[int, dict]) -> dict[str, np.ndarray]:
         """Return the columns of all annotations (P,): bbox (P, 4) xyxy px, keypoints (P, K, 2) px,

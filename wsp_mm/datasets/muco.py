@@ -191,13 +191,12 @@ class MuCoDataset(Pose3DDataset):
         persons, kept = read_columns(records, _PERSON, path, 'annotation', findings, _REMEDY)
         index = {image_id: row for row, image_id in enumerate(images['id'].tolist())}
         image = np.array([index.get(i, -1) for i in persons['image_id'].tolist()], dtype=np.int64)
-        good = np.ones(len(kept), dtype=bool)
 
         def name(i: int) -> str:
             return record_name('annotation', records[kept[i]], kept[i])
 
-        for verdict in camera_poses(persons['keypoints_cam'], JOINT_SET):
-            good &= findings.judge(verdict, path, name, _REMEDY)
+        verdict = camera_poses(persons['keypoints_cam'], JOINT_SET)
+        good = findings.judge(verdict, path, name, _REMEDY)
         for bad, what in (
             (image < 0, "'image_id' is of an image that is not there"),
             (

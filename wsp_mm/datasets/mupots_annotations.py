@@ -22,7 +22,7 @@ from wsp_mm.datasets.annotations import (
     repeated,
 )
 from wsp_mm.datasets.columns import Column, Rule, read_columns
-from wsp_mm.datasets.plausibility import body_size, camera_poses
+from wsp_mm.datasets.plausibility import body_size, camera_poses, either
 
 NUM_SEQUENCES, NUM_JOINTS, JOINT_SET = 20, 17, 'mupots17'
 _VALID = Rule('must be true or false, 1 or 0', lambda v: np.isin(v, (0, 1)))
@@ -119,11 +119,10 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     persons, _ = read_columns(records, wanted, path, 'annotation', remedy=_JSON_REMEDY)
     image = np.array([index.get(i, -1) for i in persons['image_id'].tolist()], dtype=np.int64)
     refuse(image < 0, 'annotation', records, "'image_id' is of an image that is not there")
-    good = np.ones(len(records), dtype=bool)
-    for verdict in camera_poses(persons['keypoints_cam'], JOINT_SET):
-        good &= findings.judge(
-            verdict, path, lambda i: record_name('annotation', records[i], i), _JSON_REMEDY
-        )
+    good = findings.judge(
+        camera_poses(persons['keypoints_cam'], JOINT_SET), path,
+        lambda i: record_name('annotation', records[i], i), _JSON_REMEDY,
+    )  # fmt: skip
     behind = good & (persons['keypoints_cam'][..., 2] <= 0).any(axis=1)
     what = "'keypoints_cam': a joint lies behind the camera (root-relative?)"
     refuse(behind, 'annotation', records, what)
@@ -207,14 +206,13 @@ def read_annot_mat(
                 _MAT_REMEDY,
             ) from None  # fmt: skip
     findings, places = Findings() if findings is None else findings, np.argwhere(valid)
-    for verdict in (
-        *camera_poses(joints['annot3'][valid], JOINT_SET),
-        body_size(joints['univ_annot3'][valid], JOINT_SET),
-    ):
-        good = findings.judge(
-            verdict, path, lambda i: f'frame {places[i][0]}, person {places[i][1] + 1}', _MAT_REMEDY
-        )
-        valid[tuple(places[~good].T)] = False
+    valid[valid] = findings.judge(
+        either(
+            camera_poses(joints['annot3'][valid], JOINT_SET),
+            body_size(joints['univ_annot3'][valid], JOINT_SET),
+        ),
+        path, lambda i: f'frame {places[i][0]}, person {places[i][1] + 1}', _MAT_REMEDY,
+    )  # fmt: skip
     for array in joints.values():
         array[~valid] = np.nan
     return valid, joints

@@ -18,8 +18,8 @@ LIMB_MM = (70.0, 2000.0)
 DEPTH_MM = (200.0, 1e5)
 #: No pose, error or depth is larger, mm: 1 km.
 LARGEST_MM = 1e6
-#: Least focal length / width of the image: a field of view of 147 degrees.
-LEAST_FOCAL = 0.15
+#: Least focal length / width of the image: a field of view of 153 degrees.
+LEAST_FOCAL = 0.12
 _LIMBS = (
     ('hip', 'knee'),
     ('knee', 'ankle'),
@@ -57,7 +57,7 @@ def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
         return f'{found} ({hint or "another unit?"})'
 
     badness = np.abs(np.log(np.maximum(longest, 1e-9) / np.sqrt(low * high)))
-    return Verdict('implausible body size', bad, what, badness)
+    return Verdict('implausible distance or body size', bad, what, badness)
 
 
 def root_depth(depths: np.ndarray) -> Verdict:
@@ -79,21 +79,34 @@ def root_depth(depths: np.ndarray) -> Verdict:
         hint = next((hint for limit, hint in hints if depths[i] < limit), 'another unit?')
         return f'its root has a depth of {depths[i]:.3g} mm, not {low:g} to {high:g} ({hint})'
 
-    return Verdict('implausible depth', bad, what, np.abs(np.log(np.maximum(depths, 1e-9) / 4000)))
+    return Verdict(
+        'implausible distance or body size',
+        bad,
+        what,
+        np.abs(np.log(np.maximum(depths, 1e-9) / 4000)),
+    )
 
 
-def camera_poses(keypoints: np.ndarray, joint_set: str) -> tuple[Verdict, Verdict]:
+def either(first: Verdict, second: Verdict) -> Verdict:
+    """Join two verdicts over the same records; a record that is bad by both counts once."""
+    return Verdict(
+        first.kind, first.bad | second.bad,
+        lambda i: (first if first.bad[i] else second).what(i),
+        np.where(first.bad, first.badness, second.badness),
+    )  # fmt: skip
+
+
+def camera_poses(keypoints: np.ndarray, joint_set: str) -> Verdict:
     """Judge depth and body size of poses (N, K, 3), camera mm."""
     root = get_joint_set(joint_set).index('pelvis')
-    return root_depth(keypoints[:, root, 2]), body_size(keypoints, joint_set)
+    return either(root_depth(keypoints[:, root, 2]), body_size(keypoints, joint_set))
 
 
 def box_depth(boxes: np.ndarray, depths: np.ndarray) -> Verdict:
     """Judge predicted depths of roots against the boxes of their persons.
 
     A box that is square and padded shows some 2 m (``structures.bbox.AREA_MM2``), so its side and
-    the depth imply a focal length. Half of the image's width is taken to be where the median box
-    has its centre.
+    the depth imply a focal length. The median box is taken to be in the middle of its image.
 
     Args:
         boxes: (N, 4) x, y, w, h px. depths: (N,) mm.
@@ -102,21 +115,15 @@ def box_depth(boxes: np.ndarray, depths: np.ndarray) -> Verdict:
         The persons whose depth :func:`root_depth` finds implausible, or implies a focal length
         below :data:`LEAST_FOCAL` widths.
     """
-    verdict = root_depth(depths)
     focal = depths * np.sqrt(boxes[:, 2:].prod(axis=1)) / 2000
     width = 2 * np.median(boxes[:, 0] + boxes[:, 2] / 2) if len(boxes) else 0.0
 
     def what(i: int) -> str:
-        if verdict.bad[i]:
-            return verdict.what(i)
-        return (
-            f'its root has a depth of {depths[i]:.3g} mm, with which its box of '
-            f'{boxes[i, 2]:.3g} x {boxes[i, 3]:.3g} px implies a focal length of {focal[i]:.3g} px '
-            f'(centimetres?)'
-        )
+        box = f'its box of {boxes[i, 2]:.3g} x {boxes[i, 3]:.3g} px'
+        found = f'its root has a depth of {depths[i]:.3g} mm, with which {box} implies'
+        return f'{found} a focal length of {focal[i]:.3g} px (centimetres?)'
 
-    bad = verdict.bad | (focal < LEAST_FOCAL * width)
-    return Verdict(verdict.kind, bad, what, verdict.badness)
+    return either(root_depth(depths), Verdict('', focal < LEAST_FOCAL * width, what))
 
 
 def beyond(values: np.ndarray) -> Verdict:

@@ -238,18 +238,17 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
         raise ValueError(f'{file}: {joint_set} has {expected} joints, poses have {k}')
     for name in ('pred', 'gt'):
         if found[name] is not None:
-            _judge((beyond(found[name]),), file, lambda i: f'sample {found["ids"][i]}: {name}')  # noqa: B023
-    _judge((body_size(found['pred'], joint_set),), file, lambda i: f'sample {found["ids"][i]}')
+            _judge(beyond(found[name]), file, lambda i: f'sample {found["ids"][i]}: {name}')  # noqa: B023
+    _judge(body_size(found['pred'], joint_set), file, lambda i: f'sample {found["ids"][i]}')
     of_images = bool(content.get('of_images', False))
     return PoseTable(**found, joint_set=joint_set, of_images=of_images, file=str(file))
 
 
-def _judge(verdicts: Iterable[Verdict], file: Path, name: Callable[[int], str]) -> None:
+def _judge(verdict: Verdict, file: Path, name: Callable[[int], str]) -> None:
     """Refuse a file of predictions. Odd ones stay, unless most are: a score without them would
     flatter.
     """
-    for verdict in verdicts:
-        Findings().judge(verdict, file, name, 'Write the predictions in mm')
+    Findings().judge(verdict, file, name, 'Write the predictions in mm')
 
 
 # ---------------------------------------------------------------------- MuPoTS-3D's mat files
@@ -326,12 +325,10 @@ def load_mupots(
             people have. The message names the file.
     """
     flat, deep = _load_mat(Path(file_2d), 2), _load_mat(Path(file_3d), 3)
-    poses, keys = (
-        np.concatenate(list(deep.values())),
-        np.repeat(list(deep), [*map(len, deep.values())]),
-    )
-    verdicts = camera_poses(poses, 'mupots17')[not camera_space :]
-    _judge(verdicts, Path(file_3d), keys.__getitem__)
+    poses = np.concatenate(list(deep.values()))
+    keys = np.repeat(list(deep), [len(persons) for persons in deep.values()])
+    judge = camera_poses if camera_space else body_size
+    _judge(judge(poses, 'mupots17'), Path(file_3d), keys.__getitem__)
     for key in sorted(flat.keys() | deep.keys()):
         persons = [len(side[key]) if key in side else None for side in (flat, deep)]
         if persons[0] != persons[1]:
@@ -360,7 +357,7 @@ def _load_mat(file: Path, dim: int) -> Arrays:
         if joints.dtype.kind not in 'iuf' or joints.ndim != 3 or joints.shape[1:] != (17, dim):
             raise ValueError(f'{file}: {key} must be (persons, 17, {dim}), got {joints.shape}')
         frames[key] = joints.astype(np.float64)
-        _judge((beyond(frames[key]),), file, lambda i: f'{key}, person {i + 1}')  # noqa: B023
+        _judge(beyond(frames[key]), file, lambda i: f'{key}, person {i + 1}')  # noqa: B023
     if not frames:
         raise ValueError(f'{file} holds no frame: variables are named like TS1_img_000000')
     return frames

@@ -116,6 +116,60 @@ def test_the_action_is_the_annotations_not_the_paths(h36m, two_subjects):
     assert {sample['action'] for sample in found} == {'Directions', 'Walking'}
 
 
+def scaled(factor):
+    """A change of both json files with lengths of the world."""
+
+    def joints(content):
+        for poses in (p for subactions in content.values() for p in subactions.values()):
+            for frame, pose in poses.items():
+                poses[frame] = (np.array(pose) * factor).tolist()
+
+    def cameras(content):
+        for camera in content.values():
+            camera['t'] = (np.array(camera['t']) * factor).tolist()
+
+    return joints, cameras
+
+
+@pytest.mark.parametrize('factor, said', [(1e-3, 'metres'), (0.1, 'centimetres'), (1e3, 'unit')])
+def test_other_units(h36m, two_subjects, factor, said):
+    for kind, change in zip(('joint_3d', 'camera'), scaled(factor), strict=True):
+        h36m.edit(two_subjects, 5, kind, change)
+    match = rf'subject5_data\.json: annotation \d+: .*\W{said}\?'
+    with pytest.raises(AnnotationError, match=match) as error:
+        h36m.convert(two_subjects)
+    assert error.value.kind == 'implausible distance or body size'
+
+
+def test_root_relative_poses(h36m, two_subjects):
+    def move(content):
+        for poses in (p for subactions in content.values() for p in subactions.values()):
+            for frame, pose in poses.items():
+                poses[frame] = (np.array(pose) - pose[0]).tolist()
+
+    h36m.edit(two_subjects, 5, 'joint_3d', move)
+    with pytest.raises(AnnotationError, match=r'subject 5, camera 1 .*root-relative'):
+        h36m.convert(two_subjects)
+
+
+def test_an_odd_pose_is_left_out_and_children_are_kept(h36m, two_subjects):
+    def change(content):
+        far = np.array(content['2']['1']['0'])
+        far[2, 0] += 5000  # a knee
+        content['2']['1']['0'] = far.tolist()
+
+    h36m.edit(two_subjects, 1, 'joint_3d', change)
+    (note,) = [n for n in h36m.convert(two_subjects) if 'left out' in n]
+    assert (
+        '4 x implausible distance or body size' in note and 'subject1_data.json: annotation' in note
+    )
+    assert len(h36m.load(two_subjects)) == 60
+    for kind, small in zip(('joint_3d', 'camera'), scaled(0.4), strict=True):
+        h36m.edit(two_subjects, 5, kind, small)  # a child of 63 cm
+    h36m.convert(two_subjects)
+    assert len(h36m.load(two_subjects, subjects=[5])) == 32
+
+
 # ------------------------------------------------------------------ MMPose
 @pytest.fixture
 def npz(h36m, tmp_path):

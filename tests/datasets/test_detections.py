@@ -170,20 +170,15 @@ def test_bad_roots_are_named(write, change, named):
 
 def roots(scale, count=9):
     """Persons at 4 m in images of 1000 px, f = 1100 px, their depth times a factor."""
-    rng = np.random.default_rng(0)
-    x, depth = rng.uniform(0, 500, count), rng.uniform(3500, 4500, count)
-    return [
-        dict(
-            image_id=i, bbox=[x[i], 200, s := 2000 * 1100 / depth[i], s], root_cam=[0, 0, scale * z]
-        )
-        for i, z in enumerate(depth.tolist())
-    ]
+    x, side = np.random.default_rng(0).uniform(0, 500, count), 2000 * 1100 / 4000
+    boxes = [dict(image_id=i, bbox=[left, 200, side, side]) for i, left in enumerate(x)]
+    return [box | dict(root_cam=[0, 0, scale * 4000]) for box in boxes]
 
 
-@pytest.mark.parametrize('scale, said', [(1e-3, 'metres'), (0.1, 'centimetres'), (0.01, 'metres')])
+@pytest.mark.parametrize('scale, said', [(1e-3, 'metres'), (0.1, 'centimetres')])
 def test_depths_in_another_unit(write, scale, said):
     for read in (read_bbox_roots, lambda path: read_bbox_root(path, [0])):
-        with pytest.raises(AnnotationError, match=rf'p\.json: prediction number \d: .*{said}\?'):
+        with pytest.raises(AnnotationError, match=rf'p\.json: prediction number \d: .*\W{said}\?'):
             read(write(roots(scale)))
 
 

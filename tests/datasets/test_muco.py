@@ -147,15 +147,13 @@ def changed(people, change):
     [
         (lambda cam: cam / 1000, 'metres'),
         (lambda cam: (cam - cam[14]) / 25 + cam[14] / 10, 'centimetres'),
-        (lambda cam: cam - cam[14], 'root-relative'),
         (lambda cam: cam - (0, 0, cam[14, 2]), 'root-relative'),
         (lambda cam: cam - cam[1], 'root-relative'),
     ],
-    ids=['metres', 'centimetres', 'root', 'depth', 'thorax'],
 )
 def test_other_units_and_origins(load, people, change, said):
     changed(people, change)
-    with pytest.raises(AnnotationError, match=rf'MuCo-3DHP.json: annotation 1\d: .*{said}\?'):
+    with pytest.raises(AnnotationError, match=rf'MuCo-3DHP.json: annotation 1\d: .*\W{said}\?'):
         load()
 
 

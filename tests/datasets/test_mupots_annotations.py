@@ -192,20 +192,17 @@ def test_bad_files(tmp_path):
     refused('no such file')
 
 
-@pytest.mark.parametrize('value, count', [(True, 2), (0, 1), (False, 1), (1.0, 2)])
-def test_who_is_valid(tmp_path, value, count):
-    people = [person(1, 100, 5), person(2, 100, 6, value)]
-    assert len(read_mupots_json(write_json(tmp_path, annotations=people)).id) == count
-
-
-@pytest.mark.parametrize('value', ['false', 'true', 2, 0.5, None, -1])
-def test_who_may_be_valid(tmp_path, value):
-    path = write_json(tmp_path, annotations=[person(1, 100, 5), person(2, 100, 6, value)])
-    with pytest.raises(AnnotationError, match=r"MuPoTS-3D\.json: annotation 2: 'is_valid'"):
-        read_mupots_json(path)
-    write_sequence(tmp_path, [[struct(1), struct(2, isValidFrame=value or 'no')]])
-    with pytest.raises(AnnotationError, match=r'annot.mat: frame 0, person 2: .*isValidFrame'):
-        read_annot_mat(tmp_path / 'annot.mat')
+def test_who_is_valid(tmp_path):
+    for value, count in ((True, 2), (0, 1), (False, 1), (1.0, 2)):
+        people = [person(1, 100, 5), person(2, 100, 6, value)]
+        assert len(read_mupots_json(write_json(tmp_path, annotations=people)).id) == count
+    for value in ('false', 'true', 2, 0.5, None, -1):
+        path = write_json(tmp_path, annotations=[person(1, 100, 5), person(2, 100, 6, value)])
+        with pytest.raises(AnnotationError, match=r"MuPoTS-3D\.json: annotation 2: 'is_valid'"):
+            read_mupots_json(path)
+        write_sequence(tmp_path, [[struct(1), struct(2, isValidFrame=value or 'no')]])
+        with pytest.raises(AnnotationError, match=r'annot.mat: frame 0, person 2: .*isValidFrame'):
+            read_annot_mat(tmp_path / 'annot.mat')
 
 
 @pytest.mark.parametrize(
@@ -215,16 +212,15 @@ def test_who_may_be_valid(tmp_path, value):
         (lambda cam: cam / 10, 'centimetres'),
         (lambda cam: cam - cam[:, 14:15], 'root-relative'),
     ],
-    ids=['metres', 'centimetres', 'root'],
 )
 def test_other_units_and_origins(tmp_path, change, said):
     cell = struct(1)
     odd = dict(annot3=change(cell['annot3']))
     write_sequence(tmp_path, [[struct(1, **odd), struct(2, **odd)], [struct(3), struct(4, **odd)]])
-    with pytest.raises(AnnotationError, match=rf'annot.mat: frame \d, person \d: .*{said}\?'):
+    with pytest.raises(AnnotationError, match=rf'annot.mat: frame \d, person \d: .*\W{said}\?'):
         read_annot_mat(tmp_path / 'annot.mat')
     person_of = person(1, 100, 1, keypoints_cam=odd['annot3'].T.tolist())
-    with pytest.raises(AnnotationError, match=rf'MuPoTS-3D.json: annotation 1: .*{said}\?'):
+    with pytest.raises(AnnotationError, match=rf'MuPoTS-3D.json: annotation 1: .*\W{said}\?'):
         read_mupots_json(write_json(tmp_path, annotations=[person_of]))
 
 

@@ -59,15 +59,6 @@ def test_ap_by_hand(frames, ap, recall):
     assert scores['n_frames'] == sum(len(gt) > 0 for gt, _, _ in frames)
 
 
-def test_equal_scores_go_by_place_where_it_is_given():
-    """The false detection of the second image stands before the hit of the first, or after it."""
-    for places, ap in (((1, 0), 100 / 2 / 2), ((0, 1), 0)):
-        frames = [frame((3000,), (3000,), (1,)), frame((4000,), (9000,), (1,))]
-        for f, place in zip(frames, places, strict=True):
-            f['place'] = [place]
-        assert ap_root(frames)['AP_root'] == pytest.approx(ap)
-
-
 def slow_ap(frames, threshold):
     """The same, word by word: one detection after the other, with a list of used roots."""
     everyone = [

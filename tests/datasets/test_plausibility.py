@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from wsp_mm.datasets.plausibility import body_size, box_depth, camera_poses, root_depth
+from wsp_mm.datasets.plausibility import body_size, box_depth, camera_poses
 
 SET = 'h36m17'
 
@@ -28,11 +28,6 @@ def test_poses_in_the_cameras_frame(body):
     assert verdict.bad.tolist() == [False, True, True, True] and verdict.share > 0
     for i, said in ((1, '(metres?)'), (2, '(root-relative?)'), (3, '(another unit?)')):
         assert verdict.what(i).endswith(said)
-
-
-def test_depths():
-    depths = [0.05, -0.05, 3, 150, 3e5, 250, 60000, -3000]
-    assert root_depth(depths).bad.tolist() == [True] * 5 + [False] * 3
 
 
 def test_depths_of_boxes():

@@ -176,11 +176,6 @@ def test_odd_predictions_stay_and_odd_ground_truth_is_left_out(plain, table):
     assert '1 x' in note and 'plain.npz: sample b' in note
 
 
-def test_joint_sets_of_another_size(plain):
-    with pytest.raises(ValueError, match=r'plain\.npz: muco21 has 21 joints'):
-        load_poses(plain('gt', 1, [0]), joint_set='muco21')
-
-
 # ---------------------------------------------------------------------- MuPoTS-3D's mat files
 
 KEYS = ['TS2_img_000000', 'TS2_img_000001', 'TS2_img_000002', 'TS10_img_000000']

@@ -226,7 +226,9 @@ def test_rootnet(name):
     if 'h36m' in name:
         assert types == ['H36MImageDataset'] and config.model.head.loss.depth_unit == 1.0
         return
-    assert types == ['MuCoDataset'] if 'quickstart' in name else ['MuCoDataset', 'CocoDataset']
+    assert (
+        types == ['MuCoDataset'] if 'quickstart' in name else ['MuCoDataset', 'CocoPersonDataset']
+    )
     muco = parts(config.train_dataloader.dataset)[0]
     assert muco.use_visibility and tuple(muco.root_range_mm) == (1500.0, 7500.0)
     assert config.test_evaluator.ann_file == config.test_dataloader.dataset.ann_file

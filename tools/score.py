@@ -13,6 +13,7 @@ roots: root depths for MuPoTS-3D, of tools/predict_roots.py or RootNet: AP_root 
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT_COLUMNS = (
@@ -82,13 +83,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def say(notes: Sequence[str]) -> None:
+    print(*(f'score: {note}\n' for note in notes), sep='', end='', file=sys.stderr)
+
+
 def score_h36m(args: argparse.Namespace) -> dict:
+    from wsp_mm.datasets.annotations import Findings
     from wsp_mm.evaluation.predictions import load_poses
     from wsp_mm.evaluation.tables import pose3d_summary
 
+    findings = Findings()
     poses = load_poses(args.preds, args.joint_set, args.trust)
-    scores = poses.scores(args.gt and load_poses(args.gt, trust=args.trust))
+    scores = poses.scores(args.gt and load_poses(args.gt, trust=args.trust), findings)
     print(pose3d_summary(scores))
+    say(findings.implausible_notes())
     return {f'{args.prefix}/{key}': value for key, value in scores.items()}
 
 
@@ -99,8 +107,9 @@ def score_mupots(args: argparse.Namespace) -> dict:
     from wsp_mm.evaluation.tables import mupots_remarks, mupots_summary
 
     predictions = load_mupots(
-        args.preds_2d or args.preds / FILE_2D, args.preds_3d or args.preds / FILE_3D
-    )
+        args.preds_2d or args.preds / FILE_2D, args.preds_3d or args.preds / FILE_3D,
+        camera_space=args.absolute,
+    )  # fmt: skip
     folder = args.sequences_dir or args.ann_file.with_name('MultiPersonTestSet')
     if not (args.json_gt or folder.is_dir()):
         raise ValueError(f'{folder} is no folder: give --sequences-dir, or --json-gt instead')
@@ -115,7 +124,7 @@ def score_mupots(args: argparse.Namespace) -> dict:
             f'{len(absent)} frames with persons are not in the files, the first is {absent[0]}: '
             'their persons count as missed here, and the official script stops there'
         )
-    print(*(f'score: {note}\n' for note in notes), sep='', end='', file=sys.stderr)
+    say(notes)
     return {f'{args.prefix}/{key}': value for key, value in scores.items()}
 
 
@@ -126,12 +135,15 @@ def score_roots(args: argparse.Namespace) -> dict:
     if not args.threshold > 0:
         raise ValueError(f'--threshold must be positive, got {args.threshold}')
     folder = args.sequences_dir or args.ann_file.with_name('MultiPersonTestSet')
+    notes: list[str] = []
     scores = {
-        str(file): root_scores(file, args.ann_file, folder, args.threshold) for file in args.preds
+        str(file): root_scores(file, args.ann_file, folder, args.threshold, notes)
+        for file in args.preds
     }
     rows = [[file, *(row[name] for name in ROOT_COLUMNS)] for file, row in scores.items()]
     print(text_table(['', *ROOT_COLUMNS], rows))
     print('AP_root, recall in percent; MRPE in mm, over the persons who have a box')
+    say(list(dict.fromkeys(notes)))
     return scores
 
 

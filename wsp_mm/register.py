@@ -8,6 +8,7 @@ Configs name this module in ``custom_imports``; nothing else imports it.
 import wsp_mm.codecs.integral_3d
 import wsp_mm.codecs.pair_heatmap
 import wsp_mm.codecs.root_depth
+import wsp_mm.datasets.coco
 import wsp_mm.datasets.h36m
 import wsp_mm.datasets.mcpc
 import wsp_mm.datasets.muco

@@ -136,10 +136,10 @@ def test_any_number_of_persons(write):
     del more['score']
     found = read_bbox_roots(write([ROOT, ROOT | dict(image_id=1, score=1), more]))
     assert sorted(found) == [1, 3]
-    boxes, roots, scores = found[3]
+    boxes, roots, scores, places = found[3]
     assert boxes.tolist() == [[1, 2, 30, 40], [5, 6, 7, 8]] and scores.tolist() == [0.5, 1.0]
-    assert roots.tolist() == [[10, 20, 3000], [1, 2, 900]]
-    assert [part.shape for part in found[1]] == [(1, 4), (1, 3), (1,)]
+    assert roots.tolist() == [[10, 20, 3000], [1, 2, 900]] and places.tolist() == [0, 2]
+    assert [part.shape for part in found[1]] == [(1, 4), (1, 3), (1,), (1,)]
     assert read_bbox_roots(write([])) == {}  # nobody was found
 
 
@@ -166,6 +166,28 @@ def test_one_person_an_image(write):
 def test_bad_roots_are_named(write, change, named):
     with pytest.raises(AnnotationError, match=rf'p\.json: prediction number 1: .*{named}'):
         read_bbox_roots(write([ROOT, ROOT | change]))
+
+
+def roots(scale, count=9):
+    """Persons at 4 m in images of 1000 px, f = 1100 px, their depth times a factor."""
+    x, side = np.random.default_rng(0).uniform(0, 500, count), 2000 * 1100 / 4000
+    boxes = [dict(image_id=i, bbox=[left, 200, side, side]) for i, left in enumerate(x)]
+    return [box | dict(root_cam=[0, 0, scale * 4000]) for box in boxes]
+
+
+@pytest.mark.parametrize('scale, said', [(1e-3, 'metres'), (0.1, 'centimetres')])
+def test_depths_in_another_unit(write, scale, said):
+    for read in (read_bbox_roots, lambda path: read_bbox_root(path, [0])):
+        with pytest.raises(AnnotationError, match=rf'p\.json: prediction number \d: .*\W{said}\?'):
+            read(write(roots(scale)))
+
+
+def test_odd_depths_of_some_persons_stay(write):
+    """A score without them would flatter."""
+    found = read_bbox_roots(write(roots(1.0) + [dict(r, image_id=77) for r in roots(1e-3, 3)]))
+    assert len(found) == 10 and len(found[77][0]) == 3
+    with pytest.raises(AnnotationError, match="prediction number 1: 'root_cam'"):
+        read_bbox_roots(write([ROOT, ROOT | dict(root_cam=[0, 1e308, 3000])]))
 
 
 def test_files_of_another_kind(write, tmp_path):

@@ -77,6 +77,14 @@ def test_person_items_run_through_mmposes_own_pipeline(mcpc_root):
     assert sample.gt_instance_labels.keypoint_weights.sum() == 15
 
 
+def test_person_items_without_area_are_left_out_and_counted(mcpc_root, tree, log):
+    tree.edit_json(mcpc_root, 'train', put('annotations', 0, bbox=[199.5, 10, 0.5, 90]))
+    data = dataset(mcpc_root, item='person')
+    assert [data.get_data_info(i)['id'] for i in range(len(data))] == [2, 3, 4, 5, 6, 7]
+    assert any('left out 1 persons' in text for text in log)
+    assert len(dataset(mcpc_root).get_data_info(0)['ann_ids']) == 3  # pairs have crops of their own
+
+
 def test_an_image_with_one_person_is_left_out_of_training_pairs(mcpc_root, tree):
     tree.edit_json(mcpc_root, 'train', lambda content: content['annotations'].pop(4))
     data = dataset(mcpc_root)
@@ -159,6 +167,8 @@ def put(part, index, **values):
         ('test', put('pairs', 0, ann_b=24), 'pair 1: .*24'),
         ('test', put('pairs', 0, label=2), 'pair 1: .*label'),
         ('test', put('pairs', 0, scale_gap=float('nan')), 'pair 1: .*scale_gap'),
+        ('test', put('pairs', 0, ann_b=22), 'pair 1: .*same person'),
+        ('train', put('annotations', 1, keypoints=[9, 9, 0] * 16), 'annotation 2: .*ankle'),
     ],
 )
 def test_broken_records_are_named(mcpc_root, tree, split, change, named):

@@ -137,6 +137,33 @@ def test_bad_records(load, people, change, log):
     assert ids(load(skip_bad=True)) == [10] and any('skipped 1' in text for text in log)
 
 
+def changed(people, change):
+    for person in people:
+        person['keypoints_cam'] = change(np.array(person['keypoints_cam'])).tolist()
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda cam: cam / 1000, 'metres'),
+        (lambda cam: (cam - cam[14]) / 25 + cam[14] / 10, 'centimetres'),
+        (lambda cam: cam - (0, 0, cam[14, 2]), 'root-relative'),
+        (lambda cam: cam - cam[1], 'root-relative'),
+    ],
+)
+def test_other_units_and_origins(load, people, change, said):
+    changed(people, change)
+    with pytest.raises(AnnotationError, match=rf'MuCo-3DHP.json: annotation 1\d: .*\W{said}\?'):
+        load()
+
+
+def test_isolated_odd_persons_are_left_out(load, people, log):
+    changed(people[1:2], lambda cam: cam / 1000)
+    assert ids(load()) == [10, 13, 12]  # 13 is no longer near to somebody
+    (note,) = [text for text in log if 'implausible' in text]
+    assert '1 x' in note and 'annotation 11' in note and 'metres?' in note
+
+
 def test_bad_files(load, h36m, tmp_path, people):
     path = h36m.write_muco(tmp_path, people)
     content = json.loads(path.read_text())

@@ -20,8 +20,8 @@ EMPTY = np.zeros((0, 0))
 
 
 def struct(number: int, valid: bool = True, **changes) -> dict:
-    """One cell: joint k of person n lies at (n + k, n - k, 3000 + n) mm; f is 300, c 50 px."""
-    k = np.arange(17.0)
+    """One cell: joint k of person n is at (n + 100 k, n - 100 k, 3000 + n) mm; f 300, c 50 px."""
+    k = 100 * np.arange(17.0)
     cam = np.stack([number + k, number - k, np.full(17, 3000.0 + number)])
     pixels = cam[:2] / cam[2:] * 300 + 50
     record = dict(
@@ -78,9 +78,9 @@ def test_an_official_sequence(tmp_path):
     assert valid.tolist() == [[True, False], [False, True], [True, False]]
     shapes = {name: array.shape for name, array in joints.items()}
     assert shapes == dict(annot2=(3, 2, 17, 2), annot3=(3, 2, 17, 3), univ_annot3=(3, 2, 17, 3))
-    assert joints['annot3'][1, 1, 2].tolist() == [32, 28, 3030]  # joint 2 of person 30
+    assert joints['annot3'][1, 1, 2].tolist() == [230, -170, 3030]  # joint 2 of person 30
     np.testing.assert_allclose(joints['univ_annot3'][0, 0], 1.1 * joints['annot3'][0, 0])
-    expected = [41 / 3040 * 300 + 50, 39 / 3040 * 300 + 50]
+    expected = [140 / 3040 * 300 + 50, -60 / 3040 * 300 + 50]
     np.testing.assert_allclose(joints['annot2'][2, 0, 1], expected)
     # Who is not valid may hold anything.
     assert all(np.isnan(array[~valid]).all() for array in joints.values())
@@ -190,6 +190,54 @@ def test_bad_files(tmp_path):
         refused(said)
     path.unlink()
     refused('no such file')
+
+
+def test_who_is_valid(tmp_path):
+    for value, count in ((True, 2), (0, 1), (False, 1), (1.0, 2)):
+        people = [person(1, 100, 5), person(2, 100, 6, value)]
+        assert len(read_mupots_json(write_json(tmp_path, annotations=people)).id) == count
+    for value in ('false', 'true', 2, 0.5, None, -1):
+        path = write_json(tmp_path, annotations=[person(1, 100, 5), person(2, 100, 6, value)])
+        with pytest.raises(AnnotationError, match=r"MuPoTS-3D\.json: annotation 2: 'is_valid'"):
+            read_mupots_json(path)
+        write_sequence(tmp_path, [[struct(1), struct(2, isValidFrame=value or 'no')]])
+        with pytest.raises(AnnotationError, match=r'annot.mat: frame 0, person 2: .*isValidFrame'):
+            read_annot_mat(tmp_path / 'annot.mat')
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (lambda cam: cam / 1000, 'metres'),
+        (lambda cam: cam / 10, 'centimetres'),
+        (lambda cam: cam - cam[:, 14:15], 'root-relative'),
+    ],
+)
+def test_other_units_and_origins(tmp_path, change, said):
+    cell = struct(1)
+    odd = dict(annot3=change(cell['annot3']))
+    write_sequence(tmp_path, [[struct(1, **odd), struct(2, **odd)], [struct(3), struct(4, **odd)]])
+    with pytest.raises(AnnotationError, match=rf'annot.mat: frame \d, person \d: .*\W{said}\?'):
+        read_annot_mat(tmp_path / 'annot.mat')
+    person_of = person(1, 100, 1, keypoints_cam=odd['annot3'].T.tolist())
+    with pytest.raises(AnnotationError, match=rf'MuPoTS-3D.json: annotation 1: .*\W{said}\?'):
+        read_mupots_json(write_json(tmp_path, annotations=[person_of]))
+
+
+def test_isolated_odd_persons_are_left_out(tmp_path):
+    cell = struct(1)
+    for name in ('annot3', 'univ_annot3'):
+        odd = struct(4, **{name: cell[name] / 1000})
+        write_sequence(tmp_path / 'TS1', [[struct(1), struct(2)], [EMPTY, odd], [struct(3), EMPTY]])
+        people = [person(i, 100, i) for i in (5, 6, 7)]
+        people[1]['keypoints_cam'] = (cell['annot3'] / 1000).T.tolist()
+        path = write_json(tmp_path, ['TS1/img_000000.jpg'], people)
+        content = read_mupots_json(path)
+        assert content.id.tolist() == [5, 7] and len(content.image) == len(content.shown) == 2
+        assert 'annotation 6' in content.notes[0]
+        truth = read_mupots(path, tmp_path)
+        assert [len(frame.occluded) for frame in truth.frames] == [2, 0, 1]
+        assert 'annot.mat: frame 1, person 2: ' in truth.notes[-1] and 'metres?' in truth.notes[-1]
 
 
 # ------------------------------------------------------------------ both

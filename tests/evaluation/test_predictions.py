@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from wsp_mm.datasets.annotations import Findings
 from wsp_mm.evaluation.functional import mpjpe, pose3d_scores
 from wsp_mm.evaluation.predictions import (
     FILE_2D,
@@ -140,6 +141,41 @@ def test_bad_pickles_are_named(content, tmp_path):
         load_dump(tmp_path / 'a.pkl', trust=True)
 
 
+@pytest.fixture
+def plain(table, tmp_path):
+    """``plain(name, factor, rows)`` writes the table with some poses scaled; gives the file."""
+
+    def odd(name, scale, rows):
+        arrays = dict(ids=table.ids, pred=table.pred.copy(), gt=table.gt.copy())
+        arrays[name][rows] *= scale
+        np.savez(tmp_path / 'plain.npz', **arrays)
+        return tmp_path / 'plain.npz'
+
+    return odd
+
+
+@pytest.mark.parametrize('name', ['pred', 'gt'])
+def test_metres_and_huge_values_are_refused(plain, name):
+    """Infinity hangs the alignment."""
+    with pytest.raises(ValueError, match=r'plain\.npz: sample .*metres\?'):
+        load_poses(plain(name, 1e-3, slice(None))).scores()
+    for value in (1e300, -2e6, np.inf):
+        with pytest.raises(ValueError, match=rf'plain\.npz: sample c: {name}.*1e\+06'):
+            load_poses(plain(name, value, [2]))
+
+
+def test_odd_predictions_stay_and_odd_ground_truth_is_left_out(plain, table):
+    findings = Findings()
+    scores = load_poses(plain('pred', 1e-3, [1])).scores(findings=findings)
+    assert scores['n'] == 5 and scores['MPJPE'] > table.scores()['MPJPE'] + 10
+    assert not findings.implausible
+    scores = load_poses(plain('gt', 1e-3, [1])).scores(findings=findings)
+    expected = pose3d_scores(np.delete(table.pred, 1, 0), np.delete(table.gt, 1, 0))
+    assert scores == pytest.approx(expected, nan_ok=True)
+    (note,) = findings.implausible_notes()
+    assert '1 x' in note and 'plain.npz: sample b' in note
+
+
 # ---------------------------------------------------------------------- MuPoTS-3D's mat files
 
 KEYS = ['TS2_img_000000', 'TS2_img_000001', 'TS2_img_000002', 'TS10_img_000000']
@@ -149,7 +185,7 @@ KEYS = ['TS2_img_000000', 'TS2_img_000001', 'TS2_img_000002', 'TS10_img_000000']
 def predictions():
     rng = np.random.default_rng(0)
     return {
-        key: (rng.normal(size=(count, 17, 2)), rng.normal(size=(count, 17, 3)))
+        key: (rng.normal(size=(count, 17, 2)), rng.normal(0, 300, (count, 17, 3)))
         for key, count in ((KEYS[0], 1), (KEYS[2], 3))
     }
 
@@ -165,6 +201,31 @@ def test_mats_have_official_names_and_every_frame(tmp_path, predictions):
             expected = predictions[key][side] if key in predictions else np.zeros((0, 17, dim))
             np.testing.assert_array_equal(content[key], expected)
             np.testing.assert_array_equal(found[key][side], expected)
+
+
+def test_mats_in_another_unit(tmp_path, predictions):
+    def load(change, **options):
+        wrong = {key: (flat, change(deep)) for key, (flat, deep) in predictions.items()}
+        return load_mupots(*save_mupots(tmp_path, KEYS, wrong), **options)
+
+    def relative(deep):
+        return deep - deep[:, 14:15]
+
+    with pytest.raises(ValueError, match=r'preds_3d\w+\.mat: TS2_img_00000[02]: .*metres\?'):
+        load(lambda deep: deep / 1000)
+    load(relative)  # the official figures are relative
+    load(lambda deep: deep * np.nan)  # missed joints
+    load(lambda deep: relative(deep) + np.array([0, 0, 4000]), camera_space=True)
+    with pytest.raises(ValueError, match=r'preds_3d\w+\.mat: TS2.*root-relative\?'):
+        load(relative, camera_space=True)
+    predictions[KEYS[0]][1][:] /= 1000  # one of four
+    assert np.abs(load(lambda deep: deep)[KEYS[0]][1]).max() < 2
+    for side in (1, 0):
+        predictions[KEYS[2]][side][1, 3, 0] = 1e308
+        with pytest.raises(
+            ValueError, match=rf'{3 - (not side)}d\w+\.mat: .*2, person 2: .*1e\+06'
+        ):
+            load(lambda deep: deep)
 
 
 def test_what_is_wrong_is_not_written(tmp_path, predictions):

@@ -62,6 +62,11 @@ def test_poses(tested, score, tmp_path, capsys):
     ):
         assert score('h36m', *wrong) is None
         assert message in capsys.readouterr().err
+    arrays = dict(np.load(dump))
+    arrays['gt_instances.keypoints_cam'][2] /= 1000
+    np.savez(tmp_path / 'odd.npz', **arrays)
+    assert score('h36m', tmp_path / 'odd.npz')['h36m/n'] == 5
+    assert 'odd.npz: sample 2' in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')
@@ -171,6 +176,32 @@ def test_roots(world, roots, score, tmp_path, capsys):
     assert 'AP_root' in capsys.readouterr().out
     (row,) = score('roots', files[1], '--ann-file', world[0], '--threshold', 50).values()
     assert row['AP_root'] == row['recall'] == 0
+
+
+def test_ties_of_roots_are_in_file_order(world, roots, score, tmp_path):
+    """All scores equal: false ones of the last image, listed first, lower the precision."""
+    file = roots(tmp_path / 'ties.json', 1.0)
+    records = [r | dict(score=1) for r in json.loads(file.read_text())]
+    false = [r | dict(root_cam=[0, 0, 90000]) for r in records[-1:] * 6]
+    for content, precision in (
+        (records + false, [1.0] * 13),
+        (false + records, [n / (n + 6) for n in range(1, 15)]),
+    ):
+        file.write_text(json.dumps(content))
+        (row,) = score('roots', file, '--ann-file', world[0]).values()
+        assert row['AP_root'] == pytest.approx(100 * sum(precision) / 14)
+
+
+def test_units(world, roots, score, tmp_path, capsys):
+    ann, predictions = ('--ann-file', world[0]), world[1]
+    near = {key: (flat, deep - deep[:, 14:15]) for key, (flat, deep) in predictions.items()}
+    write(tmp_path / 'near', near)
+    assert score('mupots', tmp_path / 'near', *ann) is not None
+    for arguments, message in (
+        (('mupots', tmp_path / 'near', '--absolute'), 'near/preds_3d'),
+        (('roots', roots(tmp_path / 'metres.json', 1e-3)), 'metres.json: prediction number'),
+    ):
+        assert score(*arguments, *ann) is None and message in capsys.readouterr().err
 
 
 def test_roots_of_nobody_and_bad_files(world, roots, score, tmp_path, capsys):

@@ -16,8 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import AnnotationError, check_lists, load_json, repeated
+from wsp_mm.datasets.annotations import (
+    AnnotationError,
+    Findings,
+    check_lists,
+    load_json,
+    record_name,
+    repeated,
+)
 from wsp_mm.datasets.columns import BOX, Column, Rule, read_columns
+from wsp_mm.datasets.plausibility import LARGEST_MM, box_depth
 from wsp_mm.utils.files import dump_json
 
 FORMAT, VERSION = 'wsp_mm.boxes', 1
@@ -39,7 +47,13 @@ _DETECTION = dict(
 _ROOT = dict(
     image_id=Column(dtype=np.int64),
     bbox=Column((4,), rule=BOX),
-    root_cam=Column((3,), rule=Rule('must be in front of the camera, mm', lambda v: v[:, 2] > 0)),
+    root_cam=Column(
+        (3,),
+        rule=Rule(
+            f'must be in front of the camera, and within {LARGEST_MM:g} mm',
+            lambda v: (v[:, 2] > 0) & (np.abs(v) <= LARGEST_MM).all(axis=1),
+        ),
+    ),
     score=Column(default=1.0),
 )
 
@@ -60,11 +74,14 @@ def _by_image(image_ids: np.ndarray, *arrays: np.ndarray) -> dict[int, tuple[np.
 
 
 def _read_roots(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the columns of :data:`_ROOT`."""
+    """Return the columns of :data:`_ROOT`. Predictions that are odd stay, unless most are."""
     records = load_json(path, remedy=_ROOTS)
     if not isinstance(records, list):
         raise AnnotationError('wrong layout', path, '', 'it is no list of predictions', _ROOTS)
-    return read_columns(records, _ROOT, path, 'prediction', remedy=_ROOTS)[0]
+    found, _ = read_columns(records, _ROOT, path, 'prediction', remedy=_ROOTS)
+    verdict = box_depth(found['bbox'], found['root_cam'][:, 2])
+    Findings().judge(verdict, path, lambda i: record_name('prediction', records[i], i), _ROOTS)
+    return found
 
 
 def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -78,8 +95,8 @@ def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarr
         Boxes (N, 4) x, y, w, h px and root depths (N,) mm.
 
     Raises:
-        AnnotationError: no such file, a bad record, two predictions of an image, or images that it
-            does not cover (how many, and which).
+        AnnotationError: no such file, a bad record, most depths in another unit, two predictions
+            of an image, or images that it does not cover (how many, and which).
     """
     found = _read_roots(path)
     ids = found['image_id'].tolist()
@@ -95,7 +112,7 @@ def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarr
     return found['bbox'][chosen], found['root_cam'][chosen, 2]
 
 
-def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, ...]]:
     """Read all predicted boxes and roots of each image, of any number of persons.
 
     Args:
@@ -103,14 +120,15 @@ def read_bbox_roots(path: str | Path) -> dict[int, tuple[np.ndarray, np.ndarray,
 
     Returns:
         image id -> boxes (M, 4) x, y, w, h px, square and padded already; roots (M, 3) camera mm;
-        scores (M,), 1 where the file has none. Persons in the file's order. Images without any are
-        absent; a file without any record is a result, too.
+        scores (M,), 1 where the file has none; places (M,) in the file, from 0. Persons in the
+        file's order. Images without any are absent; a file without any record is a result, too.
 
     Raises:
-        AnnotationError: no such file, no list, or a bad record.
+        AnnotationError: no such file, no list, a bad record, or most depths are in another unit.
     """
     found = _read_roots(path)
-    return _by_image(found['image_id'], found['bbox'], found['root_cam'], found['score'])
+    places = np.arange(len(found['score']))
+    return _by_image(found['image_id'], found['bbox'], found['root_cam'], found['score'], places)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,13 @@ from wsp_mm.datasets.annotations import (
     repeated,
 )
 from wsp_mm.datasets.columns import BOX, POSITIVE, Column, Rule, read_columns
+from wsp_mm.datasets.pose3d import log_notes
 from wsp_mm.datasets.sampling import SampleMeta, SeededItemsMixin
+from wsp_mm.structures.bbox import crop_boxes, to_sides
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINT_SET = 'mcpc16'
-NUM_JOINTS = len(get_joint_set(JOINT_SET))
+NUM_JOINTS, _ANKLES = len(get_joint_set(JOINT_SET)), get_joint_set(JOINT_SET).ankles
 _SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 _BUILD = 'Build it with tools/dataset_converters/build_mcpc.py'
 _UNUSED = ('category_id', 'iscrowd', 'num_keypoints', 'source_id', 'scale_source')
@@ -116,7 +118,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         if self.item == 'pair' and self.test_mode:
             wanted += ('pairs',)
         check_lists(content, wanted, self.ann_file, f'{_BUILD}, and take the right split')
-        images = self._images(content['images'])
+        images, sizes = self._images(content['images'])
         if self.check_images:
             sizes = {
                 images[record['id']]['img_path']: (record['width'], record['height'])
@@ -130,7 +132,14 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         image_ids, starts = np.unique(persons['image_id'][order], return_index=True)
         rows = dict(zip(image_ids.tolist(), np.split(order, starts[1:]), strict=True))
         if self.item == 'person':
-            return [_person(images[i], persons, row) for i in images for row in rows.get(i, ())]
+            boxes = to_sides(persons['bbox'].astype(np.float64))
+            size = np.array([sizes[i] for i in persons['image_id'].tolist()])
+            good = np.isfinite(crop_boxes(boxes, size)).all(axis=-1)
+            if not good.all():
+                what = f'left out {(~good).sum():,} persons whose box has no area within the image'
+                log_notes(self, [f'{self.ann_file}: {what} (of at most 1 px after clipping)'])
+            chosen = ((images[i], row) for i in images for row in rows.get(i, ()) if good[row])
+            return [_person(image, persons, row) for image, row in chosen]
         items = {
             i: _image(images[i], persons, rows[i]) for i in images if len(rows.get(i, ())) >= 2
         }
@@ -139,12 +148,14 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             raise AnnotationError('empty data set', self.ann_file, '', what, _BUILD)
         return self._pairs(content['pairs'], items) if self.test_mode else list(items.values())
 
-    def _images(self, records: list[dict]) -> dict[int, dict]:
-        """Return id -> what items keep of an image."""
-        images = {}
+    def _images(self, records: list[dict]) -> tuple[dict[int, dict], dict[int, tuple]]:
+        """Return id -> what items keep of an image, and id -> width and height, inf: unknown."""
+        images, sizes = {}, {}
         for n, record in enumerate(records):
             try:
                 folder = self.data_prefix[record['source']]
+                sides = (float(record.get(key) or np.inf) for key in ('width', 'height'))
+                sizes[int(record['id'])] = tuple(sides)
                 images[int(record['id'])] = dict(
                     img_id=record['id'],
                     img_path=osp.join(folder, record['file_name']),
@@ -160,7 +171,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
                 )
                 name = record_name('image', record, n)
                 raise AnnotationError('bad image', self.ann_file, name, what, _BUILD) from None
-        return images
+        return images, sizes
 
     def _persons(self, records: list[dict], images: Mapping[int, dict]) -> dict[str, np.ndarray]:
         """Return the columns of all annotations (P,): bbox (P, 4) xyxy px, keypoints (P, K, 2) px,
@@ -179,6 +190,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
         check(repeated(ids.tolist()), 'duplicate id', 'its id occurs more than once')
         check(~np.isin(image_ids, list(images)), 'unknown image', 'its image_id is not listed')
+        unlabelled = ~persons['visible'][:, list(_ANKLES)].any(axis=1)
+        check(unlabelled, 'no ankles', 'no ankle is labelled, so its ground_y is of nothing')
         return persons
 
     def _pairs(self, records: list[dict], items: Mapping[int, dict]) -> list[dict]:
@@ -188,8 +201,10 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         for row in zip(*(pairs[name].tolist() for name in _PAIR), strict=True):
             pair_id, image_id, *pair, label, gap = row
             ids = items[image_id]['ann_ids'].tolist() if image_id in items else []
-            if not set(pair) <= set(ids):
+            if pair[0] == pair[1] or not set(pair) <= set(ids):
                 what = f'image {image_id} has no annotations {pair}'
+                if pair[0] == pair[1]:
+                    what = f'ann_a and ann_b are the same person, {pair[0]}'
                 name = f'pair {pair_id}'
                 raise AnnotationError('unknown annotation', self.ann_file, name, what, _BUILD)
             found.append(

@@ -20,6 +20,7 @@ from wsp_mm.datasets.annotations import (
     record_name,
 )
 from wsp_mm.datasets.columns import Column, read_columns
+from wsp_mm.datasets.plausibility import camera_poses
 from wsp_mm.datasets.pose3d import TOLERANCE_PX, Pose3DDataset, log_notes, projection_error
 from wsp_mm.structures.bbox import crop_boxes, to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
@@ -84,8 +85,9 @@ class MuCoDataset(Pose3DDataset):
 
     Raises:
         ValueError: a depth range that is not in order.
-        AnnotationError: a bad record, joints that do not land where the file has them under its own
-            cameras, absent images, or nothing to load.
+        AnnotationError: a bad record, most persons of another size or distance than people have
+            (metres, root-relative poses), joints that do not land where the file has them under its
+            own cameras, absent images, or nothing to load.
     """
 
     SOURCE_SET = JOINT_SET
@@ -160,6 +162,7 @@ class MuCoDataset(Pose3DDataset):
         log_notes(
             self,
             [f'left out {count:,} persons {why}' for why, count in left_out.items() if count]
+            + findings.implausible_notes()
             + [f'skipped {count:,} x {kind}' for kind, count in findings.counts().items()]
             + [f'the first: {error}' for error in findings.bad[:1]],
         )
@@ -188,15 +191,20 @@ class MuCoDataset(Pose3DDataset):
         persons, kept = read_columns(records, _PERSON, path, 'annotation', findings, _REMEDY)
         index = {image_id: row for row, image_id in enumerate(images['id'].tolist())}
         image = np.array([index.get(i, -1) for i in persons['image_id'].tolist()], dtype=np.int64)
-        good = np.ones(len(kept), dtype=bool)
+
+        def name(i: int) -> str:
+            return record_name('annotation', records[kept[i]], kept[i])
+
+        verdict = camera_poses(persons['keypoints_cam'], JOINT_SET)
+        good = findings.judge(verdict, path, name, _REMEDY)
         for bad, what in (
             (image < 0, "'image_id' is of an image that is not there"),
-            ((persons['keypoints_cam'][..., 2] <= 0).any(axis=1), 'a joint is behind the camera'),
+            (
+                (persons['keypoints_cam'][..., 2] <= 0).any(axis=1),
+                'a joint is behind the camera (root-relative?)',
+            ),
         ):
-            good &= findings.drop(
-                bad & good, 'bad annotation', path,
-                lambda i: record_name('annotation', records[kept[i]], kept[i]), what, _REMEDY,
-            )  # fmt: skip
+            good &= findings.drop(bad & good, 'bad annotation', path, name, what, _REMEDY)
         if not good.any():
             what = "no usable record in 'annotations'"
             raise AnnotationError('nothing there', path, '', what, _REMEDY)

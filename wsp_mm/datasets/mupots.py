@@ -105,8 +105,8 @@ class MuPoTSDataset(Pose3DDataset):
 
     def load_data_list(self) -> np.ndarray:
         """Return the indices of the persons that are samples, (N,)."""
-        notes: list[str] = []
         self._content = content = read_mupots_json(self.ann_file)
+        notes = [*content.notes]
         source = self.bbox_root_file or self.boxes_file
         if self.bbox_root_file:
             rows = self._with_roots()

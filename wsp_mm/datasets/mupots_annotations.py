@@ -21,9 +21,11 @@ from wsp_mm.datasets.annotations import (
     record_name,
     repeated,
 )
-from wsp_mm.datasets.columns import Column, read_columns
+from wsp_mm.datasets.columns import Column, Rule, read_columns
+from wsp_mm.datasets.plausibility import body_size, camera_poses, either
 
-NUM_SEQUENCES, NUM_JOINTS = 20, 17
+NUM_SEQUENCES, NUM_JOINTS, JOINT_SET = 20, 17, 'mupots17'
+_VALID = Rule('must be true or false, 1 or 0', lambda v: np.isin(v, (0, 1)))
 _JSON_REMEDY = "Download 3DMPPE's MuPoTS-3D.json again (docs/data.md)"
 _MAT_REMEDY = "Take the file from MuPoTS-3D's official release again (docs/data.md)"
 _NAME = re.compile(r'(?:^|.*/)TS(\d+)/img_(\d+)\.\w+$')
@@ -55,6 +57,7 @@ class MuPoTSJson:
             px.
         id: (N,). image: (N,) index of the person's image. bbox: (N, 4) x, y, w, h px.
         keypoints_cam: (N, 17, 3) camera mm. keypoints_img: (N, 17, 2) px. shown: (N, 17) bool.
+        notes: what was left out, in sentences.
     """
 
     image_id: np.ndarray
@@ -69,13 +72,15 @@ class MuPoTSJson:
     keypoints_cam: np.ndarray
     keypoints_img: np.ndarray
     shown: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def read_mupots_json(path: str | Path) -> MuPoTSJson:
     """Read and check MuPoTS-3D.json.
 
     Raises:
-        AnnotationError: no such file, no json, or a bad record.
+        AnnotationError: no such file, no json, a bad record, or most persons of another size or
+            distance than people have (metres, root-relative poses).
     """
     content = check_lists(load_json(path), ('images',), path, _JSON_REMEDY)
     check_lists(content, ('annotations',), path, _JSON_REMEDY, empty=True)
@@ -103,8 +108,9 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     order = sorted(range(len(places)), key=places.__getitem__)
     index = {int(images['id'][i]): row for row, i in enumerate(order)}
     valid, _ = read_columns(
-        content['annotations'], dict(is_valid=Column()), path, 'annotation', remedy=_JSON_REMEDY
-    )
+        content['annotations'], dict(is_valid=Column(rule=_VALID)), path, 'annotation',
+        remedy=_JSON_REMEDY,
+    )  # fmt: skip
     records = [content['annotations'][i] for i in np.flatnonzero(valid['is_valid'])]
     wanted = dict(
         id=integer, image_id=integer, bbox=Column((4,)), keypoints_cam=Column((NUM_JOINTS, 3)),
@@ -113,8 +119,14 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     persons, _ = read_columns(records, wanted, path, 'annotation', remedy=_JSON_REMEDY)
     image = np.array([index.get(i, -1) for i in persons['image_id'].tolist()], dtype=np.int64)
     refuse(image < 0, 'annotation', records, "'image_id' is of an image that is not there")
-    behind = (persons['keypoints_cam'][..., 2] <= 0).any(axis=1)
-    refuse(behind, 'annotation', records, "'keypoints_cam': a joint lies behind the camera")
+    good = findings.judge(
+        camera_poses(persons['keypoints_cam'], JOINT_SET), path,
+        lambda i: record_name('annotation', records[i], i), _JSON_REMEDY,
+    )  # fmt: skip
+    behind = good & (persons['keypoints_cam'][..., 2] <= 0).any(axis=1)
+    what = "'keypoints_cam': a joint lies behind the camera (root-relative?)"
+    refuse(behind, 'annotation', records, what)
+    persons = {key: values[good] for key, values in persons.items()}
     sequence, frame = np.array([places[i] for i in order]).T
     return MuPoTSJson(
         image_id=images['id'][order],
@@ -124,11 +136,12 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
         size=np.column_stack([images['width'], images['height']])[order],
         intrinsic=images['intrinsic'][order],
         id=persons['id'],
-        image=image,
+        image=image[good],
         bbox=persons['bbox'],
         keypoints_cam=persons['keypoints_cam'],
         keypoints_img=persons['keypoints_img'],
         shown=persons['keypoints_vis'] > 0,
+        notes=tuple(findings.implausible_notes()),
     )
 
 
@@ -150,8 +163,14 @@ def _read_cells(path: Path, name: str) -> np.ndarray:
     return cells
 
 
-def read_annot_mat(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def read_annot_mat(
+    path: str | Path, findings: Findings | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read the annot.mat of a sequence. An empty cell is a person who is not there.
+
+    Args:
+        path: the file.
+        findings: counts implausible persons, who are made invalid.
 
     Returns:
         (F, P) bool, the persons who are valid, and annot2 (F, P, 17, 2) px, annot3 and univ_annot3
@@ -159,7 +178,8 @@ def read_annot_mat(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]
 
     Raises:
         AnnotationError: a broken file, or a bad field of a valid person; the message names frame
-            (from 0), person (from 1) and field.
+            (from 0), person (from 1) and field; or most persons of another size or distance than
+            people have (metres, root-relative poses).
     """
     cells = _read_cells(Path(path), 'annotations')
     valid = np.zeros(cells.shape, dtype=bool)
@@ -171,7 +191,9 @@ def read_annot_mat(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]
             continue
         try:
             struct = np.reshape(cell, -1)[0]
-            valid[where] = bool(np.asarray(struct['isValidFrame'], dtype=np.float64).reshape(()))
+            valid[where] = flag = np.asarray(struct['isValidFrame'], np.float64).reshape(())
+            if flag not in (0, 1):
+                raise ValueError(f'isValidFrame {_VALID.text}, is {flag}')
             for name, shape in _MAT_FIELDS.items() if valid[where] else ():
                 value = np.asarray(struct[name], dtype=np.float64)
                 if value.shape != shape or not np.isfinite(value).all():
@@ -183,6 +205,16 @@ def read_annot_mat(path: str | Path) -> tuple[np.ndarray, dict[str, np.ndarray]]
                 f'expected a struct of isValidFrame, {", ".join(_MAT_FIELDS)} ({error})',
                 _MAT_REMEDY,
             ) from None  # fmt: skip
+    findings, places = Findings() if findings is None else findings, np.argwhere(valid)
+    valid[valid] = findings.judge(
+        either(
+            camera_poses(joints['annot3'][valid], JOINT_SET),
+            body_size(joints['univ_annot3'][valid], JOINT_SET),
+        ),
+        path, lambda i: f'frame {places[i][0]}, person {places[i][1] + 1}', _MAT_REMEDY,
+    )  # fmt: skip
+    for array in joints.values():
+        array[~valid] = np.nan
     return valid, joints
 
 
@@ -266,7 +298,7 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
         AnnotationError: a file is missing or broken, files contradict each other, or some sequences
             have their annot.mat and others not.
     """
-    content = read_mupots_json(ann_file)
+    content, findings = read_mupots_json(ann_file), Findings()
     sequences = np.unique(content.sequence).tolist()
     folders = [Path(sequences_dir or '', f'TS{n}') for n in sequences]
     present = [(folder / 'annot.mat').is_file() for folder in folders]
@@ -283,10 +315,10 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
             for row in range(len(content.image_id))
             for who in [np.flatnonzero(content.image == row)]
         ]  # fmt: skip
-        return MuPoTSGroundTruth(frames, 'json', (note,))
+        return MuPoTSGroundTruth(frames, 'json', (note, *content.notes))
     frames, notes = [], []
     for sequence, folder in zip(sequences, folders, strict=True):
-        valid, joints = read_annot_mat(folder / 'annot.mat')
+        valid, joints = read_annot_mat(folder / 'annot.mat', findings)
         occluded = read_occlusion_mat(folder / 'occlusion.mat', valid)
         rows = np.flatnonzero(content.sequence == sequence)
         row_of = dict(zip(content.frame[rows].tolist(), rows.tolist(), strict=True))
@@ -302,6 +334,7 @@ def read_mupots(ann_file: str | Path, sequences_dir: str | Path | None = None) -
                 'a frame without an image counts as one without predictions, an image without a '
                 'frame has no persons'
             )
+    notes += findings.implausible_notes()
     return MuPoTSGroundTruth(frames, 'annot.mat', tuple(notes))
 
 

@@ -106,16 +106,19 @@ def root_scores(
     ann_file: str | Path,
     sequences_dir: str | Path | None = None,
     threshold_mm: float = 250.0,
+    notes: list[str] | None = None,
 ) -> dict[str, float | int]:
     """AP_root of a file of roots, and MRPE over the persons who have a box.
 
     Which box is whose is decided in the image alone (``match_boxes``), so files with the same
-    boxes and other depths are compared on the same persons.
+    boxes and other depths are compared on the same persons. Roots of equal scores count in the
+    order of the file, as RootNet's do.
 
     Args:
         roots_file: of tools/predict_roots.py, or RootNet's.
         ann_file, sequences_dir: of ``read_mupots``.
         threshold_mm: of AP_root.
+        notes: gets those of the ground truth.
 
     Returns:
         The keys of ``ap_root`` and ``mrpe``, and ``n_matched``.
@@ -124,13 +127,16 @@ def root_scores(
         ValueError: a missing or bad file, or roots of images that ``ann_file`` does not list.
     """
     found = read_bbox_roots(roots_file)
+    truth = read_mupots(ann_file, sequences_dir)
+    if notes is not None:
+        notes += truth.notes
     frames, pairs = [], [np.zeros((2, 0, 3))]
-    for frame in read_mupots(ann_file, sequences_dir).frames:
-        boxes, roots, scores = found.pop(
-            frame.image_id, (np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0))
+    for frame in truth.frames:
+        boxes, roots, scores, place = found.pop(
+            frame.image_id, (np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
         )
         gt = frame.keypoints_cam[:, ROOT]
-        frames.append(dict(gt=gt, pred=roots, scores=scores))
+        frames.append(dict(gt=gt, pred=roots, scores=scores, place=place))
         box, person = match_boxes(boxes, frame.keypoints_img[:, ROOT])
         pairs.append(np.stack([roots[box], gt[person]]))
     if found:

@@ -9,15 +9,17 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import load_json
+from wsp_mm.datasets.annotations import Findings, Verdict, load_json
+from wsp_mm.datasets.plausibility import beyond, body_size, camera_poses
 from wsp_mm.evaluation.functional import pose3d_scores
+from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.utils.files import atomic_file
 
 Arrays = dict[str, np.ndarray]
@@ -131,6 +133,7 @@ class PoseTable:
         image_ids: (N,) image ids as text, or None.
         joint_set: names the K joints.
         of_images: whether ``ids`` are those of the images, as PoseNet saves them.
+        file: where it comes from, for messages.
     """
 
     ids: np.ndarray
@@ -140,8 +143,11 @@ class PoseTable:
     image_ids: np.ndarray | None
     joint_set: str
     of_images: bool = False
+    file: str = ''
 
-    def scores(self, truth: 'PoseTable | None' = None) -> dict[str, float | int]:
+    def scores(
+        self, truth: 'PoseTable | None' = None, findings: Findings | None = None
+    ) -> dict[str, float | int]:
         """All figures of the set, see :func:`wsp_mm.evaluation.functional.pose3d_scores`.
 
         PoseNet saves 17 joints without the added thorax: ground truth of 18 is cut to those, and PA
@@ -149,8 +155,10 @@ class PoseTable:
 
         Args:
             truth: ground truth and actions of the same samples; None: this table's own.
+            findings: counts samples that are left out, because their ground truth is implausible.
 
         Raises:
+            AnnotationError: most of the ground truth has another size than people.
             ValueError: there is no ground truth, or it is of other joints or other samples, or has
                 several persons in an image where the predictions name images.
         """
@@ -169,8 +177,12 @@ class PoseTable:
         if different:
             raise ValueError(f'predictions and ground truth are of other samples: {different[0]}')
         rows = np.array([row[name] for name in self.ids], dtype=np.int64)
+        good = (Findings() if findings is None else findings).judge(
+            body_size(truth.gt, truth.joint_set), truth.file, lambda i: f'sample {truth.ids[i]}: gt'
+        )[rows]
+        rows = rows[good]
         actions = None if truth.actions is None else truth.actions[rows].tolist()
-        return pose3d_scores(self.pred, gt[rows], self.joint_set, actions)
+        return pose3d_scores(self.pred[good], gt[rows], self.joint_set, actions)
 
 
 def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = False) -> PoseTable:
@@ -190,8 +202,9 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another kind of file, a record that lacks something, or an id that occurs twice;
-            the message names the file.
+        ValueError: another kind of file, a record that lacks something, an id that occurs twice, a
+            value beyond 1e6 mm, or most predictions of another size than people have; the message
+            names the file.
     """
     file = Path(file)
     content = (
@@ -209,7 +222,7 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
             kind = np.float64 if name in ('pred', 'gt') else str
             found[name] = None if value is None else np.asarray(value, dtype=kind)
         n, (_, k, _) = len(found['ids']), found['pred'].shape
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f'{file} holds no 3D predictions (ids, pred): {error!r}') from error
     for name, value in found.items():
         shape = (n, k, 3) if name in ('pred', 'gt') else (n,)
@@ -221,7 +234,21 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
     joint_set = joint_set or str(content.get('joint_set', '')) or _SETS.get(k)
     if joint_set is None:
         raise ValueError(f'{file} has {k} joints and does not name its joint set: give --joint-set')
-    return PoseTable(**found, joint_set=joint_set, of_images=bool(content.get('of_images', False)))
+    if k != (expected := len(get_joint_set(joint_set))):
+        raise ValueError(f'{file}: {joint_set} has {expected} joints, poses have {k}')
+    for name in ('pred', 'gt'):
+        if found[name] is not None:
+            _judge(beyond(found[name]), file, lambda i: f'sample {found["ids"][i]}: {name}')  # noqa: B023
+    _judge(body_size(found['pred'], joint_set), file, lambda i: f'sample {found["ids"][i]}')
+    of_images = bool(content.get('of_images', False))
+    return PoseTable(**found, joint_set=joint_set, of_images=of_images, file=str(file))
+
+
+def _judge(verdict: Verdict, file: Path, name: Callable[[int], str]) -> None:
+    """Refuse a file of predictions. Odd ones stay, unless most are: a score without them would
+    flatter.
+    """
+    Findings().judge(verdict, file, name, 'Write the predictions in mm')
 
 
 # ---------------------------------------------------------------------- MuPoTS-3D's mat files
@@ -276,10 +303,16 @@ def save_mupots(
     return files
 
 
-def load_mupots(file_2d: str | Path, file_3d: str | Path) -> Predictions:
+def load_mupots(
+    file_2d: str | Path, file_3d: str | Path, camera_space: bool = False
+) -> Predictions:
     """Read both mat files, ours or somebody else's.
 
     An empty matrix of any shape (MATLAB's ``[]``) is a frame without predictions.
+
+    Args:
+        file_2d, file_3d: the files.
+        camera_space: absolute positions will be scored; poses relative to the root are refused.
 
     Returns:
         key -> (P, 17, 2) px and (P, 17, 3) mm.
@@ -287,10 +320,15 @@ def load_mupots(file_2d: str | Path, file_3d: str | Path) -> Predictions:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: no mat file, or one of MATLAB's version 7.3; a variable that names no frame or
-            has the wrong shape; frames or persons that are in one of the files alone. The message
-            names the file.
+            has the wrong shape; frames or persons that are in one of the files alone; a value
+            beyond 1e6, or most persons of another size (with ``camera_space`` also depth) than
+            people have. The message names the file.
     """
     flat, deep = _load_mat(Path(file_2d), 2), _load_mat(Path(file_3d), 3)
+    poses = np.concatenate(list(deep.values()))
+    keys = np.repeat(list(deep), [len(persons) for persons in deep.values()])
+    judge = camera_poses if camera_space else body_size
+    _judge(judge(poses, 'mupots17'), Path(file_3d), keys.__getitem__)
     for key in sorted(flat.keys() | deep.keys()):
         persons = [len(side[key]) if key in side else None for side in (flat, deep)]
         if persons[0] != persons[1]:
@@ -319,6 +357,7 @@ def _load_mat(file: Path, dim: int) -> Arrays:
         if joints.dtype.kind not in 'iuf' or joints.ndim != 3 or joints.shape[1:] != (17, dim):
             raise ValueError(f'{file}: {key} must be (persons, 17, {dim}), got {joints.shape}')
         frames[key] = joints.astype(np.float64)
+        _judge(beyond(frames[key]), file, lambda i: f'{key}, person {i + 1}')  # noqa: B023
     if not frames:
         raise ValueError(f'{file} holds no frame: variables are named like TS1_img_000000')
     return frames

@@ -8,7 +8,7 @@ data_root = '{{$WSP_DATA:data/}}'
 
 muco_train = dict(type='MuCoDataset', data_root=data_root)
 train_2d = dict(
-    type='CocoDataset',
+    type='CocoPersonDataset',
     data_root=data_root,
     data_mode='topdown',
     ann_file='coco/annotations/person_keypoints_train2017.json',

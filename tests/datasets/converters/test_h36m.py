@@ -116,6 +116,45 @@ def test_the_action_is_the_annotations_not_the_paths(h36m, two_subjects):
     assert {sample['action'] for sample in found} == {'Directions', 'Walking'}
 
 
+def change_poses(h36m, root, subject, change, scale=1.0):
+    """Change every pose (17, 3) mm, and scale the translations of the cameras."""
+
+    def poses(content):
+        for frames in (frames for parts in content.values() for frames in parts.values()):
+            frames.update({key: change(np.array(pose)).tolist() for key, pose in frames.items()})
+
+    def cameras(content):
+        for camera in content.values():
+            camera['t'] = (np.array(camera['t']) * scale).tolist()
+
+    h36m.edit(root, subject, 'joint_3d', poses)
+    h36m.edit(root, subject, 'camera', cameras)
+
+
+@pytest.mark.parametrize('factor, said', [(1e-3, 'metres'), (0.1, 'centimetres'), (1e3, 'unit')])
+def test_other_units(h36m, two_subjects, factor, said):
+    change_poses(h36m, two_subjects, 5, lambda pose: pose * factor, factor)
+    with pytest.raises(AnnotationError, match=rf'subject5_data.json: annotation .*\W{said}\?'):
+        h36m.convert(two_subjects)
+
+
+def test_root_relative_poses(h36m, two_subjects):
+    change_poses(h36m, two_subjects, 5, lambda pose: pose - pose[0])
+    with pytest.raises(AnnotationError, match=r'subject 5, camera 1 .*root-relative'):
+        h36m.convert(two_subjects)
+
+
+def test_an_odd_pose_is_left_out_and_children_are_kept(h36m, two_subjects):
+    def lose_a_knee(content):
+        content['2']['1']['0'][2][0] += 5000
+
+    h36m.edit(two_subjects, 1, 'joint_3d', lose_a_knee)
+    change_poses(h36m, two_subjects, 5, lambda pose: pose * 0.4, 0.4)  # a child of 63 cm
+    (note,) = [n for n in h36m.convert(two_subjects) if 'left out' in n]
+    assert '4 x implausible' in note and 'subject1_data.json: annotation' in note
+    assert len(h36m.load(two_subjects)) == 60
+
+
 # ------------------------------------------------------------------ MMPose
 @pytest.fixture
 def npz(h36m, tmp_path):

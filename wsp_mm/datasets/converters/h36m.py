@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import AnnotationError, Findings
+from wsp_mm.datasets.annotations import AnnotationError, Findings, Verdict
 from wsp_mm.datasets.converters.h36m_layouts import Frames, Reader, Reader3DMPPE, ReaderMMPose
 from wsp_mm.datasets.h36m_arrays import write_arrays
+from wsp_mm.datasets.plausibility import body_size, root_depth
 from wsp_mm.structures.bbox import crop_boxes, joints_boxes
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
@@ -63,7 +64,8 @@ def convert_h36m(
         What a user should know, in sentences. The arrays keep them, too.
 
     Raises:
-        AnnotationError: a file is missing, cut off or not in this layout, or a record is bad.
+        AnnotationError: a file is missing, cut off or not in this layout, a record is bad, or most
+            persons have another size or distance than people (metres, root-relative poses).
     """
     findings, kind = Findings(skip_bad=skip_bad), LAYOUTS[layout]
     folder = Path(annotations or Path(root, kind.folder))
@@ -75,6 +77,7 @@ def convert_h36m(
         *reader.notes,
         *(f'left out {count:,} frames {why}' for why, count in reader.left_out.items()),
         *_absent(columns, subjects),
+        *findings.implausible_notes(),
         *(f'skipped {count:,} x {kind}' for kind, count in findings.counts().items()),
         *(f'skipped: {error}' for error in findings.bad[:3]),
     ]
@@ -116,15 +119,18 @@ def _to_camera(
     """The columns of frames: joints in the camera frame, boxes that are there; adds cameras."""
 
     def drop(bad: np.ndarray, kind: str, what: str) -> None:
-        names = frames.name
-        frames.keep(
-            reader.findings.drop(bad, kind, frames.file, lambda i: names[i], what, reader.remedy)
-        )
+        name = frames.name.__getitem__
+        frames.keep(reader.findings.drop(bad, kind, frames.file, name, what, reader.remedy))
+
+    def judge(verdict: Verdict) -> None:
+        name = frames.name.__getitem__
+        frames.keep(reader.findings.judge(verdict, frames.file, name, reader.remedy))
 
     infinite = ~np.isfinite(frames.joints).all(axis=(1, 2))
     if frames.pixels is not None:
         infinite |= ~np.isfinite(frames.pixels).all(axis=(1, 2))
     drop(infinite, 'bad joints', 'a joint is nan or infinite')
+    judge(body_size(frames.joints, 'h36m17'))
     joints = np.full_like(frames.joints, np.nan)
     pixels = np.zeros(joints[..., :2].shape)
     for subject, number in np.unique(frames.key[:, [0, 3]], axis=0).tolist():
@@ -139,6 +145,8 @@ def _to_camera(
         chosen, errors = _choose(frames, of, conventions)
         if not errors[chosen] <= tolerance:
             found = ', '.join(f'{name}: {error:,.1f} px' for name, error in errors.items())
+            if not np.abs(frames.joints[of, 0]).max(initial=0) > 1:
+                found += '; root-relative? all roots lie at the origin'
             raise AnnotationError(
                 'camera convention', frames.file, where,
                 'no camera convention brings the joints to where the annotations have them, within '
@@ -153,6 +161,7 @@ def _to_camera(
         pixels[of] = camera.project(joints[of])[..., :2]
     frames.joints, frames.pixels = joints, pixels
     frames.keep(np.isfinite(joints).all(axis=(1, 2)))
+    judge(root_depth(frames.joints[:, 0, 2]))
     drop((frames.joints[..., 2] <= 0).any(axis=1), 'bad joints', 'a joint is behind the camera')
     if frames.boxes is None:
         frames.boxes = joints_boxes(frames.pixels)

@@ -38,7 +38,7 @@ def ap_root(
 ) -> dict[str, float | int]:
     """Average precision of detected roots, RootNet's arithmetic.
 
-    Detections are taken in the order of their scores (the earlier first where scores are equal).
+    Detections are taken in the order of their scores (by ``place`` where scores are equal).
     Each goes to the nearest true root of its image: it is a hit if that is nearer than the
     threshold and was not hit before; a second-best root is not looked for. The precision at each
     detection is weighted by the step of the recall that it makes, but for the very first detection,
@@ -48,7 +48,7 @@ def ap_root(
 
     Args:
         frames: one an image: ``gt (G, 3)`` mm of the valid persons, ``pred (M, 3)`` mm, ``scores
-            (M,)``.
+            (M,)``, and where it is not that of the list, their order: ``place (M,)``.
         threshold_mm: a hit is nearer than this.
 
     Returns:
@@ -59,7 +59,7 @@ def ap_root(
     Raises:
         ValueError: arrays that do not fit together.
     """
-    detections, n_roots, n_frames = [np.zeros((3, 0))], 0, 0
+    detections, n_roots, n_frames, n_seen = [np.zeros((4, 0))], 0, 0, 0
     for i, frame in enumerate(frames):
         gt, pred = (np.reshape(frame[side], (-1, 3)).astype(np.float64) for side in ('gt', 'pred'))
         if len(frame['scores']) != len(pred):
@@ -68,13 +68,14 @@ def ap_root(
             distance = np.linalg.norm(pred[:, None] - gt, axis=-1)
             # roots are counted through over the images
             nearest = n_roots + distance.argmin(axis=1)
-            detections.append(np.stack([frame['scores'], distance.min(axis=1), nearest]))
-            n_roots, n_frames = n_roots + len(gt), n_frames + 1
-    scores, distance, nearest = np.concatenate(detections, axis=1)
+            place = frame.get('place', n_seen + np.arange(len(pred)))
+            detections.append(np.stack([frame['scores'], distance.min(axis=1), nearest, place]))
+            n_roots, n_frames, n_seen = n_roots + len(gt), n_frames + 1, n_seen + len(pred)
+    scores, distance, nearest, place = np.concatenate(detections, axis=1)
     counts = dict(n_roots=n_roots, n_detections=len(scores), n_frames=n_frames)
     if not n_roots:
         return dict(AP_root=math.nan, recall=math.nan, **counts)
-    order = np.argsort(-scores, kind='stable')
+    order = np.lexsort((place, -scores))
     near = np.flatnonzero(distance[order] < threshold_mm)
     # The first near detection of a root is the hit, the others are false.
     hit = np.zeros(len(order), dtype=bool)

@@ -17,6 +17,8 @@ LIMB_MM = (80.0, 800.0)
 DEPTH_MM = (200.0, 1e5)
 #: No pose, error or depth is larger, mm: 1 km.
 LARGEST_MM = 1e6
+#: Boxes on all images, as shares of the image: beyond this a box leaves it, and is far outside.
+_LEAVES, _FAR = 1.05, 1.25
 _LIMBS = (
     ('hip', 'knee'),
     ('knee', 'ankle'),
@@ -56,3 +58,51 @@ def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
     with np.errstate(divide='ignore'):
         badness = np.abs(np.log(np.maximum(longest, 1e-9) / np.sqrt(low * high)))
     return Verdict('implausible body size', bad, what, badness)
+
+
+def normalized_boxes(boxes: np.ndarray) -> Verdict:
+    """Judge boxes in shares of the image where px are meant.
+
+    Args:
+        boxes: (N, 4) x, y, w, h.
+
+    Returns:
+        The boxes without a value above 1.
+    """
+    boxes = np.reshape(boxes, (-1, 4))
+    bad = (np.abs(boxes) <= 1).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+
+    def what(i: int) -> str:
+        return f'the box {boxes[i].tolist()} has no value above 1: boxes are px, this is normalised'
+
+    return Verdict('normalised box', bad, what)
+
+
+def corner_boxes(boxes: np.ndarray, sizes: np.ndarray) -> Verdict:
+    """Judge boxes x1, y1, x2, y2 where x, y, w, h are meant.
+
+    Truncated persons and close-ups are good. So the file as a whole is judged: as x, y, w, h most
+    boxes leave the image, some by far, and as x1, y1, x2, y2 all but 1 % lie in it.
+
+    Args:
+        boxes: (N, 4) raw px. sizes: (N, 2) width and height px of their images.
+
+    Returns:
+        The boxes that leave the image, or none. One is enough to refuse the file.
+    """
+    boxes, sizes = np.reshape(boxes, (-1, 4)), np.reshape(sizes, (-1, 2))
+    start, end = boxes[:, :2] / sizes, boxes[:, 2:] / sizes
+    fits = ((start > -0.02) & (end > start) & (end < 1.02)).all(axis=1)
+    reach = (start + end).max(axis=1, initial=0)
+    bad = reach > _LEAVES
+    if not (bad.sum() > len(bad) / 2 and reach.max() > _FAR and fits.mean() >= 0.99):
+        bad = np.zeros(len(bad), dtype=bool)
+
+    def what(i: int) -> str:
+        size = ' x '.join(f'{v:g}' for v in sizes[i])
+        return (
+            f'the box {boxes[i].tolist()} leaves its image of {size} px as x, y, w, h and fits as '
+            'x1, y1, x2, y2'
+        )
+
+    return Verdict('box of another convention', bad, what, reach, share=0)

@@ -134,8 +134,7 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
 
 
 def _has_box(record: object) -> bool:
-    if not isinstance(record, Mapping):
-        return True  # for the reader to report
+    record = record if isinstance(record, Mapping) else {}  # the reader reports it
     return bool(record.get('is_valid', 1) and not record.get('iscrowd'))
 
 

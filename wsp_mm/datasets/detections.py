@@ -17,13 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import (
-    AnnotationError,
-    Findings,
-    check_lists,
-    load_json,
-    repeated,
-)
+from wsp_mm.datasets.annotations import AnnotationError, Findings, check_lists, load_json, repeated
 from wsp_mm.datasets.columns import BOX, Column, Rule, read_columns
 from wsp_mm.datasets.plausibility import corner_boxes, normalized_boxes
 from wsp_mm.utils.files import dump_json
@@ -163,10 +157,9 @@ class BoxFile:
             return
         ids = [i for i in sizes if i in self.boxes for _ in self.boxes[i]]
         boxes = [box for i in dict.fromkeys(ids) for box in self.boxes[i]]
+        names = [f'image {self.images.get(i) or i}' for i in ids]
         for verdict in (normalized_boxes(boxes), corner_boxes(boxes, [sizes[i] for i in ids])):
-            Findings().judge(
-                verdict, self.path, lambda k: f'image {self.images.get(ids[k]) or ids[k]}', _PIXELS
-            )
+            Findings().judge(verdict, self.path, names.__getitem__, _PIXELS)
 
 
 class NameIndex:
@@ -186,12 +179,9 @@ class NameIndex:
         """Return the name in the file, None where it is not there; ``stem``: try it, too."""
         for at_hand in (name, osp.splitext(name)[0])[: 1 + stem]:
             listed = self._bare.get(osp.basename(at_hand), '')
-            if at_hand in self.names:
-                return self.names[at_hand]
-            if listed and (
-                f'/{listed}'.endswith(f'/{at_hand}') or f'/{at_hand}'.endswith(f'/{listed}')
-            ):
-                return self.names[listed]
+            short, long = sorted((listed, at_hand), key=len)
+            if at_hand in self.names or (listed and f'/{long}'.endswith(f'/{short}')):
+                return self.names[at_hand if at_hand in self.names else listed]
         return None
 
 
@@ -246,11 +236,9 @@ def choose_persons(records: Sequence[Mapping]) -> tuple[list[int], list[str]]:
     """
     chosen, others = [], Counter()
     for i, record in enumerate(records):
-        value = PERSON
-        if isinstance(record, Mapping):  # else for the reader to report
-            found = (record.get('category_id'), record.get('category'))
-            value = next((v for v in found if v is not None), PERSON)
-        if value == PERSON or str(value).strip().lower() in ('person', str(PERSON)):
+        found = record if isinstance(record, Mapping) else {}  # the reader reports it
+        value = found.get('category_id', found.get('category'))
+        if value in (None, PERSON) or str(value).strip().lower() in ('person', str(PERSON)):
             chosen.append(i)
         else:
             others[repr(value)[:40]] += 1
@@ -264,8 +252,10 @@ def _image_numbers(
 ) -> dict[str, int]:
     """Return the ids of images that a file names by text, see :func:`read_boxes`."""
     index, ids = NameIndex(names), {}
-    for image_id, at_hand in (images or {}).items():
-        if (name := index.find(at_hand)) is None:
+    exact_first = sorted((images or {}).items(), key=lambda item: item[1] not in index.names)
+    for image_id, at_hand in exact_first:
+        name = index.find(at_hand)
+        if name is None or (name in ids and images[ids[name]] in index.names):
             continue
         if name in ids:
             what = f'{images[ids[name]]} and {at_hand} are both meant'
@@ -311,9 +301,12 @@ def read_boxes(path: str | Path, images: Mapping[int, str] | None = None) -> Box
         if all(record.get('score') is None for record in records):
             columns = _DETECTION | dict(score=Column(default=1.0))
         texts = [r['image_id'] for r in records if isinstance(r.get('image_id'), str)]
-        if texts:
-            numbers = _image_numbers(list(dict.fromkeys(texts)), path, images)
-            content = [_numbered(record, numbers) for record in content]
+        numbers = _image_numbers(list(dict.fromkeys(texts)), path, images) if texts else {}
+        for record in records:
+            if isinstance(name := record.get('image_id'), str):
+                record['image_id'] = numbers[name]
+                if numbers[name] < 0:
+                    record.setdefault('file_name', name)
     found, _ = read_columns(content, columns, path, 'detection', remedy=_BOXES)
     ids = found['image_id']
     if names is None:
@@ -323,10 +316,9 @@ def read_boxes(path: str | Path, images: Mapping[int, str] | None = None) -> Box
         names = {}
         for i in chosen:
             names.setdefault(int(ids[i]), str(content[i].get('file_name', '')))
-        chosen, findings = np.array(chosen, dtype=np.int64), Findings()
-        verdict = normalized_boxes(found['bbox'][chosen])
-        name = 'detection number {}'.format
-        chosen = chosen[findings.judge(verdict, path, lambda i: name(chosen[i]), _PIXELS)]
+        findings, verdict = Findings(), normalized_boxes(found['bbox'][chosen])
+        good = findings.judge(verdict, path, lambda i: f'detection number {chosen[i]}', _PIXELS)
+        chosen = np.array(chosen, dtype=np.int64)[good]
         notes += findings.implausible_notes()
     else:
         chosen = np.arange(len(ids))
@@ -338,15 +330,6 @@ def read_boxes(path: str | Path, images: Mapping[int, str] | None = None) -> Box
     tables = {i: tables.get(i, (np.zeros((0, 4)), np.zeros(0))) for i in names}
     boxes, scores = ({i: table[k] for i, table in tables.items()} for k in range(2))
     return BoxFile(names, boxes, scores, extended, info, path, notes)
-
-
-def _numbered(record: object, numbers: Mapping[str, int]) -> object:
-    """Return a record with the number of its image in the place of a text."""
-    name = record.get('image_id') if isinstance(record, Mapping) else None
-    if not isinstance(name, str):
-        return record
-    more = dict(file_name=name) if numbers[name] < 0 else {}
-    return {**more, **record, 'image_id': numbers[name]}
 
 
 def _read_head(path: str | Path, content: object) -> tuple[dict[int, str], bool, dict]:

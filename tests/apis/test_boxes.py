@@ -148,13 +148,6 @@ def test_annotations(tmp_path):
     }
 
 
-def test_labelled_persons_of_other_categories_are_counted(tmp_path):
-    images, box = [dict(id=1, file_name='1.png')], [1, 2, 3, 4]
-    labels = [dict(image_id=1, bbox=box, category_id=c) for c in (1, 'person', 0, 'dog')]
-    boxes = read_annotations(write_annotations(tmp_path / 'a.json', images, labels))[1]
-    assert len(boxes) == 2 and '2 of 4' in boxes.notes[0] and boxes.path == tmp_path / 'a.json'
-
-
 @pytest.mark.parametrize(
     ('change', 'named'),
     [

@@ -266,14 +266,13 @@ class GivenBoxes:
         """
         self._owners = {}
         for name in sorted(names, key=lambda name: name not in self._names.names):
-            if (image_id := self._image_id(name)) is None:
-                continue
-            other = self._owners.setdefault(image_id, name)
-            if other != name and other not in self._names.names:
-                raise InputError(
-                    f'{self.path}: boxes of image {self.file.images[image_id] or image_id} fit '
-                    f'{other} and {name}: give them file names with folders, or fewer images'
-                )
+            if (image_id := self._image_id(name)) is not None:
+                other = self._owners.setdefault(image_id, name)
+                if other != name and other not in self._names.names:
+                    listed = self.file.images[image_id] or image_id
+                    remedy = 'give them file names with folders, or fewer images'
+                    what = f'boxes of image {listed} fit {other} and {name}'
+                    raise InputError(f'{self.path}: {what}: {remedy}')
 
     def check(self) -> None:
         """Check the boxes of the frames that were looked up.

@@ -252,15 +252,13 @@ def _image_numbers(
 ) -> dict[str, int]:
     """Return the ids of images that a file names by text, see :func:`read_boxes`."""
     index, ids = NameIndex(names), {}
-    exact_first = sorted((images or {}).items(), key=lambda item: item[1] not in index.names)
-    for image_id, at_hand in exact_first:
-        name = index.find(at_hand)
-        if name is None or (name in ids and images[ids[name]] in index.names):
-            continue
-        if name in ids:
-            what = f'{images[ids[name]]} and {at_hand} are both meant'
-            raise AnnotationError('ambiguous image', path, f'image {name!r}', what, _NAMES)
-        ids[name] = image_id
+    at_hand = images or {}
+    for image_id in sorted(at_hand, key=lambda i: at_hand[i] not in index.names):  # exact first
+        if (name := index.find(at_hand[image_id])) is not None:
+            other = at_hand[ids.setdefault(name, image_id)]
+            if ids[name] != image_id and other not in index.names:
+                what = f'{other} and {at_hand[image_id]} are both meant'
+                raise AnnotationError('ambiguous image', path, f'image {name!r}', what, _NAMES)
     left = [name for name in names if name not in ids]
     numbers = {name: int(name) for name in left if name.isdecimal() and len(name) < 16}
     if len(set(numbers.values())) == len(numbers):

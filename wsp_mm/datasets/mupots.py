@@ -169,8 +169,7 @@ class MuPoTSDataset(Pose3DDataset):
 
     def _with_boxes(self, notes: list[str]) -> _Rows:
         """Detected boxes, roots at their k-value."""
-        content = self._content
-        ids = content.image_id.tolist()
+        content, ids = self._content, self._content.image_id.tolist()
         file = read_boxes(self.boxes_file, dict(zip(ids, content.file_name, strict=True)))
         file.check_convention(dict(zip(ids, content.size.tolist(), strict=True)))
         notes += [f'{self.boxes_file}: {note}' for note in file.notes]

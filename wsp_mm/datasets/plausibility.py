@@ -93,10 +93,6 @@ def corner_boxes(boxes: np.ndarray, sizes: np.ndarray) -> Verdict:
     reach = (start + end).max(axis=1, initial=0)
     bad = reach > _LEAVES
     bad &= bad.sum() > len(bad) / 3 and reach.max() > _FAR and fits.mean() >= 0.95
-    what = (
-        'as x, y, w, h the box {} leaves its image of {} px, and as x1, y1, x2, y2 it fits'.format
-    )
-    return Verdict(
-        'box of another convention', bad,
-        lambda i: what(boxes[i].tolist(), sizes[i].tolist()), reach, share=0,
-    )  # fmt: skip
+    what = 'as x, y, w, h the box {} leaves its image of {} px, as x1, y1, x2, y2 it fits'.format
+    words = [what(*pair) for pair in zip(boxes.tolist(), sizes.tolist(), strict=True)]
+    return Verdict('box of another convention', bad, words.__getitem__, reach, share=0)

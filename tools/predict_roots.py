@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
     root, network, trust = args.images or Path(), None, args.trust_checkpoint or None
     try:
         images, gt = (None, None) if args.ann is None else read_annotations(args.ann)
-        boxes = gt if args.gt else read_boxes(args.boxes)
+        names = {image_id: image.file_name for image_id, image in (images or {}).items()}
+        boxes = gt if args.gt else read_boxes(args.boxes, names)
         if config is not None:
             network = load_network(config, args.checkpoint, args.device, ('root',), trust=trust)
         persons, skipped = gather_persons(boxes, images, cameras_of(args), root, network)
@@ -82,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     count, how = sum(len(p.boxes) for p in persons), 'network' if network else 'k-value'
     print(f'{args.out}: roots of {count:,} persons in {len(persons):,} images by the {how}')
+    for note in boxes.notes:
+        print(f'{boxes.path}: {note}', file=sys.stderr)
     if skipped:
         print(f'left out {skipped:,} boxes: nothing of them is in the image', file=sys.stderr)
     if behind:

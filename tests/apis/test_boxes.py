@@ -211,3 +211,43 @@ def test_result_lists_name_images_by_number(tmp_path):
         given.find(frame('shot#2.jpg', 2))  # a name, not a frame of a video
     strict = GivenBoxes(tmp_path / 'r.json', score_thr=0.95)
     assert strict.find(frame('2.jpg'))[0].shape == (0, 4)
+
+
+def test_percent_are_no_score_threshold(tmp_path):
+    path = write_results_file(tmp_path / 'r.json', {1: [[1, 1, 5, 5]]})
+    for score_thr in (30, -0.1, float('nan')):
+        with pytest.raises(InputError, match='score_thr'):
+            GivenBoxes(path, score_thr=score_thr)
+    assert GivenBoxes(path, score_thr=0).find(frame('1.jpg'))[0].shape == (1, 4)
+
+
+def test_images_named_by_text_are_found_by_stem(tmp_path):
+    rows = [
+        dict(image_id=name, bbox=[i, 1, 5, 5])
+        for i, name in enumerate(('dog', 'a/cat', '1', '001', 'x.jpg', 'clip'))
+    ]
+    path = tmp_path / 'labels.json'
+    path.write_text(json.dumps(rows))
+    given = GivenBoxes(path)
+    for name, i in (('dog.png', 0), ('a/cat.jpg', 1), ('1.jpg', 2), ('001.jpg', 3), ('x.jpg', 4)):
+        boxes, scores = given.find(frame(name))
+        assert boxes[0, 0] == i and scores.tolist() == [1.0]
+    for name in ('b/cat.jpg', 'clip.mp4#0'):
+        with pytest.raises(InputError):
+            given.find(frame(name))
+
+
+def test_a_record_belongs_to_one_image(tmp_path):
+    numbers = write_results_file(tmp_path / 'r.json', {1: [[1, 1, 5, 5]]})
+    for other in ('001.jpg', '1.png', 'sub/1.jpg'):
+        with pytest.raises(InputError, match=rf'r\.json.*image 1 .*1\.jpg and {other}'):
+            GivenBoxes(numbers).assign(['1.jpg', other])
+    names = ['1.jpg', '001.jpg']
+    given = GivenBoxes(write_boxes_file(tmp_path / 'b.json', names, {'001.jpg': [[9, 1, 5, 5]]}))
+    given.assign(['sub/1.jpg', '1.png', '001.jpg', '1.jpg'])  # exact names go first
+    assert given.find(frame('001.jpg'))[0][0, 0] == 9 and len(given.find(frame('1.jpg'))[0]) == 3
+    for name in ('sub/1.jpg', '1.png'):
+        with pytest.raises(InputError, match='does not list'):
+            given.find(frame(name))
+    given.assign(['sub/1.jpg'])  # alone, it is the one that is meant
+    assert len(given.find(frame('sub/1.jpg'))[0]) == 3

@@ -5,12 +5,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from inference_fixture import BOXES, FixedDetector, make_image, write_boxes_file
+from inference_fixture import BOXES, FixedDetector, make_image, write_boxes_file, write_results_file
 
 from wsp_mm.apis import WSPInferencer
 from wsp_mm.apis.models import Network
 from wsp_mm.apis.pipeline import front_to_back
-from wsp_mm.apis.sources import Frame, ImageSource
+from wsp_mm.apis.sources import Frame, ImageSource, open_source
 from wsp_mm.structures.bbox import crop_box
 from wsp_mm.structures.camera import PinholeCamera
 
@@ -191,6 +191,29 @@ def test_boxes_of_a_file(pose, album):
     records = list(make(pose, boxes_file=boxes)(folder))
     assert [len(record['persons']) for record in records] == [3, 1, 0, 0]
     assert 'boxes.json' in records[3]['skipped'] and 'skipped' not in records[2]
+
+
+def test_boxes_of_other_programs(pose, tmp_path):
+    """A list of a wrong convention ends the run; what was left out is said."""
+    folder, file = tmp_path / 'i', tmp_path / 'r.json'
+    folder.mkdir()
+    cv2.imwrite(str(folder / '1.png'), ONE)
+    corners = [[x, y, x + w, y + h] for x, y, w, h in BOXES]
+    write_results_file(file, {1: corners})
+    with pytest.raises(ValueError, match=r'r\.json.*x1, y1, x2, y2'):
+        list(make(pose, boxes_file=file)(folder))
+    write_results_file(file, {1: BOXES})
+    rows = json.loads(file.read_text())
+    rows[0]['category_id'] = 0
+    file.write_text(json.dumps(rows))
+    source = open_source(folder)
+    for _ in range(2):
+        (_, records), *_ = make(pose, boxes_file=file).chunks(source)
+        assert len(records[0]['persons']) == 2
+    assert len(source.notes) == 1 and '0 (1)' in source.notes[0]
+    cv2.imwrite(str(folder / '01.png'), ONE)
+    with pytest.raises(ValueError, match=r'1\.png and 01\.png|01\.png and 1\.png'):
+        list(make(pose, boxes_file=file)(folder))
 
 
 def test_extended_boxes_are_cropped_as_they_are(pose, album, tmp_path):

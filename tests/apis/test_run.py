@@ -106,6 +106,7 @@ def test_statuses(run, options, album, tmp_path):
     for more, named in (
         (['--pose-checkpoint', tmp_path / 'x.pth'], 'x.pth'),
         (['--device', 'gpu'], 'gpu'),
+        (['--score-thr', 30], 'score_thr'),
         (['--camera', tmp_path / 'x.json'], 'x.json'),
         (['--principal-point', 1, 1], 'principal'),
         (['--batch-size', 0], 'batch_size'),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.detections import (
+    BoxFile,
     prediction_path,
     read_bbox_root,
     read_bbox_roots,
@@ -124,6 +125,90 @@ def test_bad_files_of_boxes_are_named(write, change, named):
     assert len(read_boxes(write(FILE))) == 1
     with pytest.raises(AnnotationError, match=rf'p\.json: .*{named}'):
         read_boxes(write(FILE | change))
+
+
+# ---- plain lists of other programs
+
+PERSON = dict(image_id=5, category_id=1, bbox=[1, 2, 30, 40], score=0.25)
+
+
+def test_images_come_in_the_order_of_the_list(write):
+    ids = [7, 3, 9, 3, 7, 1]
+    found = read_boxes(write([PERSON | dict(image_id=i, file_name=f'{i}.jpg') for i in ids]))
+    assert list(found.images) == list(found.boxes) == list(found.scores) == [7, 3, 9, 1]
+    assert found.images[3] == '3.jpg' and len(found.boxes[3]) == 2
+
+
+def test_without_scores_all_are_1(write):
+    label = {key: value for key, value in PERSON.items() if key != 'score'}
+    assert read_boxes(write([label, label])).scores[5].tolist() == [1.0, 1.0]
+    with pytest.raises(AnnotationError, match=r'number 1: .*score'):
+        read_boxes(write([PERSON, label]))  # best of all, or worst?
+
+
+def test_other_categories_are_counted(write):
+    others = [PERSON | dict(category_id=value) for value in (0, 0, 'dog')]
+    found = read_boxes(write([PERSON, PERSON | dict(category_id=' Person'), *others]))
+    assert len(found) == 2 and len(found.notes) == 1
+    for text in ('3 of 5', '0 (2)', "'dog' (1)"):
+        assert text in found.notes[0]
+    named = [
+        {k: v for k, v in PERSON.items() if k != 'category_id'} | dict(category=value)
+        for value in ('person', 'cat')
+    ]
+    assert len(read_boxes(write(named))) == 1
+    with pytest.raises(AnnotationError, match=r"0 \(2\), 'dog' \(1\)") as stop:
+        read_boxes(write(others))
+    assert stop.value.kind == 'no persons'
+    assert read_boxes(write([PERSON])).notes == []
+
+
+def test_normalised_boxes_are_refused(write):
+    small = PERSON | dict(bbox=[0.2, 0.1, 0.3, 0.8])
+    with pytest.raises(AnnotationError, match=r'p\.json: detection number .*normalised.* px'):
+        read_boxes(write([small, small, PERSON]))
+    found = read_boxes(write([PERSON, small, PERSON, PERSON | dict(image_id=4)]))
+    assert len(found) == 3 and '1 x normalised box' in found.notes[0]
+    assert 'detection number 1' in found.notes[0]
+    with pytest.raises(AnnotationError, match='normalised'):
+        read_bbox_roots(write([ROOT | dict(bbox=small['bbox'])]))
+    with pytest.raises(AnnotationError, match='normalised'):
+        read_bbox_root(write([ROOT | dict(bbox=small['bbox'])]), [3])
+
+
+def test_corners_are_refused_where_sizes_are_known(write):
+    right = [[400, 200, 100, 250], [300, 150, 90, 200], [500, 100, 60, 150]]
+    wrong = [[x, y, x + w, y + h] for x, y, w, h in right]
+    for boxes, extended in ((right, False), (wrong, True)):
+        tables = dict(enumerate(np.array(boxes, float)[:, None]))
+        names = {i: f'{i}.jpg' for i in tables}
+        file = BoxFile(names, tables, {}, extended)
+        file.check_convention(dict.fromkeys(tables, (640, 480)))
+    file = read_boxes(write([PERSON | dict(image_id=i, bbox=b) for i, b in enumerate(wrong)]))
+    with pytest.raises(AnnotationError, match=r'p\.json: image 2: .*x1, y1, x2, y2.*x, y, w, h'):
+        file.check_convention(dict.fromkeys(range(9), (640, 480)))
+    file.check_convention({77: (640, 480)})
+
+
+def test_images_named_by_text(write):
+    images = {30: 'a/1.jpg', 10: 'a/2.jpg', 11: '000785.jpg', 785: 'else.png'}
+
+    def read(*names, images=images):
+        return list(read_boxes(write([PERSON | dict(image_id=n) for n in names]), images).boxes)
+
+    assert read('a/2.jpg', 'a/1', 'else') == [10, 30, 785]
+    assert read('2.jpg', '1', '000785') == [10, 30, 11]  # a stem goes before a number
+    assert read('785', 'a/2.jpg') == [785, 10]
+    assert read('1.jpg', images={1: 'sub/1.jpg', 2: '1.jpg'}) == [2]  # exact names go first
+    for names, said in ((['b/1.jpg'], 'b/1'), (['a/1', 'dog'], 'dog')):
+        with pytest.raises(AnnotationError, match=said) as stop:
+            read(*names)
+        assert stop.value.kind == 'unknown image'
+    with pytest.raises(AnnotationError, match=r'a/1\.jpg and a/1\.png') as stop:
+        read('1', images={1: 'a/1.jpg', 2: 'a/1.png'})
+    assert stop.value.kind == 'ambiguous image'
+    found = read_boxes(write([PERSON | dict(image_id=n) for n in ('b', 'a.jpg', 'b', '12')]))
+    assert found.images == {-1: 'b', -2: 'a.jpg', 12: ''} and len(found.boxes[-1]) == 2
 
 
 # ---- boxes with roots

@@ -176,6 +176,27 @@ def test_a_plain_list_of_results(root, log):
     assert any('1 boxes of 2' in text for text in log)
 
 
+def test_boxes_of_other_programs(root, log):
+    def write(*rows):
+        (root / 'results.json').write_text(
+            json.dumps([dict(bbox=[4, 5, 30, 40]) | r for r in rows])
+        )
+
+    write(dict(image_id='TS1/img_000001'), dict(image_id=10, category_id=0))
+    assert names(load(root, boxes_file='results.json')) == [('TS1_img_000001', 0)]
+    assert any('results.json' in text and '0 (1)' in text for text in log)
+    for row, kind in (
+        (dict(image_id='img_000001.jpg'), 'ambiguous image'),  # of TS1, or of TS2?
+        (dict(image_id=10, category_id=0), 'no persons'),
+        (dict(image_id=10, bbox=[120, 60, 150, 150]), 'box of another convention'),
+        (dict(image_id=10, bbox=[0.1, 0.2, 0.3, 0.4]), 'normalised box'),
+    ):
+        write(row)
+        with pytest.raises(AnnotationError, match='results') as stop:
+            load(root, boxes_file='results.json')
+        assert stop.value.kind == kind
+
+
 def test_files_of_boxes_are_looked_for_where_the_tools_write(root, tmp_path, monkeypatch):
     work = tmp_path / 'work'
     work.mkdir()

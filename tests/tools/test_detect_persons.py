@@ -75,6 +75,7 @@ def test_wrong_files_are_explained(made, run, tmp_path):
         (['--images', tmp_path / 'nowhere'], 'nowhere'),
         ([*images, '--class-name', 'cat'], 'cat'),
         ([*images, '--score-thr', 1], 'score_thr'),
+        ([*images, '--score-thr', 30], 'score_thr'),
         ([*images, '--batch-size', 0], 'batch_size'),
     ):
         status, _, text = run(*more, *out)

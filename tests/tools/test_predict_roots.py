@@ -48,6 +48,38 @@ def test_k_value_and_a_given_camera(run, world):
     assert found[0] == dict(own[1], score=0.9)
 
 
+def test_boxes_of_other_programs(run, world):
+    def roots(*records, ann='ann.json'):
+        path = world / 'other.json'
+        path.write_text(json.dumps(records))
+        return run('--k-value', '--boxes', path, '--ann', world / ann)
+
+    box = dict(bbox=BOX)
+    status, text, records = roots(box | dict(image_id='1'), box | dict(image_id='0.jpg'))
+    assert status == 0 and [r['image_id'] for r in records] == [1, 0]
+    assert records[0]['score'] == 1.0
+    dog = dict(image_id=0, category_id='dog')
+    status, text, records = roots(box | dict(image_id=1), box | dog)
+    assert status == 0 and "'dog' (1)" in text and len(records) == 1
+    for wrong, named in (
+        (box | dog, "'dog' (1)"),
+        (box | dict(image_id='2.jpg'), '2.jpg'),
+        (dict(image_id=1, bbox=[70, 20, 100, 80]), 'x1, y1, x2, y2'),
+        (dict(image_id=1, bbox=[0.1, 0.2, 0.3, 0.5]), 'normalised'),
+    ):
+        status, text, _ = roots(wrong)
+        assert status == 1 and named in text and 'other.json' in text
+
+
+def test_labelled_persons_of_category_0(run, world):
+    content = json.loads((world / 'ann.json').read_text())
+    for person in content['annotations']:
+        person['category_id'] = 0
+    (world / 'ann.json').write_text(json.dumps(content))
+    status, text, records = run('--k-value', '--gt', '--ann', world / 'ann.json')
+    assert status == 1 and '0 (2)' in text and records is None
+
+
 def test_with_a_network(run, world, tmp_path_factory):
     network = make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_r18')
     arguments = [

@@ -9,6 +9,7 @@ persons stand side by side, each relative to their own root.
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from wsp_mm.utils.cli import TRUST_HELP
@@ -50,9 +51,12 @@ def make_figure(args: argparse.Namespace) -> int:
 
     images, found = read_annotations(args.ann)
     if args.boxes is not None:
-        found = read_boxes(args.boxes)
+        found = read_boxes(args.boxes, {i: image.file_name for i, image in images.items()})
         names = {i: images[i].file_name for i in found.boxes if i in images}
-        found = type(found)(names, found.boxes, found.scores, found.extended)
+        found = replace(found, images=names)
+    for note in found.notes:
+        print(f'qualitative: {found.path}: {note}', file=sys.stderr)
+    found.check_convention({i: image.size for i, image in images.items() if image.size})
     chosen = choose_images(found, args.count, args.seed, args.max_persons)
     if not chosen:
         raise ValueError(

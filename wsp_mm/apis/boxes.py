@@ -6,7 +6,6 @@ M boxes in an image, each (x, y, w, h) px.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,14 +28,17 @@ from wsp_mm.datasets.annotations import (
 from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.datasets.detections import (
     BOX_DECIMALS,
-    PERSON,
     SCORE_DECIMALS,
     BoxFile,
+    NameIndex,
+    choose_persons,
     read_boxes,
     write_boxes,
 )
 from wsp_mm.utils.files import progress_bar
 
+#: Images whose boxes are checked against their size.
+_CHECKED = 1000
 _REMEDY = 'Give a json in the style of COCO (or MuPoTS-3D.json, MuCo-3DHP.json)'
 
 
@@ -110,7 +112,9 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
             raise AnnotationError('bad image', path, name, str(error), _REMEDY) from None
         size = tuple(size) if min(size) > 0 else None
         images[image_id] = ListedImage(image_id, record['file_name'], size, camera)
-    persons = [record for record in content.get('annotations') or () if _is_person(record)]
+    records = list(content.get('annotations') or ())
+    chosen, notes = choose_persons(records)
+    persons = [records[i] for i in chosen if _has_box(records[i])]
     columns = dict(image_id=integer, bbox=Column((4,)))
     found, _ = read_columns(persons, columns, path, 'annotation', remedy=_REMEDY)
     boxes: dict[int, list] = {image_id: [] for image_id in images}
@@ -124,14 +128,14 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
         boxes={image_id: np.reshape(rows, (-1, 4)) for image_id, rows in boxes.items()},
         scores={image_id: np.ones(len(rows)) for image_id, rows in boxes.items()},
         extended=False,
+        path=path,
+        notes=notes,
     )
 
 
-def _is_person(record: object) -> bool:
-    if not isinstance(record, Mapping):
-        return True  # for the reader to report
-    is_person = record.get('category_id', PERSON) == PERSON and record.get('is_valid', 1)
-    return bool(is_person and not record.get('iscrowd'))
+def _has_box(record: object) -> bool:
+    record = record if isinstance(record, Mapping) else {}  # the reader reports it
+    return bool(record.get('is_valid', 1) and not record.get('iscrowd'))
 
 
 def detect_persons(
@@ -230,24 +234,53 @@ def _unreadable(name: str, why: object) -> InputError:
 class GivenBoxes:
     """Boxes of a file, found by the name of a frame.
 
-    An image is looked up by its name within the folder, then by its bare name where only one image
-    has it and one of the two paths is the end of the other. Entries that name no file, as in COCO's
-    result lists, are found by the number that the file name is (``000000000785.jpg``), or that a
-    frame of a video has. Frames of a video are named ``NAME#INDEX``.
+    An image is looked up by its name within the folder, then as :class:`NameIndex` does. Entries
+    that name no file, as in COCO's result lists, are found by the number that the file name is
+    (``000000000785.jpg``), or that a frame of a video has. Frames of a video are named
+    ``NAME#INDEX``.
 
     Args:
         path: as :func:`read_boxes` reads.
-        score_thr: boxes with a lower score are left out; None keeps all.
+        score_thr: boxes with a lower score are left out, 0 to 1; None keeps all.
+
+    Raises:
+        InputError: ``score_thr`` is outside 0 to 1.
     """
 
     def __init__(self, path: str | Path, score_thr: float | None = None) -> None:
+        if score_thr is not None and not 0 <= score_thr <= 1:
+            raise InputError(f'score_thr {score_thr} must be from 0 to 1')
         self.path, self.score_thr, self.file = Path(path), score_thr, read_boxes(path)
         self.extended = self.file.extended
-        named = {Path(name).as_posix(): i for i, name in self.file.images.items() if name}
-        self._ids = named
+        self._ids = {name: i for i, name in self.file.images.items() if name}
+        self._names = NameIndex(self._ids)
         self._nameless = {image_id for image_id, name in self.file.images.items() if not name}
-        times = Counter(Path(name).name for name in named)
-        self._by_bare_name = {Path(n).name: n for n in named if times[Path(n).name] == 1}
+        self._owners: dict[int, str] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def assign(self, names: Sequence[str]) -> None:
+        """Give each entry to one of the images of a run; exact names go first.
+
+        Raises:
+            InputError: an entry fits several images.
+        """
+        self._owners = {}
+        for name in sorted(names, key=lambda name: name not in self._names.names):
+            if (image_id := self._image_id(name)) is not None:
+                other = self._owners.setdefault(image_id, name)
+                if other != name and other not in self._names.names:
+                    listed = self.file.images[image_id] or image_id
+                    remedy = 'give them file names with folders, or fewer images'
+                    what = f'boxes of image {listed} fit {other} and {name}'
+                    raise InputError(f'{self.path}: {what}: {remedy}')
+
+    def check(self) -> None:
+        """Check the boxes of the frames that were looked up.
+
+        Raises:
+            AnnotationError: they are not x, y, w, h px.
+        """
+        self.file.check_convention(self._sizes)
 
     def find(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Return the boxes (M, 4) px and scores (M,) of a frame, best first; M may be 0.
@@ -255,21 +288,18 @@ class GivenBoxes:
         Raises:
             InputError: the file does not list the image.
         """
-        image_id = self._image_id(frame)
-        if image_id is None:
+        image_id = self._image_id(frame.file_name, frame.index)
+        if image_id is None or self._owners.get(image_id, frame.file_name) != frame.file_name:
             raise InputError(f'{self.path} does not list it')
+        if len(self._sizes) < _CHECKED:
+            self._sizes[image_id] = frame.size
         boxes, scores = self.file.boxes[image_id], self.file.scores[image_id]
         keep = scores >= (-np.inf if self.score_thr is None else self.score_thr)
         return boxes[keep], scores[keep]
 
-    def _image_id(self, frame: Frame) -> int | None:
-        name = frame.file_name
-        if name in self._ids:
-            return self._ids[name]
-        # One may be named from a folder farther up than the other; other folders hold other images.
-        listed = self._by_bare_name.get(Path(name).name)
-        if listed and (f'/{listed}'.endswith(f'/{name}') or f'/{name}'.endswith(f'/{listed}')):
+    def _image_id(self, name: str, index: int | None = None) -> int | None:
+        is_video = name.endswith(f'#{index}')
+        if (listed := self._names.find(name, stem=not is_video)) is not None:
             return self._ids[listed]
-        is_video = name.endswith(f'#{frame.index}')
-        number = str(frame.index) if is_video else Path(name).stem
+        number = str(index) if is_video else Path(name).stem
         return int(number) if number.isdecimal() and int(number) in self._nameless else None

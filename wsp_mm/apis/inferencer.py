@@ -116,7 +116,13 @@ class WSPInferencer:
         A chunk ends after ``batch_size`` frames or ``CHUNK_PIXELS``, whichever comes first. Where
         it begins and ends depends on the frames from ``start`` on alone: a run that is resumed
         where a chunk ended computes what an uninterrupted one would.
+
+        Raises:
+            ValueError: boxes of a file that fit several images, or are not x, y, w, h px.
         """
+        if (boxes := self.pipeline.boxes) is not None:
+            boxes.assign(source.names())
+            source.notes += [note for note in boxes.file.notes if note not in source.notes]
         chunk, pixels = [], 0
         for frame in source.frames(start):
             chunk.append(frame)

@@ -91,6 +91,8 @@ class FramePipeline:
                 record['skipped'] = str(error)
             else:
                 persons.append(self._begin(frame, record, *found))
+        if self.boxes is not None:
+            self.boxes.check()
         if self.pose.kind == 'order':
             self._answer_pairs(persons)
         else:

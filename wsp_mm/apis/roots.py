@@ -61,13 +61,16 @@ def gather_persons(
 
     Raises:
         InputError: an image without a camera, or one that no file lists; cameras that no image
-            needs.
+            needs; no person, but records of other categories.
+        AnnotationError: raw boxes that are not x, y, w, h px.
         OSError: an image whose size must be looked up is missing or not an image.
     """
     extend = {} if network is None else network.crop_settings
     if images is None:
         images = {image_id: ListedImage(image_id, name) for image_id, name in boxes.images.items()}
-    persons, skipped, used = [], 0, False
+    if boxes.notes and not len(boxes):
+        raise InputError(f'{boxes.path}: {boxes.notes[0]}')
+    persons, skipped, used, sizes = [], 0, False, {}
     for image_id, found in boxes.boxes.items():
         if not len(found):
             continue
@@ -79,6 +82,8 @@ def gather_persons(
         size = image.size
         if size is None and not (boxes.extended and camera):
             size = image_size(Path(root) / image.file_name)
+        if size is not None:
+            sizes[image_id] = size
         if camera is None:
             camera, used = cameras and cameras.for_image(image.file_name, size), True
         if not camera:
@@ -94,6 +99,7 @@ def gather_persons(
         if good.any():
             scores = np.asarray(boxes.scores[image_id])
             persons.append(RootPersons(image, camera, extended[good], scores[good]))
+    boxes.check_convention(sizes)
     if cameras and persons and not used:
         raise InputError('every image has a camera of its own: the given one would change nothing')
     return persons, skipped

@@ -79,12 +79,16 @@ class ImageSource:
         self.kind, self.name, self.items, self.root = kind, name, list(items), root
         self.count, self.notes = len(self.items), []
 
+    def names(self) -> list[str]:
+        """Return the file names of all frames; none where only reading tells."""
+        return [self._file_name(i) for i in range(self.count)]
+
     def describe(self) -> dict:
         """Return what tells this source from another one; a run can only resume with the same.
 
         Frames are counted through, so a file that came or went makes it another source.
         """
-        names = '\n'.join(self._file_name(i) for i in range(self.count))
+        names = '\n'.join(self.names())
         digest = hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()
         return dict(kind=self.kind, name=self.name, files=self.count, files_sha256=digest)
 
@@ -132,6 +136,10 @@ class VideoSource:
         if not capture.isOpened():
             raise InputError(f'{self.name}: not a readable video')
         return capture
+
+    def names(self) -> list[str]:
+        """As :meth:`ImageSource.names`."""
+        return []
 
     def describe(self) -> dict:
         """As :meth:`ImageSource.describe`."""

@@ -10,6 +10,7 @@ RootNet's json of boxes and roots, a list of {image_id, bbox, root_cam, score}, 
 """
 
 import os.path as osp
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from wsp_mm.datasets.annotations import (
     repeated,
 )
 from wsp_mm.datasets.columns import BOX, Column, Rule, read_columns
-from wsp_mm.datasets.plausibility import LARGEST_MM, box_depth
+from wsp_mm.datasets.plausibility import LARGEST_MM, box_depth, corner_boxes, normalized_boxes
 from wsp_mm.utils.files import dump_json
 
 FORMAT, VERSION = 'wsp_mm.boxes', 1
@@ -34,6 +35,8 @@ PERSON = 1  # COCO's number of the category
 #: Decimals of coordinates (px) and of scores.
 BOX_DECIMALS, SCORE_DECIMALS = 3, 5
 _BOXES = 'Write it with tools/detect_persons.py, or give a list of results in the format of COCO'
+_NAMES = 'Name images by id, or by file name with the folder, as the images at hand are named'
+_PIXELS = 'Write boxes as x, y, w, h px: the left upper corner, width and height'
 _ROOTS = (
     'Write it with tools/predict_roots.py, or take the output of RootNet for the same images, or '
     'leave bbox_root_file out'
@@ -42,7 +45,6 @@ _DETECTION = dict(
     image_id=Column(dtype=np.int64),
     bbox=Column((4,), rule=BOX),
     score=Column(),
-    category_id=Column(dtype=np.int64, default=PERSON),
 )
 _ROOT = dict(
     image_id=Column(dtype=np.int64),
@@ -79,8 +81,9 @@ def _read_roots(path: str | Path) -> dict[str, np.ndarray]:
     if not isinstance(records, list):
         raise AnnotationError('wrong layout', path, '', 'it is no list of predictions', _ROOTS)
     found, _ = read_columns(records, _ROOT, path, 'prediction', remedy=_ROOTS)
-    verdict = box_depth(found['bbox'], found['root_cam'][:, 2])
-    Findings().judge(verdict, path, lambda i: record_name('prediction', records[i], i), _ROOTS)
+    verdicts = normalized_boxes(found['bbox']), box_depth(found['bbox'], found['root_cam'][:, 2])
+    for verdict, remedy in zip(verdicts, (_PIXELS, _ROOTS), strict=True):
+        Findings().judge(verdict, path, lambda i: record_name('prediction', records[i], i), remedy)
     return found
 
 
@@ -142,6 +145,7 @@ class BoxFile:
         scores: id -> (M,).
         extended: whether the boxes are square and enlarged already.
         info: what the file says about its origin; empty for a plain list of results.
+        path: the file. notes: what was left out of it, in sentences.
     """
 
     images: dict[int, str]
@@ -149,9 +153,51 @@ class BoxFile:
     scores: dict[int, np.ndarray]
     extended: bool
     info: dict = field(default_factory=dict)
+    path: str | Path = ''
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.scores.values()))
+
+    def check_convention(self, sizes: Mapping[int, Sequence[int]]) -> None:
+        """Check that raw boxes are x, y, w, h px.
+
+        Args:
+            sizes: image id -> width and height px; other images are not looked at.
+
+        Raises:
+            AnnotationError: they are normalised, or x1, y1, x2, y2.
+        """
+        if self.extended:
+            return
+        ids = [i for i in sizes if i in self.boxes for _ in self.boxes[i]]
+        boxes = [box for i in dict.fromkeys(ids) for box in self.boxes[i]]
+        names = [f'image {self.images.get(i) or i}' for i in ids]
+        for verdict in (normalized_boxes(boxes), corner_boxes(boxes, [sizes[i] for i in ids])):
+            Findings().judge(verdict, self.path, names.__getitem__, _PIXELS)
+
+
+class NameIndex:
+    """Names of images in a file, found by the name of an image at hand.
+
+    The whole name goes first, then the bare name where only one image has it and one of the two
+    paths is the end of the other (one may be named from a folder farther up), then the same without
+    the suffix.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = {Path(name).as_posix(): name for name in names}
+        times = Counter(map(osp.basename, self.names))
+        self._bare = {osp.basename(n): n for n in self.names if times[osp.basename(n)] == 1}
+
+    def find(self, name: str, stem: bool = True) -> str | None:
+        """Return the name in the file, None where it is not there; ``stem``: try it, too."""
+        for at_hand in (name, osp.splitext(name)[0])[: 1 + stem]:
+            listed = self._bare.get(osp.basename(at_hand), '')
+            short, long = sorted((listed, at_hand), key=len)
+            if at_hand in self.names or (listed and f'/{long}'.endswith(f'/{short}')):
+                return self.names[at_hand if at_hand in self.names else listed]
+        return None
 
 
 def write_boxes(
@@ -199,17 +245,63 @@ def write_boxes(
     dump_json(path, content, indent=None)
 
 
-def read_boxes(path: str | Path) -> BoxFile:
+def choose_persons(records: Sequence[Mapping]) -> tuple[list[int], list[str]]:
+    """Return the indices of the records of category 1 or 'person' (``category_id``, else
+    ``category``; without either, all are persons), and what to say of the others.
+    """
+    chosen, others = [], Counter()
+    for i, record in enumerate(records):
+        found = record if isinstance(record, Mapping) else {}  # the reader reports it
+        value = found.get('category_id', found.get('category'))
+        if value in (None, PERSON) or str(value).strip().lower() in ('person', str(PERSON)):
+            chosen.append(i)
+        else:
+            others[repr(value)[:40]] += 1
+    seen = ', '.join(f'{value} ({count:,})' for value, count in others.most_common(10))
+    what = f'left out {sum(others.values()):,} of {len(records):,} records, their categories are no'
+    return chosen, [f'{what} person (1 or "person"): {seen}'] if others else []
+
+
+def _image_numbers(
+    names: Sequence[str], path: str | Path, images: Mapping[int, str] | None
+) -> dict[str, int]:
+    """Return the ids of images that a file names by text, see :func:`read_boxes`."""
+    index, ids = NameIndex(names), {}
+    at_hand = images or {}
+    for image_id in sorted(at_hand, key=lambda i: at_hand[i] not in index.names):  # exact first
+        if (name := index.find(at_hand[image_id])) is not None:
+            other = at_hand[ids.setdefault(name, image_id)]
+            if ids[name] != image_id and other not in index.names:
+                what = f'{other} and {at_hand[image_id]} are both meant'
+                raise AnnotationError('ambiguous image', path, f'image {name!r}', what, _NAMES)
+    left = [name for name in names if name not in ids]
+    numbers = {name: int(name) for name in left if name.isdecimal() and len(name) < 16}
+    if len(set(numbers.values())) == len(numbers):
+        ids |= numbers
+    if images is not None and (left := [name for name in left if name not in ids]):
+        what = f'{len(left):,} images are none of the {len(images):,} at hand'
+        raise AnnotationError('unknown image', path, f'image {left[0]!r}', what, _NAMES)
+    return {name: -k for k, name in enumerate(names, start=1)} | ids
+
+
+def read_boxes(path: str | Path, images: Mapping[int, str] | None = None) -> BoxFile:
     """Read what :func:`write_boxes` wrote, or a plain list of results in the format of COCO.
 
-    A plain list has raw boxes, knows only images with detections, and may hold other categories
-    than 1 (person), which are left out.
+    A plain list has raw boxes, knows only images with detections, in its order, and may hold other
+    categories than 1 (person), which are left out and counted. Without any score, all are 1.
+    Its ``image_id`` may be a file name or a stem.
+
+    Args:
+        path: the json.
+        images: id -> file name of the images at hand, for lists that name images by text. None:
+            such images get negative ids, or the number that their name is.
 
     Raises:
-        AnnotationError: no such file, another kind of file, or a bad record.
+        AnnotationError: no such file, another kind of file, a bad record, nobody but other
+            categories, normalised boxes, or a text that fits none or several of ``images``.
     """
     content = load_json(path, remedy=_BOXES)
-    names, extended, info = None, False, {}
+    names, extended, info, notes, columns = None, False, {}, [], _DETECTION
     if not isinstance(content, list):
         names, extended, info = _read_head(path, content)
         content = content['detections']
@@ -217,11 +309,30 @@ def read_boxes(path: str | Path) -> BoxFile:
         what = 'these are boxes with root positions, extended already'
         remedy = 'Give it as bbox_root_file, not as a file of boxes'
         raise AnnotationError('wrong layout', path, '', what, remedy)
-    found, _ = read_columns(content, _DETECTION, path, 'detection', remedy=_BOXES)
-    ids, category = found['image_id'], found['category_id']
+    else:
+        records = [record for record in content if isinstance(record, Mapping)]
+        if all(record.get('score') is None for record in records):
+            columns = _DETECTION | dict(score=Column(default=1.0))
+        texts = [r['image_id'] for r in records if isinstance(r.get('image_id'), str)]
+        numbers = _image_numbers(list(dict.fromkeys(texts)), path, images) if texts else {}
+        for record in records:
+            if isinstance(name := record.get('image_id'), str):
+                record['image_id'] = numbers[name]
+                if numbers[name] < 0:
+                    record.setdefault('file_name', name)
+    found, _ = read_columns(content, columns, path, 'detection', remedy=_BOXES)
+    ids = found['image_id']
     if names is None:
-        chosen = np.flatnonzero(category == PERSON)
-        names = {int(ids[i]): str(content[i].get('file_name', '')) for i in chosen[::-1]}
+        chosen, notes = choose_persons(content)
+        if notes and not chosen:
+            raise AnnotationError('no persons', path, '', notes[0], _BOXES)
+        names = {}
+        for i in chosen:
+            names.setdefault(int(ids[i]), str(content[i].get('file_name', '')))
+        findings, verdict = Findings(), normalized_boxes(found['bbox'][chosen])
+        good = findings.judge(verdict, path, lambda i: f'detection number {chosen[i]}', _PIXELS)
+        chosen = np.array(chosen, dtype=np.int64)[good]
+        notes += findings.implausible_notes()
     else:
         chosen = np.arange(len(ids))
         if unknown := set(ids.tolist()) - set(names):
@@ -231,7 +342,7 @@ def read_boxes(path: str | Path) -> BoxFile:
     tables = _by_image(ids[best], found['bbox'][best], found['score'][best])
     tables = {i: tables.get(i, (np.zeros((0, 4)), np.zeros(0))) for i in names}
     boxes, scores = ({i: table[k] for i, table in tables.items()} for k in range(2))
-    return BoxFile(images=names, boxes=boxes, scores=scores, extended=extended, info=info)
+    return BoxFile(names, boxes, scores, extended, info, path, notes)
 
 
 def _read_head(path: str | Path, content: object) -> tuple[dict[int, str], bool, dict]:

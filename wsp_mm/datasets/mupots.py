@@ -169,8 +169,11 @@ class MuPoTSDataset(Pose3DDataset):
 
     def _with_boxes(self, notes: list[str]) -> _Rows:
         """Detected boxes, roots at their k-value."""
-        file, content = read_boxes(self.boxes_file), self._content
-        unseen = sorted(set(content.image_id.tolist()) - set(file.images))
+        content, ids = self._content, self._content.image_id.tolist()
+        file = read_boxes(self.boxes_file, dict(zip(ids, content.file_name, strict=True)))
+        file.check_convention(dict(zip(ids, content.size.tolist(), strict=True)))
+        notes += [f'{self.boxes_file}: {note}' for note in file.notes]
+        unseen = sorted(set(ids) - set(file.images))
         if file.info and unseen:  # our own format lists every image that was looked at
             raise AnnotationError(
                 'images not covered', self.boxes_file, '',

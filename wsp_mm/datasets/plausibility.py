@@ -22,6 +22,8 @@ LARGEST_MM = 1e6
 FOV_DEG = (5.0, 150.0)
 #: Least focal length / width of the image: a field of view of 153 degrees.
 LEAST_FOCAL = 0.12
+#: Right or lower edge of a box that leaves the image, and of one that leaves it by far (image = 1).
+_LEAVES, _FAR = 1.05, 1.2
 _LIMBS = (
     ('hip', 'knee'),
     ('knee', 'ankle'),
@@ -246,3 +248,41 @@ def upside_down(keypoints: np.ndarray, visible: np.ndarray, joint_set: str) -> t
     known = (np.asarray(visible)[:, columns] > 0).all(axis=1)
     heights = keypoints[known][:, columns, 1]
     return int((np.diff(heights, axis=1) <= 0).any(axis=1).sum()), len(heights)
+
+
+def normalized_boxes(boxes: np.ndarray) -> Verdict:
+    """Judge boxes in shares of the image where px are meant.
+
+    Args:
+        boxes: (N, 4) x, y, w, h.
+
+    Returns:
+        The boxes without a value above 1.
+    """
+    boxes = np.reshape(boxes, (-1, 4))
+    bad = (np.abs(boxes) <= 1).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    what = 'the box {} has no value above 1: boxes are px, this is normalised'.format
+    return Verdict('normalised box', bad, lambda i: what(boxes[i].tolist()))
+
+
+def corner_boxes(boxes: np.ndarray, sizes: np.ndarray) -> Verdict:
+    """Judge boxes x1, y1, x2, y2 where x, y, w, h are meant.
+
+    Truncated persons and close-ups are good. So the file as a whole is judged: as x1, y1, x2, y2
+    95 % of its boxes lie in the image, and as x, y, w, h a third leaves it, one of them by far.
+
+    Args:
+        boxes: (N, 4) raw px. sizes: (N, 2) width and height px of their images.
+
+    Returns:
+        The boxes that leave the image, or none. One is enough to refuse the file.
+    """
+    boxes, sizes = np.reshape(boxes, (-1, 4)), np.reshape(sizes, (-1, 2))
+    start, end = boxes[:, :2] / sizes, boxes[:, 2:] / sizes
+    fits = ((start > -0.05) & (end > start) & (end < 1.05)).all(axis=1)
+    reach = (start + end).max(axis=1, initial=0)
+    bad = reach > _LEAVES
+    bad &= bad.sum() > len(bad) / 3 and reach.max() > _FAR and fits.mean() >= 0.95
+    what = 'as x, y, w, h the box {} leaves its image of {} px, as x1, y1, x2, y2 it fits'.format
+    words = [what(*pair) for pair in zip(boxes.tolist(), sizes.tolist(), strict=True)]
+    return Verdict('box of another convention', bad, words.__getitem__, reach, share=0)

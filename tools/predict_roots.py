@@ -87,7 +87,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f'predict_roots: {printable(error)}', file=sys.stderr)
         return 1
     count, how = sum(len(p.boxes) for p in persons), 'network' if network else 'k-value'
-    print(f'{printable(args.out)}: roots of {count:,} persons in {len(persons):,} images by the {how}')
+    print(
+        f'{printable(args.out)}: roots of {count:,} persons in {len(persons):,} images by the {how}'
+    )
     if skipped:
         print(f'left out {skipped:,} boxes: nothing of them is in the image', file=sys.stderr)
     if behind:

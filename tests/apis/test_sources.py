@@ -111,7 +111,12 @@ def test_a_video_is_shown_by_its_matrix(matrix, tmp_path):
 
 def test_torn_boxes_are_no_matrix(tmp_path):
     path = tmp_path / 'a.mp4'
-    for data in (b'', b'moov', struct.pack('>I4s', 4, b'moov') * 9, b'\0\0\0\x01moov' + b'\xff' * 99):
+    for data in (
+        b'',
+        b'moov',
+        struct.pack('>I4s', 4, b'moov') * 9,
+        b'\0\0\0\x01moov' + b'\xff' * 99,
+    ):
         path.write_bytes(data)
         assert sources.mirror_of(path) is None
 

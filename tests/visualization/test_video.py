@@ -38,7 +38,7 @@ def test_chromium_plays_it(browser, tmp_path):
     (tmp_path / 'v.html').write_text('<video id="v" src="v.mp4" muted></video>')
     page = browser.new_page()
     page.goto((tmp_path / 'v.html').as_uri())
-    answer = page.evaluate('''() => new Promise(done => {
+    answer = page.evaluate("""() => new Promise(done => {
         v.onended = () => {
             const context = document.createElement('canvas').getContext('2d')
             context.drawImage(v, 0, 0)
@@ -46,7 +46,7 @@ def test_chromium_plays_it(browser, tmp_path):
         }
         v.onerror = () => done([v.error.message])
         v.play().catch(error => done([String(error)]))
-    })''')
+    })""")
     assert answer[:2] == [64, 48], answer
     assert answer[2] == pytest.approx(0.5, abs=0.05) and abs(answer[3] - 150) < 12
 

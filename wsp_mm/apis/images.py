@@ -106,7 +106,7 @@ def to_bgr(pixels: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
     if pixels.dtype == np.uint16:
         highest = int(pixels.max())
         bits = next(bits for bits in (8, 10, 12, 16) if highest < 2**bits)
-        if 0 < highest and bits < 16 and notes is not None:
+        if highest > 0 and bits < 16 and notes is not None:
             notes.append(f'values of {bits} bits in an image of 16: scaled by that range')
         pixels = (pixels >> (bits - 8)).astype(np.uint8)
     elif pixels.dtype != np.uint8:

@@ -189,9 +189,7 @@ def printable(text: object) -> str:
     """Return what a terminal can show: control characters, such as those of escape sequences, and
     bytes that are not UTF-8 are written as ``\\x1b`` and ``\\udcff``.
     """
-    return ''.join(
-        c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(text)
-    )
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(text))
 
 
 def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:

@@ -148,8 +148,8 @@ def infer(
     for path in (out, *(out / name for name in PARTS)):
         if path.is_symlink():
             raise OutputError(
-                f'{path} is a link to {os.readlink(path)}, which is left alone: remove the link, or '
-                'give another --out'
+                f'{path} is a link to {os.readlink(path)}, which is left alone: remove the link, '
+                'or give another --out'
             )
     info = inferencer.info(source)
     writer = JsonWriter(out / JSON, info, resume, overwrite)

@@ -3,8 +3,9 @@
 
 INPUT is an image, a folder, a pattern ('images/**/*.jpg') or a video.
 
-Exit status: 0 all well; 1 something was skipped or is incomplete (the summary says what); 2 wrong
-usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes on).
+Exit status: 0 all well; 1 something was skipped, is incomplete or was noted (the summary says
+what); 2 wrong usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes
+on).
 """
 
 import argparse

@@ -96,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     for entry in done.info['skipped']:
         text = printable(f'{entry["file_name"]}: {entry["why"]}')
         print(f'detect_persons: skipped {text}', file=sys.stderr)
+    for note in done.info.get('notes', ()):
+        print(f'detect_persons: note: {printable(note)}', file=sys.stderr)
     if not args.quiet:
         empty = sum(not len(scores) for scores in done.scores.values())
         print(

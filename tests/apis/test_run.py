@@ -112,7 +112,7 @@ def test_what_was_read_in_part_or_scaled_is_said(run, options, album, tmp_path):
     status, text = run(folder, *options, '--out', out, '--no-images', '--no-viewer')
     notes = read_inference(out / 'inference.json')['notes']
     assert status == 1 and all(f'note: {note}' in text for note in notes)
-    assert [note.partition(':')[0] for note in notes] == ['a.png (and 1 more images)', 'c.png']
+    assert [note.partition(':')[0] for note in notes] == ['a.png (and 1 more)', 'c.png']
     assert '12 bits' in notes[0] and 'first of 2' in notes[1]
 
 

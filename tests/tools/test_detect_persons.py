@@ -108,6 +108,13 @@ def test_images_that_cannot_be_read(run, tmp_path):
     assert status == 0 and r'1\x1b[31m1.jpg' in text and 'in 1 images' in out
 
 
+def test_what_was_scaled_is_said(run, tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((60, 90), 3000, np.uint16))
+    status, _, text = run('--images', tmp_path, '--out', tmp_path / 'b.json')
+    assert status == 0 and '0.png (and 2 more): ' in text and '12 bits' in text
+
+
 def test_ctrl_c_and_resume(made, run, tmp_path, monkeypatch):
     from wsp_mm.apis.detector import PersonDetector
 

@@ -123,6 +123,17 @@ def to_bgr(pixels: np.ndarray, notes: list[str] | None = None) -> np.ndarray:
     return pixels
 
 
+def join_notes(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the notes of (file name, note), each once: its first file and how many more."""
+    names: dict[str, list[str]] = {}
+    for name, note in notes:
+        names.setdefault(note, []).append(name)
+    return [
+        f'{first} (and {len(more)} more): {note}' if more else f'{first}: {note}'
+        for note, (first, *more) in names.items()
+    ]
+
+
 def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[Path]:
     """List the images of a folder and of the folders in it, see :func:`pick_images`.
 

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsp_mm.apis.images import join_notes
 from wsp_mm.apis.inferencer import WSPInferencer
 from wsp_mm.apis.partial import OutputError
 from wsp_mm.apis.sources import Source
@@ -201,7 +202,7 @@ def _process(
 
 def _count(writer: JsonWriter, drawer: FrameDrawer, summary: Summary) -> list[dict]:
     """Count over the whole json; return the records that the viewer shows."""
-    shown, noted = [], {}
+    shown, noted = [], []
     for record in writer.records():
         summary.frames += 1
         summary.persons += len(record['persons'])
@@ -209,11 +210,8 @@ def _count(writer: JsonWriter, drawer: FrameDrawer, summary: Summary) -> list[di
         if 'skipped' in record:
             summary.skipped.append((name, record['skipped']))
         summary.problems += [(name, problem) for problem in record.get('problems', ())]
-        for note in record.get('notes', ()):
-            noted.setdefault(note, []).append(name)
+        noted += [(name, note) for note in record.get('notes', ())]
         if record['frame'] % drawer.stride == 0 and len(shown) < 2 * VIEWER_FRAMES:
             shown.append(record)
-    for note, names in noted.items():
-        more = f' (and {len(names) - 1} more images)' if names[1:] else ''
-        summary.notes.append(f'{names[0]}{more}: {note}')
+    summary.notes += join_notes(noted)
     return shown

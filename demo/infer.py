@@ -3,14 +3,15 @@
 
 INPUT is an image, a folder, a pattern ('images/**/*.jpg') or a video.
 
-Exit status: 0 all well; 1 something was skipped or is incomplete (the summary says what); 2 wrong
-usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes on).
+Exit status: 0 all well; 1 something was skipped, is incomplete or was noted (the summary says
+what); 2 wrong usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes
+on).
 """
 
 import argparse
 import sys
 
-from wsp_mm.utils.cli import TRUST_HELP, add_camera_arguments
+from wsp_mm.utils.cli import TRUST_HELP, add_camera_arguments, printable
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=not args.no_progress,
         )
     except (CheckpointError, OSError, ValueError) as error:
-        print(f'infer: {error}', file=sys.stderr)
+        print(f'infer: {printable(error)}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('\ninfer: interrupted; --resume goes on', file=sys.stderr)

@@ -14,7 +14,7 @@ model. Boxes are tight (`box_convention: raw`), x, y, w, h px. A run that was st
 import argparse
 import sys
 
-from wsp_mm.utils.cli import TRUST_HELP, add_cfg_options, config_from_args
+from wsp_mm.utils.cli import TRUST_HELP, add_cfg_options, config_from_args, printable
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,17 +88,21 @@ def main(argv: list[str] | None = None) -> int:
             progress=not args.quiet,
         )  # fmt: skip
     except (CheckpointError, OSError, ValueError) as error:
-        print(f'detect_persons: {error}', file=sys.stderr)
+        print(f'detect_persons: {printable(error)}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('\ndetect_persons: stopped; the same command with --resume goes on', file=sys.stderr)
         return 130
     for entry in done.info['skipped']:
-        print(f'detect_persons: skipped {entry["file_name"]}: {entry["why"]}', file=sys.stderr)
+        text = printable(f'{entry["file_name"]}: {entry["why"]}')
+        print(f'detect_persons: skipped {text}', file=sys.stderr)
+    for note in done.info.get('notes', ()):
+        print(f'detect_persons: note: {printable(note)}', file=sys.stderr)
     if not args.quiet:
         empty = sum(not len(scores) for scores in done.scores.values())
         print(
-            f'{len(done)} persons in {len(done.images)} images, none in {empty} of them: {args.out}'
+            f'{len(done)} persons in {len(done.images)} images, none in {empty} of them: '
+            + printable(args.out)
         )
     return 0
 

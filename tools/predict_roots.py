@@ -13,7 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from wsp_mm.utils.cli import TRUST_HELP, add_camera_arguments, add_cfg_options, config_from_args
+from wsp_mm.utils.cli import (
+    TRUST_HELP,
+    add_camera_arguments,
+    add_cfg_options,
+    config_from_args,
+    printable,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,12 +85,14 @@ def main(argv: list[str] | None = None) -> int:
             persons, args.out, network, root, args.batch_size, progress=sys.stderr.isatty()
         )
     except (CheckpointError, OSError, ValueError) as error:
-        print(f'predict_roots: {error}', file=sys.stderr)
+        print(f'predict_roots: {printable(error)}', file=sys.stderr)
         return 1
     count, how = sum(len(p.boxes) for p in persons), 'network' if network else 'k-value'
-    print(f'{args.out}: roots of {count:,} persons in {len(persons):,} images by the {how}')
+    print(
+        f'{printable(args.out)}: roots of {count:,} persons in {len(persons):,} images by the {how}'
+    )
     for note in boxes.notes:
-        print(f'{boxes.path}: {note}', file=sys.stderr)
+        print(printable(f'{boxes.path}: {note}'), file=sys.stderr)
     if skipped:
         print(f'left out {skipped:,} boxes: nothing of them is in the image', file=sys.stderr)
     if behind:

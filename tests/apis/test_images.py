@@ -1,12 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import io
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from wsp_mm.apis.images import InputError, decode_image, list_images, read_image
+from wsp_mm.apis.images import InputError, decode_image, list_images, read_image, to_bgr
 
 # Four blocks of colour, RGB: whichever way it is turned or mirrored, one corner tells.
 COLORS = np.array([[[200, 30, 40], [30, 190, 50]], [[20, 60, 210], [240, 230, 220]]], np.uint8)
@@ -76,6 +78,69 @@ def test_sixteen_bits_keep_the_upper_eight(channels, suffix):
     values = np.full((10, 12, channels), 0x3A7F, np.uint16)
     values[..., 3:] = 0xFFFF
     assert (decode_image(cv2.imencode(suffix, values)[1].tobytes()) == 0x3A).all()
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tiff'])
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('bits', [8, 10, 12])
+def test_values_of_fewer_bits_are_scaled_by_their_range(bits, channels, suffix):
+    values = np.zeros((10, 12, channels), np.uint16)
+    values[:5] = 2**bits - 1
+    notes = []
+    image = decode_image(cv2.imencode(suffix, values)[1].tobytes(), notes)
+    assert (image[:5] == 255).all() and (image[5:] == 0).all()
+    (note,) = notes
+    assert f'{bits} bits' in note
+
+
+def test_scaled_values_are_turned_as_well():
+    values = np.zeros((10, 12, 3), np.uint16)
+    values[:5] = (100, 2000, 4000)
+    exif = Image.Exif()
+    exif[274] = 6  # the upper rows become the right columns
+    tag = exif.tobytes().removeprefix(b'Exif\0\0')
+    chunk = b'eXIf' + tag
+    data = cv2.imencode('.png', values)[1].tobytes()
+    lengths = len(tag).to_bytes(4, 'big'), zlib.crc32(chunk).to_bytes(4, 'big')
+    image = decode_image(data[:33] + lengths[0] + chunk + lengths[1] + data[33:])
+    assert image.shape == (12, 10, 3) and (image[:, :5] == 0).all()
+    assert image[4, 7].tolist() == [100 >> 4, 2000 >> 4, 4000 >> 4]
+
+
+@pytest.mark.parametrize('value', [0, 4096, 65535])
+def test_other_values_of_sixteen_bits_are_not_scaled(value):
+    notes = []
+    image = to_bgr(np.full((4, 5), value, np.uint16), notes)
+    assert (image == value >> 8).all() and notes == []
+
+
+@pytest.mark.parametrize('kind', ['GIF', 'PNG', 'TIFF', 'WEBP', 'MPO'])
+def test_the_first_of_several_images(kind):
+    pages = [Image.new('RGB', (64, 48), color) for color in ('red', 'lime', 'blue')]
+    notes = []
+    image = decode_image(stored(pages[0], kind, save_all=True, append_images=pages[1:]), notes)
+    np.testing.assert_allclose(image[20, 20], (0, 0, 255), atol=3)
+    if kind == 'MPO':  # a phone's JPEG with a preview
+        assert notes == []
+    else:
+        (note,) = notes
+        assert 'first of 3' in note
+    decode_image(stored(pages[0], 'JPEG' if kind == 'MPO' else kind), notes)
+    assert len(notes) == (kind != 'MPO')
+
+
+def test_blending_is_exact_and_takes_little_memory():
+    alpha, gray = np.meshgrid(np.arange(256), np.arange(256))
+    bgra = np.stack([gray, gray, gray, alpha], axis=-1).astype(np.uint8)
+    blended = np.rint(255 - (255 - gray) * alpha / 255)
+    assert (to_bgr(bgra) == blended[..., None]).all()
+    assert (decode_image(cv2.imencode('.png', bgra)[1].tobytes()) == blended[..., None]).all()
+    large = np.tile(bgra, (8, 4, 1))
+    tracemalloc.start()
+    to_bgr(large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / (large.size / 4) < 5  # bytes a pixel, the answer's 3 included
 
 
 def test_transparent_is_white():

@@ -19,6 +19,7 @@ from inference_fixture import (
     write_results_file,
     write_video,
 )
+from PIL import Image
 
 from wsp_mm.apis.partial import OutputError
 from wsp_mm.apis.pipeline import FramePipeline
@@ -65,6 +66,54 @@ def test_folder(run, options, album, tmp_path):
     assert (out / 'viewer.html').is_file()
     status, text = run(folder, *options, '--focal', 500, '--out', out, '--resume')
     assert status == 1 and '6 frames' in text  # its own images are not input
+
+
+def test_names_of_any_kind(run, options, tmp_path):
+    """Long, not UTF-8, with escape sequences: each has its images and its place in the json."""
+    folder, out = tmp_path / 'named', tmp_path / 'o'
+    folder.mkdir()
+    stems = ['日' * 76, '日' * 75 + '本', 'bad\udcff', 'red\x1b[31m\nand more']
+    for stem in stems:
+        cv2.imwrite(str(tmp_path / 'a.png'), np.full((9, 9, 3), 90, np.uint8))
+        (tmp_path / 'a.png').rename(folder / f'{stem}.png')
+    (folder / 'x\x1b]0;title\x07.png').write_bytes(b'damaged')
+    boxes = write_boxes_file(tmp_path / 'b.json', [f'{stem}.png' for stem in stems], {})
+    status, text = run(folder, *options[:-1], boxes, '--out', out)
+    assert status == 1 and '\x1b' not in text and r'x\x1b]0;title\x07.png: ' in text
+    found = read_inference(out / 'inference.json')['frames']
+    good = {frame['file_name'][:-4] for frame in found if 'skipped' not in frame}
+    assert good == set(stems)
+    drawn = sorted(path.name for path in (out / 'images').glob('*_overlay.jpg'))
+    assert len(drawn) == 4 and max(len(os.fsencode(name)) for name in drawn) == 7 + 78 + 12
+    text.encode()
+
+
+@pytest.mark.parametrize(
+    'name', ['.', 'images', 'inference.json', 'inference.partial.jsonl', 'video.part.mp4']
+)
+def test_links_in_place_of_output_are_left_alone(name, run, options, album, tmp_path):
+    out, target = tmp_path / 'o', tmp_path / 'target'
+    target.mkdir()
+    (target / '000000_a_overlay.jpg').write_text('mine')
+    if name != '.':
+        out.mkdir()
+    (out / name).symlink_to(target)
+    status, text = run(album[0], *options, '--out', out, '--overwrite')
+    assert status == 2 and str(out / name) in text and 'link' in text
+    assert [path.read_text() for path in target.iterdir()] == ['mine']
+
+
+def test_what_was_read_in_part_or_scaled_is_said(run, options, album, tmp_path):
+    folder, out = album[0], tmp_path / 'o'
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(str(folder / name), np.full((120, 160), 3000, np.uint16))
+    pages = [Image.new('RGB', (160, 120), color) for color in ('red', 'blue')]
+    pages[0].save(folder / 'c.png', save_all=True, append_images=pages[1:])
+    status, text = run(folder, *options, '--out', out, '--no-images', '--no-viewer')
+    notes = read_inference(out / 'inference.json')['notes']
+    assert status == 1 and all(f'note: {note}' in text for note in notes)
+    assert [note.partition(':')[0] for note in notes] == ['a.png (and 1 more)', 'c.png']
+    assert '12 bits' in notes[0] and 'first of 2' in notes[1]
 
 
 def test_real_images_with_boxes_of_coco(run, options, samples, tmp_path):

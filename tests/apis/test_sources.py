@@ -1,9 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import itertools
+import struct
+
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from wsp_mm.apis import sources
+from wsp_mm.apis.boxes import images_of_folder
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.sources import Frame, open_source
 
@@ -72,6 +77,69 @@ def test_video(tmp_path):
         assert all((a.image == b.image).all() for a, b in zip(rest, frames[start:], strict=True))
 
 
+CORNERS = list(itertools.product((-1, 1), (-1, 1)))  # x, y about the centre
+SIGNS = list(itertools.product((-1, 1), (-1, 1)))
+MATRICES = [(p, 0, 0, q) for p, q in SIGNS] + [(0, p, q, 0) for p, q in SIGNS]
+
+
+@pytest.mark.parametrize('matrix', MATRICES)
+def test_a_video_is_shown_by_its_matrix(matrix, tmp_path):
+    path, frame = tmp_path / 'selfie.mp4', np.zeros((48, 64, 3), np.uint8)
+    for i, (x, y) in enumerate(CORNERS):
+        rows, columns = slice(12 + 12 * y, 36 + 12 * y), slice(16 + 16 * x, 48 + 16 * x)
+        frame[rows, columns] = 20 + 70 * i
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
+    for _ in range(3):
+        writer.write(frame)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    start = data.index(b'tkhd') - 4
+    end = start + int.from_bytes(data[start : start + 4], 'big')
+    a, b, c, d = (value << 16 for value in matrix)
+    data[end - 44 : end - 8] = struct.pack('>9i', a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    frames = [frame.image for frame in open_source(path).frames()]
+    assert len(frames) == 3
+    height, width = frames[0].shape[:2]
+    assert (height, width) == ((48, 64) if a else (64, 48))
+    for i, (x, y) in enumerate(CORNERS):
+        right, down = (a * x + c * y) >> 16, (b * x + d * y) >> 16  # where the corner is shown
+        value = frames[2][height // 2 + down * height // 4, width // 2 + right * width // 4]
+        np.testing.assert_allclose(value, 20 + 70 * i, atol=8)
+
+
+def test_torn_boxes_are_no_matrix(tmp_path):
+    path = tmp_path / 'a.mp4'
+    for data in (
+        b'',
+        b'moov',
+        struct.pack('>I4s', 4, b'moov') * 9,
+        b'\0\0\0\x01moov' + b'\xff' * 99,
+    ):
+        path.write_bytes(data)
+        assert sources.mirror_of(path) is None
+
+
+def test_names_that_are_not_utf8(tmp_path, folder):
+    (tmp_path / 'a\udcff.mp4').write_bytes(flat_video(tmp_path / 'a.avi').read_bytes())
+    (tmp_path / 'a\udcff.xyz').write_bytes(b'nothing of the kind')
+    for name in ('a\udcff.mp4', 'a\udcff.xyz'):  # OpenCV would end the process
+        with pytest.raises(InputError, match='UTF-8'):
+            open_source(tmp_path / name)
+    (folder / 'a.jpg').rename(folder / 'a\udcff.jpg')
+    assert next(open_source(folder).frames()).image is not None
+
+
+def test_a_sequence_is_in_natural_order_for_detection_and_inference(folder):
+    for i in (1, 10, 2):
+        (folder / f'frame_{i}.png').write_bytes((folder / 'b.png').read_bytes())
+    found = names(open_source(folder))
+    assert found[3:6] == ['frame_1.png', 'frame_2.png', 'frame_10.png']
+    assert found == [image.file_name for image in images_of_folder(folder)]
+    assert names(open_source(f'{folder}/frame*')) == found[3:6]
+
+
 def test_a_video_is_read_frame_by_frame(tmp_path, monkeypatch):
     reads = []
 
@@ -120,3 +188,14 @@ def test_arrays():
     assert '(5,)' in next(open_source(np.zeros(5, np.uint8)).frames()).error
     with pytest.raises(InputError, match='empty'):
         open_source([])
+
+
+@pytest.mark.parametrize(
+    'item', [None, b'image.jpg', torch.zeros(3, 4, 5), 7, ['a.jpg']], ids=lambda i: type(i).__name__
+)
+def test_neither_paths_nor_arrays(item):
+    with pytest.raises(TypeError, match=f'item 1 .* {type(item).__name__}'):
+        open_source([np.zeros((4, 5, 3), np.uint8), item])
+    if not isinstance(item, list):
+        with pytest.raises(TypeError, match=type(item).__name__):
+            open_source(item)

@@ -101,12 +101,19 @@ def test_a_folder_and_a_list(made, run, tmp_path):
 
 def test_images_that_cannot_be_read(run, tmp_path):
     cv2.imwrite(str(tmp_path / '0.jpg'), make_image(0, (90, 60)))
-    (tmp_path / '1.jpg').write_bytes((tmp_path / '0.jpg').read_bytes()[:300])
+    (tmp_path / '1\x1b[31m1.jpg').write_bytes((tmp_path / '0.jpg').read_bytes()[:300])
     more = ['--images', tmp_path, '--out', tmp_path / 'b.json']
     status, _, text = run(*more)
-    assert status == 1 and '1.jpg' in text and '--skip-bad' in text
+    assert status == 1 and r'1\x1b[31m1.jpg' in text and '--skip-bad' in text
     status, out, text = run(*more, '--skip-bad')
-    assert status == 0 and '1.jpg' in text and 'in 1 images' in out
+    assert status == 0 and r'1\x1b[31m1.jpg' in text and 'in 1 images' in out
+
+
+def test_what_was_scaled_is_said(run, tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((60, 90), 3000, np.uint16))
+    status, _, text = run('--images', tmp_path, '--out', tmp_path / 'b.json')
+    assert status == 0 and '0.png (and 2 more): ' in text and '12 bits' in text
 
 
 def test_ctrl_c_and_resume(made, run, tmp_path, monkeypatch):

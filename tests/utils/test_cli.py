@@ -11,6 +11,7 @@ from wsp_mm.utils.cli import (
     config_from_args,
     load_config,
     parse_cfg_options,
+    printable,
 )
 
 TEXT = """
@@ -93,3 +94,9 @@ def test_words_of_the_command_line(config, capsys):
         with pytest.raises(SystemExit) as stop:
             config_from_args(parser, parser.parse_args(words))
         assert stop.value.code == 2 and complaint in capsys.readouterr().err
+
+
+def test_printable():
+    assert printable('Übung 日本 a b.jpg') == 'Übung 日本 a b.jpg'
+    shown = printable('\x1b[2J\x9b31m\n\udcff\u202egpj.a')
+    assert shown == r'\x1b[2J\x9b31m\n\udcff\u202egpj.a'

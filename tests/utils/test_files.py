@@ -11,6 +11,7 @@ import pytest
 from wsp_mm.utils.files import (
     atomic_file,
     atomic_folder,
+    cut_name,
     dump_json,
     file_sha256,
     progress_bar,
@@ -26,6 +27,15 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
         assert [p.name.endswith('.part') for p in path.parent.iterdir()] == [True]
     assert path.read_bytes() == b'half'
     assert os.listdir(path.parent) == ['file']
+
+
+@pytest.mark.parametrize('name', ['日' * 85, 'a' * 255, 'é' * 100 + '\udcff'])
+def test_names_as_long_as_the_file_system_allows(name, tmp_path):
+    write_text_atomic(tmp_path / name, 'a')
+    assert os.listdir(tmp_path) == [name]
+    for size in range(7):
+        assert len(cut_name('aé日x', size).encode()) in (size, size - 1, size - 2)
+    assert cut_name('aé日x', 5) == 'aé' and cut_name('aé日x', 7) == 'aé日x'
 
 
 @pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])

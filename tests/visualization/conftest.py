@@ -1,6 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Inference records made by hand: stick persons of three joints, with pixels easy to compute."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,9 @@ from wsp_mm.structures.keypoints import JOINT_SETS, JointSet
 # a person is a pelvis, a head 700 mm above it and a foot 900 mm below
 JOINTS = np.array([[0.0, 0, 0], [0, -700, 0], [0, 900, 0]])
 F, C = 1000.0, (320.0, 240.0)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
+)
 
 
 @pytest.fixture
@@ -80,3 +85,21 @@ def find():
         return np.stack([columns, rows], axis=1)
 
     return where
+
+
+@pytest.fixture
+def browser():
+    if CHROMIUM is None:
+        pytest.skip('no chromium, chromium-browser or google-chrome on this machine')
+    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    # A machine without a GPU draws WebGL in software; a container has no sandbox.
+    flags = [
+        '--no-sandbox',
+        '--use-angle=swiftshader',
+        '--enable-unsafe-swiftshader',
+        '--ignore-gpu-blocklist',
+    ]
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()

@@ -2,7 +2,6 @@
 import base64
 import json
 import re
-import shutil
 import time
 
 import cv2
@@ -11,9 +10,6 @@ import pytest
 
 from wsp_mm.visualization.viewer import viewer_data, write_viewer
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
-)
 EVIL = 'a</script><script>alert(1)</script><b id="evil">&amp;.jpg'
 
 
@@ -69,24 +65,6 @@ def test_a_thousand_frames_stay_small(tmp_path, info, person, record):
     page = write_viewer(tmp_path / 'v.html', info, records).read_text()
     assert len(page[page.index('id="data"') :]) < 1000 * 1200
     assert len(embedded(page)['frames']) == 1000
-
-
-@pytest.fixture
-def browser():
-    if CHROMIUM is None:
-        pytest.skip('no chromium, chromium-browser or google-chrome on this machine')
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    # A machine without a GPU draws WebGL in software; a container has no sandbox.
-    flags = [
-        '--no-sandbox',
-        '--use-angle=swiftshader',
-        '--enable-unsafe-swiftshader',
-        '--ignore-gpu-blocklist',
-    ]
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.mark.slow

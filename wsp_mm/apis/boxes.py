@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wsp_mm.apis.cameras import parse_camera
-from wsp_mm.apis.images import InputError, list_images, read_image
+from wsp_mm.apis.images import InputError, join_notes, list_images, read_image
 from wsp_mm.apis.models import batched
 from wsp_mm.apis.partial import PartialFile, check_same_run
 from wsp_mm.apis.sources import Frame
@@ -57,13 +57,13 @@ class ListedImage:
     size: tuple[int, int] | None = None
     camera: dict | None = None
 
-    def read(self, root: str | Path) -> np.ndarray:
-        """Read the image, (H, W, 3) uint8 BGR.
+    def read(self, root: str | Path, notes: list[str] | None = None) -> np.ndarray:
+        """Read the image, (H, W, 3) uint8 BGR, see :func:`read_image`.
 
         Raises:
             InputError: it cannot be read, or is not of the listed size.
         """
-        image = read_image(Path(root) / self.file_name)
+        image = read_image(Path(root) / self.file_name, notes)
         if self.size not in (None, image.shape[1::-1]):
             raise InputError(
                 '{} x {} px, but the list says {} x {}'.format(*image.shape[1::-1], *self.size)
@@ -165,7 +165,8 @@ def detect_persons(
         progress: show a progress bar.
 
     Returns:
-        What was written; ``info['skipped']`` lists id, file_name and why of skipped images.
+        What was written; ``info['skipped']`` lists id, file_name and why of skipped images,
+        ``info['notes']`` what :func:`read_image` has to say.
 
     Raises:
         InputError: an image cannot be read (``skip_bad`` off).
@@ -196,12 +197,13 @@ def detect_persons(
     skipped = [entry | dict(file_name=names[entry['id']]) for entry in entries if 'why' in entry]
     if skipped and not skip_bad:  # of the run before
         raise _unreadable(skipped[0]['file_name'], skipped[0]['why'])
+    notes = join_notes((names[e['id']], note) for e in good for note in e.get('notes', ()))
     write_boxes(
         out,
         [(entry['id'], names[entry['id']]) for entry in good],
         {entry['id']: entry['boxes'] for entry in good},
         {entry['id']: entry['scores'] for entry in good},
-        info=dict(run, skipped=skipped),
+        info=dict(run, skipped=skipped, **(dict(notes=notes) if notes else {})),
     )
     partial.unlink()
     return read_boxes(out)
@@ -211,9 +213,10 @@ def _detect_batch(detector: Any, batch: list, root: str | Path, skip_bad: bool) 
     """Return a batch's entries in the partial file: id and boxes, scores, or why there are none."""
     pixels, entries = [], []
     for image in batch:
+        notes: list[str] = []
         try:
-            pixels.append(image.read(root))
-            entries.append(dict(id=image.id))
+            pixels.append(image.read(root, notes))
+            entries.append(dict(id=image.id, **(dict(notes=notes) if notes else {})))
         except InputError as error:
             if not skip_bad:
                 raise _unreadable(image.file_name, error) from None

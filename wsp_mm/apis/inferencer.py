@@ -106,6 +106,7 @@ class WSPInferencer:
 
         Raises:
             InputError: there is no such input.
+            TypeError: neither paths nor arrays.
         """
         for _, records in self.chunks(open_source(inputs)):
             yield from records

@@ -253,6 +253,7 @@ def _empty_record(frame: Frame) -> dict:
         height=height,
         camera=None,
         persons=[],
+        **(dict(notes=frame.notes) if frame.notes else {}),
     )
 
 

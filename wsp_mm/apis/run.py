@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """A whole inference run, from the input to files: what ``demo/infer.py`` does."""
 
+import os
 import signal
 import sys
 import threading
@@ -10,9 +11,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsp_mm.apis.images import join_notes
 from wsp_mm.apis.inferencer import WSPInferencer
+from wsp_mm.apis.partial import OutputError
 from wsp_mm.apis.sources import Source
-from wsp_mm.apis.writer import JSON, VIEWER, VIEWER_FRAMES, FrameDrawer, JsonWriter, remove_drawings
+from wsp_mm.apis.writer import (
+    JSON,
+    PARTS,
+    VIEWER,
+    VIEWER_FRAMES,
+    FrameDrawer,
+    JsonWriter,
+    remove_drawings,
+)
+from wsp_mm.utils.cli import printable
 from wsp_mm.utils.files import progress_bar
 from wsp_mm.visualization.viewer import write_viewer
 
@@ -30,7 +42,7 @@ class Summary:
         info: what the json says of the run.
         frames, persons: how many.
         skipped: (file name, reason). problems: (file name, what is missing of its answer).
-        notes: about the source as a whole.
+        notes: about the source as a whole, and of frames: each one once, with the first file.
         files: what was written beside the json.
         done: frames of this run, without an earlier part. seconds: time of this run.
     """
@@ -83,7 +95,7 @@ class Summary:
                 'interrupted: the output is valid up to here; the same command with --resume goes '
                 'on'
             )
-        return '\n'.join(lines)
+        return '\n'.join(map(printable, lines))
 
 
 @contextmanager
@@ -130,10 +142,16 @@ def infer(
         progress: show a bar.
 
     Raises:
-        OutputError: output that is in the way, or of another run.
+        OutputError: output that is in the way, is a link to somewhere else, or of another run.
         OSError: the folder is not writable, the disk is full; what was done is kept for ``resume``.
     """
     out, began = Path(out), time.perf_counter()
+    for path in (out, *(out / name for name in PARTS)):
+        if path.is_symlink():
+            raise OutputError(
+                f'{path} is a link to {os.readlink(path)}, which is left alone: remove the link, '
+                'or give another --out'
+            )
     info = inferencer.info(source)
     writer = JsonWriter(out / JSON, info, resume, overwrite)
     if overwrite:
@@ -146,9 +164,9 @@ def infer(
             complete = _process(inferencer, source, writer, drawer, stop, progress)
             drawer.close()
         # Counted before the partial file goes: it is read a line at a time.
-        summary = Summary(writer.path, complete, info, notes=source.notes)
+        summary = Summary(writer.path, complete, info, notes=list(source.notes))
         shown = _count(writer, drawer, summary)
-        writer.close(complete, source.notes)
+        writer.close(complete, summary.notes)
     if viewer and (writer.next_frame > first or not (out / VIEWER).exists()):
         summary.files.append(write_viewer(out / VIEWER, info, shown, drawer.thumbnails))
     if drawer.video is not None:
@@ -184,7 +202,7 @@ def _process(
 
 def _count(writer: JsonWriter, drawer: FrameDrawer, summary: Summary) -> list[dict]:
     """Count over the whole json; return the records that the viewer shows."""
-    shown = []
+    shown, noted = [], []
     for record in writer.records():
         summary.frames += 1
         summary.persons += len(record['persons'])
@@ -192,6 +210,8 @@ def _count(writer: JsonWriter, drawer: FrameDrawer, summary: Summary) -> list[di
         if 'skipped' in record:
             summary.skipped.append((name, record['skipped']))
         summary.problems += [(name, problem) for problem in record.get('problems', ())]
+        noted += [(name, note) for note in record.get('notes', ())]
         if record['frame'] % drawer.stride == 0 and len(shown) < 2 * VIEWER_FRAMES:
             shown.append(record)
+    summary.notes += join_notes(noted)
     return shown

@@ -7,9 +7,11 @@ one frame.
 
 import glob
 import hashlib
+import mmap
 import os
+import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from wsp_mm.apis.images import (
     read_image,
     to_bgr,
 )
+from wsp_mm.utils.files import is_utf8
 
 #: A container's count of frames is an estimate; a video that ends before this share of it was cut
 #: off.
@@ -42,6 +45,7 @@ class Frame:
         image: (H, W, 3) uint8 BGR, None where it could not be read.
         time: s since the start, None for images.
         error: why there is no image.
+        notes: what :func:`read_image` has to say.
     """
 
     index: int
@@ -49,6 +53,7 @@ class Frame:
     image: np.ndarray | None = None
     time: float | None = None
     error: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,7 +102,8 @@ class ImageSource:
         for index in range(start, self.count):
             item, frame = self.items[index], Frame(index, self._file_name(index))
             try:
-                frame.image = to_bgr(item) if isinstance(item, np.ndarray) else read_image(item)
+                read = to_bgr if isinstance(item, np.ndarray) else read_image
+                frame.image = read(item, frame.notes)
             except InputError as error:
                 frame.error = str(error)
             yield frame
@@ -110,7 +116,7 @@ class ImageSource:
 
 
 class VideoSource:
-    """Frames of a video file, turned upright where the file says so.
+    """Frames of a video file, turned and mirrored where the file says so.
 
     Attributes:
         fps: frames a second, None where the file does not say.
@@ -125,6 +131,9 @@ class VideoSource:
 
     def __init__(self, path: str | Path) -> None:
         self.name, self.notes = str(path), []
+        if not is_utf8(path):
+            raise InputError(f'{path}: rename it: OpenCV reads no file whose name is not UTF-8')
+        self._mirror = mirror_of(path)
         capture = self._open()
         fps, count = (capture.get(key) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
@@ -135,6 +144,8 @@ class VideoSource:
         capture = cv2.VideoCapture(self.name)
         if not capture.isOpened():
             raise InputError(f'{self.name}: not a readable video')
+        if self._mirror:  # OpenCV knows turns alone
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         return capture
 
     def names(self) -> list[str]:
@@ -161,7 +172,13 @@ class VideoSource:
                 if not np.isfinite(time) or (time <= 0 and index):
                     time = index / self.fps if self.fps else None
                 time = None if time is None else round(float(time), 4)
-                yield Frame(index, f'{Path(self.name).name}#{index}', to_bgr(image), time)
+                image = to_bgr(image)
+                if self._mirror:
+                    swap, *flips = self._mirror
+                    image = cv2.transpose(image) if swap else image
+                    for axis in np.flatnonzero(flips).tolist():  # 0: rows
+                        image = cv2.flip(image, axis)
+                yield Frame(index, f'{Path(self.name).name}#{index}', image, time)
                 index += 1
         finally:
             capture.release()
@@ -169,6 +186,42 @@ class VideoSource:
             self.notes.append(
                 f'{self.name}: ends after {index} of {self.count} frames: it may be damaged'
             )
+
+
+def mirror_of(path: str | Path) -> tuple[bool, bool, bool] | None:
+    """Return how a mirrored mp4 or mov (of a front camera) is shown, by its track's matrix.
+
+    Returns:
+        whether rows and columns are exchanged, then the rows reversed, then the columns; None of a
+        video that is not mirrored, or of another kind.
+    """
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return None
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for movie in _boxes(data, b'moov', 0, len(data)):
+            for track in _boxes(data, b'trak', *movie):
+                for start, end in _boxes(data, b'tkhd', *track):
+                    if end - start < 44:
+                        return None
+                    # x' = a x + c y, y' = b x + d y; sound has no width
+                    a, b, _, c, d, *_, width, _ = struct.unpack('>9i2I', data[end - 44 : end])
+                    if width:
+                        swap = abs(b) > abs(a)
+                        flips = (b if swap else d) < 0, (c if swap else a) < 0
+                        return (swap, *flips) if a * d < b * c else None
+    return None
+
+
+def _boxes(data: mmap.mmap, kind: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield where the content of an mp4's boxes of a kind starts and ends."""
+    while start + 16 <= end:
+        size, found, long_size = struct.unpack('>I4sQ', data[start : start + 16])
+        head, size = (16, long_size) if size == 1 else (8, size or end - start)
+        if size < head or start + size > end:
+            return
+        if found == kind:
+            yield start + head, start + size
+        start += size
 
 
 Source = ImageSource | VideoSource
@@ -186,6 +239,7 @@ def open_source(given: Any, exclude: str | Path | None = None) -> Source:
 
     Raises:
         InputError: nothing is there, or nothing of a known kind.
+        TypeError: neither a path nor an array, or a list that holds something else.
     """
     if isinstance(given, Source):
         return given
@@ -194,13 +248,16 @@ def open_source(given: Any, exclude: str | Path | None = None) -> Source:
     if isinstance(given, (list, tuple, np.ndarray)):
         if not len(given):
             raise InputError('an empty list of images')
+        for i, item in enumerate(given):
+            _check_type(item, f'item {i} of the images')
         return ImageSource('arrays', 'arrays', given)
+    _check_type(given, 'the input')
     text, path = str(given), Path(given).expanduser()
     if path.is_dir():
         return ImageSource('folder', text, list_images(path, exclude), path)
     if path.is_file():
         suffix = path.suffix.lower()
-        is_image = suffix in IMAGE_SUFFIXES or cv2.haveImageReader(str(path))
+        is_image = suffix in IMAGE_SUFFIXES or (is_utf8(path) and cv2.haveImageReader(str(path)))
         if suffix in VIDEO_SUFFIXES or not is_image:
             return VideoSource(path)
         return ImageSource('image', text, [path], path.parent)
@@ -211,3 +268,11 @@ def open_source(given: Any, exclude: str | Path | None = None) -> Source:
         raise InputError(f'no image matches {text}')
     root = os.path.commonpath([file.parent for file in files])
     return ImageSource('glob', text, files, root)
+
+
+def _check_type(item: Any, name: str) -> None:
+    if not isinstance(item, (str, os.PathLike, np.ndarray)):
+        raise TypeError(
+            f'{name} is of type {type(item).__name__}: give a path or a (H, W, 3) uint8 BGR array '
+            'of numpy'
+        )

@@ -13,13 +13,15 @@ import numpy as np
 from wsp_mm.apis.images import InputError, read_image
 from wsp_mm.apis.partial import OutputError, PartialFile, check_same_run, json_line
 from wsp_mm.apis.sources import Frame, Source
-from wsp_mm.utils.files import atomic_file
+from wsp_mm.utils.files import atomic_file, cut_name
 from wsp_mm.visualization.draw import draw_order, draw_overlay, shrink
 from wsp_mm.visualization.scene3d import draw_scene
 from wsp_mm.visualization.video import VideoWriter
 
 SCHEMA, FORMAT = 'wsp_mm.inference', 2
 JSON, VIDEO, VIEWER = 'inference.json', 'video.mp4', 'viewer.html'
+#: All that a run writes into its folder.
+PARTS = (JSON, 'inference.partial.jsonl', VIDEO, 'video.part.mp4', VIEWER, 'images')
 #: Longest side of what is drawn, px: larger images are scaled down.
 DRAWN_SIDE = 1600
 SCENE_SIZE = (1280, 640)
@@ -216,8 +218,9 @@ class FrameDrawer:
     def path(self, kind: str, record: Mapping) -> Path:
         """Return where an image goes: the frame's number makes names of any folders distinct."""
         stem = Path(record['file_name']).stem
-        safe = ''.join(c if c.isalnum() or c in '-_. ()' else '_' for c in stem)[:80]
-        return self.out / 'images' / f'{record["frame"]:06d}_{safe}_{kind}.jpg'
+        safe = ''.join(c if c.isalnum() or c in '-_. ()' else '_' for c in stem)
+        name = f'{record["frame"]:06d}_{cut_name(safe, 80)}_{kind}.jpg'
+        return self.out / 'images' / name
 
     def close(self) -> None:
         """Finish the video."""

@@ -189,6 +189,13 @@ def apply_common_arguments(cfg, args: argparse.Namespace, parser: argparse.Argum
             hook.update(wait_time=args.wait_time)
 
 
+def printable(text: object) -> str:
+    """Return what a terminal can show: control characters, such as those of escape sequences, and
+    bytes that are not UTF-8 are written as ``\\x1b`` and ``\\udcff``.
+    """
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in str(text))
+
+
 def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:
     """End the program, before anything is built, when a local checkpoint is not there."""
     if '://' not in name and not Path(name).expanduser().is_file():

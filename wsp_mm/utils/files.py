@@ -14,10 +14,22 @@ from pathlib import Path
 from typing import IO, Any
 
 
+def cut_name(name: str, size: int) -> str:
+    """Return the start of a name that takes at most ``size`` bytes in UTF-8, in whole
+    characters.
+    """
+    return name.encode('utf-8', 'ignore')[:size].decode('utf-8', 'ignore')
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Return whether a path is text: other bytes in a file name are surrogates in Python."""
+    return not any('\ud800' <= c <= '\udfff' for c in str(path))
+
+
 def _partial(path: Path) -> Path:
     """The hidden neighbour that ``path`` is written as. Its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part')
+    return path.with_name(f'.{cut_name(path.name, 200)}.{os.getpid()}-{secrets.token_hex(4)}.part')
 
 
 @contextmanager

@@ -3,13 +3,19 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from wsp_mm.utils.files import is_utf8
 from wsp_mm.visualization.draw import check_image
 from wsp_mm.visualization.figures import fit_image
+
+#: H.264 plays everywhere, but most wheels of OpenCV cannot encode it; VP9 plays in browsers. MPEG-4
+#: part 2 (mp4v) does not.
+CODECS = ('avc1', 'vp09')
 
 
 class VideoWriter:
@@ -23,15 +29,16 @@ class VideoWriter:
     Args:
         path: ends in ``.mp4``; its folder is made.
         fps: frames a second.
-        codec: four letters, as OpenCV names it. ``mp4v`` (MPEG-4 part 2) is in every wheel of
-            OpenCV; most lack ``avc1`` (H.264).
+        codecs: four letters each, as OpenCV names them; the first that it can encode is used.
 
     Raises:
-        ValueError: another suffix, or an fps that is not positive.
+        ValueError: another suffix, a name that is not UTF-8, or an fps that is not positive.
     """
 
-    def __init__(self, path: str | Path, fps: float, codec: str = 'mp4v') -> None:
-        self.path, self.fps, self.codec, self.count = Path(path), float(fps), codec, 0
+    def __init__(self, path: str | Path, fps: float, codecs: Sequence[str] = CODECS) -> None:
+        self.path, self.fps, self.codecs, self.count = Path(path), float(fps), codecs, 0
+        if not is_utf8(path):
+            raise ValueError(f'{path}: OpenCV writes no video into a path that is not UTF-8')
         if self.path.suffix.lower() != '.mp4' or not (math.isfinite(fps) and fps > 0):
             raise ValueError(f'{path}: a video is an .mp4 with positive fps, got {fps}')
         self._part = self.path.with_suffix('.part.mp4')
@@ -57,14 +64,19 @@ class VideoWriter:
     def _open(self, width: int, height: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part.touch()
-        fourcc = cv2.VideoWriter_fourcc(*self.codec)
-        writer = cv2.VideoWriter(str(self._part), fourcc, self.fps, (width, height))
+        level = cv2.setLogLevel(0)  # a codec that is not there is no error
+        for codec in self.codecs:
+            fourcc = cv2.VideoWriter_fourcc(*codec)
+            writer = cv2.VideoWriter(str(self._part), fourcc, self.fps, (width, height))
+            if writer.isOpened():
+                break
+        cv2.setLogLevel(level)
         if not writer.isOpened():
-            self._part.unlink()
+            self._part.unlink(missing_ok=True)
             raise OSError(
                 f'{self.path}: OpenCV {cv2.__version__} of this environment cannot encode '
-                f'{self.codec!r} at {width} x {height} px. The wheels of opencv-python can: '
-                'install one, or write no video (--no-images)'
+                f'{" or ".join(self.codecs)} at {width} x {height} px. The wheels of opencv-python '
+                'can: install one, or write no video (--no-images)'
             )
         self._writer, self._size = writer, (width, height)
 

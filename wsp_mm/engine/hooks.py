@@ -62,6 +62,19 @@ class RunInfoHook(Hook):
         self._info = dict(version=wsp_mm.__version__, git=git, seed=int(runner.seed))
         runner.logger.info('wsp_mm {version}, git revision {git}, seed {seed}'.format(**self._info))
 
+    def before_train(self, runner) -> None:
+        """Warn of a learning rate that belongs to another batch size."""
+        base = (runner.auto_scale_lr or {}).get('base_batch_size')
+        batch = runner.train_dataloader.batch_size
+        if None in (base, batch) or runner.auto_scale_lr.get('enable'):
+            return
+        batch *= runner.world_size * getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if batch != base:
+            _warn(
+                f'a batch of {batch} in all processes is trained at the learning rate for {base}: '
+                '--auto-scale-lr scales it'
+            )
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``meta['wsp_mm'] = dict(version, git, seed)``."""
         checkpoint['meta']['wsp_mm'] = dict(self._info)
@@ -91,6 +104,19 @@ class PublishedWeightsHook(Hook):
 
     def __init__(self) -> None:
         self._content: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look for the last and the best checkpoint beside the one resumed: in a copied work dir
+        their paths are those of the original, whose files are not to be deleted.
+        """
+        hub = checkpoint.get('message_hub') if isinstance(checkpoint, dict) else None
+        info = (hub or {}).get('runtime_info', {})
+        home = Path(runner._load_from).parent if runner._load_from else Path(runner.work_dir)
+        for key, value in info.items():
+            if value and key == self._KEY:
+                info[key] = [str(home / Path(path).name) for path in value]
+            elif value and key.startswith(('best_ckpt', 'last_ckpt')):
+                info[key] = str(home / Path(value).name)
 
     def before_train(self, runner) -> None:
         """Take over, after a resume, what the earlier process has saved."""

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import argparse
+import errno
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +13,7 @@ from wsp_mm.utils.cli import (
     config_from_args,
     load_config,
     parse_cfg_options,
+    run_and_explain,
 )
 
 TEXT = """
@@ -93,3 +96,18 @@ def test_words_of_the_command_line(config, capsys):
         with pytest.raises(SystemExit) as stop:
             config_from_args(parser, parser.parse_args(words))
         assert stop.value.code == 2 and complaint in capsys.readouterr().err
+
+
+def test_a_full_or_read_only_disk_is_one_line(tmp_path):
+    def save(error):
+        try:
+            raise error
+        except OSError:  # as torch.save hides it
+            raise RuntimeError('unexpected pos 704 vs 598')  # noqa: B904
+
+    for code, name in ((errno.ENOSPC, 'epoch_1.pth'), (errno.EROFS, None)):
+        error = OSError(code, 'cause', name)
+        with pytest.raises(SystemExit, match=rf'{re.escape(str(error))}: free space'):
+            run_and_explain(lambda error=error: save(error))
+    with pytest.raises(RuntimeError, match='unexpected pos'):
+        run_and_explain(lambda: save(FileNotFoundError(errno.ENOENT, 'cause')))

@@ -15,7 +15,7 @@ import numpy as np
 REPO = Path(__file__).resolve().parents[2]
 
 #: Field, meta key, json key or loss of wsp_mm -> its name in the record.
-FIELDS: dict[str, str] = {}
+FIELDS = dict(depth_probs_averaged='depth_probs', pair_probs_averaged='pair_probs')
 #: Label of a codec, told by a key that no other has -> its name in the record.
 LABELS = dict(
     joint_order=dict(keypoint_labels='heatmap_keypoints', keypoint_weights='heatmap_labelled'),

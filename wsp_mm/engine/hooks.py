@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
 import wsp_mm
 from wsp_mm.utils.checkpoint import CheckpointError, load, pretrained_inits, published_form
 from wsp_mm.utils.files import atomic_file
+from wsp_mm.utils.pretrained import check_fit
 
 
 def _warn(message: str) -> None:
@@ -52,9 +54,21 @@ def git_revision(folder: str | Path | None = None) -> str | None:
 
 @HOOKS.register_module()
 class RunInfoHook(Hook):
-    """Log version, git revision and seed, and write them as ``meta['wsp_mm']`` into checkpoints."""
+    """Log version, git revision and seed, and write them as ``meta['wsp_mm']`` into checkpoints;
+    check what a run starts from.
+    """
 
     priority = 'VERY_LOW'
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse a checkpoint of another backbone, of which MMEngine would load what fits.
+
+        Raises:
+            PretrainedPartsError: it is one.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if hasattr(model, 'backbone'):
+            check_fit(model, checkpoint, str(runner._load_from or 'the checkpoint'))
 
     def before_run(self, runner) -> None:
         """Log one line as the run starts."""

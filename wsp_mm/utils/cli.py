@@ -198,14 +198,16 @@ def run_and_explain(action: Callable[[], Result]) -> Result:
     """Call the work of a tool; a refused checkpoint, or a disk that is full or read-only, ends the
     program with its message alone.
 
-    MMEngine loads every checkpoint safely meanwhile. As one of several processes, any failure is
-    left for the launcher to tell (:func:`wsp_mm.utils.compat.run_rank`).
+    MMEngine loads every checkpoint safely meanwhile, and refuses initial weights of another
+    network. As one of several processes, any failure is left for the launcher to tell
+    (:func:`wsp_mm.utils.compat.run_rank`).
     """
     from wsp_mm.utils.checkpoint import CheckpointError, safe_loading
     from wsp_mm.utils.compat import finish_distributed, run_rank
+    from wsp_mm.utils.pretrained import checked_pretrained
 
     try:
-        with safe_loading():
+        with safe_loading(), checked_pretrained():
             result = run_rank(action)
     except CheckpointError as error:
         raise SystemExit(f'{type(error).__name__}: {error}') from None

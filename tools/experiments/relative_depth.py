@@ -103,7 +103,7 @@ def add_sections(
     report.table(*rd_table(without_prefix(p2, 'rd/'), TABLE_3))
     report.heading('Seeing or guessing: controls on the same pairs')
     report.table(*control_rows(control))
-    report.text(f'{READING} {stand_in_text(without_prefix(p1, "rd/"))}')
+    report.text(f'{READING} {stand_in_text(p1, "rd/")}')
     if against:
         report.text(
             f'Against the rule "{RULE}", pair by pair: {against["only_one"]} pairs whose true '

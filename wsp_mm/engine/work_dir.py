@@ -137,11 +137,8 @@ def choose_checkpoint(cfg, launcher: str, start_from: str | None = None) -> None
     newest = newest_checkpoint(folder, hook.get('by_epoch', True))
     cfg.resume, cfg.load_from = newest is not None, str(newest or start_from or '') or None
     if is_first_rank(launcher):
-        _say(
-            f'resuming {newest}'
-            if newest
-            else f'{folder} holds no checkpoint: the training starts from the beginning'
-        )
+        beginning = f'{folder} holds no checkpoint: the training starts from the beginning'
+        _say(f'resuming {newest}' if newest else beginning)
 
 
 def _say(text: str, warn: bool = False) -> None:

@@ -65,13 +65,12 @@ class PairTable:
         difference = (value[:, 0] - value[:, 1]) / np.maximum(h.max(axis=1), 1e-9)
         return 0.5 + 0.5 * difference / (1 + np.abs(difference))
 
-    def stand_in_shares(self, gaps: Sequence[float] = (1.0, 0.1)) -> dict[str, float]:
-        """Percent of the pairs up to a scale gap whose gap comes from stand-ins: ``stand_in`` and
-        ``stand_in_gap0.1``, as in the metric's keys.
+    def stand_in_shares(self) -> dict[str, float]:
+        """Percent of the pairs whose gap comes from stand-ins, of all and of those with a gap of at
+        most 0.1: ``stand_in`` and ``stand_in_gap0.1``, as in the metric's keys.
         """
-        names = ['stand_in' if gap == 1 else f'stand_in_gap{gap:g}' for gap in gaps]
-        shares = [percent(self.stand_in[self.gap <= gap]) for gap in gaps]
-        return dict(zip(names, shares, strict=True))
+        bins = {'stand_in': 1.0, 'stand_in_gap0.1': 0.1}
+        return {key: percent(self.stand_in[self.gap <= gap]) for key, gap in bins.items()}
 
     @property
     def nearer_joints(self) -> np.ndarray:

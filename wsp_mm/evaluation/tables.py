@@ -104,9 +104,9 @@ def rd_table(scores: Scores, paper: Mapping[float, Sequence[float]]) -> Table:
     return ['scale gap', 'joint pairs', *columns, *more], rows
 
 
-def stand_in_text(scores: Scores) -> str:
-    """What a table with scale gaps has to say of them."""
-    share, near = _get(scores, ('stand_in', 'stand_in_gap0.1'))
+def stand_in_text(scores: Scores, prefix: str = '') -> str:
+    """What a table with scale gaps has to say of them; ``prefix`` is that of the scores."""
+    share, near = _get(scores, (f'{prefix}stand_in', f'{prefix}stand_in_gap0.1'))
     return (
         f'The scale gap of {cell(share)} % of the pairs ({cell(near)} % of those with a gap <= 0.1)'
         ' comes from stand-ins: head and neck are not labelled in both persons (docs/data.md).'

@@ -164,8 +164,7 @@ def finish_distributed() -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent, the launcher, has ended (Linux)."""
     if sys.platform.startswith('linux'):
-        set_death_signal = 1  # PR_SET_PDEATHSIG
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def run_rank(action: Callable[[], Result]) -> Result:

@@ -80,7 +80,7 @@ def remove_leftovers(folder: str | Path, name: str = '*') -> None:
         name: pattern of the names that the parts were to get.
     """
     for part in Path(folder).glob(f'.{name}.*-*.part'):
-        writer = re.search(r'\.(\d+)-[0-9a-f]{8}\.part$', part.name)
+        writer = re.search(r'\.(\d{1,9})-[0-9a-f]{8}\.part$', part.name)
         if writer is None or _is_running(int(writer.group(1))):
             continue
         if part.is_dir():
@@ -92,10 +92,8 @@ def remove_leftovers(folder: str | Path, name: str = '*') -> None:
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        pass
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # of another user
     return True
 
 

@@ -54,9 +54,6 @@ class _CheckedPretrained(PretrainedInit):
         check_fit(module, load(self.checkpoint, 'cpu'), self.checkpoint, prefix)
         super().__call__(module)
 
-    def _get_init_info(self) -> str:
-        return f'PretrainedInit: load from {self.checkpoint}'
-
 
 @contextmanager
 def checked_pretrained() -> Iterator[None]:

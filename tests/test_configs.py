@@ -167,6 +167,12 @@ def test_quickstarts_rows_have_equal_steps():
 
 
 # -------------------------------------------------------------------------------------- the papers'
+@pytest.mark.parametrize('name', [name for name in POSES if name.startswith('quickstart/')])
+def test_quickstarts_rates_belong_to_one_process(name):
+    config = load(name)
+    assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
+
+
 def test_the_papers_pre_training():
     config = load('wsp_pretrain_r50')
     head, decoder = config.model.head, config.model.head.decoder

@@ -22,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on from this checkpoint, or without a value from the latest one in the work dir',
+        help='go on from this checkpoint, or without a value from the newest whole one in the work '
+        'dir (from the beginning where there is none)',
     )
     parser.add_argument('--amp', action='store_true', help='float16 mixed precision (needs a GPU)')
     parser.add_argument(
@@ -56,8 +57,8 @@ def merge_args(cfg, args: argparse.Namespace, parser: argparse.ArgumentParser) -
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-        if cfg.load_from is not None:
-            require_checkpoint(parser, cfg.load_from)
+    if cfg.get('load_from'):
+        require_checkpoint(parser, cfg.load_from)
 
     if args.auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
@@ -69,15 +70,22 @@ def main() -> None:
     parser = build_parser()
     args = parser.parse_args()
     cfg = config_from_args(parser, args)
+    start_from = cfg.get('load_from')
     merge_args(cfg, args, parser)
+
+    from contextlib import nullcontext
 
     from mmengine.runner import Runner
 
+    from wsp_mm.engine.work_dir import choose_checkpoint, is_first_rank, one_training
     from wsp_mm.utils.compat import prepare_run
 
     def train() -> None:
-        prepare_run(cfg, args.launcher)
-        Runner.from_cfg(cfg).train()
+        first = is_first_rank(args.launcher)
+        with one_training(cfg.work_dir) if first else nullcontext():
+            prepare_run(cfg, args.launcher)
+            choose_checkpoint(cfg, args.launcher, start_from)
+            Runner.from_cfg(cfg).train()
 
     run_and_explain(train)
 

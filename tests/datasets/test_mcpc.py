@@ -59,6 +59,15 @@ def test_test_items_are_the_fixed_pairs(mcpc_root):
     np.testing.assert_allclose(item['other_ankles'], [[20, 145, 12], [180, 149, np.nan]])
 
 
+def test_pairs_say_whether_their_gap_comes_from_heads(mcpc_root, tree):
+    def replace(content):
+        content['annotations'][2]['scale_source'] = 'torso'  # person 23, of pair 2
+
+    tree.edit_json(mcpc_root, 'test', replace)
+    data = dataset(mcpc_root, 'test')
+    assert [data.get_data_info(i)['pair_stand_in'].tolist() for i in range(3)] == [[0], [1], [0]]
+
+
 def test_person_items_run_through_mmposes_own_pipeline(mcpc_root):
     codec = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1)
     pipeline = [
@@ -228,4 +237,5 @@ def test_fixed_pairs_from_json_to_packed_sample(mcpc_root, pipelines):
     ground = sample.gt_instances
     assert sample.id == 2 and sample.input_size == (64, 64)
     assert ground.pair_ann_ids.tolist() == [[23, 22]] and ground.pair_gap.tolist() == [0.4]
+    assert ground.pair_stand_in.tolist() == [0.0]
     assert ground.depth_label.tolist() == [0.0] and ground.depth_weight.tolist() == [1.0]

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import logging
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -152,6 +153,16 @@ def test_run_info_is_logged_and_kept(caplog, monkeypatch):
     assert checkpoint['meta'] == dict(epoch=1, wsp_mm=expected)
 
 
+@pytest.mark.parametrize('base', [None, 2, 64])
+def test_a_rate_for_another_batch_size_is_warned_about(base, warnings, tmp_path):
+    """A batch of two in one process."""
+    for enable in (False, True):
+        scale = base and dict(base_batch_size=base, enable=enable)
+        make_runner(tmp_path, RunInfoHook(), train=Images(), auto_scale_lr=scale).train()
+    assert len(warnings) == (base == 64)
+    assert base != 64 or all(text in warnings[0] for text in ('of 2 ', '64', '--auto-scale-lr'))
+
+
 # ------------------------------------------------------------------------------- weights alone
 def names(folder):
     return sorted(path.name for path in folder.glob('*.pth'))
@@ -171,7 +182,8 @@ def test_weights_lie_beside_the_last_and_the_best_and_go_with_them(tmp_path):
     (tmp_path / 'torn.pth').write_bytes(b'PK\x03\x04')
     (tmp_path / 'epoch_9.pth').write_text('<html>')
     (tmp_path / 'epoch_7_weights.pth').write_text('kept by its owner')
-    foreign = ['epoch_7_weights.pth', 'epoch_9.pth', 'torn.pth']
+    torch.save(Payload(), tmp_path / 'epoch_8.pth')  # loading it would be refused
+    foreign = ['epoch_7_weights.pth', 'epoch_8.pth', 'epoch_9.pth', 'torn.pth']
     keep = dict(max_keep_ckpts=2, save_best='my/score', rule='greater')
 
     def train(epochs, **kwargs):
@@ -186,6 +198,23 @@ def test_weights_lie_beside_the_last_and_the_best_and_go_with_them(tmp_path):
 
     train(3)
     train(5, resume=True)
+
+
+def test_a_copied_work_dir_leaves_the_original_alone(tmp_path):
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    keep = dict(max_keep_ckpts=1, save_best='my/score', rule='greater')
+
+    def train(folder, epochs, **kwargs):
+        data = dict(train=Images(), val=Images(), epochs=epochs)
+        hook = PublishedWeightsHook()
+        make_runner(folder, hook, checkpoint=keep, **data, **kwargs).train()
+
+    train(old, 2)
+    shutil.copytree(old, new)
+    before = names(old)
+    train(new, 3, resume=True, load_from=str(new / 'epoch_2.pth'))
+    assert names(old) == before and len(before) == 4
+    assert names(new) == [name.replace('_2', '_3') for name in before]
 
 
 def test_a_checkpoint_that_cannot_be_published_is_saved_all_the_same(tmp_path, warnings):

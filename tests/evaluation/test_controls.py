@@ -18,7 +18,7 @@ def person(ann_id, box, labelled=range(K)):
     keypoints[list(labelled)] = (1, 1, 2)
     return dict(
         id=ann_id, image_id=1, bbox=box, keypoints=keypoints.ravel().tolist(), source='coco',
-        source_id=100 + ann_id,
+        source_id=100 + ann_id, scale_source='head',
     )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def world(tmp_path):
         person(2, [20, 10, 10, 40], labelled=range(10)),
         person(3, [40, 10, 10, 60]),
     ]
+    persons[1]['scale_source'] = 'bbox'
     pairs = [
         dict(id=0, image_id=1, ann_a=1, ann_b=2, label=1, scale_gap=0.6),
         dict(id=1, image_id=1, ann_a=2, ann_b=3, label=0, scale_gap=0.05),
@@ -59,6 +60,10 @@ def table(world):
 
 def test_pairs_and_true_depth(table):
     assert table.labelled.sum(axis=1).tolist() == [10, 10, 16]
+    # only 1 and 3 have heads; the pair of 2 and 3 alone has a gap of at most 0.1
+    assert table.stand_in.tolist() == [True, True, False]
+    shares = table.stand_in_shares()
+    assert shares == pytest.approx({'stand_in': 200 / 3, 'stand_in_gap0.1': 100})
     assert table.depth[0, :, 0].tolist() == [2000, 3000]
     assert table.nearer.tolist() == [True, True, False]
     assert table.nearer_joints[2].tolist() == [False] * K

@@ -36,6 +36,11 @@ def test_relative_depth_beside_the_papers():
     assert header[:4] == ['scale gap', 'joint pairs', 'AUC ours', 'AUC paper']
     assert [row[0] for row in rows] == ['<= 1', '<= 0.5', '<= 0.3', '<= 0.1']
     assert rows[1][1:4] == [55, 50.0, 94.89] and rows[3][-2:] == [14.0, 81.65]
+    scores |= {'averaged_AUC': 99.0, 'stand_in': 25.0, 'stand_in_gap0.1': 40.0}
+    more, rows = tables.rd_table(scores, tables.TABLE_2)
+    assert more == [*header, 'AUC averaged', 'stand-in gaps, %']
+    assert rows[0][-2:] == [99.0, 25.0] and rows[3][-1] == 40.0 and math.isnan(rows[3][-2])
+    assert '25.0 % of the pairs (40.0 % of' in tables.stand_in_text(scores)
 
 
 def test_controls_leave_out_columns_that_nobody_has():

@@ -16,6 +16,8 @@ REPO = Path(__file__).resolve().parents[2]
 
 #: Field, meta key, json key or loss of wsp_mm -> its name in the record.
 FIELDS: dict[str, str] = {}
+#: Fields of which the record knows nothing.
+UNRECORDED = {'pair_stand_in'}
 #: Label of a codec, told by a key that no other has -> its name in the record.
 LABELS = dict(
     joint_order=dict(keypoint_labels='heatmap_keypoints', keypoint_weights='heatmap_labelled'),
@@ -37,8 +39,16 @@ def setup() -> None:
 
 
 def fields(values: Any) -> dict[str, Any]:
-    """A mapping, ``InstanceData`` or ``PixelData`` under the record's names."""
-    return {FIELDS.get(name, name): value for name, value in values.items()}
+    """A mapping, ``InstanceData`` or ``PixelData`` under the record's names.
+
+    Where probabilities are averaged, the record holds those alone.
+    """
+    found = {name: value for name, value in values.items() if name not in UNRECORDED}
+    return {
+        FIELDS.get(name, name): found.get(f'{name}_averaged', value)
+        for name, value in found.items()
+        if not name.endswith('_averaged')
+    }
 
 
 def label_fields(values: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -50,14 +52,35 @@ def test_broken_image(scale_out_data, tmp_path):
     assert 's_01_act_02_subact_01_ca_0' in output[-600:]
 
 
-def test_killed_rank(scale_out_data, tmp_path):
-    """The other rank loses its peer in the middle of a step, and does not take the blame."""
+def start_and_wait(scale_out_data, tmp_path):
+    """A job whose rank 1 waits in the middle of a step to be killed, and the number of its
+    process.
+    """
     config = jobs.write_config(tmp_path, 'pairs', FAIL.format('wait'))
     job = jobs.start(2, config, *jobs.options(scale_out_data, tmp_path / 'w', *BATCH), cwd=tmp_path)
     note = tmp_path / 'w/victim'
     while not (note.exists() and note.read_text()) and job.poll() is None:
         time.sleep(0.05)
-    os.kill(int(note.read_text()), signal.SIGKILL)
+    return job, int(note.read_text())
+
+
+def test_killed_rank(scale_out_data, tmp_path):
+    """The other rank loses its peer in the middle of a step, and does not take the blame."""
+    job, victim = start_and_wait(scale_out_data, tmp_path)
+    os.kill(victim, signal.SIGKILL)
     cause = root_cause(jobs.finish(job, code=None, timeout=60))
     assert 'Signal 9 (SIGKILL)' in cause
     assert 'rank      : 1' in cause
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='the kernel of Linux tells the ranks')
+def test_killed_launcher(scale_out_data, tmp_path):
+    """No rank goes on, or waits for the others: they hold the job's output open until they end."""
+    job, victim = start_and_wait(scale_out_data, tmp_path)
+    job.kill()
+    try:
+        job.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.kill(victim, signal.SIGKILL)
+        raise
+    assert job.returncode == -signal.SIGKILL

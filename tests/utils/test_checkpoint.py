@@ -166,6 +166,23 @@ def test_files_of_another_kind_and_torn_ones_are_called_broken(content, training
         ckpt.load_file(training_file)
 
 
+def test_a_published_file_is_checked_against_its_name(weights, tmp_path, load_tool):
+    torch.save(weights, tmp_path / 'w.pth')
+    final = load_tool('model_converters/publish_model').publish(tmp_path / 'w.pth', tmp_path / 'p')
+    assert torch.equal(ckpt.load(str(final))['state_dict']['head.bias'], torch.zeros(2))
+    content = (tmp_path / 'w.pth').read_bytes()  # whole, and another file
+    final.write_bytes(content)
+    with pytest.raises(ckpt.BrokenCheckpointError, match='its name promises') as error:
+        ckpt.load_file(final)
+    assert str(final) in str(error.value)
+    # a date alone, and names that others give, promise nothing
+    for name in ('w-20250101.pth', 'w-0123abcd.pth', 'w-1_20250101.pth'):
+        (tmp_path / name).write_bytes(content)
+        assert set(ckpt.load_file(tmp_path / name)) == set(weights)
+    assert ckpt._HASH_IN_NAME.search('w-20250101.pth') is None
+    assert ckpt._HASH_IN_NAME.search('w-12345678.pth')['hash'] == '12345678'
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth'):
         ckpt.load_file(tmp_path / 'nothing.pth')

@@ -1,5 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import argparse
+import errno
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +14,7 @@ from wsp_mm.utils.cli import (
     load_config,
     parse_cfg_options,
     printable,
+    run_and_explain,
 )
 
 TEXT = """
@@ -100,3 +103,18 @@ def test_printable():
     assert printable('Übung 日本 a b.jpg') == 'Übung 日本 a b.jpg'
     shown = printable('\x1b[2J\x9b31m\n\udcff\u202egpj.a')
     assert shown == r'\x1b[2J\x9b31m\n\udcff\u202egpj.a'
+
+
+def test_a_full_or_read_only_disk_is_one_line(tmp_path):
+    def save(error):
+        try:
+            raise error
+        except OSError:  # as torch.save hides it
+            raise RuntimeError('unexpected pos 704 vs 598')  # noqa: B904
+
+    for code, name in ((errno.ENOSPC, 'epoch_1.pth'), (errno.EROFS, None)):
+        error = OSError(code, 'cause', name)
+        with pytest.raises(SystemExit, match=rf'{re.escape(str(error))}: free space'):
+            run_and_explain(lambda error=error: save(error))
+    with pytest.raises(RuntimeError, match='unexpected pos'):
+        run_and_explain(lambda: save(FileNotFoundError(errno.ENOENT, 'cause')))

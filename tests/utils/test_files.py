@@ -4,6 +4,8 @@ import json
 import math
 import os
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from wsp_mm.utils.files import (
     dump_json,
     file_sha256,
     progress_bar,
+    remove_leftovers,
     write_text_atomic,
 )
 
@@ -67,6 +70,25 @@ def test_a_folder_replaces_the_one_before(tmp_path):
         with atomic_folder(path) as folder:
             (folder / name).write_text(name)
         assert os.listdir(path) == [name] and os.listdir(path.parent) == ['folder']
+
+
+def test_parts_of_processes_that_are_gone_are_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, '-c', ''])
+    gone.wait()
+    kept = [f'.a[1].{os.getpid()}-0123abcd.part', '.b.123.part', 'c.part', f'.d.{2**40}-x.part']
+    for name in (*kept, f'.e.pth.{gone.pid}-0123abcd.part'):
+        (tmp_path / name).touch()
+    folder = tmp_path / f'.a[1].{gone.pid}-0123abcd.part'
+    (folder / 'b').mkdir(parents=True)
+    with atomic_folder(tmp_path / 'a[1]'):
+        pass  # removes those of its own name
+    assert not folder.exists()
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [*kept, 'a[1]', f'.e.pth.{gone.pid}-0123abcd.part']
+    )
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / 'absent')
+    assert sorted(os.listdir(tmp_path)) == sorted([*kept, 'a[1]'])
 
 
 @pytest.mark.parametrize('umask', [0o022, 0o077])

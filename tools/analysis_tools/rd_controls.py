@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from wsp_mm.evaluation.controls import control_table, load_pairs, load_probs
-    from wsp_mm.evaluation.tables import control_rows, text_table
+    from wsp_mm.evaluation.tables import control_rows, stand_in_text, text_table
     from wsp_mm.utils.files import dump_json
 
     try:
@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     controls = control_table(pairs, predictions)
     title = f'{len(pairs.ids)} pairs of {args.mcpc}'
     print(text_table(*control_rows(controls), title=title))
+    print(stand_in_text(pairs.stand_in_shares()))
     if args.out:
         dump_json(args.out, controls)
     return 0

@@ -15,7 +15,7 @@ from pose3d import PRETRAININGS
 from runner import Runner, Step, run_experiment
 from worlds import add_world_arguments, worlds_of
 
-from wsp_mm.evaluation.tables import Scores, control_rows, markdown_table
+from wsp_mm.evaluation.tables import Scores, control_rows, markdown_table, stand_in_text
 from wsp_mm.utils.cli import add_cfg_options
 from wsp_mm.utils.compat import machine
 from wsp_mm.utils.files import write_text_atomic
@@ -80,6 +80,7 @@ def results_page(rows: Mapping[str, tuple[Scores, Mapping[str, Scores], float]],
         truth = [network.get('gt_pairs'), f'{seconds:.0f} s']
         summary.append([VARIANTS[name][0], scores['pck/PCK'], *aucs, *truth])
         tables += ['', f'## {VARIANTS[name][0]}', '', *markdown_table(*control_rows(controls))]
+        tables += ['', stand_in_text(scores, 'rd/')]
     lines = ['# Results on the embedded world', '', NOTES[0], '', head, '', '## All variants', '']
     return '\n'.join([*lines, NOTES[1], '', *markdown_table(HEADER, summary), *tables, ''])
 

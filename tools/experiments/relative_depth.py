@@ -20,6 +20,7 @@ from wsp_mm.evaluation.tables import (
     Scores,
     control_rows,
     rd_table,
+    stand_in_text,
     without_prefix,
 )
 from wsp_mm.visualization.draw import draw_pair
@@ -102,7 +103,7 @@ def add_sections(
     report.table(*rd_table(without_prefix(p2, 'rd/'), TABLE_3))
     report.heading('Seeing or guessing: controls on the same pairs')
     report.table(*control_rows(control))
-    report.text(READING)
+    report.text(f'{READING} {stand_in_text(p1, "rd/")}')
     if against:
         report.text(
             f'Against the rule "{RULE}", pair by pair: {against["only_one"]} pairs whose true '

@@ -364,7 +364,7 @@ def check_images(
             what = f'no image can be read here ({error})'
             raise AnnotationError('unreadable image', path, '', what, remedy) from None
         if found != tuple(expected):
-            what = '{} x {} px, in {} it has {} x {}'.format(*found, listed_in, *expected)
+            what = '{} x {} px, in {} it has {:g} x {:g}'.format(*found, listed_in, *expected)
             raise AnnotationError('image of another size', path, '', what, remedy)
 
 

@@ -34,7 +34,7 @@ JOINT_SET = 'mcpc16'
 NUM_JOINTS, _ANKLES = len(get_joint_set(JOINT_SET)), get_joint_set(JOINT_SET).ankles
 _SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
 _BUILD = 'Build it with tools/dataset_converters/build_mcpc.py'
-_UNUSED = ('category_id', 'iscrowd', 'num_keypoints', 'source_id', 'scale_source')
+_UNUSED = ('category_id', 'iscrowd', 'num_keypoints', 'source_id')
 _ANNOTATION = dict(
     id=Column(dtype=np.int64),
     image_id=Column(dtype=np.int64),
@@ -63,7 +63,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
     Keys: img_path, img_id, source, bbox (N, 4) xyxy px, keypoints (N, K, 2) px, keypoints_visible
     (N, K) 0 or 1, ground_y (N,) px, scale (N,) px (Eq. 13), ann_ids (N,), other_ankles (M, 3) x px,
     y px, knee-ankle length px (nan where unknown); for a fixed pair also pair (2,) indices of A and
-    B among the persons, id = pair_id, pair_label (1: A is nearer), pair_gap (Eq. 14).
+    B among the persons, id = pair_id, pair_label (1: A is nearer), pair_gap (Eq. 14),
+    pair_stand_in (1,), 1.0 where the gap does not come from two labelled heads.
 
     ``item='person'``: one eligible person an item, in MMPose's top-down keys.
 
@@ -110,24 +111,24 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return all items of the json, see the class."""
-        remedy = f'{_BUILD}. {DATA_REMEDY}'
+        remedy, fixed = f'{_BUILD}. {DATA_REMEDY}', self.item == 'pair' and self.test_mode
+        drop = _UNUSED if fixed else (*_UNUSED, 'scale_source')
         content = load_json(
-            self.ann_file, ('bbox', 'keypoints'), _UNUSED, dtype=np.float32, remedy=remedy
+            self.ann_file, ('bbox', 'keypoints'), drop, dtype=np.float32, remedy=remedy
         )
-        wanted = ('images', 'annotations')
-        if self.item == 'pair' and self.test_mode:
-            wanted += ('pairs',)
+        wanted = ('images', 'annotations', 'pairs') if fixed else ('images', 'annotations')
         check_lists(content, wanted, self.ann_file, f'{_BUILD}, and take the right split')
         images, sizes = self._images(content['images'])
         if self.check_images:
-            sizes = {
-                images[record['id']]['img_path']: (record['width'], record['height'])
-                for record in content['images']
-                if record.get('width') and record.get('height')
+            known = {
+                image['img_path']: sizes[i] for i, image in images.items() if np.inf not in sizes[i]
             }
             paths = first_of_folders(image['img_path'] for image in images.values())
-            check_images(paths, self.ann_file, sizes)
-        persons = self._persons(content.pop('annotations'), images)
+            check_images(paths, self.ann_file, known)
+        records = content.pop('annotations')
+        persons = self._persons(records, images)
+        heads = {one['id'] for one in records if one.get('scale_source') == 'head'}
+        del records
         order = np.argsort(persons['image_id'], kind='stable')
         image_ids, starts = np.unique(persons['image_id'][order], return_index=True)
         rows = dict(zip(image_ids.tolist(), np.split(order, starts[1:]), strict=True))
@@ -146,7 +147,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         if not items:
             what = "no image has two persons in 'annotations'"
             raise AnnotationError('empty data set', self.ann_file, '', what, _BUILD)
-        return self._pairs(content['pairs'], items) if self.test_mode else list(items.values())
+        if self.test_mode:
+            return self._pairs(content['pairs'], items, heads)
+        return list(items.values())
 
     def _images(self, records: list[dict]) -> tuple[dict[int, dict], dict[int, tuple]]:
         """Return id -> what items keep of an image, and id -> width and height, inf: unknown."""
@@ -194,8 +197,10 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         check(unlabelled, 'no ankles', 'no ankle is labelled, so its ground_y is of nothing')
         return persons
 
-    def _pairs(self, records: list[dict], items: Mapping[int, dict]) -> list[dict]:
-        """Return the items of the fixed pairs; ``items`` are those of their images."""
+    def _pairs(self, records: list[dict], items: Mapping[int, dict], heads: set) -> list[dict]:
+        """Return the items of the fixed pairs; ``items`` are those of their images, ``heads`` the
+        ids of persons whose head gives their scale.
+        """
         pairs, _ = read_columns(records, _PAIR, self.ann_file, 'pair', remedy=_BUILD)
         found = []
         for row in zip(*(pairs[name].tolist() for name in _PAIR), strict=True):
@@ -215,6 +220,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
                     pair_id=pair_id,
                     pair_label=label,
                     pair_gap=gap,
+                    pair_stand_in=np.array([float(not set(pair) <= heads)]),
                 )
             )
         return found

@@ -12,11 +12,13 @@ from typing import Any
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
 import wsp_mm
 from wsp_mm.utils.checkpoint import CheckpointError, load, pretrained_inits, published_form
 from wsp_mm.utils.files import atomic_file
+from wsp_mm.utils.pretrained import check_fit
 
 
 def _warn(message: str) -> None:
@@ -52,15 +54,40 @@ def git_revision(folder: str | Path | None = None) -> str | None:
 
 @HOOKS.register_module()
 class RunInfoHook(Hook):
-    """Log version, git revision and seed, and write them as ``meta['wsp_mm']`` into checkpoints."""
+    """Log version, git revision and seed, and write them as ``meta['wsp_mm']`` into checkpoints;
+    check what a run starts from.
+    """
 
     priority = 'VERY_LOW'
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Refuse a checkpoint of another backbone, of which MMEngine would load what fits.
+
+        Raises:
+            PretrainedPartsError: it is one.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if hasattr(model, 'backbone'):
+            check_fit(model, checkpoint, str(runner._load_from or 'the checkpoint'))
 
     def before_run(self, runner) -> None:
         """Log one line as the run starts."""
         git = git_revision() or 'unknown'
         self._info = dict(version=wsp_mm.__version__, git=git, seed=int(runner.seed))
         runner.logger.info('wsp_mm {version}, git revision {git}, seed {seed}'.format(**self._info))
+
+    def before_train(self, runner) -> None:
+        """Warn of a learning rate that belongs to another batch size."""
+        base = (runner.auto_scale_lr or {}).get('base_batch_size')
+        batch = runner.train_dataloader.batch_size
+        if None in (base, batch) or runner.auto_scale_lr.get('enable'):
+            return
+        batch *= runner.world_size * getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        if batch != base:
+            _warn(
+                f'a batch of {batch} in all processes is trained at the learning rate for {base}: '
+                '--auto-scale-lr scales it'
+            )
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``meta['wsp_mm'] = dict(version, git, seed)``."""
@@ -91,6 +118,19 @@ class PublishedWeightsHook(Hook):
 
     def __init__(self) -> None:
         self._content: dict | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Look for the last and the best checkpoint beside the one resumed: in a copied work dir
+        their paths are those of the original, whose files are not to be deleted.
+        """
+        hub = checkpoint.get('message_hub') if isinstance(checkpoint, dict) else None
+        info = (hub or {}).get('runtime_info', {})
+        home = Path(runner._load_from).parent if runner._load_from else Path(runner.work_dir)
+        for key, value in info.items():
+            if value and key == self._KEY:
+                info[key] = [str(home / Path(path).name) for path in value]
+            elif value and key.startswith(('best_ckpt', 'last_ckpt')):
+                info[key] = str(home / Path(value).name)
 
     def before_train(self, runner) -> None:
         """Take over, after a resume, what the earlier process has saved."""

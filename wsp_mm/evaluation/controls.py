@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 
 from wsp_mm.datasets.annotations import load_json
 from wsp_mm.evaluation.functional import relative_depth_scores
+from wsp_mm.evaluation.functional.relative_depth import percent
 from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 
@@ -36,6 +37,7 @@ class PairTable:
         gap: (P,) normalised scale gap (Eq. 14).
         labelled: (P, K) joints labelled in both persons.
         boxes: (P, 2, 4) x, y, w, h px in the image.
+        stand_in: (P,) whether the gap does not come from two labelled heads.
         depth: (P, 2, K) true depth of every joint, mm, or None where it is not known.
     """
 
@@ -44,6 +46,7 @@ class PairTable:
     gap: np.ndarray
     labelled: np.ndarray
     boxes: np.ndarray
+    stand_in: np.ndarray
     depth: np.ndarray | None = None
 
     def rule(self, name: str) -> np.ndarray:
@@ -61,6 +64,13 @@ class PairTable:
         value = h if name == 'taller box' else y + h
         difference = (value[:, 0] - value[:, 1]) / np.maximum(h.max(axis=1), 1e-9)
         return 0.5 + 0.5 * difference / (1 + np.abs(difference))
+
+    def stand_in_shares(self) -> dict[str, float]:
+        """Percent of the pairs whose gap comes from stand-ins, of all and of those with a gap of at
+        most 0.1: ``stand_in`` and ``stand_in_gap0.1``, as in the metric's keys.
+        """
+        bins = {'stand_in': 1.0, 'stand_in_gap0.1': 0.1}
+        return {key: percent(self.stand_in[self.gap <= gap]) for key, gap in bins.items()}
 
     @property
     def nearer_joints(self) -> np.ndarray:
@@ -93,6 +103,7 @@ def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairT
         gap=np.array([pair['scale_gap'] for pair in pairs]),
         labelled=np.all(visible, axis=1),
         boxes=np.array([[p['bbox'] for p in pair] for pair in both], dtype=np.float64),
+        stand_in=np.array([any(p.get('scale_source') != 'head' for p in pair) for pair in both]),
     )
     if gt_dir is not None:
         depth_of: dict[tuple[str, str], np.ndarray] = {}
@@ -234,8 +245,3 @@ def sign_test(table: PairTable, one: np.ndarray, other: np.ndarray) -> dict[str,
     differ = only_one + only_other
     p = float(binomtest(only_one, differ).pvalue) if differ else 1.0
     return dict(only_one=only_one, only_other=only_other, p=p)
-
-
-def percent(hits: np.ndarray) -> float:
-    """Percent of hits; nan without any."""
-    return float(100 * hits.mean()) if hits.size else float('nan')

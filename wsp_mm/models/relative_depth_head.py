@@ -32,8 +32,12 @@ class RelativeDepthHead(DeconvHead):
         - keypoints (1, 2, K, 2): both persons' joints, input px (the estimator maps them to image
           px)
         - keypoint_scores (1, 2, K)
-        - depth_probs (1, K): probability that joint k of person A is nearer than that of B
+        - depth_probs (1, K): probability that joint k of person A is nearer than that of B, f(A, B)
+          on the input as it is
         - pair_probs (1,): mean of ``depth_probs`` over the joints
+        - depth_probs_averaged, pair_probs_averaged: the same averaged, with ``symmetric`` over both
+          orders of the persons, with ``flip_test`` over the input and its mirror image; where
+          either is on
 
     Args:
         in_channels: channels of the backbone's last feature map.
@@ -49,8 +53,8 @@ class RelativeDepthHead(DeconvHead):
             training (prediction always uses the predicted ones).
         detach_mask: stop the gradient of the relative-depth loss at the mask.
         person_channels: one set of heatmap channels a person instead of a shared one.
-        symmetric: predict the average of f(A, B) and 1 - f(B, A), so that swapping the persons
-            turns every probability p into 1 - p. Training is the same either way.
+        symmetric: predict the average of f(A, B) and 1 - f(B, A), too, in which swapping the
+            persons turns every probability p into 1 - p. Training is the same either way.
         heatmap_loss: config of the heatmap loss, called with (heatmaps, targets, weights).
         depth_loss: config of the relative-depth loss, called with (logits, labels, weights).
         **kwargs: of :class:`DeconvHead`; ``decoder`` is a :class:`PairHeatmapLabel`.
@@ -148,14 +152,6 @@ class RelativeDepthHead(DeconvHead):
             joined = torch.cat((pair_features[:, 0], pair_features[:, 1]), dim=-1)
             return self.depth_output_layer(self.depth_hidden_layer(joined).relu()).squeeze(-1)
 
-    def depth_probs(self, pair_features: Tensor) -> Tensor:
-        """Return the probability that A is nearer, joint by joint: (B, 2, K, D) to (B, K)."""
-        prob = self.depth_logits(pair_features).sigmoid()
-        if self.symmetric:
-            swapped = self.depth_logits(pair_features.flip(1)).sigmoid()
-            prob = 0.5 + 0.5 * (prob - swapped)
-        return prob
-
     # ------------------------------------------------------------------ training
 
     def loss(
@@ -233,8 +229,9 @@ class RelativeDepthHead(DeconvHead):
                 of the input mirrored.
             batch_data_samples: each with ``gt_instance_labels.pair_bboxes_input (1, 2, 4)``, x1 y1
                 x2 y2 in input px (and metainfo ``flip_indices`` for ``flip_test``).
-            test_cfg: ``flip_test`` (heatmaps and probabilities are averaged), ``flip_mode``
-                (``'heatmap'`` only), ``shift_heatmap`` and ``output_heatmaps``, as in MMPose.
+            test_cfg: ``flip_test`` (heatmaps, and so keypoints, and the averaged probabilities),
+                ``flip_mode`` (``'heatmap'`` only), ``shift_heatmap`` and ``output_heatmaps``, as in
+                MMPose.
 
         Returns:
             One ``InstanceData`` a sample (see the class), and with ``output_heatmaps`` also one
@@ -253,28 +250,36 @@ class RelativeDepthHead(DeconvHead):
         boxes = batch_labels(batch_data_samples).pair_bboxes_input
         if test_cfg.get('flip_test', False):
             flip_indices = list(batch_data_samples[0].metainfo['flip_indices'])
-            heatmaps, probs = self._predict(feats[0], boxes)
-            mirrored, mirrored_probs = self._predict(feats[1], self._mirrored(boxes))
-            probs = (probs + mirrored_probs[:, flip_indices]) / 2
+            heatmaps, probs, averaged = self._predict(feats[0], boxes)
+            mirrored, _, mirrored_probs = self._predict(feats[1], self._mirrored(boxes))
+            averaged = (averaged + mirrored_probs[:, flip_indices]) / 2
             shift = test_cfg.get('shift_heatmap', False)
             mirrored = flip_heatmaps(mirrored.flatten(0, 1), flip_indices, shift_heatmap=shift)
             heatmaps = (heatmaps + mirrored.view_as(heatmaps)) / 2
         else:
-            heatmaps, probs = self._predict(feats, boxes)
+            heatmaps, probs, averaged = self._predict(feats, boxes)
 
         preds = self.decode((heatmaps, boxes))
-        for pred, prob in zip(preds, probs.detach().cpu().numpy(), strict=True):
-            pred.depth_probs = prob[None]
-            pred.pair_probs = prob.mean(keepdims=True)
+        for kind, values in (('', probs), ('_averaged', averaged)):
+            if kind and values is probs:
+                continue  # nothing is averaged
+            for pred, prob in zip(preds, values.detach().cpu().numpy(), strict=True):
+                pred.set_field(prob[None], f'depth_probs{kind}')
+                pred.set_field(prob.mean(keepdims=True), f'pair_probs{kind}')
         if test_cfg.get('output_heatmaps', False):
             return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach().flatten(1, 2)]
         return preds
 
-    def _predict(self, feats: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heatmaps (B, 1 or 2, K, h, w) and probabilities (B, K) of one pass."""
+    def _predict(self, feats: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return heatmaps (B, 1 or 2, K, h, w) of one pass, the probabilities (B, K) that A is
+        nearer, and those averaged over both orders; without ``symmetric`` the same tensor.
+        """
         heatmaps, pair_features = self.forward(feats, boxes)
         heatmaps = heatmaps.float().unflatten(1, (-1, self.num_joints))
-        return heatmaps, self.depth_probs(pair_features)
+        probs = averaged = self.depth_logits(pair_features).sigmoid()
+        if self.symmetric:
+            averaged = 0.5 + 0.5 * (probs - self.depth_logits(pair_features.flip(1)).sigmoid())
+        return heatmaps, probs, averaged
 
     def _mirrored(self, boxes: Tensor) -> Tensor:
         """Return the boxes in the mirrored input, where px x goes to W - 1 - x."""

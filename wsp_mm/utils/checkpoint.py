@@ -44,9 +44,11 @@ META_KEYS = (
     # Without these a test cannot tell whether it scores subjects seen in training.
     'train_subjects', 'train_subjects_incomplete',
 )  # fmt: skip
-# `name-1a2b3c4d.pth` (torch hub), `name-1a2b3c4d_20250101.pth` (OpenMMLab): the first digits of the
-# file's SHA-256.
-_HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})(?:_\d{8})?\.pth(?:\.tar)?$')
+# `name-1a2b3c4d.pth` (torch hub), `name-1a2b3c4d_20250101.pth` (OpenMMLab, publish_model.py): the
+# first digits of the file's SHA-256. `name-20250101.pth` is a date alone.
+_HASH_IN_NAME = re.compile(
+    r'-(?!(?:19|20)\d{6}\.)(?P<hash>[0-9a-f]{8,64})(?P<date>_\d{8})?\.pth(?:\.tar)?$'
+)
 _MODEL_ZOOS = {
     'torchvision': host.get_torchvision_models,
     'open-mmlab': host.get_external_models,
@@ -131,11 +133,15 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
         FileNotFoundError: there is no such file.
         UntrustedCheckpointError: it names objects that are not on the list, and the user did not
             trust it.
-        BrokenCheckpointError: it cannot be read as a checkpoint.
+        BrokenCheckpointError: it cannot be read as a checkpoint, or is named as a published one
+            (``NAME-HASH_DATE.pth``) and has another hash.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
+    promised = _HASH_IN_NAME.search(path.name)
+    if promised and promised['date']:
+        _check_hash(path, file_sha256(path), promised)
     trusted = is_trusted() if trust is None else trust
     if trusted:
         _warn(f'{path} is loaded as trusted: code in it is executed.')
@@ -175,6 +181,14 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
                 for key, value in meta['dataset_meta'].items()
             }
     return checkpoint
+
+
+def _check_hash(name: str | Path, digest: str, promised: re.Match) -> None:
+    if not digest.startswith(promised['hash']):
+        raise BrokenCheckpointError(
+            f'{name} has SHA-256 {digest[:16]}..., its name promises {promised["hash"]}: get it '
+            'again, or give it another name if it was changed on purpose'
+        )
 
 
 def _refusal(path: Path, reason: str) -> str:
@@ -242,10 +256,8 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
             if size is not None and file.tell() != int(size):
                 raise BrokenCheckpointError(f'{url} ended after {file.tell()} of {size} bytes')
             promised = _HASH_IN_NAME.search(target.name)
-            if promised and not digest.startswith(promised.group(1)):
-                raise BrokenCheckpointError(
-                    f'{url} has SHA-256 {digest[:16]}..., its name promises {promised.group(1)}'
-                )
+            if promised:
+                _check_hash(url, digest, promised)
     except OSError as error:
         raise CheckpointError(
             f'cannot fetch {url}: {error}. Without it, name a file that you have '

@@ -2,6 +2,7 @@
 """Command lines and configs of the tools. Imports nothing heavy: ``--help`` answers at once."""
 
 import argparse
+import errno
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -34,6 +35,8 @@ REPLACEMENTS = dict(
     channels_last='use default_hooks.channels_last.enabled=True or False',
     codec='set it where it is used: model.head.decoder and the encoder of GenerateTarget',
 )
+#: Full, over the user's share or a file's limit, read-only, not the user's.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
 # CPython before 3.13 counts the depth of a syntax tree in one place for all threads: of two that
 # parse at once one may fail ("AST constructor recursion depth mismatch").
 _parsing = threading.Lock()
@@ -203,18 +206,29 @@ def require_checkpoint(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run_and_explain(action: Callable[[], Result]) -> Result:
-    """Call the work of a tool; a refused checkpoint ends the program with its message alone.
+    """Call the work of a tool; a refused checkpoint, or a disk that is full or read-only, ends the
+    program with its message alone.
 
-    MMEngine loads every checkpoint safely meanwhile. As one of several processes, any failure is
-    left for the launcher to tell (:func:`wsp_mm.utils.compat.run_rank`).
+    MMEngine loads every checkpoint safely meanwhile, and refuses initial weights of another
+    network. As one of several processes, any failure is left for the launcher to tell
+    (:func:`wsp_mm.utils.compat.run_rank`).
     """
     from wsp_mm.utils.checkpoint import CheckpointError, safe_loading
     from wsp_mm.utils.compat import finish_distributed, run_rank
+    from wsp_mm.utils.pretrained import checked_pretrained
 
     try:
-        with safe_loading():
+        with safe_loading(), checked_pretrained():
             result = run_rank(action)
     except CheckpointError as error:
         raise SystemExit(f'{type(error).__name__}: {error}') from None
+    except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of it
+        cause: BaseException | None = error
+        while cause is not None and getattr(cause, 'errno', None) not in DISK_ERRORS:
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        remedy = 'free space, or use a folder that can be written'
+        raise SystemExit(f'{type(cause).__name__}: {cause}: {remedy}') from None
     finish_distributed()
     return result

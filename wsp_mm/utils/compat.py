@@ -12,6 +12,7 @@ Workarounds, each with its symptom and the condition for its removal:
 2. PyTorch warns of ``pin_memory=True`` where there is no GPU. :func:`prepare_run` switches it off
    there. Remove it when the warning is gone.
 3. torchrun blames the wrong rank when one fails: see :func:`run_rank`.
+4. Processes of a killed torchrun go on, or wait for each other: :func:`die_with_parent`.
 """
 
 import ctypes
@@ -19,6 +20,7 @@ import faulthandler
 import os
 import platform
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -159,6 +161,12 @@ def finish_distributed() -> None:
         torch.distributed.destroy_process_group()
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent, the launcher, has ended (Linux)."""
+    if sys.platform.startswith('linux'):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def run_rank(action: Callable[[], Result]) -> Result:
     """Call ``action``; as one of several processes, end the job with the error that came first.
 
@@ -181,6 +189,7 @@ def run_rank(action: Callable[[], Result]) -> Result:
         return action()
     handler = None
     if torchrun:
+        die_with_parent()
         from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
         handler = get_error_handler()

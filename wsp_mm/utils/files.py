@@ -1,10 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Files and folders that appear whole or not at all, json without NaN, hashes, the progress bar."""
 
+import glob
 import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -74,9 +76,37 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(part, path)
-        shutil.rmtree(old, ignore_errors=True)  # not after an error: it may be all that is left
+        # Not after an error: they may be all that is left.
+        shutil.rmtree(old, ignore_errors=True)
+        remove_leftovers(path.parent, glob.escape(path.name))
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | Path, name: str = '*') -> None:
+    """Remove what killed processes of this machine left of :func:`atomic_file` and
+    :func:`atomic_folder` in a folder: the parts whose process is gone.
+
+    Args:
+        folder: may be absent.
+        name: pattern of the names that the parts were to get.
+    """
+    for part in Path(folder).glob(f'.{name}.*-*.part'):
+        writer = re.search(r'\.(\d{1,9})-[0-9a-f]{8}\.part$', part.name)
+        if writer is None or _is_running(int(writer.group(1))):
+            continue
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)  # of another user
+    return True
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

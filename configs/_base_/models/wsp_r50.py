@@ -23,10 +23,11 @@ model = dict(
         num_sampled_joints=8,
         alpha=50.0,
         pooling='mean',
-        # Prediction alone: swapping the persons turns P into 1 - P.
+        # Prediction alone: beside P, its average with 1 - P of the swapped persons.
         symmetric=True,
         heatmap_loss=dict(type='HeatmapL2Loss', squared=False),
         depth_loss=dict(type='RelativeDepthLoss'),
     ),
+    # Averages heatmaps; probabilities under names of their own (rd/averaged_*).
     test_cfg=dict(flip_test=True, shift_heatmap=True),
 )

@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import math
 
+import numpy as np
 import pytest
 from metric_fixture import build, evaluate, logged, pair_sample
 
@@ -57,6 +58,30 @@ def test_keys_are_stable_and_a_bin_with_one_class_is_nan(samples):
     assert set(metrics) == keys('', '_gap0.5', '_gap0.3', '_gap0.1')
     assert metrics.pop('rd/n') == 3 and metrics.pop('rd/pair_n_gap0.1') == 1
     assert all(math.isnan(value) for key, value in metrics.items() if 'n' not in key)
+
+
+def test_averaged_figures_stand_beside_under_their_own_names(samples):
+    plain = evaluate(samples, NAME)
+    for sample in samples:
+        pred = sample['pred_instances']
+        pred |= {f'{name}_averaged': 1 - value for name, value in list(pred.items())}
+    both = evaluate(samples, NAME)
+    assert set(both) == {f'rd/{a}{key[3:]}' for key in plain for a in ('', 'averaged_')}
+    assert {key: both[key] for key in plain} == pytest.approx(plain, nan_ok=True)
+    for key in ('AUC', 'pair_AUC_gap0.5'):
+        assert both[f'rd/averaged_{key}'] == pytest.approx(100 - both[f'rd/{key}'])
+
+
+def test_share_of_gaps_from_stand_ins(samples, monkeypatch):
+    lines = logged(monkeypatch, 'relative_depth_metric')
+    for sample, stand_in in zip(samples, (1, 0, 1, 1, 0, 0), strict=True):  # the fifth is a tie
+        sample['gt_instances']['pair_stand_in'] = np.array([float(stand_in)])
+    metrics = evaluate(samples, NAME)
+    found = [metrics[f'rd/stand_in{gap}'] for gap in ('', '_gap0.5', '_gap0.3', '_gap0.1')]
+    assert found == pytest.approx([60, 200 / 3, 50, 50])
+    assert lines[0][0].count('stand-in gaps') == 2 and '66.67' in lines[0][0]
+    del samples[0]['gt_instances']['pair_stand_in']  # not known of all
+    assert 'rd/stand_in' not in evaluate(samples, NAME)
 
 
 @pytest.mark.parametrize('kwargs', [dict(gaps=[2.0]), dict(gaps=[-0.1]), dict(threshold=1.5)])

@@ -32,6 +32,8 @@ def test_page():
         'network, protocol 1': row,
         'network, gray image': row | {'auc_gap1': 60.0},
     }
-    page = results_page({'alpha50': ({'pck/PCK': 33.3}, controls, 61.0)}, 'Config a.')
+    scores = {'pck/PCK': 33.3, 'rd/stand_in': 12.5}
+    page = results_page({'alpha50': (scores, controls, 61.0)}, 'Config a.')
+    assert '12.5 % of the pairs' in page
     assert '| alpha 50 | 33.3 | 90.0 | 70.0 | 60.0 | 70.0 | 80.0 | 61 s |' in page
     assert '## alpha 50\n' in page and '| network, gray image | 60.0 |' in page

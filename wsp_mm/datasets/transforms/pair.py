@@ -364,8 +364,8 @@ class PackPairInputs(PackInstance):
 
     - gt_instances (numpy): bboxes (1, 4) around both, bbox_scores (1,), pair_bboxes (1, 2, 4) xyxy
       px of the image, and where labelled pair_keypoints (1, 2, K, 2) px of the image, pair_visible
-      (1, 2, K), pair_ann_ids (1, 2), pair_gap (1,), depth_label (1,), depth_weight (1,). The image
-      is flipped where ``flip``.
+      (1, 2, K), pair_ann_ids (1, 2), pair_gap (1,), pair_stand_in (1,), depth_label (1,),
+      depth_weight (1,). The image is flipped where ``flip``.
     - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec
       made.
     - gt_fields (tensors): what the codec made.
@@ -383,6 +383,7 @@ class PackPairInputs(PackInstance):
         pair_visible='pair_visible',
         pair_ann_ids='pair_ann_ids',
         pair_gap='pair_gap',
+        pair_stand_in='pair_stand_in',
         depth_label='depth_label',
         depth_weight='depth_weight',
     )

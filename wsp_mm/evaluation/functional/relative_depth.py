@@ -65,3 +65,8 @@ def relative_depth_scores(
         scores[name] = (negative + positive) / 2
         scores[f'{name}_positive'] = positive
     return {**{name: 100.0 * float(scores[name]) for name in SCORES}, **counts}
+
+
+def percent(hits: np.ndarray) -> float:
+    """Percent of hits; nan without any."""
+    return float(100 * hits.mean()) if hits.size else float('nan')

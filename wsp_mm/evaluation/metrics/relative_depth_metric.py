@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import relative_depth_scores
+from wsp_mm.evaluation.functional.relative_depth import percent
 from wsp_mm.evaluation.metrics.base import SampleMetric, field
 from wsp_mm.evaluation.tables import text_table
 
@@ -35,6 +36,12 @@ class RelativeDepthMetric(SampleMetric):
     ``_gap0.5`` and so on appended over the pairs whose scale gap (Eq. 14) is at most that; all of
     them with ``pair_`` before the name (``rd/pair_AUC_gap0.1``) for decisions about whole pairs, by
     the mean over the joints. A bin with labels of one class reports n, and nan else.
+
+    Where predictions hold averaged probabilities (``depth_probs_averaged``,
+    ``pair_probs_averaged``), all of these stand a second time with ``averaged_`` before them
+    (``rd/averaged_AUC``). Where the ground truth holds ``pair_stand_in (1,)``, ``rd/stand_in`` and
+    ``rd/stand_in_gap0.5`` and so on are the percentage of the pairs whose scale gap does not come
+    from two labelled heads (COCO has none).
 
     A decision of the joint level is a joint labelled in both persons. Pairs of weight 0 (exact
     ties) are left out.
@@ -70,10 +77,18 @@ class RelativeDepthMetric(SampleMetric):
         self.show_tables = show_tables
 
     def result(self, sample: dict) -> dict:
-        visible = field(sample, 'gt_instances', 'pair_visible') > 0
+        visible = (field(sample, 'gt_instances', 'pair_visible') > 0).all(axis=0)
+        probs = {}
+        for start, kind in (('', ''), ('averaged_', '_averaged')):
+            if kind and f'depth_probs{kind}' not in sample['pred_instances']:
+                continue
+            probs[start] = field(sample, 'pred_instances', f'depth_probs{kind}')[visible]
+            pair = field(sample, 'pred_instances', f'pair_probs{kind}')
+            probs[f'{start}pair_'] = pair.reshape(1)
+        known = 'pair_stand_in' in sample['gt_instances']
         return dict(
-            joint_probs=field(sample, 'pred_instances', 'depth_probs')[visible.all(axis=0)],
-            pair_prob=float(field(sample, 'pred_instances', 'pair_probs')),
+            probs=probs,
+            stand_in=float(field(sample, 'gt_instances', 'pair_stand_in')) if known else np.nan,
             label=float(field(sample, 'gt_instances', 'depth_label')),
             weight=float(field(sample, 'gt_instances', 'depth_weight')),
             gap=float(field(sample, 'gt_instances', 'pair_gap')),
@@ -81,26 +96,34 @@ class RelativeDepthMetric(SampleMetric):
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
         metrics: dict[str, float | int] = {}
+        starts = list(results[0]['probs']) if results else ['', 'pair_']
+        known = not np.isnan([r['stand_in'] for r in results]).any()
         for suffix, bound in self.bins.items():
             # nan compares false: a pair of unknown gap counts among all pairs only
             pairs = [r for r in results if r['weight'] > 0 and (not suffix or r['gap'] <= bound)]
             labels = np.array([r['label'] for r in pairs])
-            joints = np.concatenate([np.empty(0), *(r['joint_probs'] for r in pairs)])
-            counts = np.array([len(r['joint_probs']) for r in pairs], dtype=int)
-            for start, probs, label in (
-                ('', joints, np.repeat(labels, counts)),
-                ('pair_', np.array([r['pair_prob'] for r in pairs]), labels),
-            ):
-                scores = relative_depth_scores(probs, label, self.threshold)
+            for start in starts:
+                probs = [r['probs'][start] for r in pairs]
+                label = np.repeat(labels, np.array([len(each) for each in probs], dtype=int))
+                joined = np.concatenate([np.empty(0), *probs])
+                scores = relative_depth_scores(joined, label, self.threshold)
                 metrics |= {f'{start}{key}{suffix}': scores[name] for key, name in KEYS.items()}
+            if known:
+                metrics[f'stand_in{suffix}'] = percent(np.array([r['stand_in'] for r in pairs]))
         if self.show_tables:
-            tables = self._table(metrics, 'joints', ''), self._table(metrics, 'pairs', 'pair_')
-            print_log('Relative depth\n{}{}'.format(*tables), logger='current')
+            tables = [self._table(metrics, start) for start in starts]
+            print_log(f'Relative depth\n{"".join(tables)}', logger='current')
         return metrics
 
-    def _table(self, metrics: dict, what: str, start: str) -> str:
+    def _table(self, metrics: dict, start: str) -> str:
+        columns = {key: f'{start}{key}' for key in KEYS}
+        if 'stand_in' in metrics:
+            columns['stand-in gaps'] = 'stand_in'
         rows = [
-            [f'<= {bound:g}', *(metrics[f'{start}{key}{suffix}'] for key in KEYS)]
+            [f'<= {bound:g}', *(metrics[f'{key}{suffix}'] for key in columns.values())]
             for suffix, bound in self.bins.items()
         ]
-        return text_table(['scale gap', *KEYS], rows, f'{what}: is A nearer?', digits=2)
+        title = f'{"pairs" if "pair_" in start else "joints"}: is A nearer?'
+        if start.startswith('averaged_'):
+            title += ' Averaged over orders and mirror images'
+        return text_table(['scale gap', *columns], rows, title, digits=2)

@@ -56,11 +56,11 @@ def test_spellings_of_a_camera_file(entry, tmp_path):
 
 
 def test_a_camera_for_every_image(tmp_path):
-    names = {'x/a.jpg': 1, 'b.jpg': 2, 'clip.mp4': 3}
-    images = {name: dict(f=f, c=[1, 1]) for name, f in names.items()}
+    names = {'x/a.jpg': 11, 'b.jpg': 12, 'clip.mp4': 13}
+    images = {name: dict(f=f, c=[4, 4]) for name, f in names.items()}
     (tmp_path / 'c.json').write_text(json.dumps(dict(images=images)))
     cameras = Cameras.read(tmp_path / 'c.json')
-    for name, f in (('x/a.jpg', 1), ('y/b.jpg', 2), ('clip.mp4#12', 3)):
+    for name, f in (('x/a.jpg', 11), ('y/b.jpg', 12), ('clip.mp4#12', 13)):
         assert cameras.for_image(name, (9, 9))['f'] == [f, f]
     with pytest.raises(InputError, match=r'a\.jpg'):
         cameras.for_image('a.jpg', (9, 9))
@@ -124,7 +124,7 @@ def test_command_line(tmp_path):
     given = parse('--focal', 500, 510, '--principal-point', 3, 4).describe()
     assert given == dict(source='given', f=[500, 510], c=[3, 4])
     assert parse('--assume-fov', 60).describe()['source'] == 'assumed-fov'
-    (tmp_path / 'c.json').write_text('{"f": 9, "c": [1, 1]}')
+    (tmp_path / 'c.json').write_text('{"f": 90, "c": [1, 1]}')
     assert parse('--camera', tmp_path / 'c.json').describe()['source'] == 'file'
     for words in (['--principal-point', 3, 4], ['--focal', 1, 2, 3],
                   ['--camera', tmp_path / 'c.json', '--principal-point', 3, 4]):  # fmt: skip

@@ -151,7 +151,7 @@ def test_bad_files(load, h36m, tmp_path, people):
     refused("image 0: 'f'", images=[{k: v for k, v in first.items() if k != 'f'}])
     refused('image 0: .*positive', images=[first | dict(f=[-1, 1]), second])
     refused('image 1: .*file_name', images=[first, second | dict(file_name=None)])
-    refused('px from keypoints_img', images=[i | dict(c=[300.0, 80.0]) for i in content['images']])
+    refused('px from keypoints_img', images=[i | dict(c=[150.0, 80.0]) for i in content['images']])
     refused(r'nowhere\.jpg', images=[first, second | dict(file_name='nowhere.jpg')])
     path.write_text('{"images": [')
     with pytest.raises(AnnotationError, match=r'MuCo-3DHP\.json'):

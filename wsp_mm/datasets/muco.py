@@ -20,6 +20,7 @@ from wsp_mm.datasets.annotations import (
     record_name,
 )
 from wsp_mm.datasets.columns import Column, read_columns
+from wsp_mm.datasets.plausibility import camera_view
 from wsp_mm.datasets.pose3d import TOLERANCE_PX, Pose3DDataset, log_notes, projection_error
 from wsp_mm.structures.bbox import crop_boxes, to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
@@ -160,6 +161,7 @@ class MuCoDataset(Pose3DDataset):
         log_notes(
             self,
             [f'left out {count:,} persons {why}' for why, count in left_out.items() if count]
+            + findings.implausible_notes()
             + [f'skipped {count:,} x {kind}' for kind, count in findings.counts().items()]
             + [f'the first: {error}' for error in findings.bad[:1]],
         )
@@ -183,12 +185,16 @@ class MuCoDataset(Pose3DDataset):
         )  # fmt: skip
         images['size'] = np.column_stack([images.pop('width'), images.pop('height')])
         images['file_name'] = np.array([image['file_name'].encode() for image in records])
+        verdict = camera_view(images['f'], images['c'], images['size'])
+        plausible = findings.judge(
+            verdict, path, lambda i, of=records: record_name('image', of[i], i), _REMEDY
+        )
 
         records = content['annotations']
         persons, kept = read_columns(records, _PERSON, path, 'annotation', findings, _REMEDY)
         index = {image_id: row for row, image_id in enumerate(images['id'].tolist())}
         image = np.array([index.get(i, -1) for i in persons['image_id'].tolist()], dtype=np.int64)
-        good = np.ones(len(kept), dtype=bool)
+        good = (image < 0) | plausible[image]
         for bad, what in (
             (image < 0, "'image_id' is of an image that is not there"),
             ((persons['keypoints_cam'][..., 2] <= 0).any(axis=1), 'a joint is behind the camera'),

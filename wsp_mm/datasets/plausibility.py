@@ -9,6 +9,7 @@ cameras from above are good data: the bounds are wide, and a single record never
 import numpy as np
 
 from wsp_mm.datasets.annotations import Verdict
+from wsp_mm.structures.camera import FOV_DEG
 from wsp_mm.structures.keypoints import get_joint_set
 
 #: What the long limbs of a person measure, from toddlers to the tallest, mm.
@@ -56,3 +57,37 @@ def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
     with np.errstate(divide='ignore'):
         badness = np.abs(np.log(np.maximum(longest, 1e-9) / np.sqrt(low * high)))
     return Verdict('implausible body size', bad, what, badness)
+
+
+def camera_view(f: np.ndarray, c: np.ndarray, size: np.ndarray) -> Verdict:
+    """Judge whether cameras can have taken their images.
+
+    Args:
+        f, c: (N, 2) px. size: (N, 2) width and height px.
+
+    Returns:
+        The cameras whose angle of view across the longer side of the image is outside
+        :data:`~wsp_mm.structures.camera.FOV_DEG`, or whose principal point is not in the image.
+    """
+    f, c, size = (np.asarray(values, dtype=np.float64) for values in (f, c, size))
+    fov = np.degrees(2 * np.arctan(size.max(axis=1, keepdims=True) / 2 / f))
+    low, high = FOV_DEG
+    wide, narrow = (fov > high).any(axis=1), (fov < low).any(axis=1)
+    outside = ((c < -0.5) | (c > size - 0.5)).any(axis=1)
+    relative = (np.abs(c) <= 1).all(axis=1) & (size.min(axis=1) > 10)
+
+    def what(i: int) -> str:
+        image = 'the image of {:g} x {:g} px'.format(*size[i])
+        if relative[i]:
+            at = f'the principal point {c[i].tolist()} px is in the corner of {image}'
+            return f'{at} (divided by the image size, or relative to its centre?)'
+        if outside[i]:
+            at = f'the principal point {c[i].tolist()} px is outside {image}'
+            return f'{at} (a calibration of another image size, or before cropping?)'
+        angle = fov[i].max() if wide[i] else fov[i].min()
+        seen = f'f = {f[i].tolist()} px sees {angle:.3g} degrees in {image}'
+        hint = 'mm, or divided by the image size?' if wide[i] else 'of a larger image?'
+        return f'{seen}, cameras {low:g} to {high:g} ({hint})'
+
+    bad = wide | narrow | outside | relative
+    return Verdict('implausible camera', bad, what, np.abs(np.log(f[:, 0] / size.max(axis=1))))

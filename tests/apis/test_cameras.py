@@ -46,6 +46,7 @@ def test_assumed_angle_spans_the_longer_side(size):
         dict(K=[[1100, 0, 310], [0, 1200, 250], [0, 0, 1]]),
         dict(intrinsic=[1100, 1200, 310, 250]),
         dict(f=[1100, 1200], c=[310, 250], dist=None, k=[0, 0, 0]),
+        dict(f=[1100, 1200], c=[310, 250], dist_coeffs=[[0, 0]], k1=0, image_size=[640, 480]),
     ],
 )
 def test_spellings_of_a_camera_file(entry, tmp_path):
@@ -73,6 +74,56 @@ def test_a_camera_of_other_images_is_not_used():
         cameras.for_image('a.jpg', (640, 480))
 
 
+@pytest.mark.parametrize(
+    'given',
+    [dict(image_width=1920, image_height=1080), dict(image_size=[1920, 1080]), dict(width=1920)],
+)
+def test_spellings_of_the_image_size(given):
+    cameras = Cameras.of(dict(f=1000, c=[300, 200], **given))
+    assert cameras.for_image('a.jpg', (1920, 1080))['f'] == [1000, 1000]
+    with pytest.raises(InputError, match=r'1920 x .* 640 x 480'):
+        cameras.for_image('a.jpg', (640, 480))
+
+
+@pytest.mark.parametrize('key', ['D', 'dist_coeffs', 'distortion_coefficients', 'k1', 'p', 'dist'])
+def test_lens_distortion_under_any_name(key, tmp_path):
+    path = tmp_path / 'c.json'
+    path.write_text(json.dumps(dict(f=1000, c=[300, 200]) | {key: [0.1, 0]}))
+    with pytest.raises(InputError, match=rf'c\.json: .*{key}.*undistort'):
+        Cameras.read(path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'hint'),
+    [
+        (dict(f=1000, c=[300, 200], focus=3), 'focus.*intrinsic.*image_size'),
+        (dict(images={'a.jpg': dict(f=1000, c=[300, 200], focus=3)}), r'a\.jpg.*focus'),
+        (dict(images={'a.jpg': dict(f=1000, c=[300, 200])}, D=[1]), 'D'),
+        (dict(K=[[1000, 0, 0], [0, 1000, 0], [300, 200, 1]]), 'MATLAB'),
+        (dict(K=[[2000, 0, 600], [0, 2000, 400], [0, 0, 2]]), 'divide K by 2'),
+        (dict(K=[[0.8, 0, 0.5], [0, 1.4, 0.5], [0, 0, 1]]), 'divided by the image size'),
+        (dict(intrinsic=[0.8, 1.4, 0.5, 0.5]), 'divided by the image size'),
+        (dict(K=[[1000, 0, 300], [0, -1000, 200], [0, 0, 1]]), 'OpenGL'),
+    ],
+)
+def test_what_a_wrong_camera_file_looks_like(content, hint, tmp_path):
+    path = tmp_path / 'c.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf'c\.json: .*{hint}'):
+        Cameras.read(path)
+
+
+def test_a_field_of_view_that_no_camera_has():
+    with pytest.raises(InputError, match='mm'):
+        Cameras(focal=26).for_image('a.jpg', (1920, 1080))
+    with pytest.raises(InputError, match='radians'):
+        Cameras(fov_deg=1.05)
+    for fov_deg in (5, 150):
+        assert Cameras(fov_deg=fov_deg).for_image('a.jpg', (1920, 1080))['fov_deg'] == fov_deg
+    with pytest.raises(InputError, match='another image size'):
+        Cameras(1500, (959, 539)).for_image('a.jpg', (640, 480))
+
+
 def test_pinhole_camera():
     camera = Cameras.of(PinholeCamera(f=np.array([5, 6]), c=np.array([7, 8])))
     found = camera.for_image('', (10, 10))
@@ -88,6 +139,8 @@ def test_pinhole_camera():
         dict(principal_point=(1, 2)),
         dict(focal=1, principal_point=(1, 2, 3)),
         dict(fov_deg=180),
+        dict(fov_deg=4),
+        dict(fov_deg=math.nan),
         dict(focal=1, fov_deg=60),
         dict(fov=60),
         dict(f=[1, 1]),

@@ -137,6 +137,15 @@ def test_bad_records(load, people, change, log):
     assert ids(load(skip_bad=True)) == [10] and any('skipped 1' in text for text in log)
 
 
+def test_one_implausible_camera_costs_its_persons(h36m, load, tmp_path, people):
+    load()
+    path = h36m.write_muco(tmp_path, people)
+    content = json.loads(path.read_text())
+    content['images'][1]['c'] = [960, 540]
+    path.write_text(json.dumps(content))
+    assert 12 not in ids(MuCoDataset(data_root=str(tmp_path)))
+
+
 def test_bad_files(load, h36m, tmp_path, people):
     path = h36m.write_muco(tmp_path, people)
     content = json.loads(path.read_text())
@@ -151,6 +160,7 @@ def test_bad_files(load, h36m, tmp_path, people):
     refused("image 0: 'f'", images=[{k: v for k, v in first.items() if k != 'f'}])
     refused('image 0: .*positive', images=[first | dict(f=[-1, 1]), second])
     refused('image 1: .*file_name', images=[first, second | dict(file_name=None)])
+    refused('image 0: .*outside', images=[first | dict(c=[960, 540]), second | dict(c=[960, 540])])
     refused('px from keypoints_img', images=[i | dict(c=[150.0, 80.0]) for i in content['images']])
     refused(r'nowhere\.jpg', images=[first, second | dict(file_name='nowhere.jpg')])
     path.write_text('{"images": [')

@@ -79,7 +79,6 @@ def gather_persons(
         size = image.size
         if size is None and not (boxes.extended and camera):
             size = image_size(Path(root) / image.file_name)
-        if camera is None:
         try:
             if camera is None:
                 camera, used = cameras and cameras.for_image(image.file_name, size), True

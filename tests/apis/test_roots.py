@@ -126,11 +126,11 @@ def test_cameras_are_never_guessed(world):
 
 def test_cameras_of_other_images_are_refused(world):
     write(world.parent, f=CAMERA[:2], c=[W + 50, 20])
-    with pytest.raises(InputError, match=r'img_000000\.jpg .*outside'):
+    with pytest.raises(InputError, match=r'img_000001\.jpg .*outside'):
         predict(world)
     write(world.parent)
-    with pytest.raises(InputError, match=r'img_000000\.jpg .*mm'):
-        predict(world, cameras=Cameras(3))
+    with pytest.raises(InputError, match=r'img_000001\.jpg .*mm'):
+        predict(world, cameras=Cameras(12))
 
 
 def test_boxes_outside_are_left_out(world):

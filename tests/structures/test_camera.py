@@ -97,7 +97,7 @@ def test_camera_matrix():
 
 @pytest.mark.parametrize(('bad', 'hint'), [
     (K.T, 'MATLAB'), (K * 2, 'divide K by 2'), (K + np.eye(3)[:, ::-1] * 9, r'last row'),
-    (K + [[0] * 3, [5, 0, 0], [0] * 3], r'K\[1\]\[0\]'), (K + np.eye(3, k=1) * 5, 'skew'),
+    (K + np.eye(3, k=-1) * [5, 0, 0], r'K\[1\]\[0\]'), (K + np.eye(3, k=1) * 5, 'skew'),
     (K * [[1], [1], [np.nan]], 'last row'), (K[:2], 'reshape'),
 ])  # fmt: skip
 def test_what_is_no_camera_matrix(bad, hint):

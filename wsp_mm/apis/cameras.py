@@ -217,7 +217,7 @@ def parse_camera(entry: Mapping, name: str = '') -> dict:
         raise InputError(f'{where}unknown {", ".join(unknown)}; a camera has {", ".join(_KEYS)}')
     if (f < 10).all() and (np.abs(c) <= 1).all():
         raise InputError(
-            f'{where}f = {f.tolist()}, c = {c.tolist()} look divided by the image size: give px'
+            f'{where}f = {f.tolist()} looks like mm, or divided by the image size: give px'
         )
     return dict(f=f.tolist(), c=c.tolist(), **size)
 

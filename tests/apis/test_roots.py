@@ -124,6 +124,15 @@ def test_cameras_are_never_guessed(world):
     assert persons[0].camera['c'] == [(W - 1) / 2, (H - 1) / 2]
 
 
+def test_cameras_of_other_images_are_refused(world):
+    write(world.parent, f=CAMERA[:2], c=[W + 50, 20])
+    with pytest.raises(InputError, match=r'img_000001\.jpg .*outside'):
+        predict(world)
+    write(world.parent)
+    with pytest.raises(InputError, match=r'img_000001\.jpg .*mm'):
+        predict(world, cameras=Cameras(12))
+
+
 def test_boxes_outside_are_left_out(world):
     images, gt = read_annotations(world)
     gt.boxes[2] = np.array([[500.0, 5, 10, 10]])

@@ -179,6 +179,8 @@ def test_bad_files(tmp_path):
     for changes, said in (
         (dict(intrinsic=[1, 2, 3]), "image 100: 'intrinsic'"),
         (dict(width=0), 'image 100: .*width'),
+        (dict(intrinsic=[300, 300, 960, 540]), 'image 100: .*outside'),
+        (dict(intrinsic=[6.0, 6.0, 50, 45]), 'image 100: .*mm'),
         (dict(names=('TS1/img_000000.jpg', 'a.jpg')), "image 101: 'file_name'"),
         (dict(names=('TS1/img_000000.jpg',) * 2), 'image 101: .*twice'),
         (dict(names=()), 'images'),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.structures.camera import PinholeCamera, image_center, split_matrix
 
 SIMPLE = PinholeCamera(f=[1000, 1200], c=[320, 240])
 
@@ -80,3 +80,31 @@ def test_any_leading_shape():
 def test_bad_cameras_are_refused(bad, what):
     with pytest.raises(ValueError, match=what):
         PinholeCamera(**(dict(f=[1, 1], c=[0, 0]) | bad))
+
+
+def test_centre_of_an_image_lies_on_a_pixel_or_between_two():
+    assert image_center(3, 3) == (1, 1) and image_center(640, 480) == (319.5, 239.5)
+
+
+K = np.array([[900.0, 0, 310], [0, 910, 250], [0, 0, 1]])
+
+
+def test_camera_matrix():
+    for matrix in (K, K.tolist(), K.ravel()):
+        f, c = split_matrix(matrix)
+        assert f.tolist() == [900, 910] and c.tolist() == [310, 250]
+
+
+@pytest.mark.parametrize(('bad', 'hint'), [
+    (K.T, 'MATLAB'), (K * 2, 'divide K by 2'), (K + np.eye(3)[:, ::-1] * 9, r'last row'),
+    (K + np.eye(3, k=-1) * [5, 0, 0], r'K\[1\]\[0\]'), (K + np.eye(3, k=1) * 5, 'skew'),
+    (K * [[1], [1], [np.nan]], 'last row'), (K[:2], 'reshape'),
+])  # fmt: skip
+def test_what_is_no_camera_matrix(bad, hint):
+    with pytest.raises(ValueError, match=hint):
+        split_matrix(bad)
+
+
+def test_a_negative_focal_length_has_a_hint():
+    with pytest.raises(ValueError, match=r'positive.*OpenGL'):
+        PinholeCamera(f=[900, -900], c=[310, 250])

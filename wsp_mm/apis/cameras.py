@@ -7,6 +7,7 @@ there are no camera-space results; none is ever guessed.
 
 import argparse
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +16,17 @@ import numpy as np
 
 from wsp_mm.apis.images import InputError
 from wsp_mm.datasets.annotations import load_json
-from wsp_mm.datasets.plausibility import FOV_DEG, image_camera
-from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.datasets.plausibility import camera_view
+from wsp_mm.structures.camera import FOV_DEG, PinholeCamera, image_center, split_matrix
 
+#: Width and height of a resized image are whole numbers, so its two scales differ by this at most.
+_SAME_ASPECT = 0.01
 _LAYOUT = (
     'a camera is {"f": [fx, fy], "c": [cx, cy]} in px, or "K": 3 x 3; optionally "width", "height"'
 )
-#: Width and height of a resized image are whole numbers, so its scales differ by this at most.
-_SAME_ASPECT = 0.01
-_FORMS = ('K', 'intrinsic', 'f')
-#: Lens distortion under the names that other programs give it.
-_LENS = (
-    'distortion', 'dist', 'dist_coeffs', 'distCoeffs', 'distortion_coefficients', 'D', 'kc', 'k',
-    'p', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6', 'p1', 'p2',
-)  # fmt: skip
-_KNOWN = (*_FORMS, 'c', 'width', 'height', 'image_width', 'image_height', 'image_size', *_LENS)
-
-
-def image_center(width: int, height: int) -> tuple[float, float]:
-    """Centre of an image, px: where a principal point is taken to be that is not given.
-
-    Pixel centres lie at whole numbers, so the centre of 3 x 3 px is (1, 1).
-    """
-    return (width - 1) / 2, (height - 1) / 2
+_SIZES = ('width', 'height', 'image_width', 'image_height', 'image_size')
+_KEYS = ('f', 'c', 'K', 'intrinsic', *_SIZES)
+_LENS = re.compile(r'[dD]|[kp]_?\d*|.*[dD]ist.*')  # names of lens distortion
 
 
 class Cameras:
@@ -70,10 +59,11 @@ class Cameras:
             )
         if principal_point is not None and focal is None:
             raise InputError('a principal point alone is not a camera: give the focal length, too')
-        if fov_deg is not None and not FOV_DEG[0] <= fov_deg <= FOV_DEG[1]:
-            hint = f' (radians? {math.degrees(fov_deg):.0f} degrees)' if 0 < fov_deg < 3 else ''
+        low, high = FOV_DEG
+        if fov_deg is not None and not low <= fov_deg <= high:
+            hint = ' (radians?)' if 0 < fov_deg < math.pi else ''
             raise InputError(
-                f'a field of view is {FOV_DEG[0]:g} to {FOV_DEG[1]:g} degrees, got {fov_deg}{hint}'
+                f'a field of view is {low:g} to {high:g} degrees, got {fov_deg:g}{hint}'
             )
         self.f = self.c = None
         if focal is not None:
@@ -96,8 +86,12 @@ class Cameras:
         data = load_json(path, remedy='Check --camera')
         if not isinstance(data, dict):
             raise InputError(f'{path}: {_LAYOUT}')
+        table = {'': data}
+        if isinstance(data.get('images'), dict):
+            table = data['images']
+            if extra := sorted(set(data) - {'images'}):
+                raise InputError(f'{path}: beside "images" there is {", ".join(extra)}, not used')
         try:
-            table = data['images'] if isinstance(data.get('images'), dict) else {'': data}
             return cls(table=table, scale=scale)
         except InputError as error:
             raise InputError(f'{path}: {error}') from None
@@ -143,17 +137,15 @@ class Cameras:
             principal_point: 'given' or 'image-center'; fov_deg with 'assumed-fov'.
 
         Raises:
-            InputError: the camera file has none for it, one for images of another size, or one that
-                cannot have taken it (:func:`wsp_mm.datasets.plausibility.image_camera`).
+            InputError: the camera file has none for it, or one for images of another size, or one
+                that cannot have taken the image (:func:`check_view`).
         """
-        camera = self._choose(file_name, size)
+        camera = self._for_image(file_name, size)
         if camera is not None:
-            verdict = image_camera(camera['f'], camera['c'], size)
-            if verdict.bad[0]:
-                raise InputError(verdict.what(0))
+            check_view(camera, size)
         return camera
 
-    def _choose(self, file_name: str, size: tuple[int, int]) -> dict | None:
+    def _for_image(self, file_name: str, size: tuple[int, int]) -> dict | None:
         center = list(image_center(*size))
         if self.f is not None:
             where = 'given' if self.c else 'image-center'
@@ -172,13 +164,9 @@ class Cameras:
         if expected != tuple(size):
             ratio = np.array(size) / expected
             if not self.scale or abs(ratio[0] / ratio[1] - 1) > _SAME_ASPECT:
-                raise InputError(
-                    'its camera is for images of {} x {} px, and this one has {} x {}{}'.format(
-                        *expected, *size,
-                        ', which is no scaling of it' if self.scale else '; of a resized image, '
-                        'scale the camera (--scale-camera)',
-                    )
-                )  # fmt: skip
+                sizes = '{} x {} px, and this one has {} x {}'.format(*expected, *size)
+                hint = 'no scaling of it' if self.scale else 'of a resized image, --scale-camera'
+                raise InputError(f'its camera is for images of {sizes} ({hint})')
             f, c = f * ratio, (c + 0.5) * ratio - 0.5
         return dict(f=f.tolist(), c=c.tolist(), source='file', principal_point='given')
 
@@ -195,54 +183,65 @@ def parse_camera(entry: Mapping, name: str = '') -> dict:
 
     Args:
         entry: ``f`` and ``c``, or ``K`` (3, 3), or ``intrinsic`` [fx, fy, cx, cy], px; optionally
-            ``width`` and ``height`` (or ``image_width`` and ``image_height``, or ``image_size``)
-            px, and lens distortion, which must be zero.
+            ``width`` and ``height``, ``image_width`` and ``image_height``, or ``image_size``
+            [width, height] px, and lens distortion, which must be zero.
         name: for messages.
 
     Returns:
-        f and c, lists of two floats; width and height where both are given.
+        f and c, lists of two floats; width and height where they are given.
 
     Raises:
-        InputError: not a camera, a key that is not known, or skew or lens distortion.
+        InputError: not a camera, one with skew or lens distortion, or unknown keys.
     """
     where = f'{name}: ' if name else ''
     try:
-        if unknown := sorted(map(str, set(entry) - set(_KNOWN))):
-            known = ', '.join(_KNOWN)
-            raise InputError(f'{where}unknown {", ".join(unknown)}: take it out; known: {known}')
         if 'K' in entry:
-            f, c = _of_matrix(np.asarray(entry['K'], dtype=np.float64).reshape(3, 3))
+            f, c = split_matrix(entry['K'])
         elif 'intrinsic' in entry:
             f, c = np.asarray(entry['intrinsic'], dtype=np.float64).reshape(2, 2)
         else:
             f = np.broadcast_to(np.asarray(entry['f'], dtype=np.float64), 2)
             c = np.asarray(entry['c'], dtype=np.float64).reshape(2)
-        width, height = entry.get('image_size') or (None, None)
-        sides = dict(width=width, height=height)
-        for side in sides:
-            value = entry.get(side, entry.get(f'image_{side}', sides[side]))
-            sides[side] = None if value is None else int(value)
-        lens = [entry[key] for key in _LENS if entry.get(key) is not None]
-        distorted = any(np.any(np.asarray(values, dtype=np.float64)) for values in lens)
+        size = {key: entry.get(key, entry.get(f'image_{key}')) for key in ('width', 'height')}
+        if entry.get('image_size') is not None:
+            size = dict(zip(size, entry['image_size'], strict=True))
+        size = {key: int(value) for key, value in size.items() if value is not None}
+        unknown = [str(key) for key in entry if key not in _KEYS]
+        lens = [key for key in unknown if _LENS.fullmatch(key)]
+        distorted = [
+            key
+            for key in lens
+            if entry[key] is not None and np.any(np.asarray(entry[key], dtype=np.float64))
+        ]
         PinholeCamera(f=f, c=c)
-    except InputError as error:
-        raise InputError(f'{where}{str(error).removeprefix(where)}') from None
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f'{where}{_LAYOUT} ({error})') from None
     if distorted:
-        raise InputError(f'{where}lens distortion is not supported: undistort the images first')
-    sides = {side: value for side, value in sides.items() if value is not None}
-    return dict(f=f.tolist(), c=c.tolist(), **sides)
+        raise InputError(
+            f'{where}lens distortion ({", ".join(distorted)}) is not supported: undistort the '
+            'images first'
+        )
+    if unknown := sorted(set(unknown) - set(lens)):
+        raise InputError(f'{where}unknown {", ".join(unknown)}; a camera has {", ".join(_KEYS)}')
+    if (f < 10).all() and (np.abs(c) <= 1).all():
+        raise InputError(
+            f'{where}f = {f.tolist()} looks like mm, or divided by the image size: give px'
+        )
+    return dict(f=f.tolist(), c=c.tolist(), **size)
 
 
-def _of_matrix(K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f and c, (2,) px each, of a camera matrix (3, 3)."""
-    if K[2].tolist() != [0, 0, 1]:
-        hint = 'transposed, as MATLAB writes it?' if K[:, 2].tolist() == [0, 0, 1] else 'scaled?'
-        raise InputError(f'the last row of K must be 0, 0, 1, is {K[2].tolist()}: {hint}')
-    if (np.abs(K[[0, 1], [1, 0]]) > 1e-6 * abs(K[0, 0])).any():
-        raise InputError(f'K has a skew of {K[0, 1]:g} or a K[1][0] of {K[1, 0]:g}, both must be 0')
-    return K[[0, 1], [0, 1]], K[:2, 2]
+def check_view(camera: Mapping, size: tuple[int, int]) -> None:
+    """Check that a camera can have taken an image.
+
+    Args:
+        camera: f and c, (2,) px. size: width and height px.
+
+    Raises:
+        InputError: its field of view is none of a camera, or its principal point not in the image.
+    """
+    verdict = camera_view([camera['f']], [camera['c']], [size])
+    if verdict.bad[0]:
+        raise InputError(verdict.what(0))
 
 
 def cameras_of(args: argparse.Namespace) -> Cameras:

@@ -146,13 +146,14 @@ class FramePipeline:
                 keypoints_rel=rounded(relative, MM),
             )
             depth = person.root_depth
-            if depth is not None:
+            if depth is not None and (behind := int((relative + depth <= 0).sum())):
+                what = f'{behind} joints are behind the camera, with the root at {depth:.0f} mm'
+                person.report(f'no camera-space result: {what}')
+            elif depth is not None:
                 camera = person.frame_record['camera']
                 camera = PinholeCamera(f=np.array(camera['f']), c=np.array(camera['c']))
                 points = camera.unproject(np.column_stack([pixels, relative + depth]))
                 person.record.update(root_depth=round(depth, MM), keypoints_cam=rounded(points, MM))
-                if behind := int((points[:, 2] <= 0).sum()):
-                    person.report(f'{behind} joints lie behind the camera: is the camera right?')
 
     def _find_roots(self, persons: list[FoundPerson]) -> None:
         """Set the root depths of persons whose camera is known."""

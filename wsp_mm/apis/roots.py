@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.apis.boxes import ListedImage
-from wsp_mm.apis.cameras import Cameras
+from wsp_mm.apis.cameras import Cameras, check_view
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import Network, batched
 from wsp_mm.datasets.annotations import image_size
@@ -60,8 +60,8 @@ def gather_persons(
         because nothing of them lies within the image.
 
     Raises:
-        InputError: an image without a camera, or one that no file lists; cameras that no image
-            needs; no person, but records of other categories.
+        InputError: an image without a camera, or with one that cannot have taken it, or that no
+            file lists; cameras that no image needs; no person, but records of other categories.
         AnnotationError: raw boxes that are not x, y, w, h px.
         OSError: an image whose size must be looked up is missing or not an image.
     """
@@ -84,8 +84,13 @@ def gather_persons(
             size = image_size(Path(root) / image.file_name)
         if size is not None:
             sizes[image_id] = size
-        if camera is None:
-            camera, used = cameras and cameras.for_image(image.file_name, size), True
+        try:
+            if camera is None:
+                camera, used = cameras and cameras.for_image(image.file_name, size), True
+            elif size is not None:
+                check_view(camera, size)
+        except InputError as error:
+            raise InputError(f'{image.file_name} (image {image_id}): {error}') from None
         if not camera:
             raise InputError(
                 f'{image.file_name} (image {image_id}) has no camera, and a camera is never '

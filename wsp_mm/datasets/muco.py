@@ -20,7 +20,7 @@ from wsp_mm.datasets.annotations import (
     record_name,
 )
 from wsp_mm.datasets.columns import Column, read_columns
-from wsp_mm.datasets.plausibility import camera_poses
+from wsp_mm.datasets.plausibility import camera_poses, camera_view
 from wsp_mm.datasets.pose3d import TOLERANCE_PX, Pose3DDataset, log_notes, projection_error
 from wsp_mm.structures.bbox import crop_boxes, to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
@@ -186,6 +186,10 @@ class MuCoDataset(Pose3DDataset):
         )  # fmt: skip
         images['size'] = np.column_stack([images.pop('width'), images.pop('height')])
         images['file_name'] = np.array([image['file_name'].encode() for image in records])
+        verdict = camera_view(images['f'], images['c'], images['size'])
+        plausible = findings.judge(
+            verdict, path, lambda i, of=records: record_name('image', of[i], i), _REMEDY
+        )
 
         records = content['annotations']
         persons, kept = read_columns(records, _PERSON, path, 'annotation', findings, _REMEDY)
@@ -197,6 +201,7 @@ class MuCoDataset(Pose3DDataset):
 
         verdict = camera_poses(persons['keypoints_cam'], JOINT_SET)
         good = findings.judge(verdict, path, name, _REMEDY)
+        good &= (image < 0) | plausible[image]
         for bad, what in (
             (image < 0, "'image_id' is of an image that is not there"),
             (

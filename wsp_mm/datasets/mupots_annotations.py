@@ -22,7 +22,7 @@ from wsp_mm.datasets.annotations import (
     repeated,
 )
 from wsp_mm.datasets.columns import Column, Rule, read_columns
-from wsp_mm.datasets.plausibility import body_size, camera_poses, either
+from wsp_mm.datasets.plausibility import body_size, camera_poses, camera_view, either
 
 NUM_SEQUENCES, NUM_JOINTS, JOINT_SET = 20, 17, 'mupots17'
 _VALID = Rule('must be true or false, 1 or 0', lambda v: np.isin(v, (0, 1)))
@@ -94,8 +94,13 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
     integer = Column(dtype=np.int64)
     wanted = dict(id=integer, width=integer, height=integer, intrinsic=Column((4,)))
     images, _ = read_columns(records, wanted, path, 'image', remedy=_JSON_REMEDY)
-    positive = np.column_stack([images['width'], images['height'], images['intrinsic'][:, :2]])
+    size = np.column_stack([images['width'], images['height']])
+    positive = np.column_stack([size, images['intrinsic'][:, :2]])
     refuse((positive <= 0).any(axis=1), 'image', records, 'width, height and f must be positive')
+    findings.judge(
+        camera_view(images['intrinsic'][:, :2], images['intrinsic'][:, 2:], size), path,
+        lambda i: record_name('image', content['images'][i], i), _JSON_REMEDY,
+    )  # fmt: skip
     names = [str(image.get('file_name')) for image in records]
     places = [parse_name(name) for name in names]
     refuse(
@@ -133,7 +138,7 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
         file_name=[names[i] for i in order],
         sequence=sequence,
         frame=frame,
-        size=np.column_stack([images['width'], images['height']])[order],
+        size=size[order],
         intrinsic=images['intrinsic'][order],
         id=persons['id'],
         image=image[good],

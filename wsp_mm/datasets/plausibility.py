@@ -9,6 +9,7 @@ cameras from above are good data: the bounds are wide, and a single record never
 import numpy as np
 
 from wsp_mm.datasets.annotations import Verdict
+from wsp_mm.structures.camera import FOV_DEG
 from wsp_mm.structures.keypoints import get_joint_set
 
 #: What the longest thigh, shank or upper arm of a person measures, from infants on, mm. The upper
@@ -18,8 +19,6 @@ LIMB_MM = (70.0, 2000.0)
 DEPTH_MM = (200.0, 1e5)
 #: No pose, error or depth is larger, mm: 1 km.
 LARGEST_MM = 1e6
-#: Field of view across the longer side of an image, degrees.
-FOV_DEG = (5.0, 150.0)
 #: Least focal length / width of the image: a field of view of 153 degrees.
 LEAST_FOCAL = 0.12
 #: Right or lower edge of a box that leaves the image, and of one that leaves it by far (image = 1).
@@ -143,39 +142,38 @@ def beyond(values: np.ndarray) -> Verdict:
     )  # fmt: skip
 
 
-def image_camera(f: np.ndarray, c: np.ndarray, size: np.ndarray) -> Verdict:
-    """Judge cameras against the images that they took.
+def camera_view(f: np.ndarray, c: np.ndarray, size: np.ndarray) -> Verdict:
+    """Judge whether cameras can have taken their images.
 
     Args:
-        f: (N, 2) focal lengths px. c: (N, 2) principal points px. size: (N, 2) width and height px.
+        f, c: (N, 2) px. size: (N, 2) width and height px.
 
     Returns:
-        The cameras whose field of view across the longer side is outside :data:`FOV_DEG`, or whose
-        principal point lies outside the image.
+        The cameras whose angle of view across the longer side of the image is outside
+        :data:`~wsp_mm.structures.camera.FOV_DEG`, or whose principal point is not in the image.
     """
-    f, c, size = (np.asarray(values, dtype=np.float64).reshape(-1, 2) for values in (f, c, size))
-    longer = size.max(axis=1, keepdims=True)
-    fov = np.rad2deg(2 * np.arctan(longer / 2 / f))
-    narrow, wide = (fov < FOV_DEG[0]).any(axis=1), (fov > FOV_DEG[1]).any(axis=1)
+    f, c, size = (np.asarray(values, dtype=np.float64) for values in (f, c, size))
+    fov = np.degrees(2 * np.arctan(size.max(axis=1, keepdims=True) / 2 / f))
+    low, high = FOV_DEG
+    wide, narrow = (fov > high).any(axis=1), (fov < low).any(axis=1)
     outside = ((c < -0.5) | (c > size - 0.5)).any(axis=1)
-    normalised = wide & (f < 10).all(axis=1) & (np.abs(c) <= 1).all(axis=1)
+    relative = (np.abs(c) <= 1).all(axis=1) & (size.min(axis=1) > 10)
 
     def what(i: int) -> str:
-        found = f'f {f[i].tolist()} and c {c[i].tolist()} px'
-        image = 'an image of {:g} x {:g} px'.format(*size[i])
-        if normalised[i]:
-            return f'{found} for {image}: normalised by the image size?'
-        if wide[i] or narrow[i]:
-            angle = fov[i].max() if wide[i] else fov[i].min()
-            hint = 'a focal length in mm?' if wide[i] else 'a calibration of another image size?'
-            right = f'{FOV_DEG[0]:g} to {FOV_DEG[1]:g} are possible'
-            return (
-                f'{found} give a field of view of {angle:.3g} degrees in {image}, {right}: {hint}'
-            )
-        where = 'the principal point lies outside the image'
-        return f'{found}, {image}: {where}. A calibration of another image size?'
+        image = 'the image of {:g} x {:g} px'.format(*size[i])
+        if relative[i]:
+            at = f'the principal point {c[i].tolist()} px is in the corner of {image}'
+            return f'{at} (divided by the image size, or relative to its centre?)'
+        if outside[i]:
+            at = f'the principal point {c[i].tolist()} px is outside {image}'
+            return f'{at} (a calibration of another image size, or before cropping?)'
+        angle = fov[i].max() if wide[i] else fov[i].min()
+        seen = f'f = {f[i].tolist()} px sees {angle:.3g} degrees in {image}'
+        hint = 'mm, or divided by the image size?' if wide[i] else 'of a larger image?'
+        return f'{seen}, cameras {low:g} to {high:g} ({hint})'
 
-    return Verdict('implausible camera', narrow | wide | outside, what, fov.max(axis=1))
+    bad = wide | narrow | outside | relative
+    return Verdict('implausible camera', bad, what, np.abs(np.log(f[:, 0] / size.max(axis=1))))
 
 
 def normalised_joints(keypoints: np.ndarray, visible: np.ndarray) -> Verdict:

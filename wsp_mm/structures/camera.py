@@ -11,6 +11,36 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+#: Angles of view across the longer side of an image that cameras have, degrees.
+FOV_DEG = (5.0, 150.0)
+
+
+def image_center(width: int, height: int) -> tuple[float, float]:
+    """Centre of an image, px: where a principal point is taken to be that is not given.
+
+    Pixel centres lie at whole numbers, so the centre of 3 x 3 px is (1, 1).
+    """
+    return (width - 1) / 2, (height - 1) / 2
+
+
+def split_matrix(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Focal lengths and principal point, (2,) px each, of a camera matrix (3, 3).
+
+    Raises:
+        ValueError: not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; the message says what it looks like.
+    """
+    K = np.asarray(matrix, dtype=np.float64).reshape(3, 3)
+    if K[2, :2].any() and not K[:2, 2].any():
+        raise ValueError('K is transposed, as MATLAB has it: its last column is (0, 0, 1)')
+    if not np.allclose(K[2], (0, 0, 1)):
+        hint = f'; divide K by {K[2, 2]:g}' if K[2, 2] not in (0, 1) else ''
+        raise ValueError(f'the last row of K is {K[2].tolist()}, not (0, 0, 1){hint}')
+    if K[1, 0] != 0:
+        raise ValueError(f'K[1][0] is {K[1, 0]:g}, not 0: this is no camera matrix')
+    if abs(K[0, 1]) > 1e-6 * abs(K[0, 0]):
+        raise ValueError(f'K has a skew of {K[0, 1]:g}, which is not supported')
+    return K[[0, 1], [0, 1]], K[:2, 2]
+
 
 @dataclass(frozen=True)
 class PinholeCamera:
@@ -42,7 +72,8 @@ class PinholeCamera:
                 )
             object.__setattr__(self, name, value)
         if (self.f <= 0).any():
-            raise ValueError(f'focal lengths must be positive, got {self.f.tolist()} px')
+            hint = ' (the y axis points down here; in OpenGL it points up)' if self.f[1] < 0 else ''
+            raise ValueError(f'focal lengths must be positive, got {self.f.tolist()} px{hint}')
         if not np.allclose(self.R @ self.R.T, np.eye(3), atol=1e-4) or np.linalg.det(self.R) < 0:
             raise ValueError('camera R is not a rotation matrix')
 

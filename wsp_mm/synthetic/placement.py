@@ -7,7 +7,7 @@ World frame: metres, z up, ground at 0.
 import cv2
 import numpy as np
 
-from wsp_mm.structures.camera import PinholeCamera
+from wsp_mm.structures.camera import PinholeCamera, image_center
 
 
 def level_camera(
@@ -24,8 +24,7 @@ def level_camera(
     turn = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     rotation = turn @ level
     center = np.array([0, 0, height_m * 1000])
-    c = [(width - 1) / 2, (height - 1) / 2]
-    return PinholeCamera(f=[f, f], c=c, R=rotation, t=-rotation @ center)
+    return PinholeCamera(f=[f, f], c=image_center(width, height), R=rotation, t=-rotation @ center)
 
 
 def plan_hull(points: np.ndarray) -> np.ndarray:

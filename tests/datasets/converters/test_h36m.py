@@ -212,6 +212,12 @@ def test_mmpose_cameras(h36m, cameras, tmp_path):
     assert len(h36m.load(tmp_path)) == 56
 
 
+def test_a_camera_that_cannot_have_taken_the_images(h36m, cameras, tmp_path):
+    cameras(lambda content: content['S1', '60457274'].update(f=np.full((2, 1), 3.0)))
+    with pytest.raises(AnnotationError, match=r'cameras.pkl: subject 1, camera 4 .*mm'):
+        h36m.convert(tmp_path, 'mmpose', subjects=(1,))
+
+
 def test_ten_frames_a_second(h36m, tmp_path):
     h36m.write_mmpose(tmp_path, rate='fps10')
     note = 'every fifth frame'

@@ -17,7 +17,7 @@ import numpy as np
 from wsp_mm.datasets.annotations import AnnotationError, Findings, Verdict
 from wsp_mm.datasets.converters.h36m_layouts import Frames, Reader, Reader3DMPPE, ReaderMMPose
 from wsp_mm.datasets.h36m_arrays import write_arrays
-from wsp_mm.datasets.plausibility import body_size, root_depth
+from wsp_mm.datasets.plausibility import body_size, camera_view, root_depth
 from wsp_mm.structures.bbox import crop_boxes, joints_boxes
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
@@ -138,6 +138,10 @@ def _to_camera(
         where = f'subject {subject}, camera {number} ({CAMERA_IDS[number - 1]})'
         try:
             conventions = frames.cameras(subject, number)
+            intrinsics = next(iter(conventions.values()))
+            view = camera_view([intrinsics.f], [intrinsics.c], frames.size[of[:1]])
+            if view.bad[0]:
+                raise ValueError(view.what(0))
         except (KeyError, TypeError, ValueError) as error:
             what = f'{type(error).__name__}: {error}; {len(of):,} frames were taken with it'
             reader.findings.add(reader.error('bad camera', frames.camera_file, what, where))

@@ -93,7 +93,8 @@ def check_consistency(content):
         image = images[a['image_id']]
         x, y, w, h = a['bbox']
         assert min(w, h) > 0 and min(x, y) >= 0
-        assert x + w <= image['width'] + 1e-3 and y + h <= image['height'] + 1e-3
+        size = image['width'] or np.inf, image['height'] or np.inf  # MPII's file has no sizes
+        assert x + w <= size[0] + 1e-3 and y + h <= size[1] + 1e-3
         if a['scale_source'] == 'head':
             head = points[MCPC.index('head_top')] - points[MCPC.index('upper_neck')]
             assert a['scale'] == pytest.approx(np.hypot(*head[:2]), abs=1e-3)
@@ -125,12 +126,13 @@ def test_pycocotools_reads_it(tree, build):
     assert len(found.getImgIds()) == 2 and len(found.getAnnIds(catIds=[1])) == 4
 
 
-def test_files_have_the_keys_of_version_0_1_0(tree, build):
+def test_files_of_version_0_1_0_have_the_same_keys_labels_and_gaps(tree, build):
     result = build({'coco': tree.two_splits()})
     for split in ('train', 'test'):
         old = json.loads((OLD / f'mcpc_{split}_0.1.0.json').read_text())
         new = load(result, f'mcpc_{split}.json')
         assert set(new) == set(old)
+        check_consistency(old)
         for name in set(new) - {'info'}:
             assert set(new[name][0]) == set(old[name][0])
         assert set(old['info']) - set(new['info']) == {'mpii_annotations', 'mpii_json_base'}

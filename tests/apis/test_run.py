@@ -24,6 +24,7 @@ from wsp_mm.apis.partial import OutputError
 from wsp_mm.apis.pipeline import FramePipeline
 from wsp_mm.apis.sources import VideoSource, open_source
 from wsp_mm.apis.writer import FrameDrawer, JsonWriter, read_inference
+from wsp_mm.synthetic.builder import make_world
 
 
 @pytest.fixture
@@ -67,17 +68,21 @@ def test_folder(run, options, album, tmp_path):
     assert status == 1 and '6 frames' in text  # its own images are not input
 
 
-def test_real_images_with_boxes_of_coco(run, options, samples, tmp_path):
-    annotations = json.loads((samples / 'coco/test_coco.json').read_text())['annotations']
-    found = {}
-    for annotation in annotations:
-        found.setdefault(annotation['image_id'], []).append(annotation['bbox'])
+def test_images_of_people_with_boxes_of_coco(run, options, tmp_path):
+    """The command of README: images of COCO's layout, boxes in COCO's list of results."""
+    world = dict(images=20, long_side=160, video=4, test_share=0.25)
+    make_world(tmp_path, 'wild', world, seed=3, workers=0)
+    labels = json.loads((tmp_path / 'coco/annotations/person_keypoints_train2017.json').read_text())
+    found = {image['id']: [] for image in labels['images']}
+    for annotation in labels['annotations']:
+        found[annotation['image_id']].append(annotation['bbox'])
     boxes, out = write_results_file(tmp_path / 'results.json', found), tmp_path / 'out'
-    pattern = samples / 'coco/0*.jpg'
-    _, text = run(pattern, *options[:-1], boxes, '--assume-fov', 60, '--out', out)
+    arguments = [*options[:-1], boxes, '--assume-fov', 60, '--out', out]
+    status, text = run(tmp_path / 'coco/train2017/0*.jpg', *arguments)
     frames = read_inference(out / 'inference.json')['frames']
     counts = {int(frame['file_name'][:-4]): len(frame['persons']) for frame in frames}
-    assert len(counts) >= 4 and counts == {i: len(found.get(i, ())) for i in counts}, text
+    assert status == 0 and counts == {i: len(rows) for i, rows in found.items()}, text
+    assert len(counts) >= 4 and sum(counts.values()) > len(counts)
     for person in (person for frame in frames for person in frame['persons']):
         assert person['root_depth'] > 0 and np.isfinite(person['keypoints_cam']).all()
     assert len(list((out / 'images').glob('*_scene.jpg'))) == len(counts)

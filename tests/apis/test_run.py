@@ -4,9 +4,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -190,26 +187,6 @@ def test_a_stopped_and_resumed_video_equals_a_whole_run(run, pose, tmp_path, mon
     assert frame_count(part / 'video.mp4') == frame_count(whole / 'video.mp4') == 7
     before = len(calls)
     assert run(*arguments, '--out', part, '--resume')[0] == 0 and len(calls) == before
-
-
-@pytest.mark.slow
-def test_ctrl_c_in_a_process_of_its_own(repo, pose, tmp_path):
-    arguments = [*video_options(pose, tmp_path, 400), '--out', tmp_path / 'o']
-    command = [sys.executable, repo / 'demo/infer.py', *arguments]
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    partial, until = tmp_path / 'o/inference.partial.jsonl', time.monotonic() + 200
-    while time.monotonic() < until and (
-        not partial.exists() or partial.read_bytes().count(b'\n') <= 3
-    ):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    text = process.communicate(timeout=100)[0]
-    assert process.returncode == 130, text
-    document = read_inference(tmp_path / 'o/inference.json')
-    assert 4 <= len(document['frames']) < 400 and not document['progress']['complete']
-    assert frame_count(tmp_path / 'o/video.mp4') == len(document['frames'])
 
 
 STATUS = Path('/proc/self/status')

@@ -3,7 +3,6 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.apis import sources
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.sources import Frame, open_source
 
@@ -70,27 +69,6 @@ def test_video(tmp_path):
         rest = list(source.frames(start))
         assert [(f.index, f.time) for f in rest] == [(f.index, f.time) for f in frames[start:]]
         assert all((a.image == b.image).all() for a, b in zip(rest, frames[start:], strict=True))
-
-
-def test_a_video_is_read_frame_by_frame(tmp_path, monkeypatch):
-    reads = []
-
-    class Counting:
-        def __init__(self, name):
-            self.inner = cv2.VideoCapture(name)
-
-        def __getattr__(self, name):
-            if name == 'read':
-                reads.append(1)
-            return getattr(self.inner, name)
-
-    source = open_source(flat_video(tmp_path / 'a.avi'))
-    monkeypatch.setattr(sources, 'cv2', type('Cv2', (), dict(vars(cv2), VideoCapture=Counting)))
-    frames = source.frames()
-    assert reads == []
-    next(frames)
-    next(frames)
-    assert len(reads) == 2
 
 
 def test_damaged_videos(tmp_path, folder):

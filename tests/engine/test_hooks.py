@@ -6,10 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmpose.registry import HOOKS
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 import wsp_mm
@@ -109,11 +107,6 @@ def warnings(monkeypatch):
     return lines
 
 
-def test_configs_find_them():
-    for hook in (PublishedWeightsHook, RunInfoHook, TrainSubjectsHook):
-        assert HOOKS.get(hook.__name__) is hook
-
-
 # ------------------------------------------------------------------------------------- the run
 def test_revision(tmp_path, monkeypatch):
     def git(*arguments):
@@ -196,10 +189,6 @@ def test_a_checkpoint_that_cannot_be_published_is_saved_all_the_same(tmp_path, w
 
     make_runner(tmp_path, Odd(), train=Images()).train()
     assert names(tmp_path) == ['epoch_1.pth'] and 'meta.cfg' in warnings[0]
-
-
-def test_it_comes_after_the_hook_that_saves():
-    assert PublishedWeightsHook.priority == 'LOWEST' != CheckpointHook.priority
 
 
 # ------------------------------------------------------------------------------ train subjects

@@ -244,16 +244,6 @@ def test_dedup(tree, build):
     assert 'coco train' in what and 'copy' in what and count == 1
 
 
-def test_images_that_cannot_be_read_are_left_out(tree, build):
-    root = tree.two_splits()
-    (root / 'train2017').mkdir()
-    (root / 'train2017/000000000001.jpg').write_bytes(b'')
-    tree.image('coco/train2017/000000000002.jpg', seed=2)
-    result = build({'coco': root}, dedup='report', skip_bad=True)
-    assert load(result, 'mcpc_table.json')['skipped'] == {'unreadable image': 1}
-    assert [image['source_id'] for image in load(result, 'mcpc_train.json')['images']] == [2]
-
-
 def test_bad_records_stop_or_are_listed(tree, build, make, tmp_path):
     root = tree.two_splits()
     path = root / 'annotations/person_keypoints_train2017.json'

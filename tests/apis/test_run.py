@@ -67,7 +67,7 @@ def test_folder(run, options, album, tmp_path):
 
 def test_images_of_people_with_boxes_of_coco(run, options, tmp_path):
     """The command of README: images of COCO's layout, boxes in COCO's list of results."""
-    world = dict(images=20, long_side=160, video=4, test_share=0.25)
+    world = dict(images=20, long_side=128, video=2, test_share=0.25)
     make_world(tmp_path, 'wild', world, seed=3, workers=0)
     labels = json.loads((tmp_path / 'coco/annotations/person_keypoints_train2017.json').read_text())
     found = {image['id']: [] for image in labels['images']}

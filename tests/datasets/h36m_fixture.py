@@ -213,10 +213,10 @@ def write_coco(root: Path, labelled=(17, 12, 9, 5)) -> None:
     )
 
 
-def write_mpii(root: Path) -> None:
-    """Three persons in one image, as MMPose's json has MPII."""
+def write_mpii(root: Path, count: int = 3) -> None:
+    """Persons in one image, as MMPose's json has MPII."""
     write_image(root / 'mpii/images/000000001.jpg')
-    joints = np.random.default_rng(0).uniform(60, 140, (3, 16, 2)).round(1).tolist()
+    joints = np.random.default_rng(0).uniform(60, 140, (count, 16, 2)).round(1).tolist()
     common = dict(image='000000001.jpg', center=[100, 100], scale=0.5, joints_vis=[1] * 16)
     file = root / 'mpii/annotations/mpii_train.json'
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -23,9 +23,9 @@ IMAGES = dict(CocoDataset='coco/train2017', MpiiDataset='mpii/images')
 
 @pytest.fixture
 def flat(h36m, tmp_path):
-    """COCO with one person, MPII with three, in images of 200 x 200 px."""
+    """COCO and MPII with one person each in an image of 200 x 200 px."""
     h36m.write_coco(tmp_path, (17,))
-    h36m.write_mpii(tmp_path)
+    h36m.write_mpii(tmp_path, 1)
     return tmp_path
 
 

@@ -53,6 +53,12 @@ def test_records_are_the_documented_ones(inferencer):
         assert {key: np.shape(person[key]) for key in shapes} == shapes
 
 
+def test_poses_of_fixed_weights(inferencer):
+    """Mean joints of a network drawn from a seed, as once recorded (mm)."""
+    means = [np.mean(person['keypoints_cam'], axis=0) for person in first(inferencer)['persons']]
+    close(means, [(-1018, -411, 9204), (49, -353, 11797), (884, -94, 7411)], atol=15)
+
+
 def test_camera_space_is_the_image_seen_by_the_camera(inferencer):
     camera = PinholeCamera(f=np.array(CAMERA['f']), c=np.array(CAMERA['c']))
     for person in first(inferencer)['persons']:

@@ -140,27 +140,6 @@ def test_a_sequence_is_in_natural_order_for_detection_and_inference(folder):
     assert names(open_source(f'{folder}/frame*')) == found[3:6]
 
 
-def test_a_video_is_read_frame_by_frame(tmp_path, monkeypatch):
-    reads = []
-
-    class Counting:
-        def __init__(self, name):
-            self.inner = cv2.VideoCapture(name)
-
-        def __getattr__(self, name):
-            if name == 'read':
-                reads.append(1)
-            return getattr(self.inner, name)
-
-    source = open_source(flat_video(tmp_path / 'a.avi'))
-    monkeypatch.setattr(sources, 'cv2', type('Cv2', (), dict(vars(cv2), VideoCapture=Counting)))
-    frames = source.frames()
-    assert reads == []
-    next(frames)
-    next(frames)
-    assert len(reads) == 2
-
-
 def test_damaged_videos(tmp_path, folder):
     source = open_source(flat_video(tmp_path / 'a.avi', count=40))
     source.count = 80  # as the header of a video says that was cut off

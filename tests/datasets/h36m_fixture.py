@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """A small Human3.6M in both layouts, written by hand from the layouts' descriptions, and a small
-MuCo.
+MuCo, COCO and MPII.
 """
 
 from __future__ import annotations
@@ -189,6 +189,38 @@ def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
     path = root / 'muco' / 'MuCo-3DHP.json'
     path.write_text(json.dumps(dict(images=records, annotations=annotations)))
     return path
+
+
+def write_coco(root: Path, labelled=(17, 12, 9, 5)) -> None:
+    """Persons in one image, with so many labelled joints."""
+    write_image(root / 'coco/train2017/000000007.jpg')
+    people = []
+    for number, count in enumerate(labelled, 1):
+        points = np.random.default_rng(number).uniform(60, 140, (17, 2)).round(1)
+        keypoints = np.column_stack([points, np.full(17, 2)])
+        keypoints[count:] = 0
+        people.append(
+            dict(
+                id=number, image_id=7, category_id=1, iscrowd=0, bbox=[50, 50, 100, 100], area=9000,
+                keypoints=keypoints.ravel().tolist(), num_keypoints=count,
+            )
+        )  # fmt: skip
+    file = root / 'coco/annotations/person_keypoints_train2017.json'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    images = [dict(id=7, file_name='000000007.jpg', width=200, height=200)]
+    file.write_text(
+        json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
+    )
+
+
+def write_mpii(root: Path, count: int = 3) -> None:
+    """Persons in one image, as MMPose's json has MPII."""
+    write_image(root / 'mpii/images/000000001.jpg')
+    joints = np.random.default_rng(0).uniform(60, 140, (count, 16, 2)).round(1).tolist()
+    common = dict(image='000000001.jpg', center=[100, 100], scale=0.5, joints_vis=[1] * 16)
+    file = root / 'mpii/annotations/mpii_train.json'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([dict(common, joints=person) for person in joints]))
 
 
 def convert(root: Path, layout: str = '3dmppe', **kwargs) -> list[str]:

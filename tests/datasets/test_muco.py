@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.muco import MuCoDataset, choose_persons
@@ -86,14 +85,6 @@ def test_switches(load, people):
     np.testing.assert_allclose(sample['keypoints'][0, 1, :2], pixels, atol=1e-4)
     missing = [i for i, shown in enumerate(sample['keypoints_visible'][0]) if not shown]
     assert missing == [8, 9] and not sample['keypoints'][0, missing].any()  # no neck, no nose
-
-
-def test_through_the_pipeline(load, pose3d_pipelines):
-    dataset = load(pipeline=pose3d_pipelines[0])
-    dataset.set_item_seed(0, 0)
-    one, two = dataset[0], dataset[0]
-    assert torch.equal(one['inputs'], two['inputs'])
-    assert one['data_samples'].gt_instance_labels.keypoint_labels.shape == (1, 21, 3)
 
 
 def test_root_range(load, log):

@@ -27,20 +27,6 @@ BOUND_BYTES = (LATE - EARLY) * 6144
 ROWS = 6000
 
 
-class Kept(Dataset):
-    """Remembers some bytes of each sample, or none."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.kept = size, []
-
-    def __len__(self) -> int:
-        return LATE
-
-    def __getitem__(self, index: int) -> int:
-        self.kept.append(np.ones(self.size, dtype=np.uint8))
-        return index
-
-
 def private_growth(dataset: Dataset) -> int:
     """Bytes that are the worker's own after 2,000 samples and were not after 200."""
     drawn = 0
@@ -65,11 +51,6 @@ def private_growth(dataset: Dataset) -> int:
         filter(None, DataLoader(dataset, BATCH, sampler=order, num_workers=1, collate_fn=used))
     )
     return found[LATE] - found[EARLY]
-
-
-def test_a_worker_that_keeps_something_is_noticed():
-    assert private_growth(Kept(16)) < BOUND_BYTES / 4
-    assert private_growth(Kept(8192)) > BOUND_BYTES
 
 
 def many_pairs(root, tree):

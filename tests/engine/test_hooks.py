@@ -7,10 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from mmpose.registry import HOOKS
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 import wsp_mm
@@ -108,11 +106,6 @@ def warnings(monkeypatch):
 
     monkeypatch.setattr('wsp_mm.engine.hooks.print_log', keep)
     return lines
-
-
-def test_configs_find_them():
-    for hook in (PublishedWeightsHook, RunInfoHook, TrainSubjectsHook):
-        assert HOOKS.get(hook.__name__) is hook
 
 
 # ------------------------------------------------------------------------------------- the run
@@ -225,10 +218,6 @@ def test_a_checkpoint_that_cannot_be_published_is_saved_all_the_same(tmp_path, w
 
     make_runner(tmp_path, Odd(), train=Images()).train()
     assert names(tmp_path) == ['epoch_1.pth'] and 'meta.cfg' in warnings[0]
-
-
-def test_it_comes_after_the_hook_that_saves():
-    assert PublishedWeightsHook.priority == 'LOWEST' != CheckpointHook.priority
 
 
 # ------------------------------------------------------------------------------ train subjects

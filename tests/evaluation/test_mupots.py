@@ -7,8 +7,7 @@ import pytest
 from mupots_fixture import perfect_predictions
 
 from wsp_mm.datasets.mupots_annotations import read_mupots
-from wsp_mm.evaluation.functional import mupots_3dpck, mupots_errors
-from wsp_mm.evaluation.mupots import mupots_scores, without_details
+from wsp_mm.evaluation.mupots import mupots_scores
 
 
 def frame(sequence, number, poses, univ=None, occluded=None):
@@ -95,36 +94,6 @@ def test_absolute_or_not():
     assert scores['abs_PCK_All_120'] == 0
     without = mupots_scores([one], predictions, absolute=False)
     assert without.items() == {k: v for k, v in scores.items() if k[:3] != 'abs'}.items()
-
-
-def test_keys_are_those_of_the_functional_layer_and_the_mode(mupots_world, mupots_gt):
-    rng = np.random.default_rng(0)
-    predictions = {
-        key: (flat[:1], deep[:1] + rng.normal(0, 90, (1, 17, 3)))
-        for key, (flat, deep) in perfect_predictions(mupots_world[1]).items()
-    }
-    frames = [f for f in mupots_gt.frames if f.sequence == 10]
-    scores = mupots_scores(
-        frames, predictions := {f.key: predictions[f.key] for f in frames}, (50,)
-    )
-    rows = [
-        dict(
-            gt_2d=f.keypoints_img, gt_3d=f.keypoints_univ,
-            pred_2d=predictions[f.key][0], pred_3d=predictions[f.key][1],
-        )
-        for f in frames
-    ]  # fmt: skip
-    kept = without_details(scores)
-    for mode in ('All', 'Matched'):
-        expected = mupots_3dpck({10: mupots_errors(rows, matched_only=mode == 'Matched')}, (50,))
-        assert 0 < expected['PCK'] < 100
-        for key in ('', '_50', '_TS10', '_Knee', '_TS10_Head', '_50_defined'):
-            assert scores[f'PCK_{mode}{key}'] == expected[f'PCK{key}']
-        assert scores[f'AUC_{mode}_TS10'] == expected['AUC_TS10']
-        assert {f'PCK_{mode}', f'PCK_{mode}_50', f'PCK_{mode}_TS10', f'PCK_{mode}_Head'} <= set(
-            kept
-        )
-        assert not {f'PCK_{mode}_TS10_Head', f'abs_AUC_{mode}_TS10'} & set(kept)
 
 
 ONE = frame(1, 0, people(0, 1))

@@ -145,38 +145,3 @@ def test_the_root_in_the_camera_frame_is_never_invented(change):
     pred = predict(build('TopdownRootEstimator'), **meta)
     assert 'root_cam' not in pred and len(pred.root_gamma) == 1
     assert ('root_depth' in pred) == ('root_k' in meta)
-
-
-def hrnet():
-    """MMPose's, as narrow as it can be."""
-    stages = {}
-    for i, channels in enumerate(((8,), (8, 16), (8, 16, 32), (8, 16, 32, 64))):
-        stages[f'stage{i + 1}'] = dict(
-            num_modules=1,
-            num_branches=i + 1,
-            block='BASIC' if i else 'BOTTLENECK',
-            num_blocks=(1,) * (i + 1),
-            num_channels=channels,
-        )
-    return dict(type='HRNet', in_channels=3, extra=stages)
-
-
-@pytest.mark.parametrize(
-    ('backbone', 'channels', 'input_size', 'deconvs'),
-    [(dict(type='ResNet', depth=50), 2048, (64, 96), 1), (hrnet(), 8, (96, 64), 0)],
-    ids=['resnet50', 'hrnet'],
-)
-def test_other_backbones_and_sizes(backbone, channels, input_size, deconvs):
-    stride = 16 if deconvs else 4
-    size = (input_size[0] // stride, input_size[1] // stride, 5)
-    head = dict(
-        HEADS['TopdownPoseEstimator3D'],
-        in_channels=channels,
-        deconv_out_channels=(8,) * deconvs,
-        deconv_kernel_sizes=(4,) * deconvs,
-        decoder=dict(type='Integral3DLabel', input_size=input_size, heatmap_size=size),
-    )
-    model = MODELS.build(dict(type='TopdownPoseEstimator3D', backbone=backbone, head=head)).eval()
-    found = forward(model, torch.randn(2, 3, *input_size[::-1]))
-    assert found.shape == (2, K, 3)
-    assert ((found >= 0) & (found <= torch.tensor(size) - 1)).all()

@@ -162,6 +162,23 @@ def test_marginal_loss_ends_with_its_iteration():
     assert values[0] == values[1] == values[2] > 0 and values[3] == values[4] == 0
 
 
+def test_learns_eight_samples():
+    """With the settings that short trainings use."""
+    head = build(
+        in_channels=16, logit_scale=30.0, marginal_loss=dict(type='MarginalLoss', sigma=1.0)
+    ).train()
+    head.init_weights()
+    feats, batch = (torch.randn(8, 16, 8, 12) + torch.randn(8, 16, 1, 1),), make_batch(8)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
+    first = head.loss(feats, batch)
+    for _ in range(200):
+        optimizer.zero_grad()
+        losses = head.loss(feats, batch)
+        (losses['loss_kpt'] + losses['loss_marginal']).backward()
+        optimizer.step()
+    assert losses['err_xy'] < 0.2 * first['err_xy'] and losses['err_z'] < 0.2 * first['err_z']
+
+
 # ---------------------------------------------------------------------- prediction
 
 

@@ -325,41 +325,6 @@ def test_sixteen_pairs_are_learned_completely(switches):
         assert losses['loss_heatmap'].item() < 1.2
 
 
-def test_mmposes_estimator_trains_predicts_and_runs_without_samples():
-    """All three modes."""
-    codec = dict(CODEC, input_size=(64, 64))  # ResNet's stride is 32, three deconvolutions: 16 x 16
-    head = dict(type='RelativeDepthHead', in_channels=512, out_channels=K, decoder=codec)
-    estimator = MODELS.build(
-        dict(
-            type='TopdownPoseEstimator',
-            data_preprocessor=dict(type='PoseDataPreprocessor'),
-            backbone=dict(type='ResNet', depth=18),
-            head=dict(head, deconv_out_channels=(8, 8, 8), num_sampled_joints=2),
-            test_cfg=dict(flip_test=True),
-        )
-    )
-    samples = make_batch(2)
-    crop = dict(input_size=(64, 64), input_center=[300, 200], input_scale=[128, 128])
-    for sample in samples:
-        sample.set_metainfo({key: np.array(value) for key, value in crop.items()})
-        sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
-        sample.gt_instance_labels.pair_bboxes_input *= 2
-    inputs = [torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8) for _ in samples]
-    data = estimator.data_preprocessor(dict(inputs=inputs, data_samples=samples), training=True)
-
-    heatmaps, features = estimator(data['inputs'], None, mode='tensor')
-    assert heatmaps.shape == (2, K, MAP, MAP) and features.shape == (2, 2, K, 8)
-    total, _ = estimator.parse_losses(estimator(**data, mode='loss'))
-    total.backward()
-    assert estimator.backbone.conv1.weight.grad.abs().sum() > 0
-
-    with torch.no_grad():
-        results = estimator.eval()(**data, mode='predict')
-    for result in results:  # a box of 128 px around (300, 200)
-        keypoints = result.pred_instances.keypoints[0]
-        assert (np.abs(keypoints - [300, 200]) <= 64).all() and keypoints.max() > 200
-
-
 # ---------------------------------------------------------------------- prediction
 
 

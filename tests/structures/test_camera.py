@@ -66,12 +66,6 @@ def test_unproject_inverts_project(u, v, depth):
     np.testing.assert_allclose(got, [u, v, depth], rtol=1e-9, atol=1e-7)
 
 
-def test_any_leading_shape():
-    points = np.random.default_rng(0).uniform(1, 9, (2, 3, 5, 3))
-    assert SIMPLE.project(points).shape == (2, 3, 5, 3)
-    np.testing.assert_allclose(SIMPLE.project(points)[1, 2], SIMPLE.project(points[1, 2]))
-
-
 @pytest.mark.parametrize(('bad', 'what'), [
     (dict(f=[0, 1]), 'positive'), (dict(f=[1, 1, 1]), 'shape'), (dict(c=[np.nan, 0]), 'finite'),
     (dict(R=np.eye(3) * 2), 'rotation'), (dict(R=np.diag([1, 1, -1])), 'rotation'),

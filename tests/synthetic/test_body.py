@@ -60,11 +60,6 @@ def test_every_bone_has_a_part():
         part_of_bone('tail')
 
 
-def test_cross_is_numpys():
-    a, b = np.random.default_rng(0).normal(size=(2, 7, 3))
-    np.testing.assert_allclose(cross(a, b), np.cross(a, b))
-
-
 def test_collapse_keeps_a_sphere_closed_and_round():
     import trimesh
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsp_mm.structures.h36m import ACTIONS as H36M
-from wsp_mm.synthetic.actions import ACTIONS, H36M_ACTIONS, WALKS, N, PoseBuilder, sample_pose
+from wsp_mm.synthetic.actions import ACTIONS, H36M_ACTIONS, WALKS, sample_pose
 from wsp_mm.synthetic.body import body_model
 from wsp_mm.synthetic.joints import WORLD
 from wsp_mm.synthetic.kinematics import PoseSolver, rotation
@@ -20,16 +20,6 @@ def test_limits_table():
     assert LOWER[COLUMN['left_knee']] >= 0 and LOWER[COLUMN['right_elbow']] >= 0
     assert UPPER[COLUMN['left_hand_target']] == len(TARGET_INDEX)
     assert tuple(H36M_ACTIONS) == H36M and set(H36M_ACTIONS) < set(ACTIONS)
-
-
-def test_builder_samples_numbers_ranges_and_normals():
-    builder = PoseBuilder(np.random.default_rng(0))
-    assert builder.sample(3) == 3
-    samples = np.array([[builder.sample((2, 4)), builder.sample(N(7, 0.5))] for _ in range(400)])
-    assert (samples[:, 0] >= 2).all() and (samples[:, 0] <= 4).all()
-    np.testing.assert_allclose(samples.mean(axis=0), [3, 7], atol=0.15)
-    builder.both(elbow=(0, 90))
-    assert builder.values[COLUMN['left_elbow']] == builder.values[COLUMN['right_elbow']]
 
 
 @pytest.mark.parametrize('action', ACTIONS)

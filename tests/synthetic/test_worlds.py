@@ -70,16 +70,6 @@ def test_every_source_and_split_has_its_share(preset):
         assert by_source[source] == pytest.approx(share * len(requests), abs=1)
 
 
-def test_small_fits_quickstart():
-    requests = plan_world('wild', 'small', 0)
-    test = [r for r in requests if r.split in ('val', 'test')]
-    assert 0.15 <= len(test) / len(requests) <= 0.25
-    assert sum(2 <= r.num_persons <= 5 for r in requests) > 0.75 * len(requests)
-    assert any(r.num_persons == 1 for r in requests), 'MCPC must have somebody to filter out'
-    assert {max(r.width, r.height) for r in requests} == {320}
-    assert len({(r.width, r.height) for r in requests}) >= 4
-
-
 def test_videos_share_everything_but_time():
     videos = defaultdict(list)
     for request in plan_world('wild', 'small', 1):

@@ -110,41 +110,9 @@ def write_data(root: Path) -> Path:
     places = [(100.0 * i - 200, 0.0, 3000.0 + 100 * i) for i in range(5)]
     h36m.write_muco(root, [h36m.muco_person(i, i % 2, place) for i, place in enumerate(places)])
     mupots.write(root)
-    _write_coco(root, h36m)
-    _write_mpii(root, h36m)
+    h36m.write_coco(root)
+    h36m.write_mpii(root)
     return root
-
-
-def _write_coco(root: Path, h36m) -> None:
-    """Four persons in one image, with 17, 12, 9 and 5 labelled joints."""
-    h36m.write_image(root / 'coco/train2017/000000007.jpg')
-    people = []
-    for number, labelled in enumerate((17, 12, 9, 5), 1):
-        points = np.random.default_rng(number).uniform(60, 140, (17, 2)).round(1)
-        keypoints = np.column_stack([points, np.full(17, 2)])
-        keypoints[labelled:] = 0
-        people.append(
-            dict(
-                id=number, image_id=7, category_id=1, iscrowd=0, bbox=[50, 50, 100, 100], area=9000,
-                keypoints=keypoints.ravel().tolist(), num_keypoints=labelled,
-            )
-        )  # fmt: skip
-    file = root / 'coco/annotations/person_keypoints_train2017.json'
-    file.parent.mkdir(parents=True, exist_ok=True)
-    images = [dict(id=7, file_name='000000007.jpg', width=200, height=200)]
-    file.write_text(
-        json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
-    )
-
-
-def _write_mpii(root: Path, h36m) -> None:
-    """Three persons in one image, as MMPose's json has MPII."""
-    h36m.write_image(root / 'mpii/images/000000001.jpg')
-    joints = np.random.default_rng(0).uniform(60, 140, (3, 16, 2)).round(1).tolist()
-    common = dict(image='000000001.jpg', center=[100, 100], scale=0.5, joints_vis=[1] * 16)
-    file = root / 'mpii/annotations/mpii_train.json'
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([dict(common, joints=person) for person in joints]))
 
 
 def write_config(folder: Path, kind: str, extra: str = '') -> Path:

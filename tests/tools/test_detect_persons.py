@@ -2,8 +2,6 @@
 """``tools/detect_persons.py`` as a user calls it, and a detector through the other tools."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -12,7 +10,6 @@ import torch
 from inference_fixture import CLASSES, detector_config, detector_weights, make_image
 
 from wsp_mm.datasets.detections import read_boxes
-from wsp_mm.utils.checkpoint import load_file
 
 
 @pytest.fixture(scope='module')
@@ -44,14 +41,6 @@ def run(made, load_tool, capsys):
         return status, *capsys.readouterr()
 
     return call
-
-
-def test_help_answers_at_once(repo):
-    command = [sys.executable, '-X', 'importtime', repo / 'tools' / 'detect_persons.py', '--help']
-    done = subprocess.run(command, capture_output=True, text=True)
-    loaded = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
-    assert 'argparse' in loaded and not loaded & {'torch', 'numpy', 'mmengine', 'cv2'}
-    assert '--skip-bad' in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -135,69 +124,3 @@ def test_ctrl_c_and_resume(made, run, tmp_path, monkeypatch):
     assert status == 0 and 'in 5 images' in text and calls == [2, 2, 2, 1]
     assert run(*more, tmp_path / 'whole.json')[0] == 0
     assert (tmp_path / 'b.json').read_bytes() == (tmp_path / 'whole.json').read_bytes()
-
-
-def make_world(root):
-    """Dark standing bars on light ground, as a COCO tree of twelve images: learnt in seconds."""
-    rng = np.random.default_rng(0)
-    for split, count in (('train', 12), ('val', 6)):
-        folder = root / 'coco' / f'{split}2017'
-        folder.mkdir(parents=True)
-        images, annotations = [], []
-        for i in range(count):
-            image = rng.integers(170, 255, (96, 128, 3), dtype=np.uint8)
-            x, y = int(rng.integers(5, 80)), int(rng.integers(5, 25))
-            image[y : y + 60, x : x + 30] = (20, 30, 40)
-            cv2.imwrite(str(folder / f'{i}.png'), image)
-            images.append(dict(id=i + 1, file_name=f'{i}.png', width=128, height=96))
-            annotations.append(
-                dict(
-                    id=i + 1, image_id=i + 1, category_id=1, iscrowd=0, area=1800,
-                    bbox=[x, y, 30, 60],
-                    keypoints=[0] * 51, num_keypoints=0,
-                )
-            )  # fmt: skip
-        file = root / 'coco' / 'annotations' / f'person_keypoints_{split}2017.json'
-        file.parent.mkdir(exist_ok=True)
-        categories = [dict(id=1, name='person')]
-        file.write_text(
-            json.dumps(dict(images=images, annotations=annotations, categories=categories))
-        )
-
-
-@pytest.mark.slow
-def test_train_test_and_detect(repo, tmp_path, monkeypatch):
-    """The whole way with a detector: our tools train and test it, and find persons by it."""
-    make_world(tmp_path / 'data')
-    monkeypatch.setenv('WSP_DATA', str(tmp_path / 'data'))
-
-    def run(tool, *arguments):
-        command = [sys.executable, repo / 'tools' / f'{tool}.py', *arguments]
-        done = subprocess.run(map(str, command), capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-
-    config = repo / 'configs/quickstart/rtmdet_tiny_person.py'
-    options = [
-        '--work-dir', 'w', '--cfg-options', 'train_dataloader.batch_size=4',
-        'optim_wrapper.enabled=False', 'train_cfg.val_interval=99',
-        'default_hooks.checkpoint.interval=1',
-        'param_scheduler.0.end=5', 'model.test_cfg.score_thr=0.0', 'train_cfg.max_epochs=1',
-    ]  # fmt: skip
-    run('train', config, *options)
-    saved = load_file(tmp_path / 'w' / 'epoch_1.pth')['meta']
-    assert saved['wsp_mm']['seed'] == 0 and tuple(saved['dataset_meta']['classes']) == ('person',)
-    run('test', config, 'w/epoch_1.pth', '--out', 'm.json', '--show-dir', 'shown', *options)
-    assert 0 <= json.loads((tmp_path / 'm.json').read_text())['coco/bbox_mAP_50'] <= 1
-    assert list(tmp_path.rglob('shown/*.png'))
-    more = [
-        '--images',
-        'data/coco/train2017',
-        '--device',
-        'cpu',
-        '--score-thr',
-        '0',
-        '--out',
-        'b.json',
-    ]
-    run('detect_persons', config, 'w/epoch_1.pth', *more)
-    assert len(read_boxes(tmp_path / 'b.json').images) == 12  # persons take longer to learn

@@ -33,14 +33,20 @@ def data(scale_out_data, monkeypatch):
 
 
 # ---------------------------------------------------------------------------------- no training
-@pytest.mark.parametrize('tool', ['train', 'test'])
-def test_help_answers_at_once(tool, repo):
+
+
+RUN = '--work-dir --show-dir --cfg-options --launcher --trust-checkpoint'
+
+
+@pytest.mark.parametrize(
+    ('tool', 'options'), [('train', RUN), ('test', RUN), ('detect_persons', '--skip-bad')]
+)
+def test_help_answers_at_once(tool, options, repo):
     command = [sys.executable, '-X', 'importtime', repo / 'tools' / f'{tool}.py', '--help']
     done = subprocess.run(command, capture_output=True, text=True)
     loaded = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
     assert 'argparse' in loaded and not loaded & {'torch', 'numpy', 'mmengine', 'cv2'}
-    for option in ['--work-dir', '--show-dir', '--cfg-options', '--launcher', '--trust-checkpoint']:
-        assert option in done.stdout
+    assert all(option in done.stdout for option in options.split())
 
 
 def merged(load_tool, tool, arguments, **cfg):

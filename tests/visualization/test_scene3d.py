@@ -1,17 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wsp_mm.visualization.draw import person_color, skeleton_of
 from wsp_mm.visualization.scene3d import (
     CROP_MM,
     GAP_MM,
     View,
-    _side_by_side,
     draw_scene,
     grid_step,
     place_persons,
@@ -67,30 +63,7 @@ def test_notes(person, record, without_camera, info):
         assert placed.ids == ids and placed.poses.shape == (len(ids), 3, 3) and note in placed.note
 
 
-@given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(1, 3000)), min_size=1, max_size=6))
-def test_side_by_side_never_overlaps_and_is_centred(persons):
-    poses = [np.array([[x, 0, 0], [x + width, 5, 7]]) for x, width in persons]
-    moved = _side_by_side(poses)
-    for left, right in itertools.pairwise(moved):
-        assert right[:, 0].min() - left[:, 0].max() == pytest.approx(GAP_MM)
-    assert moved[0][:, 0].min() == pytest.approx(-moved[-1][:, 0].max())
-    for before, after in zip(poses, moved, strict=True):
-        np.testing.assert_array_equal(before[:, 1:], after[:, 1:])
-
-
 # ---------------------------------------------------------------------- projection and scenes
-
-
-@given(
-    st.lists(st.tuples(*[st.floats(-5e3, 5e3)] * 3), min_size=1, max_size=5),
-    st.sampled_from([0.0, 22.0, 90.0]),
-    st.sampled_from([0.0, -28.0, -90.0]),
-)
-def test_everything_in_the_box_lands_in_the_panel(points, elevation, azimuth):
-    points = np.array(points)
-    view = View(points.min(axis=0) - 1, points.max(axis=0) + 1, (200, 100), elevation, azimuth, 10)
-    pixels = view.project(points)
-    assert (pixels >= 10 - 1e-6).all() and (pixels <= np.array([190, 90]) + 1e-6).all()
 
 
 @pytest.mark.parametrize(

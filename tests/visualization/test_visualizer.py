@@ -93,11 +93,3 @@ def test_the_hook_writes_pairs_and_single_persons(tmp_path, find, make):
     drawn = cv2.imread(str(tmp_path / 'show' / 'a_0.jpg'))
     assert drawn.shape == (200, 220, 3) and drawn.max() > 100
     assert (len(find(drawn, RIGHT, 25)) > 1000) == (make is pair_sample)
-
-
-def test_the_configurations_use_it(repo):
-    from mmengine.config import Config
-
-    path = repo / 'configs' / '_base_' / 'default_runtime.py'
-    cfg = Config.fromfile(path, import_custom_modules=False)
-    assert cfg.visualizer.type == 'PairLocalVisualizer'

@@ -1,5 +1,4 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -24,16 +23,9 @@ test_dataloader = dict(dataset=dict(data_root='{data}'))
 """
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def make_config(tmp_path):
-    data = load(ROOT / 'tests/datasets/mcpc_fixture.py').build_tree(tmp_path)
+def make_config(tmp_path, load_tool):
+    data = load_tool('../tests/datasets/mcpc_fixture').build_tree(tmp_path)
 
     def make():
         base = ROOT / 'configs/wsp_pretrain_r50.py'
@@ -44,14 +36,18 @@ def make_config(tmp_path):
     return make
 
 
-def browse(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, arguments)])
-    load(ROOT / 'tools/analysis_tools/browse_dataset.py').main()
+@pytest.fixture
+def browse(monkeypatch, load_tool):
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['browse_dataset.py', *map(str, arguments)])
+        load_tool('analysis_tools/browse_dataset').main()
+
+    return run
 
 
-def test_training_samples(make_config, monkeypatch, tmp_path, capsys):
+def test_training_samples(make_config, browse, tmp_path, capsys):
     config = make_config()
-    browse(monkeypatch, config, '--out', tmp_path / 'out', '--num', 2)
+    browse(config, '--out', tmp_path / 'out', '--num', 2)
     names = sorted(path.name for path in (tmp_path / 'out').iterdir())
     assert names == ['train_000000.png', 'train_000001.png']
     assert '2 of 3 train samples' in capsys.readouterr().out
@@ -62,29 +58,29 @@ def test_training_samples(make_config, monkeypatch, tmp_path, capsys):
         assert (np.abs(shown[:, :384].astype(int) - color).max(axis=-1) < 30).sum() > 50
     assert shown[-384:, 384:].max() > 150
     # The same epoch is the same, another one is not.
-    browse(monkeypatch, config, '--out', tmp_path / 'again', '--num', 2)
+    browse(config, '--out', tmp_path / 'again', '--num', 2)
     assert (tmp_path / 'again/train_000000.png').read_bytes() == (
         tmp_path / 'out/train_000000.png'
     ).read_bytes()
-    browse(monkeypatch, config, '--out', tmp_path / 'later', '--num', 3, '--epoch', 1)
+    browse(config, '--out', tmp_path / 'later', '--num', 3, '--epoch', 1)
     assert any(
         (tmp_path / 'later' / name).read_bytes() != (tmp_path / 'out' / name).read_bytes()
         for name in names
     )
 
 
-def test_test_samples_have_no_heatmaps(make_config, monkeypatch, tmp_path):
-    browse(monkeypatch, make_config(), '--out', tmp_path / 'out', '--split', 'test')
+def test_test_samples_have_no_heatmaps(make_config, browse, tmp_path):
+    browse(make_config(), '--out', tmp_path / 'out', '--split', 'test')
     assert len(list((tmp_path / 'out').iterdir())) == 3
     assert cv2.imread(str(tmp_path / 'out/test_000001.png')).shape[1] == 384
 
 
-def test_bad_input_is_explained(make_config, monkeypatch, tmp_path):
+def test_bad_input_is_explained(make_config, browse, tmp_path):
     config = make_config()
     with pytest.raises(SystemExit) as error:
-        browse(monkeypatch, config, '--num', 0)
+        browse(config, '--num', 0)
     assert error.value.code == 2
     with pytest.raises(AnnotationError, match=r'nowhere/mcpc/mcpc_train\.json'):
-        browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.data_root=nowhere')
+        browse(config, '--cfg-options', 'train_dataloader.dataset.data_root=nowhere')
     with pytest.raises(SystemExit, match='does not end in PackPairInputs'):
-        browse(monkeypatch, config, '--cfg-options', 'train_dataloader.dataset.pipeline=[]')
+        browse(config, '--cfg-options', 'train_dataloader.dataset.pipeline=[]')

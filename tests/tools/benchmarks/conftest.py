@@ -19,7 +19,7 @@ def run_bench(repo, tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, 'PYTHONPATH': str(repo)},
+            env={**os.environ, 'PYTHONPATH': str(repo), 'OMP_NUM_THREADS': '1'},
         )
         assert done.returncode == 0, done.stdout + done.stderr
         found = json.loads(out.read_text())
@@ -27,6 +27,7 @@ def run_bench(repo, tmp_path):
         for table in found['tables']:
             assert f'**{table["title"]}**' in done.stdout
             assert all(value >= 0 for values in table['rows'].values() for value in values)
-        return found | dict(by_title={table['title']: table for table in found['tables']})
+        titles = {table['title']: table for table in found['tables']}
+        return found | dict(by_title=titles, stdout=done.stdout)
 
     return run

@@ -1,7 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The benchmarks of the training step, small, as processes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,28 +12,22 @@ REPO = Path(__file__).resolve().parents[3]
 LINUX = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='memory: Linux only')
 
 
-def run(name, tmp_path, *arguments):
-    out = tmp_path / 'b.json'
-    command = [
-        sys.executable,
-        REPO / 'tools/benchmarks' / name,
-        '--json',
-        out,
-        '--repeats',
-        '2',
-        *arguments,
-    ]
-    env = {**os.environ, 'PYTHONPATH': str(REPO), 'OMP_NUM_THREADS': '1'}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text())['tables'], done.stdout
+@pytest.fixture
+def run(run_bench):
+    """``run(name, *options)``: tables and printed text of two repeats."""
+
+    def run(name, *options):
+        found = run_bench(name, '--repeats', '2', *options)
+        return found['tables'], found['stdout']
+
+    return run
 
 
 @LINUX
 @pytest.mark.slow
-def test_heads(tmp_path):
+def test_heads(run):
     sizes = ('--batch', '2', '--channels', '64')
-    (time, peak, kept), text = run('bench_heads.py', tmp_path, *sizes)
+    (time, peak, kept), text = run('bench_heads', *sizes)
     ways = ['plain', 'own', 'two functions', 'naive']
     assert list(time['rows']) == list(peak['rows']) == list(kept['rows']) == ways
     assert {len(values) for values in time['rows'].values()} == {2}
@@ -43,7 +36,7 @@ def test_heads(tmp_path):
     assert peak['median']['naive'] > 64 > peak['median']['own']
     assert 'not measured' in text
 
-    (_, peak, kept), _ = run('bench_heads.py', tmp_path, '--head', 'integral', '--batch', '1')
+    (_, peak, kept), _ = run('bench_heads', '--head', 'integral', '--batch', '1')
     # the gradient of 18 x 64^3 float32 numbers is 18 MiB, and no other volume comes beside it
     assert 17 <= peak['median']['own'] < 30 and peak['median']['plain'] > 50
     assert kept['median']['own'] < 0.1 and kept['median']['plain'] >= 18
@@ -51,9 +44,9 @@ def test_heads(tmp_path):
 
 @LINUX
 @pytest.mark.slow
-def test_train_step(tmp_path):
+def test_train_step(run):
     sizes = ('--side', '32', '--batch', '2', '--steps', '1', '--iterations', '3')
-    (speed, memory, curve), text = run('bench_train_step.py', tmp_path, *sizes)
+    (speed, memory, curve), text = run('bench_train_step', *sizes)
     ways = ['float32', 'bfloat16', 'bfloat16 + channels_last']
     assert list(speed['rows']) == ways == list(memory['rows'])
     assert list(curve['rows']) == [*ways, 'float32, other weights']
@@ -76,7 +69,7 @@ def test_end_to_end_says_how_data_is_made(tmp_path):
 
 
 @pytest.mark.slow
-def test_end_to_end(tmp_path):
+def test_end_to_end(run):
     root = REPO / 'data/synthetic'
     if not (root / 'mcpc/mcpc_train.json').exists():
         pytest.skip(
@@ -84,7 +77,7 @@ def test_end_to_end(tmp_path):
             'data/synthetic'
         )
     sizes = ('--side', '32', '--batch', '2', '--seconds', '0.5')
-    (rates, waits), _ = run('bench_end_to_end.py', tmp_path, *sizes, '--data-root', str(root))
+    (rates, waits), _ = run('bench_end_to_end', *sizes, '--data-root', str(root))
     assert list(rates['rows']) == ['together', 'loading alone', 'device alone']
     assert all(len(values) == 2 and min(values) > 0 for values in rates['rows'].values())
     assert all(0 < value < 100 for value in waits['rows']['together'])

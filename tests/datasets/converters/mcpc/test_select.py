@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.select import (
-    add_scales,
     annotation_records,
     clip_boxes,
     eligible,
@@ -74,18 +73,6 @@ def test_eligibility_under_both_rules(measured, make):
     assert measured(people[:1], ground='mean').persons['ground_y'].tolist() == [305]
 
 
-@pytest.mark.parametrize(('split', 'kept'), [('train', 1), ('test', 0)])
-def test_an_image_of_ties_is_refused_for_test(measured, make, split, kept):
-    people = [make.person(n, 1, ankles=(300, None)) for n in (1, 2)]
-    found = keep_images(measured(people, split=split), 'any')
-    assert len(found) == kept and sum(image.num_pairs for image in found) == 0
-
-
-def test_min_gap_counts(measured, make):
-    table = measured([make.person(n, 1, ankles=(300 + 3 * n, None)) for n in (1, 2, 3)])
-    assert [keep_images(table, 'any', gap)[0].num_pairs for gap in (0, 4, 7)] == [3, 1, 0]
-
-
 @pytest.mark.parametrize(
     'box', [[700, 10, 50, 50], [10, -60, 50, 50], [10, 10, 0, 5], [10, 10, -5, 5]]
 )
@@ -124,24 +111,6 @@ def test_head_length_that_the_source_gives(measured, make):
     for length, expected in ((40, 40), (200, np.nan)):  # of a box of 280 px: no head
         table = measured([make.person(1, 1)], head=length)
         np.testing.assert_equal(table.persons['length_head'], [expected])
-
-
-def test_order_and_ids_do_not_depend_on_the_file(measured, make):
-    people = [make.person(n, 1 + n % 2, x=100 + 30 * n, ankles=(300 + n, None)) for n in range(6)]
-    people += [make.person(n, 1, iscrowd=1, ankles=(200 + n, 300)) for n in (8, 7)]
-
-    def dump(people):
-        table = measured(people)
-        add_scales(table)
-        kept = keep_images(table, 'any')
-        return [(image_record(table, k), list(annotation_records(table, k))) for k in kept]
-
-    first = dump(people)
-    assert first == dump(people[::-1])
-    images, annotations = zip(*first, strict=True)
-    assert [(image['id'], image['file_name']) for image in images] == [(1, 'a.jpg'), (2, 'b.jpg')]
-    rows = [(a['id'], a['source_id'], a['image_id']) for found in annotations for a in found]
-    assert rows == [(1, 0, 1), (2, 2, 1), (3, 4, 1), (4, 1, 2), (5, 3, 2), (6, 5, 2)]
 
 
 def test_an_annotation(measured, make):

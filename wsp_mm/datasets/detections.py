@@ -16,7 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import AnnotationError, check_lists, load_json, repeated
+from wsp_mm.datasets.annotations import (
+    AnnotationError,
+    check_lists,
+    image_name,
+    load_json,
+    repeated,
+)
 from wsp_mm.datasets.columns import BOX, Column, Rule, read_columns
 from wsp_mm.utils.files import dump_json
 
@@ -203,7 +209,7 @@ def read_boxes(path: str | Path) -> BoxFile:
     ids, category = found['image_id'], found['category_id']
     if names is None:
         chosen = np.flatnonzero(category == PERSON)
-        names = {int(ids[i]): str(content[i].get('file_name', '')) for i in chosen[::-1]}
+        names = {int(ids[i]): image_name(content[i].get('file_name')) for i in chosen[::-1]}
     else:
         chosen = np.arange(len(ids))
         if unknown := set(ids.tolist()) - set(names):
@@ -232,6 +238,10 @@ def _read_head(path: str | Path, content: object) -> tuple[dict[int, str], bool,
         record = f'image {ids[int(np.argmax(again))]}'
         raise AnnotationError('duplicate id', path, record, 'it is listed twice', _BOXES)
     names = [record.get('file_name') for record in content['images']]
-    if not all(isinstance(name, str) for name in names):
+    if not all(name == '' or image_name(name) for name in names):
         raise AnnotationError('wrong layout', path, 'images', 'one has no file_name', _BOXES)
-    return dict(zip(ids, names, strict=True)), info['box_convention'] == 'extended', info
+    return (
+        dict(zip(ids, map(image_name, names), strict=True)),
+        info['box_convention'] == 'extended',
+        info,
+    )

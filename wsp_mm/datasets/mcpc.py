@@ -20,6 +20,7 @@ from wsp_mm.datasets.annotations import (
     check_images,
     check_lists,
     first_of_folders,
+    image_name,
     load_json,
     record_name,
     repeated,
@@ -136,20 +137,24 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def _images(self, records: list[dict]) -> dict[int, dict]:
         """Return id -> what items keep of an image."""
+        columns = dict(id=_ANNOTATION['id'])
+        ids = read_columns(records, columns, self.ann_file, 'image', remedy=_BUILD)[0]['id']
         images = {}
-        for n, record in enumerate(records):
+        for n, (image_id, record) in enumerate(zip(ids.tolist(), records, strict=True)):
             try:
-                folder = self.data_prefix[record['source']]
-                images[int(record['id'])] = dict(
-                    img_id=record['id'],
-                    img_path=osp.join(folder, record['file_name']),
+                folder, name = self.data_prefix[record['source']], image_name(record['file_name'])
+                if not name or image_id in images:
+                    raise ValueError('no name of a file, or the id of another image')
+                images[image_id] = dict(
+                    img_id=image_id,
+                    img_path=osp.join(folder, name),
                     source=record['source'],
                     other_ankles=np.array(
                         record.get('other_ankles') or (),
                         dtype=np.float32,  # null becomes nan
                     ).reshape(-1, 3),
                 )
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 what = (
                     f'{error!r}; it needs id, file_name and a source of {sorted(self.data_prefix)}'
                 )

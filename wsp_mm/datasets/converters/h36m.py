@@ -132,7 +132,7 @@ def _to_camera(
         where = f'subject {subject}, camera {number} ({CAMERA_IDS[number - 1]})'
         try:
             conventions = frames.cameras(subject, number)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f'{type(error).__name__}: {error}; {len(of):,} frames were taken with it'
             reader.findings.add(reader.error('bad camera', frames.camera_file, what, where))
             continue

@@ -6,6 +6,7 @@ N persons, K joints of the source's own joint set.
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
+    image_name,
     image_size,
     load_json,
     missing_images,
@@ -64,6 +66,7 @@ JOINTS_TO_BOX = 1.2
 DECIMALS = 3
 _FLAGS = Rule('must have v of 0, 1 or 2', lambda v: np.isin(v[:, 2::3], (0, 1, 2)).all(axis=1))
 ID = (int, str)
+_WHOLE = re.compile(r'(0|[1-9]\d{0,14})(\.0)?', re.ASCII)  # exact in float64
 
 
 @dataclass
@@ -268,6 +271,8 @@ def read_coco_style(
     """
     content = load_json(path, arrays=('keypoints', 'bbox'), drop=OUTLINES)
     check_lists(content, ('images', 'annotations', 'categories'), path, empty=True)
+    for part in ('images', 'annotations', 'categories'):
+        _plain_ids(content[part])
     is_person = _categories(path, content['categories'], joint_set)
     images, image_index = _images(path, source, split, content['images'], prefix, findings)
     records, dropped = _person_records(
@@ -295,6 +300,15 @@ def read_coco_style(
     )
 
 
+def _plain_ids(records: list) -> None:
+    """Write ids that are whole floats or digits as integers, so that they match."""
+    for record in records:
+        for key in ('id', 'image_id', 'category_id') if isinstance(record, dict) else ():
+            value = record.get(key)
+            if isinstance(value, (float, str)) and _WHOLE.fullmatch(str(value)):
+                record[key] = int(float(value))
+
+
 def _categories(path: Path, categories: list, joint_set: str) -> dict[int | str, bool]:
     """Return id -> whether it is the person category, whose joints must be those of the set."""
     expected, is_person = get_joint_set(joint_set).joints, {}
@@ -304,8 +318,9 @@ def _categories(path: Path, categories: list, joint_set: str) -> dict[int | str,
             raise AnnotationError('unknown category', path, 'categories', what)
         is_person[category['id']] = category.get('name') == 'person'
         names = category.get('keypoints', expected) if is_person[category['id']] else expected
+        names = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
         if tuple(_SPELLINGS.get((joint_set, name), name) for name in names) != expected:
-            what = f'its joints are {list(names)}, expected {list(expected)}'
+            what = f'its joints are {names}, expected {list(expected)}'
             raise AnnotationError('wrong joints', path, f'category {category["id"]}', what)
     if not any(is_person.values()):
         what = f"there is no 'person' among {str(categories)[:80]}"
@@ -321,7 +336,8 @@ def _images(
     for n, record in enumerate(records):
         get = record.get if isinstance(record, Mapping) else {}.get
         key, name, *size = (get(k) for k in ('id', 'file_name', 'width', 'height'))
-        if not isinstance(key, ID) or not isinstance(name, str) or not name:
+        name = image_name(name)
+        if not isinstance(key, ID) or not name:
             problem = 'incomplete record', f'it needs id and file_name, got {str(record)[:80]}'
         elif key in index:
             problem = 'duplicate id', 'two images have this id'

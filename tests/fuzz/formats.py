@@ -70,9 +70,11 @@ def _coco_style(source: str, joint_set: str, name: str):
         ]
         content = sources.coco_file([sources.image(1), sources.image(2)], people, joint_set)
         file = _write(root / 'annotations' / name, content)
-        return (
-            [file], lambda skip: read_coco_source(root, source, 'train', Findings(skip_bad=skip)), ()
-        )  # fmt: skip
+
+        def read(skip: bool):
+            read_coco_source(root, source, 'train', Findings(skip_bad=skip))
+
+        return [file], read, ()
 
     return write
 

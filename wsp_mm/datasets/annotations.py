@@ -199,6 +199,18 @@ class Findings:
         return dict(sorted(Counter(error.kind for error in self.bad).items()))
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Millions of small objects make the cycle collector take longer than the parser."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def load_json(
     path: str | Path,
     arrays: Sequence[str] = (),
@@ -233,12 +245,10 @@ def load_json(
                     record[key] = np.array(record[key], dtype=dtype)
         return record
 
-    collecting = gc.isenabled()
-    gc.disable()  # millions of small lists make the cycle collector take longer than the parser
     try:
         with open(path, 'rb') as file:
             encoding = json.detect_encoding(file.read(4))
-        with open(path, encoding=encoding) as file:
+        with open(path, encoding=encoding) as file, no_garbage_collection():
             return json.load(file, object_hook=compact if arrays or drop else None)
     except FileNotFoundError:
         raise AnnotationError('missing file', path, '', 'there is no such file', remedy) from None
@@ -248,9 +258,6 @@ def load_json(
     except (ValueError, RecursionError) as error:
         what = f'this is no json, or it is cut off ({error})'
         raise AnnotationError('broken json', path, '', what) from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def check_lists(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from wsp_mm.datasets.annotations import FILE_REMEDY, AnnotationError
+from wsp_mm.datasets.annotations import FILE_REMEDY, AnnotationError, no_garbage_collection
 
 NUMBERS, TEXT = 'biuf', 'U'  # dtype.kind of numbers and of text
 _HDF5 = b'\x89HDF\r\n\x1a\n'
@@ -27,7 +27,8 @@ _MEMORY, _MEMORY_PER_BYTE = 1 << 30, 400
 _TIME_S, _TIME_S_PER_BYTE = 60, 2e-5
 # Answers with pickles of its own making; files of a user are read by loadmat alone.
 _CHILD = """
-import os, pickle, resource, sys
+import gc, os, pickle, resource, sys
+gc.disable()  # trees of small objects, no cycles
 sys.path[:] = {path!r}
 from scipy.io import loadmat
 answers = os.fdopen(os.dup(1), 'wb')
@@ -131,7 +132,8 @@ class _MatReader:
         try:
             process.stdin.write(pickle.dumps((path, dict(options), self.memory)))
             process.stdin.flush()
-            content, why = pickle.load(process.stdout)
+            with no_garbage_collection():
+                content, why = pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             status = self.stop()
             raise ValueError(f'SciPy crashed or took {limit_s:.0f} s ({status})') from None

@@ -15,8 +15,6 @@ import wsp_mm.register  # noqa: F401
 from wsp_mm.apis.boxes import GivenBoxes, read_annotations
 from wsp_mm.apis.cameras import Cameras
 from wsp_mm.apis.images import InputError
-from wsp_mm.apis.partial import OutputError
-from wsp_mm.apis.writer import FORMAT, SCHEMA, read_inference
 from wsp_mm.datasets.annotations import Findings
 from wsp_mm.datasets.converters.h36m import convert_h36m
 from wsp_mm.datasets.converters.mcpc.mpii import MAT_NAME, read_mpii
@@ -27,14 +25,8 @@ from wsp_mm.datasets.mcpc import MCPCDataset
 from wsp_mm.datasets.muco import MuCoDataset
 from wsp_mm.datasets.mupots import MuPoTSDataset
 from wsp_mm.datasets.mupots_annotations import read_mupots
+from wsp_mm.evaluation import predictions
 from wsp_mm.evaluation.controls import load_pairs, load_probs
-from wsp_mm.evaluation.predictions import (
-    flatten_sample,
-    load_mupots,
-    load_poses,
-    save_dump,
-    save_mupots,
-)
 from wsp_mm.utils.checkpoint import BrokenCheckpointError, UntrustedCheckpointError, load_file
 
 
@@ -191,17 +183,17 @@ def score_files(root: Path):
         for n in range(5)
     ]
     dump = root / 'dump.npz'
-    save_dump([flatten_sample(sample) for sample in samples], dump)
+    predictions.save_dump([predictions.flatten_sample(sample) for sample in samples], dump)
     plain = dict(ids=list(range(5)), pred=gt.tolist(), gt=gt.tolist(), joint_set='h36m18')
     records = [dict(image_id=n, joint_cam=gt[n, :17].tolist()) for n in range(5)]
     files = [dump, _write(root / 'plain.json', plain), _write(root / 'posenet.json', records)]
-    return files, lambda skip: [load_poses(file) for file in files], (ValueError,)
+    return files, lambda skip: [predictions.load_poses(file) for file in files], (ValueError,)
 
 
 def mupots_predictions(root: Path):
     found = {'TS1_img_000000': (np.ones((2, 17, 2)), np.ones((2, 17, 3)))}
-    files = save_mupots(root, [*found, 'TS1_img_000001'], found)
-    return list(files), lambda skip: load_mupots(*files), (ValueError,)
+    files = predictions.save_mupots(root, [*found, 'TS1_img_000001'], found)
+    return list(files), lambda skip: predictions.load_mupots(*files), (ValueError,)
 
 
 def control_files(root: Path):
@@ -211,17 +203,12 @@ def control_files(root: Path):
         dict(id=n, pred_instances=dict(depth_probs=np.ones((1, 16)), pair_probs=np.ones(1)))
         for n in range(3)
     ]
-    save_dump([flatten_sample(sample) for sample in samples], dump)
+    predictions.save_dump([predictions.flatten_sample(sample) for sample in samples], dump)
     return (
         [pairs, truth / 'coco_val.npz', dump],
         lambda skip: load_probs(dump, load_pairs(pairs, truth)),
         (ValueError,),
     )
-
-
-def inference_json(root: Path):
-    file = _write(root / 'inference.json', dict(schema=SCHEMA, format=FORMAT, frames=[]))
-    return [file], lambda skip: read_inference(file), (OutputError,)
 
 
 def checkpoint(root: Path):
@@ -241,6 +228,6 @@ FORMATS = dict(
     for function in (
         mpii_json, mpii_mat, mcpc_json, h36m_json, h36m_npz, h36m_arrays, muco_json, mupots_all,
         boxes_json, bbox_root_json, camera_json, score_files, mupots_predictions, control_files,
-        inference_json, checkpoint,
+        checkpoint,
     )
 }  # fmt: skip

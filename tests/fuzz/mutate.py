@@ -79,30 +79,30 @@ def mutate_npz(data: bytes, rng: Random) -> bytes:
     return stream.getvalue()
 
 
+def mutate_npy(data: bytes, rng: Random) -> bytes:
+    """:func:`mutate_array` of the array."""
+    stream = io.BytesIO()
+    np.save(stream, mutate_array(np.load(io.BytesIO(data)), rng))
+    return stream.getvalue()
+
+
 def mutate_array(array: np.ndarray, rng: Random) -> np.ndarray:
     """Another type or shape, or a value that nothing has."""
-    if rng.random() < 0.4:
-        return array.astype(rng.choice(('f4', 'O', 'U', 'S', 'c16', 'i1', '?')), copy=True) if (
-            array.dtype.kind in 'biuf'
-        ) else np.arange(array.size).reshape(array.shape)  # fmt: skip
-    if rng.random() < 0.5:
+    action = rng.choice(('type', 'shape', 'value'))
+    if action == 'type':
+        return np.full(array.shape, rng.choice((1.5, 7, 'x', b'x', True, 1j, None)))
+    if action == 'shape':
         shapes = (array.reshape(-1), array[None], array[:0], array[:-1], array[..., None])
         return rng.choice((*shapes, np.zeros(()), np.zeros((0, 0))))
-    if array.dtype.kind == 'f' and array.size:
-        array = array.copy()
+    array = array.copy()
+    if array.dtype.kind == 'f':
         array.reshape(-1)[rng.randrange(array.size)] = rng.choice((np.nan, np.inf, 1e308, -1.0))
     return array
 
 
 def mutate(file: Path, data: bytes, rng: Random) -> bytes:
     """Return another content of a file of that name."""
-    structured = {'.json': mutate_json, '.npz': mutate_npz, '.npy': _mutate_npy}.get(file.suffix)
+    structured = {'.json': mutate_json, '.npz': mutate_npz, '.npy': mutate_npy}.get(file.suffix)
     if structured is not None and rng.random() < 0.7:
         return structured(data, rng)
     return mutate_bytes(data, rng)
-
-
-def _mutate_npy(data: bytes, rng: Random) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, mutate_array(np.load(io.BytesIO(data)), rng))
-    return stream.getvalue()

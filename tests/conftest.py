@@ -21,6 +21,11 @@ REPO = Path(__file__).resolve().parents[1]
 SAMPLES = REPO.parent / 'shared' / 'data' / 'mmpose_samples'
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often the fuzz tests change the file of each format."""
+    parser.addoption('--mutations', type=int, default=100, help='of each format, in tests/fuzz')
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hypothesis: no deadline (shared machines are slow), and the same examples in every run of the
     CI.

@@ -15,6 +15,7 @@ from wsp_mm.datasets.annotations import (
     check_images,
     check_lists,
     first_of_folders,
+    image_name,
     image_size,
     load_json,
     missing_images,
@@ -81,7 +82,8 @@ def test_a_file_of_implausible_records_is_wrong(judged):
 def test_json(write):
     content = {'segmentation': [1], 'b': [{'licenses': 1, 'box': [1, 2], 'odd': [1, [2]]}]}
     assert load_json(write(content)) == content and gc.isenabled()
-    assert load_json(write(b'\xef\xbb\xbf' + json.dumps(content).encode())) == content
+    for encoding in ('utf-8-sig', 'utf-16', 'utf-16-le'):  # Windows writes byte-order marks
+        assert load_json(write(json.dumps(content).encode(encoding))) == content
     found = load_json(write(content), arrays=('box', 'odd'), drop=OUTLINES, dtype=np.float32)
     (record,) = found.pop('b')
     assert found == {} and record.pop('box').dtype == np.float32 and record == {'odd': [1, [2]]}
@@ -121,6 +123,17 @@ def test_lists(content):
         check_lists(content, ('images', 'pairs'), 'a.json', 'Fix')
     assert error.value.kind == 'wrong layout'
     assert check_lists(dict(images=[]), ('images',), 'a.json', 'Fix', empty=True)
+
+
+@pytest.mark.parametrize(
+    ('value', 'name'),
+    [
+        ('a/b.jpg', 'a/b.jpg'), ('a\\b\\c.jpg', 'a/b/c.jpg'), ('图\u3000.jpg', '图\u3000.jpg'),
+        ('\udcff.jpg', '\udcff.jpg'), ('\ud800', ''), ('a\0', ''), ('', ''), (None, ''), (5, ''),
+    ],
+)  # fmt: skip
+def test_names_of_images(value, name):
+    assert image_name(value) == name
 
 
 def test_repeated():

@@ -47,6 +47,8 @@ def test_columns():
         (dict(joints=[[1, 2], [3, 4], [5, 6]]), 'bad joints'),
         (dict(score=float('inf')), 'bad score'),
         (dict(score=10**400), 'bad score'),
+        (dict(score=1e300), 'bad score'),
+        (dict(joints=[[1, 2, 3], [4, 5, 1e39]]), 'bad joints'),  # infinite as float32
         (dict(score='high', box=None), 'bad box'),  # one bad record is counted once
     ],
 )

@@ -123,6 +123,8 @@ FILE = dict(
 )
 def test_bad_files_of_boxes_are_named(write, change, named):
     assert len(read_boxes(write(FILE))) == 1
+    windows = write(FILE | dict(images=[dict(id='1', file_name='b\\a.jpg')]))
+    assert read_boxes(windows).images == {1: 'b/a.jpg'}
     with pytest.raises(AnnotationError, match=rf'p\.json: .*{named}'):
         read_boxes(write(FILE | change))
 

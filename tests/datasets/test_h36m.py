@@ -111,7 +111,7 @@ def test_what_was_not_converted(h36m, two_subjects, tmp_path):
         h36m.load(two_subjects, subjects=[1], frame_step=3)
     assert len(h36m.load(two_subjects, subjects=[1], frame_step=10)) == 16
     (two_subjects / 'arrays/joints.npy').write_bytes(b'cut off')
-    with pytest.raises(AnnotationError, match=r'arrays: .*convert_h36m\.py'):
+    with pytest.raises(AnnotationError, match=r'joints\.npy: .*convert_h36m\.py'):
         h36m.load(two_subjects, subjects=[1])
 
 
@@ -229,8 +229,8 @@ def test_a_whole_training_set_opens_at_once(tmp_path):
     )  # fmt: skip
     header = dict(
         layout='3dmppe', images='human36m/images', subjects=[1, 5, 6, 7, 8], steps=[5],
-        size_slack=0,
-        cameras=[], notes=[],
+        size_slack=0, notes=[],
+        cameras=[(s, c, 1000, 1000, 500, 500) for s in (1, 5, 6, 7, 8) for c in (1, 2, 3, 4)],
     )  # fmt: skip
     write_arrays(tmp_path / 'arrays', header, columns)
     assert len(open_arrays(tmp_path / 'arrays').select((1, 5), 5)) == 124_876

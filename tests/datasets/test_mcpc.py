@@ -170,6 +170,11 @@ def put(part, index, **values):
         ('train', put('images', 0, file_name=...), 'image 1: .*file_name'),
         ('train', put('images', 0, source='lsp'), 'image 1: .*lsp'),
         ('train', put('images', 0, other_ankles=[[1, 2]]), 'image 1'),
+        ('train', put('images', 0, other_ankles=[[10**400, 2, 3]]), 'image 1'),
+        ('train', put('images', 0, id=float('inf')), 'image inf.*id'),
+        ('train', put('images', 1, id=1), 'image 1.*id of another'),
+        ('train', put('images', 0, file_name='a\0'), 'image 1'),
+        ('train', lambda c: c['images'].append(5), 'image number 3'),
         ('test', lambda c: c.pop('pairs'), 'pairs'),
         ('test', lambda c: c.update(pairs=[]), 'pairs'),
         ('test', put('pairs', 0, image_id=5), 'pair 1: .*image 5'),
@@ -184,6 +189,15 @@ def test_broken_records_are_named(mcpc_root, tree, split, change, named):
     tree.edit_json(mcpc_root, split, change)
     with pytest.raises(AnnotationError, match=rf'mcpc_{split}\.json: .*{named}'):
         dataset(mcpc_root, split)
+
+
+def test_ids_and_names_of_other_programs(mcpc_root, tree):
+    whole = dataset(mcpc_root)[0]['img_path']
+    tree.edit_json(mcpc_root, 'train', put('images', 0, id='1'))
+    tree.edit_json(mcpc_root, 'train', put('annotations', 0, image_id=1.0))
+    tree.edit_json(mcpc_root, 'train', put('images', 0, file_name='train2017\\1.png'))
+    item = dataset(mcpc_root)[0]
+    assert item['img_id'] == 1 and item['img_path'] == whole
 
 
 def test_bad_files_and_arguments(mcpc_root):

@@ -74,6 +74,14 @@ def test_samples(load, people, tmp_path):
     assert sample['image_size'] == (200, 160) and sample['dataset_name'] == 'muco'
 
 
+def test_names_with_backslashes(load, tmp_path):
+    load()
+    file = tmp_path / 'muco/MuCo-3DHP.json'
+    file.write_text(file.read_text().replace('_set/1/', r'_set\\1\\'))
+    sample = MuCoDataset(data_root=str(tmp_path)).get_data_info(1)
+    assert sample['img_path'] == str(tmp_path / 'muco/unaugmented_set/1/1.jpg')
+
+
 def test_switches(load, people):
     sample = load(use_visibility=True).get_data_info(0)
     assert sample['keypoints_visible'].tolist() == [[float(k % 2) for k in range(21)]]

@@ -171,6 +171,12 @@ def test_bad_annotations(tmp_path, changes):
     assert read_mupots_json(path).id.tolist() == [1]
 
 
+def test_names_with_backslashes(tmp_path):
+    names = ('TS1\\img_000000.jpg', 'TS1\\img_000001.jpg')
+    file_name = read_mupots_json(write_json(tmp_path, names=names)).file_name
+    assert file_name == ['TS1/img_000000.jpg', 'TS1/img_000001.jpg']
+
+
 def test_bad_files(tmp_path):
     def refused(match):
         with pytest.raises(AnnotationError, match=match):

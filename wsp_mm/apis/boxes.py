@@ -22,6 +22,7 @@ from wsp_mm.datasets.annotations import (
     OUTLINES,
     AnnotationError,
     check_lists,
+    image_name,
     load_json,
     record_name,
 )
@@ -103,7 +104,8 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
     for i, (image_id, *size) in enumerate(zip(*(v.tolist() for v in found.values()), strict=True)):
         record = content['images'][i]
         try:
-            if not isinstance(record.get('file_name'), str) or image_id in images:
+            name = image_name(record.get('file_name'))
+            if not name or image_id in images:
                 raise InputError('it has no file_name, or the id of another image')
             camera = {k: record[k] for k in ('intrinsic', 'f', 'c') if record.get(k) is not None}
             camera = parse_camera(camera) if camera else None
@@ -111,8 +113,10 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
             name = record_name('image', record, i)
             raise AnnotationError('bad image', path, name, str(error), _REMEDY) from None
         size = tuple(size) if min(size) > 0 else None
-        images[image_id] = ListedImage(image_id, record['file_name'], size, camera)
-    records = list(content.get('annotations') or ())
+        images[image_id] = ListedImage(image_id, name, size, camera)
+    if content.get('annotations') is not None:
+        check_lists(content, ['annotations'], path, _REMEDY, empty=True)
+    records = content.get('annotations') or []
     chosen, notes = choose_persons(records)
     persons = [records[i] for i in chosen if _has_box(records[i])]
     columns = dict(image_id=integer, bbox=Column((4,)))

@@ -73,7 +73,9 @@ class Cameras:
             self.f, self.c = given['f'], None if principal_point is None else given['c']
         self.scale = scale
         self.fov_deg = None if fov_deg is None else float(fov_deg)
-        self.table = table and {name: parse_camera(entry, name) for name, entry in table.items()}
+        self.table = table and {
+            name.replace('\\', '/'): parse_camera(entry, name) for name, entry in table.items()
+        }
 
     @classmethod
     def read(cls, path: str | Path, scale: bool = False) -> 'Cameras':

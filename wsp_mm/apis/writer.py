@@ -3,7 +3,6 @@
 way.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from wsp_mm.apis.images import InputError, read_image
 from wsp_mm.apis.partial import OutputError, PartialFile, check_same_run, json_line
 from wsp_mm.apis.sources import Frame, Source
+from wsp_mm.datasets.annotations import load_json
 from wsp_mm.utils.files import atomic_file, cut_name
 from wsp_mm.visualization.draw import draw_order, draw_overlay, shrink
 from wsp_mm.visualization.scene3d import draw_scene
@@ -135,7 +135,7 @@ def read_inference(path: str | Path) -> dict:
         OutputError: it is not one, or of another format.
     """
     try:
-        document = json.loads(Path(path).read_text())
+        document = load_json(path)
     except ValueError as error:
         raise OutputError(f'{path} is not json: {error}') from None
     found = (document.get('schema'), document.get('format')) if isinstance(document, dict) else None

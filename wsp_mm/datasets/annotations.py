@@ -202,6 +202,18 @@ class Findings:
         return dict(sorted(Counter(error.kind for error in self.bad).items()))
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Millions of small objects make the cycle collector take longer than the parser."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def load_json(
     path: str | Path,
     arrays: Sequence[str] = (),
@@ -209,7 +221,7 @@ def load_json(
     dtype: type = np.float64,
     remedy: str = DATA_REMEDY,
 ) -> Any:
-    """Read a json file (UTF-8, with or without a byte-order mark).
+    """Read a json file (UTF-8, or UTF-16 or 32, with or without a byte-order mark).
 
     A number in a list takes 32 bytes, and an inner list 80 more. With ``arrays`` and ``drop``,
     which act while the file is parsed, a large file takes less than half of the memory, and more
@@ -236,10 +248,10 @@ def load_json(
                     record[key] = np.array(record[key], dtype=dtype)
         return record
 
-    collecting = gc.isenabled()
-    gc.disable()  # millions of small lists make the cycle collector take longer than the parser
     try:
-        with open(path, encoding='utf-8-sig') as file:
+        with open(path, 'rb') as file:
+            encoding = json.detect_encoding(file.read(4))
+        with open(path, encoding=encoding) as file, no_garbage_collection():
             return json.load(file, object_hook=compact if arrays or drop else None)
     except FileNotFoundError:
         raise AnnotationError('missing file', path, '', 'there is no such file', remedy) from None
@@ -249,9 +261,6 @@ def load_json(
     except (ValueError, RecursionError) as error:
         what = f'this is no json, or it is cut off ({error})'
         raise AnnotationError('broken json', path, '', what) from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def check_lists(
@@ -290,6 +299,18 @@ def record_name(kind: str, record: object, number: int) -> str:
     if isinstance(record, Mapping) and record.get('id') is not None:
         return f'{kind} {record["id"]}'
     return f'{kind} number {number}'
+
+
+def image_name(value: object) -> str:
+    """Return the path of an image with / between its folders, however a file of annotations has it;
+    '' where it is no name that a file can have.
+    """
+    name = value.replace('\\', '/') if isinstance(value, str) else ''
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return ''
+    return '' if '\0' in name else name
 
 
 def repeated(values: Iterable[Hashable]) -> np.ndarray:

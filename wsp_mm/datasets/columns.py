@@ -106,10 +106,11 @@ def _checked(values: object, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         raise ValueError(f'has the shape {array.shape}')
     if not np.isfinite(array).all():
         raise ValueError('holds nan, null or infinity')
-    # Larger integers than 2^53 are not exact in float64.
-    whole = (array == np.rint(array)) & (np.abs(array) <= 2**53)
-    if np.issubdtype(dtype, np.integer) and not whole.all():
-        raise ValueError('is no integer of at most 2^53')
+    # Larger integers are not exact in float64, and larger numbers do not have squares in float32.
+    if (np.abs(array) > 2**53).any():
+        raise ValueError('is larger than 2^53')
+    if np.issubdtype(dtype, np.integer) and (array != np.rint(array)).any():
+        raise ValueError('is no integer')
     return array.reshape(shape).astype(dtype)
 
 

@@ -21,6 +21,7 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
+    image_name,
     load_json,
     record_name,
     repeated,
@@ -328,7 +329,7 @@ def read_boxes(path: str | Path, images: Mapping[int, str] | None = None) -> Box
             raise AnnotationError('no persons', path, '', notes[0], _BOXES)
         names = {}
         for i in chosen:
-            names.setdefault(int(ids[i]), str(content[i].get('file_name', '')))
+            names.setdefault(int(ids[i]), image_name(content[i].get('file_name')))
         findings, verdict = Findings(), normalized_boxes(found['bbox'][chosen])
         good = findings.judge(verdict, path, lambda i: f'detection number {chosen[i]}', _PIXELS)
         chosen = np.array(chosen, dtype=np.int64)[good]
@@ -361,6 +362,10 @@ def _read_head(path: str | Path, content: object) -> tuple[dict[int, str], bool,
         record = f'image {ids[int(np.argmax(again))]}'
         raise AnnotationError('duplicate id', path, record, 'it is listed twice', _BOXES)
     names = [record.get('file_name') for record in content['images']]
-    if not all(isinstance(name, str) for name in names):
+    if not all(name == '' or image_name(name) for name in names):
         raise AnnotationError('wrong layout', path, 'images', 'one has no file_name', _BOXES)
-    return dict(zip(ids, names, strict=True)), info['box_convention'] == 'extended', info
+    return (
+        dict(zip(ids, map(image_name, names), strict=True)),
+        info['box_convention'] == 'extended',
+        info,
+    )

@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Human3.6M as images of one person, with the person's joints in 3D."""
 
+import os
 import os.path as osp
 from collections.abc import Sequence
 from typing import Any
@@ -152,7 +153,7 @@ class H36MImageDataset(Pose3DDataset):
         return rows[kept]
 
     def _path(self, row: int) -> str:
-        return osp.join(self.data_prefix['img'], self.arrays.columns['file_name'][row].decode())
+        return osp.join(self.data_prefix['img'], os.fsdecode(self.arrays.columns['file_name'][row]))
 
     def load_row(self, row: int) -> dict:
         columns = self.arrays.columns

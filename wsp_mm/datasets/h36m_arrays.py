@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets.annotations import AnnotationError, load_json
+from wsp_mm.datasets.array_files import map_npy
 from wsp_mm.structures.h36m import ACTIONS
 from wsp_mm.utils.files import atomic_folder
 
@@ -30,6 +31,8 @@ COLUMNS = dict(
     size='i2',
     bbox='f4', joints='f4', file_name='S',
 )  # fmt: skip
+
+_SHAPES = dict(size=(2,), bbox=(4,), joints=(17, 3))
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,39 @@ def open_arrays(path: str | Path) -> H36MArrays:
     try:
         if (header['format'], header['version']) != (FORMAT, VERSION):
             raise ValueError(f'format {header["format"]!r}, version {header["version"]}')
-        columns = {name: np.load(path / f'{name}.npy', mmap_mode='r') for name in COLUMNS}
-        if len({len(column) for column in columns.values()}) != 1:
-            raise ValueError('columns of different lengths')
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        columns = {name: map_npy(path / f'{name}.npy', remedy) for name in COLUMNS}
+        cameras = {
+            (s, camera): np.array(intrinsics, dtype=np.float64).reshape(4)
+            for s, camera, *intrinsics in header['cameras']
+        }
+        _check(header, columns, cameras)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        if isinstance(error, AnnotationError):
+            raise
         what = f'these are not the arrays that this version reads ({error})'
         raise AnnotationError('broken arrays', path, '', what, remedy) from None
-    cameras = {(s, camera): np.array(values) for s, camera, *values in header['cameras']}
     return H36MArrays(str(path), header, columns, cameras)
+
+
+def _check(header: Mapping, columns: Mapping[str, np.ndarray], cameras: Mapping) -> None:
+    """Check what is read by index; ValueError, KeyError or TypeError says what is wrong."""
+    n = len(columns['id'])
+    for name, dtype in COLUMNS.items():
+        column, shape = columns[name], (n, *_SHAPES.get(name, ()))
+        kind = column.dtype.kind == 'S' if dtype == 'S' else column.dtype == np.dtype(dtype)
+        if not kind or column.shape != shape:
+            raise ValueError(f'{name} is {column.dtype} {column.shape}, not {dtype} {shape}')
+    for key, kind in dict(layout=str, images=str, size_slack=int, notes=list).items():
+        if not isinstance(header[key], kind):
+            raise ValueError(f'{key} is {header[key]!r}')
+    for key in ('subjects', 'steps'):
+        if not all(isinstance(value, int) and value > 0 for value in header[key]):
+            raise ValueError(f'{key} is {header[key]!r}')
+    used = np.unique(columns['subject'].astype(np.int64) * 256 + columns['camera'])
+    if absent := {divmod(key, 256) for key in used.tolist()} - set(cameras):
+        raise ValueError(f'it lacks the camera of subject and camera {min(absent)}')
+    if n and columns['action'].max() >= len(ACTIONS):
+        raise ValueError(f'action {columns["action"].max()}')
 
 
 def write_arrays(path: str | Path, header: Mapping, columns: Mapping[str, np.ndarray]) -> None:

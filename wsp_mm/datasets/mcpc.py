@@ -20,6 +20,7 @@ from wsp_mm.datasets.annotations import (
     check_images,
     check_lists,
     first_of_folders,
+    image_name,
     load_json,
     record_name,
     repeated,
@@ -153,22 +154,26 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def _images(self, records: list[dict]) -> tuple[dict[int, dict], dict[int, tuple]]:
         """Return id -> what items keep of an image, and id -> width and height, inf: unknown."""
-        images, sizes = {}, {}
-        for n, record in enumerate(records):
+        side = Column(default=np.inf, rule=POSITIVE)
+        columns = dict(id=_ANNOTATION['id'], width=side, height=side)
+        found, _ = read_columns(records, columns, self.ann_file, 'image', remedy=_BUILD)
+        ids, *sides = (found[name].tolist() for name in columns)
+        images, sizes = {}, dict(zip(ids, zip(*sides, strict=True), strict=True))
+        for n, (image_id, record) in enumerate(zip(ids, records, strict=True)):
             try:
-                folder = self.data_prefix[record['source']]
-                sides = (float(record.get(key) or np.inf) for key in ('width', 'height'))
-                sizes[int(record['id'])] = tuple(sides)
-                images[int(record['id'])] = dict(
-                    img_id=record['id'],
-                    img_path=osp.join(folder, record['file_name']),
+                folder, name = self.data_prefix[record['source']], image_name(record['file_name'])
+                if not name or image_id in images:
+                    raise ValueError('no name of a file, or the id of another image')
+                images[image_id] = dict(
+                    img_id=image_id,
+                    img_path=osp.join(folder, name),
                     source=record['source'],
                     other_ankles=np.array(
                         record.get('other_ankles') or (),
                         dtype=np.float32,  # null becomes nan
                     ).reshape(-1, 3),
                 )
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 what = (
                     f'{error!r}; it needs id, file_name and a source of {sorted(self.data_prefix)}'
                 )

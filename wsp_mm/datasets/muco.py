@@ -4,6 +4,7 @@
 P persons of one image, N rows (one a person), 21 joints (``muco21``).
 """
 
+import os
 import os.path as osp
 from typing import Any
 
@@ -16,6 +17,7 @@ from wsp_mm.datasets.annotations import (
     check_images,
     check_lists,
     first_of_folders,
+    image_name,
     load_json,
     record_name,
 )
@@ -156,7 +158,7 @@ class MuCoDataset(Pose3DDataset):
                 f'(median; at most {TOLERANCE_PX:g} px)', _REMEDY,
             )  # fmt: skip
         if self.check_images:
-            names = [images['file_name'][i].decode() for i in np.unique(image[chosen])]
+            names = [os.fsdecode(images['file_name'][i]) for i in np.unique(image[chosen])]
             folder = self.data_prefix['img']
             check_images((osp.join(folder, n) for n in first_of_folders(names)), self.ann_file)
         log_notes(
@@ -179,13 +181,14 @@ class MuCoDataset(Pose3DDataset):
         records = content['images']
         images, _ = read_columns(records, wanted, path, 'image', remedy=_REMEDY)
         bad = (images['f'] <= 0).any(axis=1) | (images['width'] <= 0) | (images['height'] <= 0)
-        bad |= [not isinstance(image.get('file_name'), str) for image in records]
+        names = [image_name(image.get('file_name')) for image in records]
+        bad |= [not name for name in names]
         Findings().drop(
             bad, 'bad image', path, lambda i: record_name('image', records[i], i),
-            'width, height and f must be positive, and file_name text', _REMEDY,
+            'width, height and f must be positive, and file_name the name of a file', _REMEDY,
         )  # fmt: skip
         images['size'] = np.column_stack([images.pop('width'), images.pop('height')])
-        images['file_name'] = np.array([image['file_name'].encode() for image in records])
+        images['file_name'] = np.array([os.fsencode(name) for name in names])
         verdict = camera_view(images['f'], images['c'], images['size'])
         plausible = findings.judge(
             verdict, path, lambda i, of=records: record_name('image', of[i], i), _REMEDY
@@ -226,7 +229,7 @@ class MuCoDataset(Pose3DDataset):
             f=images['f'][image],
             c=images['c'][image],
             box=to_corners(persons['bbox'][row].astype(np.float64)),
-            img_path=osp.join(self.data_prefix['img'], images['file_name'][image].decode()),
+            img_path=osp.join(self.data_prefix['img'], os.fsdecode(images['file_name'][image])),
             img_id=int(images['id'][image]),
             id=int(persons['id'][row]),
             image_size=tuple(images['size'][image].tolist()),

@@ -17,10 +17,12 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
+    image_name,
     load_json,
     record_name,
     repeated,
 )
+from wsp_mm.datasets.array_files import NUMBERS, read_mat
 from wsp_mm.datasets.columns import Column, Rule, read_columns
 from wsp_mm.datasets.plausibility import body_size, camera_poses, camera_view, either
 
@@ -28,7 +30,7 @@ NUM_SEQUENCES, NUM_JOINTS, JOINT_SET = 20, 17, 'mupots17'
 _VALID = Rule('must be true or false, 1 or 0', lambda v: np.isin(v, (0, 1)))
 _JSON_REMEDY = "Download 3DMPPE's MuPoTS-3D.json again (docs/data.md)"
 _MAT_REMEDY = "Take the file from MuPoTS-3D's official release again (docs/data.md)"
-_NAME = re.compile(r'(?:^|.*/)TS(\d+)/img_(\d+)\.\w+$')
+_NAME = re.compile(r'(?:^|.*/)TS(\d{1,9})/img_(\d{1,9})\.\w+$')
 
 #: Field of a struct in annot.mat -> shape in the file.
 _MAT_FIELDS = dict(annot2=(2, NUM_JOINTS), annot3=(3, NUM_JOINTS), univ_annot3=(3, NUM_JOINTS))
@@ -101,7 +103,7 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
         camera_view(images['intrinsic'][:, :2], images['intrinsic'][:, 2:], size), path,
         lambda i: record_name('image', content['images'][i], i), _JSON_REMEDY,
     )  # fmt: skip
-    names = [str(image.get('file_name')) for image in records]
+    names = [image_name(image.get('file_name')) for image in records]
     places = [parse_name(name) for name in names]
     refuse(
         np.array([place is None for place in places]), 'image', records,
@@ -152,15 +154,7 @@ def read_mupots_json(path: str | Path) -> MuPoTSJson:
 
 def _read_cells(path: Path, name: str) -> np.ndarray:
     """The cell array {frame, person} of that name, (F, P)."""
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise AnnotationError('missing file', path, '', 'there is no such file', _MAT_REMEDY)
-    try:
-        cells = loadmat(path).get(name)
-    except Exception as error:  # SciPy fails at a damaged file in many ways
-        what = f'the MATLAB file cannot be read, it may be cut off or of version 7.3 ({error})'
-        raise AnnotationError('broken mat', path, '', what, _MAT_REMEDY) from None
+    cells = read_mat(path, _MAT_REMEDY).get(name)
     is_array = isinstance(cells, np.ndarray) and cells.ndim == 2 and len(cells)
     if not is_array or (cells.dtype != object and not cells.dtype.names):
         what = f'{name!r} must be a cell array {{frame, person}}'
@@ -240,7 +234,8 @@ def read_occlusion_mat(path: str | Path, valid: np.ndarray) -> np.ndarray:
     occluded = np.zeros((*cells.shape, NUM_JOINTS), dtype=bool)
     for where in np.argwhere(valid).tolist():
         labels = np.asarray(cells[tuple(where)]).reshape(-1)
-        if labels.size not in (0, NUM_JOINTS) or not np.isin(labels, (0, 1)).all():
+        good = labels.dtype.kind in NUMBERS and labels.size in (0, NUM_JOINTS)
+        if not good or not np.isin(labels, (0, 1)).all():
             raise AnnotationError(
                 'bad record', path, f'frame {where[0]}, person {where[1] + 1}',
                 f'occlusion_labels must be {NUM_JOINTS} of 0 or 1', _MAT_REMEDY,

@@ -8,7 +8,6 @@ checkpoint on gray images, and agreement with true depth where that is known.
 P pairs, K joints. Probabilities are P(A nearer).
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from wsp_mm.datasets.annotations import load_json
+from wsp_mm.datasets.array_files import read_npz
 from wsp_mm.evaluation.functional import relative_depth_scores
 from wsp_mm.evaluation.functional.relative_depth import percent
 from wsp_mm.evaluation.predictions import load_dump
@@ -93,27 +93,39 @@ def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairT
     mcpc = load_json(mcpc_file, remedy='Make it with build_mcpc.py')
     if not (isinstance(mcpc, dict) and mcpc.get('pairs')):
         raise ValueError(f"{mcpc_file} has no 'pairs': name a test file of build_mcpc.py")
-    persons = {person['id']: person for person in mcpc['annotations']}
-    pairs = mcpc['pairs']
-    both = [(persons[pair['ann_a']], persons[pair['ann_b']]) for pair in pairs]
-    visible = [[np.reshape(p['keypoints'], (-1, 3))[:, 2] > 0 for p in pair] for pair in both]
-    table = PairTable(
-        ids=np.array([pair['id'] for pair in pairs]),
-        label=np.array([pair['label'] for pair in pairs]),
-        gap=np.array([pair['scale_gap'] for pair in pairs]),
-        labelled=np.all(visible, axis=1),
-        boxes=np.array([[p['bbox'] for p in pair] for pair in both], dtype=np.float64),
-        stand_in=np.array([any(p.get('scale_source') != 'head' for p in pair) for pair in both]),
-    )
+    try:
+        persons = {person['id']: person for person in mcpc['annotations']}
+        pairs = mcpc['pairs']
+        both = [(persons[pair['ann_a']], persons[pair['ann_b']]) for pair in pairs]
+        shape = (len(pairs), 2, len(get_joint_set('mcpc16')), 3)
+        joints = [[p['keypoints'] for p in pair] for pair in both]
+        table = PairTable(
+            ids=np.array([pair['id'] for pair in pairs], dtype=np.int64),
+            label=np.array([pair['label'] for pair in pairs], dtype=np.int64),
+            gap=np.array([pair['scale_gap'] for pair in pairs], dtype=np.float64),
+            labelled=(np.array(joints, np.float64).reshape(shape)[..., 2] > 0).all(axis=1),
+            boxes=np.array([[p['bbox'] for p in pair] for pair in both], np.float64).reshape(
+                (len(pairs), 2, 4)
+            ),
+            stand_in=np.array(
+                [any(p.get('scale_source') != 'head' for p in pair) for pair in both]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f'{mcpc_file} holds no pairs of build_mcpc.py: {error!r}') from None
     if gt_dir is not None:
         depth_of: dict[tuple[str, str], np.ndarray] = {}
         for (source, split), persons in load_world_gt(gt_dir).items():
             if split == TEST_SPLITS.get(source):
-                names = [(source, str(source_id)) for source_id in persons['source_ids']]
-                depth_of |= zip(names, mcpc_depths(persons['keypoints_cam']), strict=True)
+                try:
+                    names = [(source, str(source_id)) for source_id in persons['source_ids']]
+                    depth_of |= zip(names, mcpc_depths(persons['keypoints_cam']), strict=True)
+                except (KeyError, IndexError, TypeError, ValueError) as error:
+                    what = f'{gt_dir}: {source}_{split}.npz is no ground truth: {error!r}'
+                    raise ValueError(what) from None
         try:
             depth = [[depth_of[p['source'], str(p['source_id'])] for p in pair] for pair in both]
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f'{gt_dir} has no person {error}: is it of another world?') from None
         table.depth = np.array(depth)
     return table
@@ -134,11 +146,7 @@ def load_world_gt(folder: str | Path) -> dict[tuple[str, str], dict[str, np.ndar
     tables = {}
     for file in sorted(Path(folder).glob('*_*.npz')):
         source, split = file.stem.rsplit('_', 1)
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                tables[source, split] = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f'{file} cannot be read, make the world again: {error}') from error
+        tables[source, split] = read_npz(file, remedy='Make the world again')
     if not tables:
         raise ValueError(
             f'no SOURCE_SPLIT.npz in {folder}: run tools/dataset_converters/make_world.py first'
@@ -167,12 +175,14 @@ def load_probs(
     dump = load_dump(dump_file, trust)
     try:
         joints, pairs = (dump[f'pred_instances.{name}_probs'] for name in ('depth', 'pair'))
+        row = {pair: i for i, pair in enumerate(dump['id'].ravel().tolist())}
     except KeyError as error:
         raise ValueError(f'{dump_file} holds no relative-depth predictions: {error}') from None
-    row = {pair: i for i, pair in enumerate(dump['id'].tolist())}
     missing = [pair for pair in table.ids.tolist() if pair not in row]
     if missing:
         raise ValueError(f'{dump_file} lacks {len(missing)} pairs, the first is {missing[0]}')
+    if joints.shape != (len(row), table.labelled.shape[1]) or pairs.shape != (len(row),):
+        raise ValueError(f'{dump_file}: {joints.shape} and {pairs.shape} are no probabilities')
     rows = [row[pair] for pair in table.ids.tolist()]
     return joints[rows], pairs[rows]
 

@@ -7,8 +7,6 @@ N samples, K joints, P persons. Nothing here is a pickle unless the caller trust
 import io
 import pickle
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from wsp_mm.datasets.annotations import Findings, Verdict, load_json
+from wsp_mm.datasets.array_files import NUMBERS, read_mat, read_npz
 from wsp_mm.datasets.plausibility import beyond, body_size, camera_poses
 from wsp_mm.evaluation.functional import pose3d_scores
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.utils.files import atomic_file
 
 Arrays = dict[str, np.ndarray]
+_PREDICTIONS = 'Name a file of predictions'
 
 # ---------------------------------------------------------------------- dump of a test
 
@@ -92,18 +92,14 @@ def load_dump(file: str | Path, trust: bool = False) -> Arrays:
     file = Path(file)
     if not file.is_file():
         raise FileNotFoundError(f'{file} does not exist')
+    if file.suffix not in ('.pkl', '.pickle'):
+        return read_npz(file, remedy=_PREDICTIONS)
     try:
-        if file.suffix in ('.pkl', '.pickle'):
-            if not trust:
-                raise ValueError('a pickle can run any code: dump to .npz, or give --trust')
-            with file.open('rb') as stream:
-                return _pack([flatten_sample(sample) for sample in pickle.load(stream)])
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (
-        OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error,
-        pickle.UnpicklingError,
-    ) as error:  # fmt: skip
+        if not trust:
+            raise ValueError('a pickle can run any code: dump to .npz, or give --trust')
+        with file.open('rb') as stream:
+            return _pack([flatten_sample(sample) for sample in pickle.load(stream)])
+    except Exception as error:  # a damaged pickle raises almost anything
         raise ValueError(f'{file} cannot be read as predictions: {error}') from error
 
 
@@ -208,9 +204,7 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
     """
     file = Path(file)
     content = (
-        load_json(file, remedy='Name a file of predictions')
-        if file.suffix == '.json'
-        else load_dump(file, trust)
+        load_json(file, remedy=_PREDICTIONS) if file.suffix == '.json' else load_dump(file, trust)
     )
     try:
         if isinstance(content, list):
@@ -222,7 +216,11 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
             kind = np.float64 if name in ('pred', 'gt') else str
             found[name] = None if value is None else np.asarray(value, dtype=kind)
         n, (_, k, _) = len(found['ids']), found['pred'].shape
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        joint_set = joint_set or str(content.get('joint_set', '')) or _SETS.get(k)
+        if joint_set is not None:
+            get_joint_set(joint_set)
+        of_images = bool(content.get('of_images', False))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f'{file} holds no 3D predictions (ids, pred): {error!r}') from error
     for name, value in found.items():
         shape = (n, k, 3) if name in ('pred', 'gt') else (n,)
@@ -231,7 +229,6 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
     unique, counts = np.unique(found['ids'], return_counts=True)
     if len(unique) < n:
         raise ValueError(f'{file}: two samples carry the id {unique[counts.argmax()]}')
-    joint_set = joint_set or str(content.get('joint_set', '')) or _SETS.get(k)
     if joint_set is None:
         raise ValueError(f'{file} has {k} joints and does not name its joint set: give --joint-set')
     if k != (expected := len(get_joint_set(joint_set))):
@@ -240,7 +237,6 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
         if found[name] is not None:
             _judge(beyond(found[name]), file, lambda i: f'sample {found["ids"][i]}: {name}')  # noqa: B023
     _judge(body_size(found['pred'], joint_set), file, lambda i: f'sample {found["ids"][i]}')
-    of_images = bool(content.get('of_images', False))
     return PoseTable(**found, joint_set=joint_set, of_images=of_images, file=str(file))
 
 
@@ -337,16 +333,9 @@ def load_mupots(
 
 
 def _load_mat(file: Path, dim: int) -> Arrays:
-    from scipy.io import loadmat
-
     if not file.is_file():
         raise FileNotFoundError(f'{file} does not exist')
-    try:
-        content = loadmat(file)
-    except NotImplementedError as error:
-        raise ValueError(f"{file} is in MATLAB's format 7.3: save it with -v7") from error
-    except Exception as error:  # SciPy raises almost anything for a damaged file
-        raise ValueError(f'{file} cannot be read as a mat file: {error}') from error
+    content = read_mat(file, 'Write it again as a MATLAB file of version 5 to 7')
     frames = {}
     for key, value in content.items():
         if key.startswith('__'):
@@ -354,7 +343,7 @@ def _load_mat(file: Path, dim: int) -> Arrays:
         if not _FRAME_KEY.fullmatch(key):
             raise ValueError(f'{file}: {key!r} does not name a frame, as TS1_img_000000 does')
         joints = np.asarray(value) if np.size(value) else np.zeros((0, 17, dim))
-        if joints.dtype.kind not in 'iuf' or joints.ndim != 3 or joints.shape[1:] != (17, dim):
+        if joints.dtype.kind not in NUMBERS or joints.ndim != 3 or joints.shape[1:] != (17, dim):
             raise ValueError(f'{file}: {key} must be (persons, 17, {dim}), got {joints.shape}')
         frames[key] = joints.astype(np.float64)
         _judge(beyond(frames[key]), file, lambda i: f'{key}, person {i + 1}')  # noqa: B023

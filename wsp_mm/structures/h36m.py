@@ -41,7 +41,7 @@ _SUBACTION_NAMES = {
     **{(subject, 'SittingDown'): (None, 1) for subject in (5, 7, 8, 9, 11)},
 }
 
-_FILE_NAME = re.compile(r'S(\d+)_([A-Za-z]+)(?:[_ ](\d+))?\.(\d+)_(\d+)\.\w+')
+_FILE_NAME = re.compile(r'S(\d{1,3})_([A-Za-z]+)(?:[_ ](\d{1,3}))?\.(\d+)_(\d{1,9})\.\w+')
 
 
 def check_subjects(subjects: Iterable[int]) -> tuple[int, ...]:

@@ -142,7 +142,7 @@ def _to_camera(
             view = camera_view([intrinsics.f], [intrinsics.c], frames.size[of[:1]])
             if view.bad[0]:
                 raise ValueError(view.what(0))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             what = f'{type(error).__name__}: {error}; {len(of):,} frames were taken with it'
             reader.findings.add(reader.error('bad camera', frames.camera_file, what, where))
             continue

@@ -8,8 +8,8 @@ N frames, 17 joints (``h36m17``).
 """
 
 import io
+import os
 import pickle
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -21,10 +21,12 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
+    image_name,
     load_json,
     record_name,
     repeated,
 )
+from wsp_mm.datasets.array_files import NUMBERS, TEXT, read_npz
 from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
@@ -179,9 +181,8 @@ class Reader3DMPPE(Reader):
         images, annotations = (content[key] for key in lists)
         columns = dict.fromkeys(('id', *self._LIMITS), _INTEGER)
         values, _ = read_columns(images, columns, file, 'image', remedy=self.remedy)
-        bad = {
-            "'file_name' must be text": [not isinstance(i.get('file_name'), str) for i in images]
-        }
+        names = [image_name(image.get('file_name')) for image in images]
+        bad = {"'file_name' must be the name of a file": [not name for name in names]}
         for key, (low, high) in (self._LIMITS | dict(subject=(subject, subject))).items():
             bad[f'{key!r} must be {low} to {high}'] = (values[key] < low) | (values[key] > high)
         for what, rows in bad.items():  # not skipped: the whole file is another one
@@ -219,7 +220,7 @@ class Reader3DMPPE(Reader):
             np.array([f'annotation {i}' for i in persons['id']]), key[row],
             persons['id'], persons['image_id'],
             np.column_stack([values['width'], values['height']])[row],
-            np.array([images[i]['file_name'].encode() for i in row]), np.zeros((len(row), 17, 3)),
+            np.array([os.fsencode(names[i]) for i in row]), np.zeros((len(row), 17, 3)),
             boxes=persons['bbox'],
         )  # fmt: skip
 
@@ -236,7 +237,7 @@ class Reader3DMPPE(Reader):
                 if pose.shape != (17, 3) or not np.isfinite(pose).all():
                     raise ValueError('not 17 joints of 3 finite numbers (mm)')
                 poses[i] = pose
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 record = 'action {}, sub-action {}, frame {}'.format(*place)
                 what = f'the frame is annotated, but has no joints here ({error})'
                 self.findings.add(self.error('bad joints', file, what, record))
@@ -293,14 +294,12 @@ class ReaderMMPose(Reader):
         return path
 
     def _frames(self, file: Path, subjects: list[int]) -> Frames:
-        try:
-            with np.load(file, allow_pickle=False) as content:
-                names, pixels, joints = (content[key] for key in ('imgname', 'part', 'S'))
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            what = f'imgname, part and S cannot be read, it may be cut off ({error})'
-            raise self.error('broken npz', file, what) from None
-        n = len(names)
-        if pixels.shape[:2] != (n, 17) or joints.shape not in ((n, 17, 3), (n, 17, 4)):
+        kinds = dict(imgname=TEXT, part=NUMBERS, S=NUMBERS)
+        names, pixels, joints = read_npz(file, kinds, self.remedy).values()
+        n = names.size
+        shapes = [[(n,)], [(n, 17, 2), (n, 17, 3)], [(n, 17, 3), (n, 17, 4)]]
+        found = names.shape, pixels.shape, joints.shape
+        if not all(shape in known for shape, known in zip(found, shapes, strict=True)):
             what = f'part {pixels.shape} and S {joints.shape} are not 17 joints of {n} names'
             raise self.error('wrong layout', file, what)
         parsed, siblings = [], defaultdict(set)
@@ -331,11 +330,16 @@ class ReaderMMPose(Reader):
         for (subject, camera_id), raw in self._raw.items():
             number = CAMERA_IDS.index(camera_id) + 1
             of = (key[:, 0] == int(subject[1:])) & (key[:, 3] == number)
-            sizes[of] = [raw.get('w', 1000), raw.get('h', 1000)]
+            try:
+                sizes[of] = np.reshape([raw['w'], raw['h']], 2)
+            except (TypeError, ValueError, OverflowError) as error:
+                what = f'w and h are not the size of an image ({error})'
+                where = f'{subject}, camera {camera_id}'
+                raise self.error('bad camera', self.place / 'cameras.pkl', what, where) from None
         return Frames(
             file, self.place / 'cameras.pkl', self._cameras,
             np.array([f'row {i} ({names[i]})' for i in kept]), key, ids, ids, sizes,
-            np.array([name.encode() for name in names[kept].tolist()]), joints,
+            np.array([name.replace('\\', '/').encode() for name in names[kept].tolist()]), joints,
             pixels=pixels[kept, :, :2].astype(np.float64),
         )  # fmt: skip
 
@@ -344,7 +348,7 @@ class ReaderMMPose(Reader):
         try:
             content = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
             return {
-                (str(subject), str(camera)): dict(raw)
+                (f'S{int(subject[1:])}', str(camera)): {'w': 1000, 'h': 1000, **raw}
                 for (subject, camera), raw in content.items()
                 if camera in CAMERA_IDS
             }

@@ -4,7 +4,8 @@ import pytest
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.images import check_source_images
-from wsp_mm.datasets.converters.mcpc.sources import joint_boxes, read_coco_source, read_coco_style
+from wsp_mm.datasets.converters.mcpc.joints import joint_boxes
+from wsp_mm.datasets.converters.mcpc.sources import read_coco_source, read_coco_style
 
 
 @pytest.fixture
@@ -45,6 +46,21 @@ def test_a_sound_file(read, make):
     np.testing.assert_allclose(persons['bbox'][0], [80, 50, 60, 280])
     assert persons['area'][0] == 5000 and np.isnan(persons['area'][2])
     assert not persons['crowd'].any() and table.dropped == {}
+
+
+def test_ids_as_text_or_floats_and_backslashes(read, make):
+    """Other programs write 1.0 and "1" for 1, and Windows a\\b.jpg for a/b.jpg."""
+    images = [make.image(1.0, 'a\\1.jpg'), make.image('2', 'b/2.jpg'), make.image('x3', '3.jpg')]
+    people = [
+        make.person('5', '1', category_id=1.0), make.person(6.0, 2), make.person('007', 'x3'),
+    ]  # fmt: skip
+    table = read(images, people)
+    names = ['train2017/a/1.jpg', 'train2017/b/2.jpg', 'train2017/3.jpg']
+    assert [image.file_name for image in table.images] == names
+    assert table.persons['id'].tolist() == [5, 6, '007']
+    assert table.persons['image'].tolist() == [0, 1, 2]
+    with pytest.raises(AnnotationError, match=r'image 1\.5'):
+        read([make.image(1.5, 'a.jpg')], [])
 
 
 def test_left_out_on_purpose_is_counted(read, make):

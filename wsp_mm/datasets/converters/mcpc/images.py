@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from wsp_mm.datasets.annotations import Findings, Verdict, image_header, missing_images
-from wsp_mm.datasets.converters.mcpc.sources import (
-    JOINT_SET,
-    PersonTable,
-    joint_boxes,
-    unlabel_misplaced,
-)
+from wsp_mm.datasets.converters.mcpc.joints import JOINTS_TO_BOX, joint_boxes, unlabel_misplaced
+from wsp_mm.datasets.converters.mcpc.sources import JOINT_SET, PersonTable
 from wsp_mm.structures.relative_depth import scale_lengths
 from wsp_mm.utils.files import progress_bar
 
@@ -120,7 +116,7 @@ def _refuse_exchanged(table: PersonTable, rows: list[int], findings: Findings) -
     persons, images = table.persons, table.images
     corner = np.zeros((len(images), 2))
     boxes = joint_boxes(persons['keypoints'], persons['visible'])
-    center, half = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / 2 / 1.2
+    center, half = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / 2 / JOINTS_TO_BOX
     np.maximum.at(corner, persons['image'], center + half)
     size = np.array([(images[i].width or np.inf, images[i].height or np.inf) for i in rows])
     corner = corner[rows] - SLACK_PX
@@ -137,19 +133,17 @@ def _refuse_exchanged(table: PersonTable, rows: list[int], findings: Findings) -
 
 def _check_joints_again(table: PersonTable, findings: Findings) -> None:
     """Look at the joints of MPII again: its sizes are known from the images alone."""
-    made = table.persons['box_made']
-    if not made.any():
-        return
-    before = table.persons
-    late = PersonTable(table.images, {k: v[made].copy() for k, v in before.items()})
-    late.persons['bbox'][:] = np.nan
-    changed = np.flatnonzero(made)[unlabel_misplaced(late, findings)]
-    before['visible'][made] = late.persons['visible']
-    joints, visible = before['keypoints'][changed], before['visible'][changed]
+    persons = table.persons
+    made = np.flatnonzero(persons['box_made'])
+    late = {name: persons[name][made] for name in ('keypoints', 'visible', 'bbox', 'image', 'id')}
+    late['bbox'] = np.full_like(late['bbox'], np.nan)
+    changed = made[unlabel_misplaced(late, table.images, findings)]
+    persons['visible'][made] = late['visible']
+    joints, visible = persons['keypoints'][changed], persons['visible'][changed]
     lengths = scale_lengths(joints, visible, np.full(len(changed), np.nan), JOINT_SET)
     for name in ('head', 'torso'):
-        before[f'length_{name}'][changed] = lengths[name]
-    labelled = (before['visible'] > 0).any(axis=1)
-    before['bbox'][changed] = joint_boxes(joints, visible)
+        persons[f'length_{name}'][changed] = lengths[name]
+    persons['bbox'][changed] = joint_boxes(joints, visible)
+    labelled = (persons['visible'] > 0).any(axis=1)
     table.count(~labelled, 'no labelled joint')
     table.keep(labelled)

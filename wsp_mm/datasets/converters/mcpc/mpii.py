@@ -4,7 +4,6 @@
 N persons, 16 joints.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,11 @@ from wsp_mm.datasets.annotations import (
     SKIP_REMEDY,
     AnnotationError,
     Findings,
+    image_name,
     load_json,
     repeated,
 )
+from wsp_mm.datasets.array_files import NUMBERS, read_mat
 from wsp_mm.datasets.columns import Column, Rule, read_columns
 from wsp_mm.datasets.converters.mcpc.sources import (
     MCPC_SPLITS,
@@ -108,9 +109,9 @@ def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
         raise AnnotationError('wrong layout', path, '', what)
     columns = dict(joints=Column((NUM_JOINTS, 2)), joints_vis=Column((NUM_JOINTS,), rule=_FLAGS))
     values, kept = read_columns(rows, columns, path, 'row', findings)
-    names = [rows[i].get('image') for i in kept]
+    names = [image_name(rows[i].get('image')) for i in kept]
     good = findings.drop(
-        np.array([not isinstance(name, str) or not name for name in names], dtype=bool),
+        np.array([not name for name in names], dtype=bool),
         'bad image', path,
         lambda i: f'row number {kept[i]}', 'a row needs the name of its image',
     )  # fmt: skip
@@ -149,8 +150,8 @@ def read_mpii_mat(
             not skipped.
     """
     entries, is_train = _load_release(path)
-    names = [str(getattr(getattr(entry, 'image', None), 'name', '')) for entry in entries]
-    nameless = np.array([name in ('', '[]') for name in names], dtype=bool)
+    names = [image_name(getattr(getattr(entry, 'image', None), 'name', '')) for entry in entries]
+    nameless = np.array([not name for name in names], dtype=bool)
     name_of = 'image number {}'.format
     good = findings.drop(nameless, 'incomplete record', path, name_of, 'it has no name')
     again = good & repeated(names)
@@ -194,22 +195,11 @@ def read_mpii_mat(
 
 def _load_release(path: Path) -> tuple[list, np.ndarray]:
     """Return the images of the release, and whether each is of MPII's training set."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    if not path.is_file():
-        raise AnnotationError('missing file', path, '', 'there is no such file', DATA_REMEDY)
-    try:
-        release = loadmat(path, struct_as_record=False, squeeze_me=True)['RELEASE']
-        entries, is_train = _structs(release, 'annolist'), np.ravel(release.img_train)
-        if len(entries) != len(is_train):
-            raise ValueError(f'{len(entries)} images but {len(is_train)} train flags')
-    except (
-        ValueError, KeyError, AttributeError, OSError, NotImplementedError, TypeError, MatReadError,
-        zlib.error,
-    ) as error:  # fmt: skip
-        what = f'no MPII release can be read from it ({error!r})'
-        raise AnnotationError('broken mat', path, '', what) from error
+    release = read_mat(path, DATA_REMEDY, struct_as_record=False, squeeze_me=True).get('RELEASE')
+    entries, is_train = _structs(release, 'annolist'), np.ravel(getattr(release, 'img_train', ()))
+    if not entries or len(entries) != len(is_train) or is_train.dtype.kind not in NUMBERS:
+        what = f'no MPII release: {len(entries)} images, {len(is_train)} {is_train.dtype} flags'
+        raise AnnotationError('broken mat', path, '', what)
     return entries, is_train
 
 
@@ -224,13 +214,19 @@ def _structs(parent: object, name: str) -> list:
 def _numbers(struct: object, *names: str) -> list[float]:
     """Return some fields of a struct as numbers, nan where one is no number."""
     found = [np.ravel(getattr(struct, name, np.nan)) for name in names]
-    return [float(flat[0]) if flat.size == 1 else np.nan for flat in found]
+    return [
+        float(flat[0]) if flat.size == 1 and flat.dtype.kind in NUMBERS else np.nan
+        for flat in found
+    ]
 
 
 def _visibility(point: object) -> int:
     """Return 2 for visible, 1 for hidden or unknown: is_visible is a number, text or empty."""
     text = ''.join(str(value) for value in np.ravel(getattr(point, 'is_visible', ''))[:1]).strip()
-    return 2 if text and float(text) > 0 else 1
+    try:
+        return 2 if float(text) > 0 else 1
+    except ValueError:
+        return 1
 
 
 def _person(path: Path, name: str, rect: object, points: list) -> tuple:
@@ -266,11 +262,12 @@ def read_val_names(path: str | Path) -> set[str]:
         rows = content if isinstance(content, list) else []
         names = [row.get('image') if isinstance(row, Mapping) else row for row in rows]
     elif path.is_file():
-        names = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+        text = path.read_text(encoding='utf-8-sig', errors='replace')
+        names = [line.strip() for line in text.splitlines()]
     else:
         what = 'there is no such file'
         raise AnnotationError('missing file', path, '', what, 'Check --mpii-val-list')
-    found = {Path(name).name for name in names if isinstance(name, str) and name}
+    found = {Path(image_name(name)).name for name in names} - {''}
     if not found:
         remedy = "One image name a line, or MMPose's mpii_val.json"
         raise AnnotationError('wrong layout', path, '', 'no image name is in it', remedy)

@@ -6,6 +6,7 @@ N persons, K joints of the source's own joint set.
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +20,16 @@ from wsp_mm.datasets.annotations import (
     AnnotationError,
     Findings,
     check_lists,
+    image_name,
     load_json,
     record_name,
     repeated,
 )
 from wsp_mm.datasets.columns import Column, Rule, read_columns
-from wsp_mm.datasets.plausibility import misplaced_joints, normalised_joints, upside_down
+from wsp_mm.datasets.converters.mcpc.joints import joint_boxes, unlabel_misplaced
+from wsp_mm.datasets.plausibility import upside_down
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
-from wsp_mm.structures.relative_depth import MIN_LENGTH_PX, scale_lengths
+from wsp_mm.structures.relative_depth import scale_lengths
 
 #: Order in which images are numbered, and which copy of an image is kept when two sources share it.
 SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
@@ -60,12 +63,11 @@ _SPELLINGS = {('crowdpose14', 'head'): 'top_head'}
 JOINT_SET = 'mcpc16'
 #: Fewer persons than this say nothing of the order of a file's joints.
 MANY = 20
-#: A box made from joints is their extent times this (head and feet reach beyond the joints).
-JOINTS_TO_BOX = 1.2
 # Finer than any labelling; coarse enough that a coordinate survives json unchanged.
 DECIMALS = 3
 _FLAGS = Rule('must have v of 0, 1 or 2', lambda v: np.isin(v[:, 2::3], (0, 1, 2)).all(axis=1))
 ID = (int, str)
+_WHOLE = re.compile(r'(0|[1-9]\d{0,14})(\.0)?', re.ASCII)  # exact in float64
 
 
 @dataclass
@@ -141,23 +143,6 @@ class PersonTable:
         self.images = [image for image, lost in zip(self.images, gone, strict=True) if not lost]
 
 
-def joint_boxes(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Return the extent of the labelled joints x 1.2 about its centre.
-
-    Args:
-        keypoints: (N, K, 2) px. visible: (N, K), at least one positive a person.
-
-    Returns:
-        (N, 4) x, y, w, h px, not clipped; w or h is 0 where the joints have no extent.
-    """
-    labelled = (np.asarray(visible) > 0)[..., None]
-    low = np.where(labelled, keypoints, np.inf).min(axis=1)
-    high = np.where(labelled, keypoints, -np.inf).max(axis=1)
-    with np.errstate(invalid='ignore'):
-        size = (high - low) * JOINTS_TO_BOX
-        return np.concatenate([(low + high - size) / 2, size], axis=-1)
-
-
 def make_table(
     images: list[Image],
     dropped: Counter,
@@ -202,7 +187,7 @@ def make_table(
     listed_twice[labelled] = again
     table.count(listed_twice, 'the same person in the same image once more')
     table.keep(~listed_twice)
-    unlabel_misplaced(table, findings)
+    unlabel_misplaced(table.persons, images, findings)
     wrong, of = upside_down(table.persons['keypoints'], table.persons['visible'], joint_set)
     if of >= MANY and wrong > of / 2:
         findings.notes.append(
@@ -221,44 +206,6 @@ def make_table(
     keypoints, persons['visible'] = convert_joints(keypoints, visible, joint_set, JOINT_SET)
     persons['keypoints'] = keypoints.round(DECIMALS)
     return table
-
-
-def unlabel_misplaced(table: PersonTable, findings: Findings) -> np.ndarray:
-    """Make labelled joints that cannot be where they are unlabelled, and count them.
-
-    Args:
-        table: persons with keypoints (N, K, 2) px, visible (N, K), which is changed, and boxes, nan
-            where the source has none.
-        findings: gets the counts.
-
-    Returns:
-        (N,) bool, the persons with such a joint.
-
-    Raises:
-        AnnotationError: most joints are like that, and bad records are not skipped.
-    """
-    persons = table.persons
-    keypoints, visible, bbox = (persons[name] for name in ('keypoints', 'visible', 'bbox'))
-    images = [table.images[i] for i in persons['image'].tolist()]
-    file = table.images[0].file if table.images else ''
-
-    def name(i: int) -> str:
-        return f'person {persons["id"][i]} on {images[i].file_name}'
-
-    shares = normalised_joints(keypoints, visible)
-    visible[~findings.judge(shares, file, name)] = 0
-    size = np.reshape([(im.width or np.inf, im.height or np.inf) for im in images], (-1, 2))
-    # A box beside the image or without area says nothing of the joints; that is said elsewhere.
-    within = np.minimum(bbox[:, :2] + bbox[:, 2:], size) - np.maximum(bbox[:, :2], 0)
-    bbox = np.where((within < MIN_LENGTH_PX).any(axis=1)[:, None], np.nan, bbox)
-    inside = (visible > 0) & ((keypoints >= 0) & (keypoints <= size[:, None])).all(axis=-1)
-    extent = joint_boxes(keypoints, inside)[:, 2:].max(axis=1) / JOINTS_TO_BOX
-    extent = np.where(np.isnan(bbox).any(axis=1), extent, bbox[:, 2:].max(axis=1))
-    person, joint = np.nonzero(visible)
-    verdict = misplaced_joints(keypoints[person, joint], bbox[person], extent[person], size[person])
-    bad = ~findings.judge(verdict, file, lambda i: name(person[i]))
-    visible[person[bad], joint[bad]] = 0
-    return shares.bad | np.isin(np.arange(len(visible)), person[bad])
 
 
 def join(tables: Sequence[PersonTable]) -> PersonTable:
@@ -333,6 +280,8 @@ def read_coco_style(
     """
     content = load_json(path, arrays=('keypoints', 'bbox'), drop=OUTLINES)
     check_lists(content, ('images', 'annotations', 'categories'), path, empty=True)
+    for part in ('images', 'annotations', 'categories'):
+        _plain_ids(content[part])
     is_person = _categories(path, content['categories'], joint_set)
     images, image_index = _images(path, source, split, content['images'], prefix, findings)
     records, dropped = _person_records(
@@ -361,6 +310,15 @@ def read_coco_style(
     )
 
 
+def _plain_ids(records: list) -> None:
+    """Write ids that are whole floats or digits as integers, so that they match."""
+    for record in records:
+        for key in ('id', 'image_id', 'category_id') if isinstance(record, dict) else ():
+            value = record.get(key)
+            if isinstance(value, (float, str)) and _WHOLE.fullmatch(str(value)):
+                record[key] = int(float(value))
+
+
 def _categories(path: Path, categories: list, joint_set: str) -> dict[int | str, bool]:
     """Return id -> whether it is the person category, whose joints must be those of the set."""
     expected, is_person = get_joint_set(joint_set).joints, {}
@@ -370,8 +328,9 @@ def _categories(path: Path, categories: list, joint_set: str) -> dict[int | str,
             raise AnnotationError('unknown category', path, 'categories', what)
         is_person[category['id']] = category.get('name') == 'person'
         names = category.get('keypoints', expected) if is_person[category['id']] else expected
+        names = [str(name) for name in names] if isinstance(names, (list, tuple)) else []
         if tuple(_SPELLINGS.get((joint_set, name), name) for name in names) != expected:
-            what = f'its joints are {list(names)}, expected {list(expected)}'
+            what = f'its joints are {names}, expected {list(expected)}'
             raise AnnotationError('wrong joints', path, f'category {category["id"]}', what)
     if not any(is_person.values()):
         what = f"there is no 'person' among {str(categories)[:80]}"
@@ -387,7 +346,8 @@ def _images(
     for n, record in enumerate(records):
         get = record.get if isinstance(record, Mapping) else {}.get
         key, name, *size = (get(k) for k in ('id', 'file_name', 'width', 'height'))
-        if not isinstance(key, ID) or not isinstance(name, str) or not name:
+        name = image_name(name)
+        if not isinstance(key, ID) or not name:
             problem = 'incomplete record', f'it needs id and file_name, got {str(record)[:80]}'
         elif key in index:
             problem = 'duplicate id', 'two images have this id'

@@ -5,7 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.coco import CocoPersonDataset
 from wsp_mm.datasets.transforms.person import PersonCenterScale
 
@@ -26,7 +28,8 @@ def load(tmp_path):
             annotations=annotations, categories=[dict(id=1, name='person')],
         )  # fmt: skip
         (tmp_path / 'coco.json').write_text(json.dumps(content))
-        data = CocoPersonDataset(ann_file='coco.json', data_root=str(tmp_path))
+        where = dict(ann_file='coco.json', data_root=str(tmp_path))
+        data = CocoPersonDataset(**where, check_images=False)
         return [data.get_data_info(i) for i in range(len(data))]
 
     return run
@@ -63,3 +66,25 @@ def test_boxes_without_area_are_left_out_and_counted(load, log):
     log.clear()
     assert len(load(good, [30, 30, 1, 1], num_keypoints=0)) == 1 and not log  # nobody anyway
     assert len(load(good, good, iscrowd=1)) == 1
+
+
+@pytest.mark.parametrize('name', ['7.jpg', 'train2017/7.jpg'])
+def test_the_first_image_is_looked_at(load, tmp_path, name):
+    load([20, 30, 50, 100])
+    path = tmp_path / 'train2017/7.jpg'
+    path.parent.mkdir()
+    content = json.loads((tmp_path / 'coco.json').read_text())
+    content['images'][0]['file_name'] = name
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+
+    def again():
+        where = dict(ann_file='coco.json', data_root=str(tmp_path))
+        return CocoPersonDataset(**where, data_prefix=dict(img='train2017/'))
+
+    with pytest.raises(AnnotationError, match=r'7\.jpg'):
+        again()
+    Image.new('RGB', SIZE).save(path)
+    assert again().get_data_info(0)['img_path'] == str(path)
+    Image.new('RGB', (100, 80)).save(path)
+    with pytest.raises(AnnotationError, match=r'100 x 80 .* 200 x 160'):
+        again()

@@ -27,7 +27,11 @@ HEADS = dict(
     ),
     RootDepthHead=dict(decoder=dict(type='RootDepthLabel', input_size=INPUT, heatmap_size=SIZE)),
 )
-RENAMED = dict(keypoints_cells='keypoints_heatmap')
+RENAMED = dict(
+    keypoints_cells='keypoints_heatmap',
+    depth_probs='depth_probs_averaged',
+    pair_probs='pair_probs_averaged',
+)
 #: Losses (relative depth at alpha 1) of the checkpoints on the labels of :func:`make_sample`.
 LOSSES = dict(
     RelativeDepthHead=dict(loss_heatmap=11.4962, loss_depth=35.0819, acc_depth=0.5, joints_drawn=2),

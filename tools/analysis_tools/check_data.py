@@ -3,7 +3,8 @@
 """Name what a config's data sets and metrics will miss, before a training starts.
 
 Every data set of the dataloaders is loaded, which checks its annotation files, and its images are
-looked for: the first of each folder and some others, or all of them. Metrics load the ground truth
+looked for: the first of each folder and some others. With --all every image is looked for and
+decoded. Metrics load the ground truth
 that they read on their own.
 
 Exit status: 0 when all is there, 1 when something is missing or broken, 2 when the config cannot be
@@ -15,13 +16,16 @@ Example:
 
 import argparse
 import inspect
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePath
 
 from wsp_mm.datasets.annotations import build_nonempty, first_of_folders, missing_images
 from wsp_mm.utils.cli import add_cfg_options, config_from_args
+from wsp_mm.utils.files import progress_bar
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument('config', help='configuration file')
-    parser.add_argument('--all', action='store_true', help='look for every image, not for some')
+    parser.add_argument('--all', action='store_true', help='decode every image, not look for some')
     parser.add_argument(
         '--samples', type=int, default=200, metavar='N',
         help='images of each data set without --all, beside the first of each folder (default: '
@@ -58,15 +62,16 @@ def datasets_of(where: str, node: object) -> Iterator[tuple[str, Mapping]]:
             yield where, node
 
 
-def check_dataset(cfg: Mapping, samples: int) -> tuple[list[str], int]:
+def check_dataset(cfg: Mapping, samples: int) -> tuple[list[str], list[str], int]:
     """Load a data set and look for its images.
 
     Args:
         cfg: its entry in the config.
-        samples: number of images beside the first of each folder, 0 for all.
+        samples: number of images beside the first of each folder, 0 for all, which are decoded.
 
     Returns:
-        Paths of the missing images, and the number of those looked for.
+        Paths of the missing images, the damaged ones with what is wrong, and the number of those
+        looked for.
     """
     from mmpose.registry import DATASETS
 
@@ -83,7 +88,30 @@ def check_dataset(cfg: Mapping, samples: int) -> tuple[list[str], int]:
         spread = paths[:: max(1, len(paths) // samples)]
         paths = list(dict.fromkeys([*first_of_folders(paths), *spread]))
     absent = missing_images('', paths)
-    return [path for path, gone in zip(paths, absent, strict=True) if gone], len(paths)
+    gone = [path for path, missing in zip(paths, absent, strict=True) if missing]
+    there = [path for path, missing in zip(paths, absent, strict=True) if not missing]
+    return gone, [] if samples else damaged_images(there), len(paths)
+
+
+def damaged_images(paths: list[str]) -> list[str]:
+    """Decode images, and return 'path: what is wrong' of those that cannot be used."""
+    import cv2
+    from PIL import Image
+
+    def damage(path: str) -> str:
+        try:
+            with Image.open(path) as image:
+                image.load()  # a cut JPEG is an error here, OpenCV fills it with gray
+            usual = image.format in ('JPEG', 'PNG')
+            if usual or cv2.imread(path) is not None:
+                return ''
+            return f'{path}: OpenCV, which training reads with, cannot decode it'
+        except Exception as error:  # decoders raise many types for broken files
+            return f'{path}: empty file' if not os.path.getsize(path) else f'{path}: {error}'
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = progress_bar(pool.map(damage, paths), total=len(paths), label='decoding images')
+        return [line for line in found if line]
 
 
 def check_metric(cfg: Mapping) -> None:
@@ -125,12 +153,12 @@ def main(argv: list[str] | None = None) -> int:
             if key in seen:
                 continue
             seen.add(key)
-            absent, count = [], 1
+            absent, damaged, count = [], [], 1
             try:
                 if kind == 'evaluator':
                     check_metric(entry)
                 else:
-                    absent, count = check_dataset(entry, 0 if args.all else args.samples)
+                    absent, damaged, count = check_dataset(entry, 0 if args.all else args.samples)
             except Exception as error:  # whatever a data set raises is what the user must know
                 broken += 1
                 print(f'{where}: {entry["type"]}: {type(error).__name__}: {error}')
@@ -138,6 +166,13 @@ def main(argv: list[str] | None = None) -> int:
                 broken += len(absent)
                 print(f'{where}: {entry["type"]}: {len(absent):,} of {count:,} images are missing')
                 print(*image_lines(absent, args.shown), sep='\n')
+            if damaged:
+                broken += len(damaged)
+                print(f'{where}: {entry["type"]}: {len(damaged):,} images cannot be decoded')
+                print(*(f'  {line}' for line in damaged[: args.shown or None]), sep='\n')
+                if len(damaged) > args.shown > 0:
+                    more = len(damaged) - args.shown
+                    print(f'  and {more:,} more (--shown 0 names them all)')
             looked_for += count
     if not seen:
         print('the config has no dataloader with a data set')

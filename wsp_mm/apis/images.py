@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from wsp_mm.datasets.annotations import TURNED_FORMATS
+
 VIDEO_SUFFIXES = (
     '.mp4', '.avi', '.mov', '.mkv', '.webm', '.mpg', '.mpeg', '.m4v', '.wmv', '.flv', '.ts',
 )  # fmt: skip
@@ -69,7 +71,9 @@ def decode_image(data: bytes, notes: list[str] | None = None) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             count = getattr(image, 'n_frames', 1) if image.format in _SEQUENCES else 1
             is_deep = ';16' in str(image.tile)  # which Pillow may drop the lower 8 bits of
-            ImageOps.exif_transpose(image, in_place=True)  # decodes; a cut-off file is an error
+            image.load()  # a cut-off file is an error
+            if image.format in TURNED_FORMATS:
+                ImageOps.exif_transpose(image, in_place=True)
             if image.has_transparency_data:
                 white, image = Image.new('RGB', image.size, 'white'), image.convert('RGBA')
                 white.paste(image, mask=image)

@@ -27,8 +27,9 @@ DATA_REMEDY = (
 FILE_REMEDY = 'Get or write the file again; docs/data.md says which file belongs here'
 SKIP_REMEDY = 'Correct the file, or go on without the record with skip_bad (--skip-bad)'
 
-#: EXIF's tag.
+#: EXIF's tag, and the formats that OpenCV, and so MMPose, turns by it; WebP is not among them.
 ORIENTATION = 0x0112
+TURNED_FORMATS = ('JPEG', 'MPO', 'PNG', 'TIFF')
 
 #: Keys of COCO-style records that hold most of the bytes of a file, and that no reader here needs.
 OUTLINES = (
@@ -393,18 +394,13 @@ def image_header(path: str | Path) -> tuple[int, int, bool]:
     """Return width and height px of an image as OpenCV reads it, from its header alone, and whether
     it lies on its side in the file.
 
-    OpenCV, and so MMPose, turns JPEG, PNG and TIFF by EXIF's orientation, and WebP not.
-
     Raises:
         OSError: no such file, or no image.
     """
     from PIL import Image
 
     with Image.open(path) as image:
-        turned = (
-            image.format in ('JPEG', 'MPO', 'PNG', 'TIFF')
-            and image.getexif().get(ORIENTATION, 1) > 4
-        )
+        turned = image.format in TURNED_FORMATS and image.getexif().get(ORIENTATION, 1) > 4
         # Pillow gives the turned size of a TIFF.
         size = image.size[::-1] if turned and image.format != 'TIFF' else image.size
     return *size, turned

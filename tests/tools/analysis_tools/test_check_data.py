@@ -2,6 +2,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def root(tmp_path):
         'mpii/images/5.jpg',
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        Image.new('RGB', (64, 80)).save(tmp_path / name)
     return tmp_path
 
 
@@ -84,9 +85,21 @@ def test_missing_images(run, root):
     status, shown = run(mcpc(root), options=['--all', '--shown', '1'])
     assert status == 1 and '2.jpg' in shown and '3.jpg' not in shown and 'and 1 more' in shown
     for n in (2, 3):
-        (root / f'coco/train2017/{n}.jpg').touch()
+        Image.new('RGB', (64, 80)).save(root / f'coco/train2017/{n}.jpg')
     status, shown = run(mcpc(root), wrapped, options=['--all'])
     assert status == 0 and shown.endswith('all there (9 images and files looked for)\n')
+
+
+def test_all_images_are_decoded(run, root):
+    whole = (root / 'coco/train2017/0.jpg').read_bytes()
+    for n, content in enumerate((b'', whole[:-300], b'<html>not found</html>')):
+        (root / f'coco/train2017/{n + 1}.jpg').write_bytes(content)
+    status, shown = run(mcpc(root), options=['--all'])
+    assert status == 1 and '3 images cannot be decoded' in shown
+    assert '1.jpg: empty file' in shown and '2.jpg: ' in shown and '3.jpg: ' in shown
+    assert run(mcpc(root))[0] == 0  # without --all they are not opened
+    shown = run(mcpc(root), options=['--all', '--shown', '1'])[1]
+    assert '2.jpg' not in shown and 'and 2 more' in shown
 
 
 def test_some_images_alone(run, root):

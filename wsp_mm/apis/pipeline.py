@@ -195,7 +195,7 @@ class FramePipeline:
         for batch in batched(pairs, self.batch_size):
             crops = [self._pair_crop(persons[a], persons[b]) for _, persons, a, b in batch]
             for (matrix, persons, a, b), pred in zip(batch, self.pose.predict(crops), strict=True):
-                answer = float(pred.pair_probs_averaged[0])
+                answer = float(pred.get('pair_probs_averaged', pred.pair_probs)[0])
                 if not np.isfinite(
                     [answer, pred.keypoints.sum(), pred.keypoint_scores.sum()]
                 ).all():

@@ -228,7 +228,7 @@ def run_and_explain(action: Callable[[], Result]) -> Result:
             cause = cause.__cause__ or cause.__context__
         if cause is None:
             raise
-        remedy = 'free space, or use a folder that can be written'
+        remedy = 'check free space and permissions, or name another folder'
         raise SystemExit(f'{type(cause).__name__}: {cause}: {remedy}') from None
     finish_distributed()
     return result

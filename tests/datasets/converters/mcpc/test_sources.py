@@ -5,6 +5,7 @@ import pytest
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.images import check_source_images
 from wsp_mm.datasets.converters.mcpc.joints import joint_boxes
+from wsp_mm.datasets.converters.mcpc.mpii import read_mpii_json
 from wsp_mm.datasets.converters.mcpc.sources import read_coco_source, read_coco_style
 
 
@@ -352,3 +353,14 @@ def test_absent_and_unreadable_images(tree, three, strict, lenient):
     assert three.persons['id'].tolist() == [3] and three.persons['image'].tolist() == [0]
     assert [image.source_id for image in three.images] == [3]
     assert lenient.counts() == {'missing image': 1, 'unreadable image': 1}
+
+
+def test_joints_of_mpii_are_looked_at_when_sizes_are_known(tree, make, strict):
+    rows = [make.row('1.jpg'), make.row('1.jpg', joints=[[9.0 * k, 99] for k in range(16)])]
+    rows[1]['joints'][0] = [50, 1490]
+    table = read_mpii_json(tree.write('annotations/mpii_train.json', rows), 'train', strict)
+    assert table.persons['visible'].all() and table.persons['bbox'][1, 3] > 1000
+    tree.image('images/1.jpg')
+    check_source_images(table, dict(mpii=tree.root), strict)
+    assert table.persons['visible'].sum(axis=1).tolist() == [16, 15]
+    assert table.persons['bbox'][1, 3] == 0 and strict.implausible == {'misplaced joint': 1}

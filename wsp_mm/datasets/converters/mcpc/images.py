@@ -114,12 +114,14 @@ def _compare_sizes(
 def _refuse_exchanged(table: PersonTable, rows: list[int], findings: Findings) -> None:
     """Report a file whose joints fit their images only with width and height exchanged."""
     persons, images = table.persons, table.images
+    size = np.full((len(images), 2), np.inf)
+    size[rows] = [(images[i].width or np.inf, images[i].height or np.inf) for i in rows]
+    here = np.flatnonzero(np.isfinite(size[persons['image'], 0]))
+    boxes = joint_boxes(persons['keypoints'][here], persons['visible'][here])
     corner = np.zeros((len(images), 2))
-    boxes = joint_boxes(persons['keypoints'], persons['visible'])
-    center, half = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:] / 2 / JOINTS_TO_BOX
-    np.maximum.at(corner, persons['image'], center + half)
-    size = np.array([(images[i].width or np.inf, images[i].height or np.inf) for i in rows])
-    corner = corner[rows] - SLACK_PX
+    far = boxes[:, :2] + boxes[:, 2:] * (1 + 1 / JOINTS_TO_BOX) / 2
+    np.maximum.at(corner, persons['image'][here], far)
+    corner, size = corner[rows] - SLACK_PX, size[rows]
     exchanged = (corner > size).any(axis=1) & (corner <= size[:, ::-1]).all(axis=1)
     if exchanged.sum() > EXCHANGED * (corner > 0).any(axis=1).sum():
         first = images[rows[int(np.argmax(exchanged))]]
@@ -134,16 +136,20 @@ def _refuse_exchanged(table: PersonTable, rows: list[int], findings: Findings) -
 def _check_joints_again(table: PersonTable, findings: Findings) -> None:
     """Look at the joints of MPII again: its sizes are known from the images alone."""
     persons = table.persons
-    made = np.flatnonzero(persons['box_made'])
-    late = {name: persons[name][made] for name in ('keypoints', 'visible', 'bbox', 'image', 'id')}
-    late['bbox'] = np.full_like(late['bbox'], np.nan)
-    changed = made[unlabel_misplaced(late, table.images, findings)]
-    persons['visible'][made] = late['visible']
-    joints, visible = persons['keypoints'][changed], persons['visible'][changed]
-    lengths = scale_lengths(joints, visible, np.full(len(changed), np.nan), JOINT_SET)
-    for name in ('head', 'torso'):
-        persons[f'length_{name}'][changed] = lengths[name]
-    persons['bbox'][changed] = joint_boxes(joints, visible)
+    for split in dict.fromkeys(image.split for image in table.images if image.source == 'mpii'):
+        of = [image.key == ('mpii', split) for image in table.images]
+        rows = np.flatnonzero(np.array(of)[persons['image']])
+        late = {
+            name: persons[name][rows] for name in ('keypoints', 'visible', 'bbox', 'image', 'id')
+        }
+        late['bbox'] = np.full_like(late['bbox'], np.nan)
+        changed = rows[unlabel_misplaced(late, table.images, findings)]
+        persons['visible'][rows] = late['visible']
+        joints, visible = persons['keypoints'][changed], persons['visible'][changed]
+        lengths = scale_lengths(joints, visible, np.full(len(changed), np.nan), JOINT_SET)
+        for name in ('head', 'torso'):
+            persons[f'length_{name}'][changed] = lengths[name]
+        persons['bbox'][changed] = joint_boxes(joints, visible)
     labelled = (persons['visible'] > 0).any(axis=1)
     table.count(~labelled, 'no labelled joint')
     table.keep(labelled)

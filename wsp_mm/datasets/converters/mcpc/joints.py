@@ -39,7 +39,7 @@ def unlabel_misplaced(
     Args:
         persons: columns of :class:`~wsp_mm.datasets.converters.mcpc.sources.PersonTable`: keypoints
             (N, K, 2) px, visible (N, K), which is changed, bbox, nan where the source has none.
-        images: of the table; all of one file.
+        images: of the table. The persons are of one file.
         findings: gets the counts.
 
     Returns:
@@ -49,8 +49,8 @@ def unlabel_misplaced(
         AnnotationError: most joints are like that, and bad records are not skipped.
     """
     keypoints, visible, bbox = (persons[name] for name in ('keypoints', 'visible', 'bbox'))
-    file = images[0].file if images else ''
     images = [images[i] for i in persons['image'].tolist()]
+    file = images[0].file if images else ''
 
     def name(i: int) -> str:
         return f'person {persons["id"][i]} on {images[i].file_name}'
@@ -61,9 +61,11 @@ def unlabel_misplaced(
     # A box beside the image or without area says nothing of the joints; that is said elsewhere.
     within = np.minimum(bbox[:, :2] + bbox[:, 2:], size) - np.maximum(bbox[:, :2], 0)
     bbox = np.where((within < MIN_LENGTH_PX).any(axis=1)[:, None], np.nan, bbox)
-    inside = (visible > 0) & ((keypoints >= 0) & (keypoints <= size[:, None])).all(axis=-1)
-    extent = joint_boxes(keypoints, inside)[:, 2:].max(axis=1) / JOINTS_TO_BOX
-    extent = np.where(np.isnan(bbox).any(axis=1), extent, bbox[:, 2:].max(axis=1))
+    extent = bbox[:, 2:].max(axis=1)
+    bare = np.flatnonzero(np.isnan(extent))
+    inside = ((keypoints[bare] >= 0) & (keypoints[bare] <= size[bare, None])).all(axis=-1)
+    boxes = joint_boxes(keypoints[bare], inside & (visible[bare] > 0))
+    extent[bare] = boxes[:, 2:].max(axis=1) / JOINTS_TO_BOX
     person, joint = np.nonzero(visible)
     verdict = misplaced_joints(keypoints[person, joint], bbox[person], extent[person], size[person])
     bad = ~findings.judge(verdict, file, lambda i: name(person[i]))

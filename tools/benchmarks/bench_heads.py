@@ -32,7 +32,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
-from harness import Table, ask, finish, make_parser, measure, peak_bytes
+from harness import Table, ask, finish, make_parser, measure, peak_bytes, set_by_device
 
 WAYS = dict(relative_depth=('plain', 'own', 'two functions', 'naive'), integral=('plain', 'own'))
 
@@ -198,14 +198,11 @@ def measure_memory(args: argparse.Namespace) -> dict[str, int]:
 
 def main() -> None:
     args = build_parser().parse_args()
-    on_gpu = args.device.startswith('cuda')
-    args.batch = args.batch or (64 if on_gpu else 8)
+    set_by_device(args, batch=(64, 8))
     logging.disable(logging.INFO)  # MMEngine lists every weight that it sets
     if args.measure_memory_of:
         print(json.dumps(measure_memory(args)))
         return
-    import torch
-
     ways = args.ways or WAYS[args.head]
     # glibc then gives every large block back when it is freed, so that a peak is exact
     exact = dict(MALLOC_MMAP_THRESHOLD_=str(2**20))
@@ -213,13 +210,11 @@ def main() -> None:
         way: ask(__file__, *sys.argv[1:], '--measure-memory-of', way, **exact) for way in ways
     }
     passes = {way: make_pass(way, args)[0] for way in ways}
-    seconds = measure(passes, args.repeats, torch.cuda.synchronize if on_gpu else None)
+    seconds = measure(passes, args.repeats, args.device)
     layout = 'channels-last' if args.channels_last else 'contiguous'
     title = f'{args.head}: B {args.batch}, {args.map} px, {args.precision}, {layout}, {args.device}'
     time = Table(title, 'ms', ways[0])
     time.rows = {way: [1e3 * value for value in values] for way, values in seconds.items()}
-    if not on_gpu:
-        time.notes = ['GPU: not measured. Command: bench_heads.py --device cuda']
     tables = [time]
     for key, what in dict(peak='Peak memory of a pass', kept='Kept for backward').items():
         rows = {way: [memory[way][key] / 2**20] for way in ways}

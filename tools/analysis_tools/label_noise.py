@@ -190,21 +190,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        '--world',
-        type=Path,
-        default=Path('data/synthetic'),
-        help='folder of tools/dataset_converters/make_world.py',
-    )
-    parser.add_argument(
-        '--out', type=Path, help='folder for label_noise.{json,md,png} (default: WORLD/label_noise)'
-    )
-    parser.add_argument(
-        '--ankle',
-        choices=('lowest', 'mean'),
-        default='lowest',
-        help='where two ankles are labelled',
-    )
+    add, world = parser.add_argument, 'folder of tools/dataset_converters/make_world.py'
+    add('--world', type=Path, default=Path('data/synthetic'), help=world)
+    files = 'folder for label_noise.{json,md,png} (default: WORLD/label_noise)'
+    add('--out', type=Path, help=files)
+    ankles = 'where two ankles are labelled'
+    add('--ankle', choices=('lowest', 'mean'), default='lowest', help=ankles)
     return parser.parse_args(argv)
 
 

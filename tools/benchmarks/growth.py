@@ -41,10 +41,7 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def growth_table(
-    title: str,
-    seconds: Mapping[int, Sequence[float]],
-    record: str,
-    notes: Sequence[str] = (),
+    title: str, seconds: Mapping[int, Sequence[float]], record: str, notes: Sequence[str] = ()
 ) -> Table:
     """Time a record at each size, against that at the smallest; the exponent and the totals are a
     note.

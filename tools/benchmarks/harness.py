@@ -47,9 +47,7 @@ def wait_for(device: str) -> None:
 
 
 def measure(
-    ways: Mapping[str, Callable[[], object]],
-    repeats: int,
-    device: str = 'cpu',
+    ways: Mapping[str, Callable[[], object]], repeats: int, device: str = 'cpu'
 ) -> dict[str, list[float]]:
     """Return seconds of each way, ``repeats`` of each, taken in turn after one round that does not
     count.

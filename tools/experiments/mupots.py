@@ -117,13 +117,7 @@ def _viewer_steps(worlds: Worlds, networks: Mapping[str, Path], out: Path) -> li
     """Poses of one sequence in one 3D scene, with the sequence's own camera."""
     ann, camera, viewer = worlds.root / ANN, out / 'camera.json', out / VIEWER
     configs = dict(pose=POSES['wsp'][0], root=ROOT, det=DETECTOR)
-    command = [
-        'demo/infer.py',
-        worlds.root / IMAGES / 'TS1',
-        '--out',
-        viewer.parent,
-        '--overwrite',
-    ]
+    command = ['demo/infer.py', worlds.root / IMAGES / 'TS1', '--out', viewer.parent, '--overwrite']
     for name, file in networks.items():
         weights = file.with_name(f'{file.stem}_weights.pth')
         command += [f'--{name}-config', configs[name], f'--{name}-checkpoint', weights]

@@ -137,12 +137,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Convert a 3DMPPE PoseNet snapshot into a checkpoint.'
     )
-    parser.add_argument('snapshot', help='snapshot_N.pth.tar')
-    parser.add_argument('out_file', help='checkpoint to write, e.g. posenet_h36m_r50.pth')
-    parser.add_argument(
-        '--depth-layers', type=int, default=64, help='layers of a volume; default: 64'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('snapshot', help='snapshot_N.pth.tar')
+    add('out_file', help='checkpoint to write, e.g. posenet_h36m_r50.pth')
+    add('--depth-layers', type=int, default=64, help='layers of a volume; default: 64')
+    add(
         '--train-subjects',
         type=int,
         nargs='*',
@@ -152,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
         'way round: its 1 trains on 1 5 6 7 8 9, its 2 on 1 5 6 7 8. Without, tests warn that this '
         'cannot be checked',
     )
-    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    add('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

@@ -43,13 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--class-name', default='person', metavar='NAME',
         help="the model's class to keep (default: %(default)s)",
     )  # fmt: skip
-    add(
-        '--batch-size',
-        type=int,
-        default=8,
-        metavar='N',
-        help='images at once (default: %(default)s)',
-    )
+    images = 'images at once (default: %(default)s)'
+    add('--batch-size', type=int, default=8, metavar='N', help=images)
     add('--device', default='auto', help='cpu, cuda:0, ... (default: a GPU where there is one)')
     add('--resume', action='store_true', help='continue a stopped run')
     add('--skip-bad', action='store_true', help='skip, count and list images that cannot be read')

@@ -17,20 +17,14 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('config', help='config file; `python -m wsp_mm.config_path NAME` finds installed ones')
     add(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from this checkpoint, or without a value from the newest whole one in the work '
         'dir (from the beginning where there is none)',
-    )
+    )  # fmt: skip
     add('--amp', action='store_true', help='float16 mixed precision (needs a GPU)')
     add('--no-validate', action='store_true', help='do not evaluate during training')
-    add(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by actual / original batch size',
-    )
+    scaling = 'scale the learning rate by actual / original batch size'
+    add('--auto-scale-lr', action='store_true', help=scaling)
     add_common_arguments(parser)
     return parser
 

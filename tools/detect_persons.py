@@ -23,8 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('config', metavar='DET_CONFIG', help="a detector's configuration file")
-    parser.add_argument('checkpoint', metavar='DET_CKPT', help='its weights: a path or a URL')
+    add = parser.add_argument
+    add('config', metavar='DET_CONFIG', help="a detector's configuration file")
+    add('checkpoint', metavar='DET_CKPT', help='its weights: a path or a URL')
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         '--images', metavar='DIR', help='all images in this folder and the folders in it'
@@ -32,35 +33,24 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument(
         '--ann', metavar='JSON', help='the images that this file lists (COCO style)'
     )
-    parser.add_argument(
-        '--img-root', metavar='DIR', help='folder that the file names in --ann start from'
-    )
-    parser.add_argument('--out', required=True, metavar='JSON', help='file for the boxes')
-    parser.add_argument(
+    add('--img-root', metavar='DIR', help='folder that the file names in --ann start from')
+    add('--out', required=True, metavar='JSON', help='file for the boxes')
+    add(
         '--score-thr', type=float, default=0.3, metavar='S',
         help='leave out boxes below this score (default: %(default)s)',
     )  # fmt: skip
-    parser.add_argument(
+    add(
         '--class-name', default='person', metavar='NAME',
         help="the model's class to keep (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        '--batch-size',
-        type=int,
-        default=8,
-        metavar='N',
-        help='images at once (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--device', default='auto', help='cpu, cuda:0, ... (default: a GPU where there is one)'
-    )
-    parser.add_argument('--resume', action='store_true', help='continue a stopped run')
-    parser.add_argument(
-        '--skip-bad', action='store_true', help='skip, count and list images that cannot be read'
-    )
-    parser.add_argument('--quiet', action='store_true', help='no progress bar and no summary')
+    images = 'images at once (default: %(default)s)'
+    add('--batch-size', type=int, default=8, metavar='N', help=images)
+    add('--device', default='auto', help='cpu, cuda:0, ... (default: a GPU where there is one)')
+    add('--resume', action='store_true', help='continue a stopped run')
+    add('--skip-bad', action='store_true', help='skip, count and list images that cannot be read')
+    add('--quiet', action='store_true', help='no progress bar and no summary')
     add_cfg_options(parser, 'override settings of the configuration')
-    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    add('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

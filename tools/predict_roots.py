@@ -28,31 +28,24 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        'config', nargs='?', help='configuration of a root network, e.g. configs/root_muco_r50.py'
-    )
-    parser.add_argument('checkpoint', nargs='?', help='its checkpoint')
-    parser.add_argument('--k-value', action='store_true', help='no network: gamma = 1')
+    add = parser.add_argument
+    add('config', nargs='?', help='configuration of a root network, e.g. configs/root_muco_r50.py')
+    add('checkpoint', nargs='?', help='its checkpoint')
+    add('--k-value', action='store_true', help='no network: gamma = 1')
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument('--boxes', help='boxes of tools/detect_persons.py, or COCO results')
     which.add_argument('--gt', action='store_true', help='boxes of the valid persons of --ann')
-    parser.add_argument(
+    add(
         '--ann',
         help="json with the images' cameras: MuPoTS-3D.json (intrinsic), MuCo-3DHP.json (f, c)",
     )
-    parser.add_argument(
-        '--images', type=Path, help='folder that the file names of the images are relative to'
-    )
+    add('--images', type=Path, help='folder that the file names of the images are relative to')
     add_camera_arguments(parser)
-    parser.add_argument('--out', type=Path, required=True, help='the bbox_root json')
-    parser.add_argument(
-        '--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)'
-    )
-    parser.add_argument(
-        '--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...'
-    )
+    add('--out', type=Path, required=True, help='the bbox_root json')
+    add('--batch-size', type=int, default=32, help='persons at a time (default: %(default)s)')
+    add('--device', default='auto', help='auto (a GPU where there is one), cpu, cuda:1, ...')
     add_cfg_options(parser, 'override settings of the config')
-    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    add('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

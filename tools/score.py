@@ -29,57 +29,51 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar='{h36m,mupots,roots}')
 
     h36m = commands.add_parser('h36m', help='3D poses with or without their ground truth')
-    h36m.add_argument('preds', type=Path, metavar='PREDS', help='predictions: .npz or .json')
-    h36m.add_argument('--gt', type=Path, help='file with the ground truth of the same samples')
-    h36m.add_argument(
+    add = h36m.add_argument
+    add('preds', type=Path, metavar='PREDS', help='predictions: .npz or .json')
+    add('--gt', type=Path, help='file with the ground truth of the same samples')
+    add(
         '--joint-set',
         help='what the joints are, e.g. h36m18; default: what the file says, else by their number',
     )
-    h36m.add_argument(
-        '--trust',
-        action='store_true',
+    add(
+        '--trust', action='store_true',
         help="read pickles of MMPose's own --dump, too; this executes code in them",
-    )
+    )  # fmt: skip
     h36m.set_defaults(score=score_h36m, prefix='h36m')
 
     mupots = commands.add_parser('mupots', help='3DPCK of poses on MuPoTS-3D')
-    mupots.add_argument('preds', type=Path, metavar='PREDS', help='folder of both mat files')
-    mupots.add_argument('--preds-2d', type=Path, help='2D file, where it is another one')
-    mupots.add_argument('--preds-3d', type=Path, help='3D file, where it is another one')
-    mupots.add_argument(
-        '--json-gt',
-        action='store_true',
+    add = mupots.add_argument
+    add('preds', type=Path, metavar='PREDS', help='folder of both mat files')
+    add('--preds-2d', type=Path, help='2D file, where it is another one')
+    add('--preds-3d', type=Path, help='3D file, where it is another one')
+    add(
+        '--json-gt', action='store_true',
         help="score against the json's poses instead of annot.mat: not the official ground truth",
-    )
-    mupots.add_argument('--absolute', action='store_true', help='score absolute positions, too')
+    )  # fmt: skip
+    add('--absolute', action='store_true', help='score absolute positions, too')
     mupots.set_defaults(score=score_mupots, prefix='mupots')
 
     roots = commands.add_parser('roots', help='root depths on MuPoTS-3D')
-    roots.add_argument('preds', type=Path, nargs='+', metavar='PREDS', help='bbox_root json')
-    roots.add_argument(
-        '--threshold', type=float, default=250.0, help='of AP_root, mm (default: %(default)g)'
-    )
+    add = roots.add_argument
+    add('preds', type=Path, nargs='+', metavar='PREDS', help='bbox_root json')
+    add('--threshold', type=float, default=250.0, help='of AP_root, mm (default: %(default)g)')
     roots.set_defaults(score=score_roots)
 
-    for command in (mupots, roots):
-        command.add_argument(
-            '--ann-file',
-            type=Path,
-            default=Path('data/mupots/MuPoTS-3D.json'),
+    for add in (mupots.add_argument, roots.add_argument):
+        add(
+            '--ann-file', type=Path, default=Path('data/mupots/MuPoTS-3D.json'),
             help="3DMPPE's json of the test set (default: %(default)s)",
-        )
-        command.add_argument(
-            '--sequences-dir',
-            type=Path,
+        )  # fmt: skip
+        add(
+            '--sequences-dir', type=Path,
             help='folder of TS1 to TS20 with their annot.mat (default: MultiPersonTestSet beside '
             'the json)',
-        )
+        )  # fmt: skip
     for command in (h36m, mupots, roots):
         command.add_argument('--out', type=Path, help='write all figures to this json')
-    for command in (h36m, mupots):
-        command.add_argument(
-            '--prefix', help='stands before the keys of --out (default: %(default)s)'
-        )
+    for add in (h36m.add_argument, mupots.add_argument):
+        add('--prefix', help='stands before the keys of --out (default: %(default)s)')
     return parser
 
 

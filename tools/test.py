@@ -15,16 +15,11 @@ from wsp_mm.utils.cli import (
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint under a config file.')
-    parser.add_argument(
-        'config', help='config file; `python -m wsp_mm.config_path NAME` finds installed ones'
-    )
-    parser.add_argument(
-        'checkpoint', help='checkpoint: a path, a URL or e.g. torchvision://resnet50'
-    )
-    parser.add_argument('--out', help='write the metrics to this json file')
-    parser.add_argument(
-        '--dump', help='write all predictions to this .npz file, for tools/score.py and others'
-    )
+    add = parser.add_argument
+    add('config', help='config file; `python -m wsp_mm.config_path NAME` finds installed ones')
+    add('checkpoint', help='checkpoint: a path, a URL or e.g. torchvision://resnet50')
+    add('--out', help='write the metrics to this json file')
+    add('--dump', help='write all predictions to this .npz file, for tools/score.py and others')
     add_common_arguments(parser)
     return parser
 

@@ -14,26 +14,17 @@ from wsp_mm.utils.cli import (
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Train a model from a config file.')
-    parser.add_argument(
-        'config', help='config file; `python -m wsp_mm.config_path NAME` finds installed ones'
-    )
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
+    add = parser.add_argument
+    add('config', help='config file; `python -m wsp_mm.config_path NAME` finds installed ones')
+    add(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
         help='go on from this checkpoint, or without a value from the newest whole one in the work '
         'dir (from the beginning where there is none)',
-    )
-    parser.add_argument('--amp', action='store_true', help='float16 mixed precision (needs a GPU)')
-    parser.add_argument(
-        '--no-validate', action='store_true', help='do not evaluate during training'
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by actual / original batch size',
-    )
+    )  # fmt: skip
+    add('--amp', action='store_true', help='float16 mixed precision (needs a GPU)')
+    add('--no-validate', action='store_true', help='do not evaluate during training')
+    scaling = 'scale the learning rate by actual / original batch size'
+    add('--auto-scale-lr', action='store_true', help=scaling)
     add_common_arguments(parser)
     return parser
 

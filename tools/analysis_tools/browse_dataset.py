@@ -17,16 +17,13 @@ TEXT = 20  # px, height of a line of text
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='configuration file of pairs (MCPC)')
-    parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/browse'), help='folder for the images'
-    )
-    parser.add_argument(
-        '--num', type=int, default=16, help='how many samples, spread over the data set'
-    )
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--seed', type=int, default=0, help="the run's seed")
-    parser.add_argument('--epoch', type=int, default=0, help='show the augmentation of this epoch')
+    add = parser.add_argument
+    add('config', help='configuration file of pairs (MCPC)')
+    add('--out', type=Path, default=Path('work_dirs/browse'), help='folder for the images')
+    add('--num', type=int, default=16, help='how many samples, spread over the data set')
+    add('--split', choices=['train', 'val', 'test'], default='train')
+    add('--seed', type=int, default=0, help="the run's seed")
+    add('--epoch', type=int, default=0, help='show the augmentation of this epoch')
     add_cfg_options(parser)
     return parser
 
@@ -92,7 +89,7 @@ def draw(sample: dict) -> np.ndarray:
 
     Joints without depth weight are hollow.
     """
-    from wsp_mm.visualization.draw import PAIR_COLORS, draw_person
+    from wsp_mm.visualization.draw import FONT, PAIR_COLORS, draw_person, write
 
     w, h = sample['input_size']
     zoom = PANEL / max(w, h)
@@ -108,9 +105,7 @@ def draw(sample: dict) -> np.ndarray:
             for k in np.flatnonzero(visible & (sample['depth_weights'][0] == 0)):
                 cv2.circle(crop, np.round(points[k]).astype(int).tolist(), 1, (255, 255, 255), -1)
         corner = np.clip(boxes[p, :2], 0, PANEL - 30) + np.array((4, 20))
-        cv2.putText(
-            crop, 'AB'[p], corner.astype(int).tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.7, color, 2
-        )
+        cv2.putText(crop, 'AB'[p], corner.astype(int).tolist(), FONT, 0.7, color, 2)
     panels = [crop]
     if 'heatmaps' in sample:
         overlay = plain.astype(np.float32) * 0.4
@@ -122,16 +117,7 @@ def draw(sample: dict) -> np.ndarray:
     lines = text_lines(sample)
     head = np.full((TEXT * len(lines) + 8, body.shape[1], 3), 30, dtype=np.uint8)
     for i, line in enumerate(lines):
-        cv2.putText(
-            head,
-            line,
-            (6, TEXT * (i + 1) - 4),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.42,
-            (235, 235, 235),
-            1,
-            cv2.LINE_AA,
-        )
+        write(head, line, 6, TEXT * (i + 1) - 4, (235, 235, 235))
     return np.concatenate([head, body], axis=0)
 
 

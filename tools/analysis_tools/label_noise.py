@@ -58,9 +58,8 @@ def find_pairs(persons: dict[str, np.ndarray], reduce: str = 'lowest') -> dict[s
     """
     ankles = get_joint_set('mcpc16').ankles
     keypoints, labelled = persons['keypoints'], persons['labelled'] > 0
-    ground = np.array(
-        [ground_y(*row, ankles, reduce) for row in zip(keypoints, labelled, strict=True)]
-    )
+    rows = zip(keypoints, labelled, strict=True)
+    ground = np.array([ground_y(*row, ankles, reduce) for row in rows])
     scenes: dict[int, list[int]] = {}
     for row in np.flatnonzero(~np.isnan(ground)).tolist():
         scenes.setdefault(persons['scene_ids'][row], []).append(row)
@@ -87,16 +86,13 @@ def bin_masks(pairs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Bins are called '0_5' for [0, 5), 'below_-5' and 'from_20' for the open ends.
     """
-    everything = np.ones(len(pairs['label']), dtype=bool)
-    masks = {'all/all': everything}
+    masks = {'all/all': np.ones(len(pairs['label']), dtype=bool)}
     for axis, edges in BINS.items():
         for low, high in itertools.pairwise(edges):
             name = f'{low:g}_{high:g}' if None not in (low, high) else ''
             name = name or (f'below_{high:g}' if low is None else f'from_{low:g}')
-            values = pairs[axis]
-            masks[f'{axis}/{name}'] = (
-                everything & (low is None or values >= low) & (high is None or values < high)
-            )
+            ends = -math.inf if low is None else low, math.inf if high is None else high
+            masks[f'{axis}/{name}'] = (pairs[axis] >= ends[0]) & (pairs[axis] < ends[1])
     for name in np.unique(pairs['posture']).tolist():
         masks[f'posture/{name}'] = pairs['posture'] == name
     return masks
@@ -113,9 +109,8 @@ def label_noise(world: Path, reduce: str = 'lowest') -> dict[str, float]:
     Raises:
         ValueError: ``world`` is no finished world.
     """
-    parts = [
-        find_pairs(persons, reduce) for persons in load_world_gt(world / 'ground_truth').values()
-    ]
+    tables = load_world_gt(world / 'ground_truth').values()
+    parts = [find_pairs(persons, reduce) for persons in tables]
     pairs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     ties = int(pairs['tie'].sum())
     pairs = {name: values[~pairs['tie']] for name, values in pairs.items()}
@@ -157,18 +152,14 @@ def plot(result: dict[str, float], path: Path) -> None:
     from matplotlib.figure import Figure  # no pyplot: no display, no global state
 
     figure = Figure(figsize=(11, 8), layout='constrained')
-    axes_of = dict(
-        zip(('pitch', 'roll', 'gap', 'posture'), figure.subplots(2, 2).flat, strict=True)
-    )
-    for axis, axes in axes_of.items():
+    panels = figure.subplots(2, 2).flat
+    bars = ((-0.2, 1, 'persons', '#3366aa'), (0.2, 2, 'joints', '#dd8833'))
+    for axis, axes in zip(('pitch', 'roll', 'gap', 'posture'), panels, strict=True):
         rows, lying = rows_of(result, axis), axis == 'posture'
         if lying:  # the commonest ones, horizontal bars for their long names
             rows = sorted((row for row in rows if row[3] >= 10), key=lambda row: -row[3])[:10][::-1]
         places = np.arange(len(rows))
-        for shift, column, label, color in (
-            (-0.2, 1, 'persons', '#3366aa'),
-            (0.2, 2, 'joints', '#dd8833'),
-        ):
+        for shift, column, label, color in bars:
             shares = [row[column] if row[3] >= 10 else math.nan for row in rows]
             draw = axes.barh if lying else axes.bar
             draw(places + shift, shares, 0.4, label=label, color=color)
@@ -190,21 +181,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.split('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        '--world',
-        type=Path,
-        default=Path('data/synthetic'),
-        help='folder of tools/dataset_converters/make_world.py',
-    )
-    parser.add_argument(
-        '--out', type=Path, help='folder for label_noise.{json,md,png} (default: WORLD/label_noise)'
-    )
-    parser.add_argument(
-        '--ankle',
-        choices=('lowest', 'mean'),
-        default='lowest',
-        help='where two ankles are labelled',
-    )
+    add, world = parser.add_argument, 'folder of tools/dataset_converters/make_world.py'
+    add('--world', type=Path, default=Path('data/synthetic'), help=world)
+    files = 'folder for label_noise.{json,md,png} (default: WORLD/label_noise)'
+    add('--out', type=Path, help=files)
+    ankles = 'where two ankles are labelled'
+    add('--ankle', choices=('lowest', 'mean'), default='lowest', help=ankles)
     return parser.parse_args(argv)
 
 

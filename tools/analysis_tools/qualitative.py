@@ -21,24 +21,23 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('ann', type=Path, metavar='ANN', help='annotations in the format of COCO')
-    parser.add_argument('--img-root', type=Path, required=True, help='folder of the images')
-    parser.add_argument('--pose-config', required=True, help='configuration of a 3D pose network')
-    parser.add_argument('--pose-checkpoint', required=True, help='its weights')
-    parser.add_argument('--out', type=Path, required=True, help='the figure: .jpg or .png')
-    parser.add_argument('--boxes', type=Path, help='file of boxes instead of the labelled ones')
-    for name, default, text in (
-        ('--count', 8, 'images'),
-        ('--seed', 0, 'chooses the images'),
-        ('--max-persons', 4, 'of an image, the largest'),
-    ):
-        parser.add_argument(name, type=int, default=default, help=f'{text} (default: {default})')
-    parser.add_argument(
+    add = parser.add_argument
+    add('ann', type=Path, metavar='ANN', help='annotations in the format of COCO')
+    add('--img-root', type=Path, required=True, help='folder of the images')
+    add('--pose-config', required=True, help='configuration of a 3D pose network')
+    add('--pose-checkpoint', required=True, help='its weights')
+    add('--out', type=Path, required=True, help='the figure: .jpg or .png')
+    add('--boxes', type=Path, help='file of boxes instead of the labelled ones')
+    default = '(default: %(default)s)'
+    add('--count', type=int, default=8, help=f'images {default}')
+    add('--seed', type=int, default=0, help=f'chooses the images {default}')
+    add('--max-persons', type=int, default=4, help=f'of an image, the largest {default}')
+    add(
         '--assume-fov', type=float, metavar='DEG',
         help='angle of view across the longer side; places persons in one space',
     )  # fmt: skip
-    parser.add_argument('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
-    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    add('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
+    add('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

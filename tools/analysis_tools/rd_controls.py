@@ -8,23 +8,15 @@ from pathlib import Path
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('mcpc', type=Path, help='mcpc_test.json')
-    parser.add_argument(
-        '--dump',
-        nargs='*',
-        default=[],
-        metavar='NAME=FILE',
-        help='predictions (.npz) to add, each under a name',
-    )
-    parser.add_argument(
-        '--gt', type=Path, help="the world's folder ground_truth (embedded world only)"
-    )
-    parser.add_argument('--out', type=Path, help='also write the table as json')
-    parser.add_argument(
-        '--trust',
-        action='store_true',
+    add, dumps = parser.add_argument, 'predictions (.npz) to add, each under a name'
+    add('mcpc', type=Path, help='mcpc_test.json')
+    add('--dump', nargs='*', default=[], metavar='NAME=FILE', help=dumps)
+    add('--gt', type=Path, help="the world's folder ground_truth (embedded world only)")
+    add('--out', type=Path, help='also write the table as json')
+    add(
+        '--trust', action='store_true',
         help="read pickles of MMPose's own --dump, too; this executes code in them",
-    )
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 

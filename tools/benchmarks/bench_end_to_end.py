@@ -26,51 +26,23 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench_train_step import CONFIGS, FEATURES, REPO, WAYS, fresh
+from bench_train_step import REPO, WAYS, add_network_arguments, fresh
 from bench_train_step import make_config as make_model_config
-from harness import Table, finish, make_parser
+from harness import Table, finish, make_parser, set_by_device, wait_for
 
 KEPT = 4  # batches for the rate of the device alone
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=3)
-    parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
-    parser.add_argument('--data-root', default=str(REPO / 'data/synthetic'))
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
-    parser.add_argument(
-        '--seconds', type=float, help='of each rate: 30 on a GPU, else 4; cut into --repeats'
-    )
-    parser.add_argument('--warm-up', type=int, help='iterations before: 50 on a GPU, else 2')
-    parser.add_argument('--way', choices=list(WAYS), help='default: bfloat16 + channels_last')
-    parser.add_argument(
-        '--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18'
-    )
-    parser.add_argument('--side', type=int, help='of the input, px: 256 on a GPU, else 64')
-    parser.add_argument('--batch', type=int, help='64 on a GPU, else 8')
-    parser.add_argument(
-        '--workers', type=int, help='of the loader: all cores but 2 on a GPU, else 0'
-    )
+    add_network_arguments(parser, '64 on a GPU, else 8')
+    add, way = parser.add_argument, 'bfloat16 + channels_last'
+    add('--data-root', default=str(REPO / 'data/synthetic'))
+    add('--seconds', type=float, help='of each rate: 30 on a GPU, else 4; cut into --repeats')
+    add('--warm-up', type=int, help='iterations before: 50 on a GPU, else 2')
+    add('--way', choices=list(WAYS), default=way, help='default: %(default)s')
+    add('--workers', type=int, help='of the loader: all cores but 2 on a GPU, else 0')
     return parser
-
-
-def complete(args: argparse.Namespace) -> argparse.Namespace:
-    """Sizes that were not given, by device."""
-    on_gpu = args.device == 'cuda'
-    workers = max(1, len(os.sched_getaffinity(0)) - 2)
-    sizes = dict(
-        seconds=(30, 4),
-        warm_up=(50, 2),
-        depth=(50, 18),
-        side=(256, 64),
-        batch=(64, 8),
-        workers=(workers, 0),
-    )
-    for name, (gpu, processor) in sizes.items():
-        if getattr(args, name) is None:
-            setattr(args, name, gpu if on_gpu else processor)
-    args.way = args.way or 'bfloat16 + channels_last'
-    return args
 
 
 def make_config(args: argparse.Namespace, work_dir: str):
@@ -90,15 +62,9 @@ def make_config(args: argparse.Namespace, work_dir: str):
         drop_last=True,
     )
     cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1_000_000)
-    for key in (
-        'val_cfg',
-        'val_dataloader',
-        'val_evaluator',
-        'test_cfg',
-        'test_dataloader',
-        'test_evaluator',
-    ):
-        cfg[key] = None
+    for split in ('val', 'test'):
+        for part in ('cfg', 'dataloader', 'evaluator'):
+            cfg[f'{split}_{part}'] = None
     cfg.default_hooks.checkpoint.interval = 1_000_000
     cfg.work_dir = work_dir
     cfg.experiment_name = f'end_to_end_{os.getpid()}'
@@ -115,7 +81,6 @@ def make_hook(args: argparse.Namespace):
     """Counts samples and the host's waiting in windows of ``--seconds`` / ``--repeats``; ends the
     training.
     """
-    import torch
     from mmengine.hooks import Hook
 
     class Watch(Hook):
@@ -140,7 +105,7 @@ def make_hook(args: argparse.Namespace):
                 if self.iterations >= args.warm_up and len(self.batches) == KEPT:
                     self._begin()
             elif self.end - self.start >= args.seconds / args.repeats:
-                _wait(torch, args)
+                wait_for(args.device)
                 spent = time.perf_counter() - self.start
                 self.rates.append(self.samples / spent)
                 self.waits.append(100 * self.waited / spent)
@@ -149,16 +114,11 @@ def make_hook(args: argparse.Namespace):
                 self._begin()
 
         def _begin(self):
-            _wait(torch, args)
+            wait_for(args.device)
             self.waited, self.samples = 0, 0
             self.start = self.end = time.perf_counter()
 
     return Watch()
-
-
-def _wait(torch, args: argparse.Namespace) -> None:
-    if args.device == 'cuda':
-        torch.cuda.synchronize()
 
 
 def loading_rates(cfg, args: argparse.Namespace) -> list[float]:
@@ -184,19 +144,17 @@ def loading_rates(cfg, args: argparse.Namespace) -> list[float]:
 
 def device_rates(runner, batches: list[dict], args: argparse.Namespace) -> list[float]:
     """Samples/s of training steps on batches that are there."""
-    import torch
-
     rates = []
     for _ in range(args.repeats):
         copies = [fresh(batch) for batch in batches]
         size = sum(len(batch['inputs']) for batch in copies)
-        _wait(torch, args)
+        wait_for(args.device)
         samples, spent = 0, 0.0
         while spent < args.seconds / args.repeats:
             start = time.perf_counter()
             for batch in copies:
                 runner.model.train_step(batch, runner.optim_wrapper)
-            _wait(torch, args)
+            wait_for(args.device)
             spent += time.perf_counter() - start
             samples += size
             copies = [fresh(batch) for batch in batches]
@@ -205,7 +163,10 @@ def device_rates(runner, batches: list[dict], args: argparse.Namespace) -> list[
 
 
 def main() -> None:
-    args = complete(build_parser().parse_args())
+    args = build_parser().parse_args()
+    set_by_device(args, depth=(50, 18), side=(256, 64), batch=(64, 8), seconds=(30, 4))
+    workers = max(1, len(os.sched_getaffinity(0)) - 2)
+    set_by_device(args, warm_up=(50, 2), workers=(workers, 0))
     if not Path(args.data_root).is_dir():
         sys.exit(
             f'no data in {args.data_root}: `python tools/dataset_converters/make_world.py --out '
@@ -229,23 +190,13 @@ def main() -> None:
         del runner
         loading = loading_rates(cfg, args)
 
-    notes = [
+    rates = Table(f'Training with loading, {args.task}, {args.device}', 'samples/s', 'together')
+    rates.notes = [
         f'R{args.depth}, {args.side} x {args.side}, B {args.batch}, {args.workers} worker(s), '
         f'{args.way}.',
         'Waiting is what the host spends in the loader; on a GPU it may have work queued '
         'meanwhile.',
     ]
-    if args.device != 'cuda':
-        notes.append(
-            'No figure of a GPU. GPU: not measured. Command: bench_end_to_end.py --device cuda '
-            '(and with --task h36m)'
-        )
-    rates = Table(
-        f'Training with loading, {args.task}, {args.device}',
-        'samples/s',
-        'together',
-        notes=notes,
-    )
     rates.rows = {'together': watch.rates, 'loading alone': loading, 'device alone': alone}
     waits = Table("Waiting for data, of the host's time", '%', rows={'together': watch.waits})
     finish([rates, waits], args)

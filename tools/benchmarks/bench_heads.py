@@ -32,7 +32,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
-from harness import Table, ask, finish, make_parser, measure, peak_bytes
+from harness import Table, ask, finish, make_parser, measure, peak_bytes, set_by_device
 
 WAYS = dict(relative_depth=('plain', 'own', 'two functions', 'naive'), integral=('plain', 'own'))
 
@@ -71,17 +71,13 @@ def relative_depth_pass(way: str, args: argparse.Namespace):
 
     side, joints = 4 * args.map, 16
     codec = dict(type='PairHeatmapLabel', input_size=(side, side), heatmap_size=(args.map,) * 2)
-    common = dict(
-        in_channels=2048,
-        out_channels=joints,
-        deconv_out_channels=(args.channels,) * 3,
-        decoder=codec,
-    )
-    head = (
-        HeatmapHead(**common, loss=dict(type='HeatmapL2Loss'))
-        if way == 'plain'
-        else relative_depth_head.RelativeDepthHead(**common, num_sampled_joints=None)
-    ).to(args.device)
+    common = dict(in_channels=2048, out_channels=joints, decoder=codec)
+    common['deconv_out_channels'] = (args.channels,) * 3
+    if way == 'plain':
+        head = HeatmapHead(**common, loss=dict(type='HeatmapL2Loss'))
+    else:
+        head = relative_depth_head.RelativeDepthHead(**common, num_sampled_joints=None)
+    head.to(args.device)
     samples = make_pairs(args, head.decoder, joints, shared=way == 'plain')
     feats = torch.randn(args.batch, 2048, args.map // 8, args.map // 8, device=args.device)
     if args.channels_last:
@@ -157,9 +153,8 @@ def make_pass(way: str, args: argparse.Namespace):
 
     init_default_scope('mmpose')
     torch.manual_seed(0)
-    forward, there = dict(relative_depth=relative_depth_pass, integral=integral_pass)[args.head](
-        way, args
-    )
+    make = dict(relative_depth=relative_depth_pass, integral=integral_pass)[args.head]
+    forward, there = make(way, args)
     autocast = torch.autocast(args.device, torch.bfloat16, enabled=args.precision == 'bfloat16')
 
     def one_pass(context=None):
@@ -198,28 +193,21 @@ def measure_memory(args: argparse.Namespace) -> dict[str, int]:
 
 def main() -> None:
     args = build_parser().parse_args()
-    on_gpu = args.device.startswith('cuda')
-    args.batch = args.batch or (64 if on_gpu else 8)
+    set_by_device(args, batch=(64, 8))
     logging.disable(logging.INFO)  # MMEngine lists every weight that it sets
     if args.measure_memory_of:
         print(json.dumps(measure_memory(args)))
         return
-    import torch
-
     ways = args.ways or WAYS[args.head]
     # glibc then gives every large block back when it is freed, so that a peak is exact
-    exact = dict(MALLOC_MMAP_THRESHOLD_=str(2**20))
-    memory = {
-        way: ask(__file__, *sys.argv[1:], '--measure-memory-of', way, **exact) for way in ways
-    }
+    exact, options = dict(MALLOC_MMAP_THRESHOLD_=str(2**20)), (*sys.argv[1:], '--measure-memory-of')
+    memory = {way: ask(__file__, *options, way, **exact) for way in ways}
     passes = {way: make_pass(way, args)[0] for way in ways}
-    seconds = measure(passes, args.repeats, torch.cuda.synchronize if on_gpu else None)
+    seconds = measure(passes, args.repeats, args.device)
     layout = 'channels-last' if args.channels_last else 'contiguous'
     title = f'{args.head}: B {args.batch}, {args.map} px, {args.precision}, {layout}, {args.device}'
     time = Table(title, 'ms', ways[0])
     time.rows = {way: [1e3 * value for value in values] for way, values in seconds.items()}
-    if not on_gpu:
-        time.notes = ['GPU: not measured. Command: bench_heads.py --device cuda']
     tables = [time]
     for key, what in dict(peak='Peak memory of a pass', kept='Kept for backward').items():
         rows = {way: [memory[way][key] / 2**20] for way in ways}

@@ -7,8 +7,6 @@ runs in a process of its own, imports not counted. At the sizes of the real data
     python tools/benchmarks/bench_mcpc.py --images 100000 --repeats 1
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile
@@ -44,30 +42,20 @@ def build(root: Path) -> dict:
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         peak = status_bytes('VmHWM')
         written = sum(path.stat().st_size for path in result.files.values())
-    return dict(
-        seconds=seconds,
-        cpu_seconds=cpu,
-        before_bytes=before,
-        peak_bytes=peak,
-        written_bytes=written,
-        persons=sum(
-            row['persons']
-            for row in result.rows
-            if (row['source'], row['who']) == ('all', 'listed')
-        ),
-    )
+    listed = [row for row in result.rows if (row['source'], row['who']) == ('all', 'listed')]
+    persons = sum(row['persons'] for row in listed)
+    sizes = dict(peak_bytes=peak - before, written_bytes=written)
+    return dict(seconds=seconds, cpu_seconds=cpu, persons=persons, **sizes)
 
 
 def replicate(world: Path, out: Path, times: int) -> None:
     """Write the annotation files of a wild world with every image ``times`` over."""
-    coco_style = ('coco/annotations/*.json', 'crowdpose/annotations/*.json')
-    for pattern in (*coco_style, 'posetrack18/annotations/*.json', 'mpii/annotations/*.json'):
-        for file in world.glob(pattern):
+    for source in SOURCES:
+        for file in world.glob(f'{source}/annotations/*.json'):
             content = json.loads(file.read_text())
             if isinstance(content, list):
-                many = [
-                    {**row, 'image': f'{k}_{row["image"]}'} for k in range(times) for row in content
-                ]
+                numbered = [(k, row) for k in range(times) for row in content]
+                many = [row | dict(image=f'{k}_{row["image"]}') for k, row in numbered]
             else:
                 many = dict(content, images=[], annotations=[])
                 for k in range(times):
@@ -93,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f'--images must be at least {16 * TINY}')
     from wsp_mm.synthetic.builder import make_world
 
-    built, cpu, peaks, read = {}, {}, {}, {}
+    built, cpu, peaks, read = {}, {}, {}, []
     with tempfile.TemporaryDirectory(prefix='bench_mcpc_') as folder:
         world = Path(folder, 'world')
         make_world(world, 'wild', 'tiny', workers=0)
@@ -104,40 +92,24 @@ def main(argv: list[str] | None = None) -> int:
             persons = runs[0]['persons']
             built[persons] = [run['seconds'] for run in runs]
             cpu[persons] = [run['cpu_seconds'] for run in runs]
-            peaks[f'{persons:,} persons'] = [
-                (r['peak_bytes'] - r['before_bytes']) / 2**20 for r in runs
-            ]
-            size = sum(
-                path.stat().st_size for name in SOURCES for path in (root / name).rglob('*.*')
-            )
-            read[persons] = (
-                f'{size / 1e6:.1f} MB read and {runs[0]["written_bytes"] / 1e6:.1f} MB written'
-            )
+            peaks[f'{persons:,} persons'] = [run['peak_bytes'] / 2**20 for run in runs]
+            files = [path for name in SOURCES for path in (root / name).rglob('*.*')]
+            size, written = sum(path.stat().st_size for path in files), runs[0]['written_bytes']
+            volume = f'{size / 1e6:.1f} MB read and {written / 1e6:.1f} MB written'
+            read.append(f'{persons:,} persons: {volume}')
             print(
-                f'{images:,} images, {persons:,} persons: {min(built[persons]):.2f} s',
-                flush=True,
+                f'{images:,} images, {persons:,} persons: {min(built[persons]):.2f} s', flush=True
             )
-    volumes = (
-        'Bytes: '
-        + '; '.join(f'{persons:,} persons: {text}' for persons, text in read.items())
-        + '.'
-    )
-    memory = Table(
-        'build_mcpc: peak memory over what the process held before', 'MiB', next(iter(peaks)), peaks
-    )
+    title = 'build_mcpc: peak memory over what the process held before'
+    memory = Table(title, 'MiB', next(iter(peaks)), peaks)
     memory.notes = [
         'The file that is being read is in memory as Python objects, what was read before as '
         'arrays.'
     ]
     bound = 'Bound by the processor: one thread of the interpreter parses and writes json.'
-    finish(
-        [
-            growth_table('build_mcpc, clock', built, 'persons', [volumes, bound]),
-            growth_table('build_mcpc, CPU', cpu, 'persons'),
-            memory,
-        ],
-        args,
-    )
+    volumes = f'Bytes: {"; ".join(read)}.'
+    clock = growth_table('build_mcpc, clock', built, 'persons', [volumes, bound])
+    finish([clock, growth_table('build_mcpc, CPU', cpu, 'persons'), memory], args)
     return 0
 
 

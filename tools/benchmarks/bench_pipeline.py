@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 from harness import Table, finish, make_parser, measure
@@ -31,12 +32,11 @@ MEAN_DIFFERENCE, LARGEST_DIFFERENCE = 0.25, 24
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, repeats=5)
-    parser.add_argument(
-        '--sizes', nargs='+', default=['1280x720', '640x480'], help='of the images, px'
-    )
-    parser.add_argument('--images', type=int, default=48, help='files of each size')
-    parser.add_argument('--samples', type=int, default=96, help='in each round')
-    parser.add_argument('--no-worker', action='store_true', help='leave the loader out')
+    add = parser.add_argument
+    add('--sizes', nargs='+', default=['1280x720', '640x480'], help='of the images, px')
+    add('--images', type=int, default=48, help='files of each size')
+    add('--samples', type=int, default=96, help='in each round')
+    add('--no-worker', action='store_true', help='leave the loader out')
     return parser
 
 
@@ -142,19 +142,10 @@ def build_ways(folder: Path) -> dict[str, dict]:
                 step['encoder']['type'] = 'StockPairHeatmapLabel'
             stock += [step] if step['type'] != 'LoadCropImage' else []
         out[task] = {}
-        for way, kind, pipeline in (
-            ('ours', 'MCPCDataset', steps),
-            ('stock', 'StockMCPCDataset', stock),
-        ):
-            out[task][way] = DATASETS.build(
-                dict(
-                    type=kind,
-                    item=task,
-                    ann_file='mcpc.json',
-                    data_root=str(folder),
-                    pipeline=pipeline,
-                )
-            )
+        common = dict(item=task, ann_file='mcpc.json', data_root=str(folder))
+        ways = dict(ours=('MCPCDataset', steps), stock=('StockMCPCDataset', stock))
+        for way, (kind, pipeline) in ways.items():
+            out[task][way] = DATASETS.build(dict(common, type=kind, pipeline=pipeline))
             out[task][way].set_item_seed(0, 0)
     return out
 
@@ -174,9 +165,8 @@ def check_same(ours, stock, count: int) -> None:
             )
         labels, expected = (sample['data_samples'].gt_instance_labels for sample in (one, two))
         if 'joint_order' in labels:
-            codec = next(
-                step for step in ours.pipeline.transforms if hasattr(step, 'encoder')
-            ).encoder
+            steps = ours.pipeline.transforms
+            codec = next(step.encoder for step in steps if hasattr(step, 'encoder'))
             maps, _ = codec.heatmaps(labels.keypoint_labels, labels.keypoint_weights)
             difference = (maps[0].amax(0) - two['data_samples'].gt_fields.heatmaps).abs().max()
             if difference > 1e-5:
@@ -187,14 +177,10 @@ def check_same(ours, stock, count: int) -> None:
                 raise SystemExit(f'sample {index}: {key} differs by up to {difference:g}')
 
 
-def one_pass(dataset, samples: int):
-    """Return a function that makes ``samples`` samples."""
-
-    def run() -> None:
-        for index in range(samples):
-            dataset[index % len(dataset)]
-
-    return run
+def one_pass(dataset, samples: int) -> None:
+    """Make ``samples`` samples."""
+    for index in range(samples):
+        dataset[index % len(dataset)]
 
 
 def worker_rate(dataset, samples: int) -> float:
@@ -232,14 +218,13 @@ def main() -> None:
                 check_same(ways['ours'], ways['stock'], min(args.samples, 2 * args.images))
                 label = f'{task}, {text}, {size / 1000:.0f} kB'
                 table = Table(f'One sample: {label}', 'ms', reference='stock')
-                passes = {way: one_pass(data, args.samples) for way, data in ways.items()}
+                passes = {way: partial(one_pass, data, args.samples) for way, data in ways.items()}
                 for way, values in measure(passes, args.repeats).items():
                     table.rows[way] = [1000 * value / args.samples for value in values]
                 tables.append(table)
                 if not args.no_worker:
-                    rates = Table(
-                        f'Loader with one worker: {label}', 'samples/s', reference='stock'
-                    )
+                    title = f'Loader with one worker: {label}'
+                    rates = Table(title, 'samples/s', reference='stock')
                     for _ in range(args.repeats):
                         for way, data in ways.items():
                             rates.rows.setdefault(way, []).append(worker_rate(data, args.samples))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from harness import Table, finish, make_parser, measure, peak_bytes
+from harness import Table, finish, make_parser, measure, peak_bytes, set_by_device
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = {'pairs': 'configs/wsp_pretrain_r50.py', 'h36m': 'configs/posenet_h36m_r50.py'}
@@ -35,28 +35,23 @@ WAYS = {
 }
 
 
+def add_network_arguments(parser: argparse.ArgumentParser, batch: str) -> None:
+    """Add the options that say which network is trained, of what size, and where."""
+    add = parser.add_argument
+    add('--task', choices=list(CONFIGS), default='pairs')
+    add('--device', default='cpu')
+    add('--depth', type=int, choices=list(FEATURES), help='of the ResNet: 50 on a GPU, else 18')
+    add('--side', type=int, help='of the input, px: 256 on a GPU, else 64')
+    add('--batch', type=int, help=batch)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__)
-    parser.add_argument('--task', choices=list(CONFIGS), default='pairs')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--depth', type=int, choices=list(FEATURES), help='of the ResNet')
-    parser.add_argument('--side', type=int, help='of the input, px')
-    parser.add_argument('--batch', type=int)
+    add_network_arguments(parser, '64 on a GPU, else 4')
     parser.add_argument('--steps', type=int, help='timed together as one round')
     parser.add_argument('--iterations', type=int, help='of the loss curve')
     parser.add_argument('--ways', nargs='+', choices=list(WAYS), help='the first is the reference')
     return parser
-
-
-def complete(args: argparse.Namespace) -> argparse.Namespace:
-    """Set sizes that were not given, by device."""
-    on_gpu = args.device.startswith('cuda')
-    sizes = dict(depth=(50, 18), side=(256, 64), batch=(64, 4), steps=(20, 3), iterations=(200, 20))
-    for name, (gpu, processor) in sizes.items():
-        if getattr(args, name) is None:
-            setattr(args, name, gpu if on_gpu else processor)
-    args.ways = args.ways or [way for way in WAYS if on_gpu or 'compile' not in way]
-    return args
 
 
 def make_config(task: str, way: str, depth: int, side: int, deconv: int = 256):
@@ -146,13 +141,13 @@ def losses(step: Callable[[dict], dict], batches: Sequence[dict], iterations: in
 
 
 def main() -> None:
-    args = complete(build_parser().parse_args())
-    import torch
-
+    args = build_parser().parse_args()
+    ways = list(WAYS), [way for way in WAYS if 'compile' not in way]
+    set_by_device(args, depth=(50, 18), side=(256, 64), batch=(64, 4), ways=ways)
+    set_by_device(args, steps=(20, 3), iterations=(200, 20))
     logging.disable(logging.INFO)  # MMEngine lists every weight that it sets
-    on_gpu = args.device.startswith('cuda')
     batches = make_batches(args.task, 8, args.batch, args.side)
-    sizes = (args.depth, args.side, 256 if on_gpu else 64)
+    sizes = (args.depth, args.side, 256 if args.device.startswith('cuda') else 64)
     steps, curves = {}, {}
     for way in args.ways:
         steps[way] = make_step(make_config(args.task, way, *sizes), args.device)
@@ -168,13 +163,11 @@ def main() -> None:
         return lambda: [step(next(copies)) for _ in range(args.steps)]
 
     timed = {way: several(step) for way, step in steps.items()}
-    seconds = measure(timed, args.repeats, torch.cuda.synchronize if on_gpu else None)
+    seconds = measure(timed, args.repeats, args.device)
     samples = args.steps * args.batch
     size = f'R{args.depth}, {args.side} px, B {args.batch}'
     speed = Table(f'Training step, {args.task}, {size}, {args.device}', 'samples/s', reference)
     speed.rows = {way: [samples / value for value in values] for way, values in seconds.items()}
-    if not on_gpu:
-        speed.notes = ['GPU: not measured. Command: bench_train_step.py --device cuda']
     memory = Table('Peak memory of a step beyond the weights', 'MiB', reference)
     for way, step in steps.items():
         batch = fresh(batches[0])

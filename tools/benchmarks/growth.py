@@ -6,8 +6,6 @@ pays once (imports, caches) is to be kept out of what is measured, or small size
 the exponent small.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -43,10 +41,7 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def growth_table(
-    title: str,
-    seconds: Mapping[int, Sequence[float]],
-    record: str,
-    notes: Sequence[str] = (),
+    title: str, seconds: Mapping[int, Sequence[float]], record: str, notes: Sequence[str] = ()
 ) -> Table:
     """Time a record at each size, against that at the smallest; the exponent and the totals are a
     note.
@@ -62,10 +57,7 @@ def growth_table(
     for size in sizes:
         table.rows[names[size]] = [1e6 * value / size for value in seconds[size]]
     totals = [statistics.median(seconds[size]) for size in sizes]
-    table.notes = [
-        f'Time ~ {record} ^ {exponent(sizes, totals):.2f} (1 is linear); in all '
-        + ', '.join(f'{total:.3g} s' for total in totals)
-        + '.',
-        *notes,
-    ]
+    whole = ', '.join(f'{total:.3g} s' for total in totals)
+    fit = f'{record} ^ {exponent(sizes, totals):.2f}'
+    table.notes = [f'Time ~ {fit} (1 is linear); in all {whole}.', *notes]
     return table

@@ -31,29 +31,39 @@ def make_parser(description: str, repeats: int = 7) -> argparse.ArgumentParser:
     return parser
 
 
+def set_by_device(args: argparse.Namespace, **values: tuple) -> None:
+    """Set options that were not given: name -> value on a GPU, value on a processor."""
+    for name, (gpu, processor) in values.items():
+        if getattr(args, name) is None:
+            setattr(args, name, gpu if args.device.startswith('cuda') else processor)
+
+
+def wait_for(device: str) -> None:
+    """Return when a GPU has done what it was given; at once on a processor."""
+    if device.startswith('cuda'):
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def measure(
-    ways: Mapping[str, Callable[[], object]],
-    repeats: int,
-    sync: Callable[[], object] | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    ways: Mapping[str, Callable[[], object]], repeats: int, device: str = 'cpu'
 ) -> dict[str, list[float]]:
     """Return seconds of each way, ``repeats`` of each, taken in turn after one round that does not
     count.
 
     Args:
         ways: name -> what to run.
-        sync: waits for the device; called before the clock is read.
-        clock: ``time.process_time`` where waiting is not to count.
+        device: is waited for before the clock is read.
     """
-    sync = sync or (lambda: None)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats + 1):
         for name, way in ways.items():
-            sync()
-            start = clock()
+            wait_for(device)
+            start = time.perf_counter()
             way()
-            sync()
-            seconds[name].append(clock() - start)
+            wait_for(device)
+            seconds[name].append(time.perf_counter() - start)
     return {name: values[1:] for name, values in seconds.items()}
 
 
@@ -114,6 +124,9 @@ def finish(tables: Sequence[Table], args: argparse.Namespace) -> None:
 
     from wsp_mm.utils.compat import machine
 
+    if getattr(args, 'device', None) == 'cpu':
+        command = f'{Path(sys.argv[0]).name} --device cuda'
+        tables[0].notes.append(f'GPU: not measured. Command: {command}')
     where = f'{machine()}, {torch.get_num_threads()} thread(s)'
     print(f'\n{where}\n')
     for table in tables:
@@ -170,9 +183,9 @@ def peak_bytes(function: Callable[[], object], device: str = 'cpu') -> int:
         return status_bytes('VmHWM') - before
     import torch
 
-    torch.cuda.synchronize()
+    wait_for(device)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     function()
-    torch.cuda.synchronize()
+    wait_for(device)
     return torch.cuda.max_memory_allocated() - before

@@ -28,17 +28,16 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add = parser.add_argument
     for source in SOURCES:
-        parser.add_argument(f'--{source}', metavar='DIR', help=f'folder of {source}')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the results')
+        add(f'--{source}', metavar='DIR', help=f'folder of {source}')
+    add('--out', required=True, metavar='DIR', help='folder for the results')
     for option in fields(BuildOptions):
         if option.metadata:
             text = f'{option.metadata["help"]} (default: {option.default})'
             flag = '--' + option.name.replace('_', '-')
-            parser.add_argument(
-                flag, **{**option.metadata, 'default': option.default, 'help': text}
-            )
-    parser.add_argument('--quiet', action='store_true', help='no progress bars and no table')
+            add(flag, **{**option.metadata, 'default': option.default, 'help': text})
+    add('--quiet', action='store_true', help='no progress bars and no table')
     return parser
 
 

@@ -97,9 +97,8 @@ def run(args: argparse.Namespace) -> None:
         options = [f'randomness.seed={args.seed}', *switches, *args.cfg_options]
         folder = args.work_dir / name
         step, checkpoint = training(name, args.config, folder, options, seconds=400)
-        tests[name] = relative_depth.evaluations(
-            name, args.config, checkpoint, folder / 'test', options
-        )
+        test = name, args.config, checkpoint, folder / 'test', options
+        tests[name] = relative_depth.evaluations(*test)
         steps += [step, *tests[name]]
 
     def write(_: Step) -> None:

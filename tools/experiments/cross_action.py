@@ -43,11 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--actions', nargs='+', choices=H36M_ACTIONS, default=H36M_ACTIONS, metavar='NAME',
         help=f'actions to train on, of {", ".join(H36M_ACTIONS)}; default: all',
     )  # fmt: skip
-    add_cfg_options(
-        parser,
-        'options of every training and test, e.g. model.init_cfg.checkpoint=CHECKPOINT',
-        default=[],
-    )
+    text = 'options of every training and test, e.g. model.init_cfg.checkpoint=CHECKPOINT'
+    add_cfg_options(parser, text, default=[])
     return parser.parse_args(argv)
 
 
@@ -61,10 +58,8 @@ def run(args: argparse.Namespace) -> None:
         folder = args.work_dir / action
         options = [f'{place}=[{action}]', *args.cfg_options]
         step, checkpoint = training(action, args.config, folder, options)
-        test = evaluation(
-            f'{action}-test', args.config, checkpoint, folder / 'test', args.cfg_options
-        )
-        steps += [step, test]
+        test = f'{action}-test', args.config, checkpoint, folder / 'test', args.cfg_options
+        steps += [step, evaluation(*test)]
 
     def write(_: Step | None = None) -> None:
         done = [action for action in actions if f'{action}-test' in runner.seconds]

@@ -88,14 +88,8 @@ def mupots_steps(
     }
     root = train('root', ROOT, 'root', 'root')
     command = ['tools/detect_persons.py', DETECTOR, detector, '--ann', ann, '--img-root', images]
-    steps.append(
-        Step(
-            'detect',
-            [*command, '--out', boxes, *options.get('detect', ())],
-            [detector, ann],
-            [boxes],
-        )
-    )
+    command += ['--out', boxes, *options.get('detect', ())]
+    steps.append(Step('detect', command, [detector, ann], [boxes]))
     roots = {key: out / f'bbox_root_{key}.json' for key in ('k', 'net')}
     for key, network in (('k', ['--k-value']), ('net', [ROOT, root, '--images', images])):
         command = ['tools/predict_roots.py', *network, '--boxes', boxes, '--ann', ann]
@@ -117,24 +111,14 @@ def _viewer_steps(worlds: Worlds, networks: Mapping[str, Path], out: Path) -> li
     """Poses of one sequence in one 3D scene, with the sequence's own camera."""
     ann, camera, viewer = worlds.root / ANN, out / 'camera.json', out / VIEWER
     configs = dict(pose=POSES['wsp'][0], root=ROOT, det=DETECTOR)
-    command = [
-        'demo/infer.py',
-        worlds.root / IMAGES / 'TS1',
-        '--out',
-        viewer.parent,
-        '--overwrite',
-    ]
+    command = ['demo/infer.py', worlds.root / IMAGES / 'TS1', '--out', viewer.parent, '--overwrite']
     for name, file in networks.items():
         weights = file.with_name(f'{file.stem}_weights.pth')
         command += [f'--{name}-config', configs[name], f'--{name}-checkpoint', weights]
+    command += ['--camera', camera, '--no-progress']
     return [
         Step('camera', ['-c', CAMERAS, ann, camera], [ann], [camera]),
-        Step(
-            'infer',
-            [*command, '--camera', camera, '--no-progress'],
-            inputs=[*networks.values(), camera, ann],
-            outputs=[viewer],
-        ),
+        Step('infer', command, [*networks.values(), camera, ann], [viewer]),
     ]
 
 
@@ -167,9 +151,8 @@ def add_sections(
         for (pose, kind), scores in tests.items()
     ]
     for method, (backbone, category, *printed) in TABLE_6.items():
-        rows.append(
-            [f'{method} ({backbone}, {category})', 'paper, real data', *printed, None, None]
-        )
+        name = f'{method} ({backbone}, {category})'
+        rows.append([name, 'paper, real data', *printed, None, None])
     columns = ('All', 'Matched', 'absolute, All', 'absolute, Matched')
     report.table(['3DPCK', 'boxes and roots', *columns], rows)
     report.heading('MuPoTS-3D: Table 7 in our numbers (100 to 150 mm)')

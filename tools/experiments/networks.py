@@ -27,9 +27,8 @@ def read_config(config: str, options: Sequence[str] = ()) -> Any:
     Raises:
         StepFailed: there is no such config, or an option cannot be applied.
     """
-    logging.disable(
-        logging.INFO
-    )  # MMEngine reports every variable of the environment that it reads
+    # MMEngine reports every variable of the environment that it reads.
+    logging.disable(logging.INFO)
     try:
         return load_config(config, parse_cfg_options(argparse.ArgumentParser(), list(options)))
     except (FileNotFoundError, ConfigOptionError) as error:
@@ -80,18 +79,13 @@ def training(
     unit = 'epoch' if 'max_epochs' in cfg.train_cfg else 'iter'
     checkpoint = work_dir / f'{unit}_{cfg.train_cfg[f"max_{unit}s"]}.pth'
     starts = [init.get('checkpoint') or '' for init in pretrained_inits(cfg.model)]
+    inputs = [*annotation_files(cfg.train_dataloader)]
+    inputs += [Path(file) for file in starts if file and '://' not in file]
+    command = ['tools/train.py', config, '--work-dir', work_dir, '--resume']
     step = Step(
-        f'{name}-train',
-        ['tools/train.py', config, '--work-dir', work_dir, '--resume', *_cfg_options(options)],
-        inputs=[
-            *annotation_files(cfg.train_dataloader),
-            *(Path(file) for file in starts if file and '://' not in file),
-        ],
-        outputs=[checkpoint],
-        text=config_text(cfg),
-        resumes=True,
-        seconds=seconds,
-    )
+        f'{name}-train', [*command, *_cfg_options(options)], inputs, [checkpoint],
+        config_text(cfg), resumes=True, seconds=seconds,
+    )  # fmt: skip
     return step, checkpoint
 
 
@@ -111,26 +105,17 @@ def evaluation(
     cfg = read_config(config, options)
     metrics, dump = out / 'metrics.json', out / 'predictions.npz'
     command = ['tools/test.py', config, checkpoint, '--work-dir', out, '--dump', dump]
-    return Step(
-        name,
-        [*command, '--out', metrics, *_cfg_options(options)],
-        inputs=[checkpoint, *annotation_files(cfg.test_dataloader), *inputs],
-        outputs=[metrics, dump],
-        text=config_text(cfg),
-        seconds=20,
-    )
+    command += ['--out', metrics, *_cfg_options(options)]
+    inputs = [checkpoint, *annotation_files(cfg.test_dataloader), *inputs]
+    return Step(name, command, inputs, [metrics, dump], config_text(cfg), seconds=20)
 
 
 def mean_pose(config: str, out: Path, options: Sequence[str] = ()) -> Step:
     """Scores of the mean training pose of a config, written to ``out``."""
     cfg = read_config(config, options)
-    return Step(
-        'mean-pose',
-        ['tools/analysis_tools/mean_pose.py', config, '--out', out, *_cfg_options(options)],
-        inputs=[*annotation_files([cfg.train_dataloader, cfg.test_dataloader])],
-        outputs=[out],
-        text=config_text(cfg),
-    )
+    command = ['tools/analysis_tools/mean_pose.py', config, '--out', out, *_cfg_options(options)]
+    inputs = [*annotation_files([cfg.train_dataloader, cfg.test_dataloader])]
+    return Step('mean-pose', command, inputs, [out], config_text(cfg))
 
 
 def metrics(out: Path) -> dict[str, float]:

@@ -27,25 +27,19 @@ ROWS = [row for row in pose3d.ROWS if row.data == 'H36M']
 #: Options of the tiny preset, which only shows that everything runs, by what they are for.
 TINY = {
     'pretrain': [
-        'train_cfg.max_epochs=2',
-        'train_cfg.val_interval=1',
-        'train_dataloader.batch_size=8',
+        'train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8',
     ],
     'finetune': ['train_dataloader.batch_size=8', 'train_cfg.max_iters=8'],
     # Enough to detect a few persons, so that the rest of the path has something to work on.
     'detector': [
-        'train_cfg.max_epochs=12',
-        'train_cfg.val_interval=12',
-        'train_dataloader.batch_size=4',
-        'param_scheduler.0.end=5',
-        'param_scheduler.1.end=12',
-        'param_scheduler.1.T_max=12',
+        'train_cfg.max_epochs=12', 'train_cfg.val_interval=12', 'train_dataloader.batch_size=4',
+        'param_scheduler.0.end=5', 'param_scheduler.1.end=12', 'param_scheduler.1.T_max=12',
         'custom_hooks.0.momentum=0.2',
     ],
     'detect': ['--score-thr', '0.05'],
     'root': ['train_cfg.max_iters=8'],
     'pose': ['train_cfg.max_iters=8'],
-}
+}  # fmt: skip
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

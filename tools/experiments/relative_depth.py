@@ -51,12 +51,11 @@ def evaluations(
         config: of the training; its ``_ra`` and ``_gray`` siblings change the test images alone.
     """
     stem = config.removesuffix('.py')
-    return [
-        evaluation(
-            f'{name}-test-{folder}', f'{stem}{suffix}.py', checkpoint, work_dir / folder, options
-        )
+    more = [
+        (f'{name}-test-{folder}', f'{stem}{suffix}.py', checkpoint, work_dir / folder)
         for suffix, folder in PROTOCOLS.values()
     ]
+    return [evaluation(*test, options) for test in more]
 
 
 def controls(work_dir: Path, data_root: Path) -> tuple[dict[str, dict], dict[str, float]]:
@@ -111,10 +110,8 @@ def add_sections(
             'both were equally good, a split at least as uneven would have probability '
             f'{against["p"]:.2f} (exact sign test).'
         )
-    report.text(
-        f"2D keypoints: PCK {p1['pck/PCK']:.1f} % within 0.1 of the person's box height (peak in "
-        'its box).'
-    )
+    pck = f'PCK {p1["pck/PCK"]:.1f} % within 0.1'
+    report.text(f"2D keypoints: {pck} of the person's box height (peak in its box).")
     report.heading('Training')
     curves = read_scalars(training)
     panels = {

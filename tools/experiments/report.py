@@ -76,9 +76,8 @@ class Report:
             f'<style>{STYLE}</style><h1>{title}</h1>{"".join(self._html)}</html>'
         )
         write_text_atomic(self.out / 'report.html', page)
-        write_text_atomic(
-            self.out / 'report.md', '\n\n'.join([f'# {self.title}', *self._md]) + '\n'
-        )
+        text = '\n\n'.join([f'# {self.title}', *self._md])
+        write_text_atomic(self.out / 'report.md', f'{text}\n')
 
 
 def read_scalars(work_dir: str | Path) -> Curves:
@@ -124,9 +123,8 @@ def curves_figure(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
     if not panels:
         raise ValueError(f'none of the curves asked for is there; there are {sorted(curves)}')
     figure = Figure(figsize=(5.2 * len(panels), 3.4), dpi=110, layout='constrained')
-    for axes, (title, names) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, names) in zip(places, panels.items(), strict=True):
         for name in names:
             x, y = zip(*curves[name], strict=True)
             axes.plot(x, y, marker='.' if len(x) < 40 else None, label=name)

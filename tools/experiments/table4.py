@@ -29,13 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add, names = parser.add_argument, [row.name for row in ROWS]
     add('--seeds', type=int, default=1, metavar='N', help='seeds 0 to N-1 (default: 1)')
     add('--work-dir', type=Path, default=Path('work_dirs/table4'))
+    given = 'a pre-training; default: trained here'
     for key in ('wsp', '2d'):
-        add(
-            f'--{key}',
-            type=Path,
-            metavar='CHECKPOINT',
-            help='a pre-training; default: trained here',
-        )
+        add(f'--{key}', type=Path, metavar='CHECKPOINT', help=given)
     add('--no-worlds', action='store_true', help='use the data root as it is, with mcpc/ in it')
     add('--only', nargs='+', choices=names, metavar='ROW', help=f'of {", ".join(names)}')
     add_world_arguments(parser)

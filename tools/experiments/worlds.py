@@ -34,29 +34,17 @@ class Worlds:
     def wild(self) -> list[Step]:
         """The wild world, and MCPC gathered from it."""
         folders = [text for name in SOURCES for text in (f'--{name}', self.root / name)]
-        out = self.root / 'mcpc'
-        return [
-            self._render('wild', (*SOURCES, 'ground_truth'), 240),
-            Step(
-                'mcpc',
-                ['tools/dataset_converters/build_mcpc.py', *folders, '--out', out],
-                inputs=[self.root / name / '**/*.json' for name in SOURCES],
-                outputs=[out / 'mcpc_train.json', out / 'mcpc_test.json'],
-            ),
-        ]
+        inputs, out = [self.root / name / '**/*.json' for name in SOURCES], self.root / 'mcpc'
+        command = ['tools/dataset_converters/build_mcpc.py', *folders, '--out', out]
+        mcpc = Step('mcpc', command, inputs, [out / 'mcpc_train.json', out / 'mcpc_test.json'])
+        return [self._render('wild', (*SOURCES, 'ground_truth'), 240), mcpc]
 
     def h36m(self) -> list[Step]:
         """The Human3.6M world, and its annotations as the arrays that the data set reads."""
         tool, folder = 'tools/dataset_converters/convert_h36m.py', self.root / 'human36m'
-        return [
-            self._render('h36m', ('human36m', 'h36m'), 120),
-            Step(
-                'h36m-arrays',
-                [tool, '--data-root', self.root, '--quiet'],
-                inputs=[folder / 'annotations'],
-                outputs=[folder / 'arrays'],
-            ),
-        ]
+        command = [tool, '--data-root', self.root, '--quiet']
+        arrays = Step('h36m-arrays', command, [folder / 'annotations'], [folder / 'arrays'])
+        return [self._render('h36m', ('human36m', 'h36m'), 120), arrays]
 
     def multi_person(self) -> list[Step]:
         """The worlds in the layouts of MuCo-3DHP and MuPoTS-3D."""
@@ -65,14 +53,9 @@ class Worlds:
     def _render(self, world: str, folders: Sequence[str], seconds: float) -> Step:
         command = ['tools/dataset_converters/make_world.py', '--worlds', world]
         command += ['--preset', self.preset, '--out', self.root, '--seed', self.seed]
-        return Step(
-            world,
-            command,
-            outputs=[self.root / folder for folder in folders],
-            uncounted=['--workers', self.workers],
-            alone=True,
-            seconds=seconds,
-        )
+        workers = ['--workers', self.workers]
+        outputs = [self.root / folder for folder in folders]
+        return Step(world, command, (), outputs, uncounted=workers, alone=True, seconds=seconds)
 
 
 def add_world_arguments(parser: argparse.ArgumentParser) -> None:

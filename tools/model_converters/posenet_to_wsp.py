@@ -111,14 +111,10 @@ def describe(state: Mapping[str, Any], depth_layers: int = 64) -> dict[str, Any]
         )
     joint_set, config = JOINT_SETS[joints]
     return dict(
-        depth=DEPTHS[blocks, bottleneck],
-        num_joints=joints,
-        joint_set=joint_set,
-        config=config,
-        depth_layers=depth_layers,
-        in_channels=deconvs[0].shape[0],
+        depth=DEPTHS[blocks, bottleneck], num_joints=joints, joint_set=joint_set, config=config,
+        depth_layers=depth_layers, in_channels=deconvs[0].shape[0],
         deconv_out_channels=[weight.shape[1] for weight in deconvs],
-    )
+    )  # fmt: skip
 
 
 def model_options(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,22 +133,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Convert a 3DMPPE PoseNet snapshot into a checkpoint.'
     )
-    parser.add_argument('snapshot', help='snapshot_N.pth.tar')
-    parser.add_argument('out_file', help='checkpoint to write, e.g. posenet_h36m_r50.pth')
-    parser.add_argument(
-        '--depth-layers', type=int, default=64, help='layers of a volume; default: 64'
-    )
-    parser.add_argument(
-        '--train-subjects',
-        type=int,
-        nargs='*',
-        metavar='S',
+    add = parser.add_argument
+    add('snapshot', help='snapshot_N.pth.tar')
+    add('out_file', help='checkpoint to write, e.g. posenet_h36m_r50.pth')
+    add('--depth-layers', type=int, default=64, help='layers of a volume; default: 64')
+    add(
+        '--train-subjects', type=int, nargs='*', metavar='S',
         help="after the files: Human3.6M's subjects that it was trained on (--train-subjects "
         'alone: none), so that tests on them are refused; PoseNet counts its protocols the other '
         'way round: its 1 trains on 1 5 6 7 8 9, its 2 on 1 5 6 7 8. Without, tests warn that this '
         'cannot be checked',
-    )
-    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
+    )  # fmt: skip
+    add('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     return parser
 
 

@@ -251,14 +251,8 @@ class PoseSolver:
         toes_up = np.sin(np.deg2rad(np.maximum(-self._p(f'{side}_foot_pitch'), 0)))
         ground += toes_up * (np.abs(leg.ball - leg.ankle)[:, 1] + _HEEL * self.size[:, 0])
         x, y, z = (self._p(f'{side}_foot_{axis}') * leg.length for axis in 'xyz')
-        return np.stack(
-            [
-                leg.ball[:, 0] * 0.6 + sign * x,
-                leg.ball[:, 1] - y,
-                ground + leg.ball[:, 2] - sole + z,
-            ],
-            axis=1,
-        )
+        across, up = leg.ball[:, 0] * 0.6 + sign * x, ground + leg.ball[:, 2] - sole + z
+        return np.stack([across, leg.ball[:, 1] - y, up], axis=1)
 
     def _sink(self) -> np.ndarray:
         """How far (B,) the hips must come down for both planted feet to reach the ground, m."""

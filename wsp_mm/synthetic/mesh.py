@@ -8,6 +8,9 @@ each other. Vertices stay where they are. V vertices, F faces.
 import numpy as np
 from scipy import sparse
 
+_MAX_TURN = 60.0  # degrees that a remaining face may turn by in one collapse
+_ROUNDS = 22  # at most so many; each collapses at most a seventh of the edges
+
 
 def unit_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(F, 3) normals of faces."""
@@ -33,27 +36,20 @@ def _not_degenerate(faces: np.ndarray) -> np.ndarray:
 
 
 def collapse_short_edges(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    labels: np.ndarray,
-    shortest: float,
-    max_turn: float = 60.0,
-    rounds: int = 22,
+    vertices: np.ndarray, faces: np.ndarray, labels: np.ndarray, shortest: float
 ) -> np.ndarray:
     """Collapse edges shorter than ``shortest`` whose ends have one label.
 
     Args:
         vertices: (V, 3). faces: (F, 3) int. labels: (V,), edges between different labels stay.
-        shortest: same unit as the vertices. max_turn: degrees that a remaining face may turn by in
-            one collapse.
-        rounds: at most so many; each collapses at most a seventh of the edges.
+        shortest: same unit as the vertices.
 
     Returns:
         faces (F', 3) that use a subset of the vertices.
     """
     count = len(vertices)
     refused = np.zeros(0, dtype=np.int64)
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         edges, uses = np.unique(edges, axis=0, return_counts=True)
         border = np.zeros(count, dtype=bool)
@@ -75,7 +71,7 @@ def collapse_short_edges(
         changed = np.flatnonzero((moved != faces).any(axis=1) & _not_degenerate(moved))
         before, after = faces[changed], moved[changed]
         turn = (unit_normals(vertices, before) * unit_normals(vertices, after)).sum(axis=1)
-        flipped = turn < np.cos(np.deg2rad(max_turn))
+        flipped = turn < np.cos(np.deg2rad(_MAX_TURN))
         undone = np.unique(before[flipped][before[flipped] != after[flipped]])
         target[undone] = undone
         refused = np.union1d(refused, chosen[fold | np.isin(u, undone)] @ (count, 1))

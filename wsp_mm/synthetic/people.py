@@ -72,9 +72,8 @@ def _build_tables() -> dict:
 
     source = SimpleShapeDistribution(body_model().model)
     mapping = source.morphological_age_mapping
-    tables: dict = {
-        'age': (mapping.morphological_age_anchors.numpy(), mapping.anny_age_anchors.numpy())
-    }
+    ages = mapping.morphological_age_anchors.numpy(), mapping.anny_age_anchors.numpy()
+    tables: dict = {'age': ages}
     for sex in ('boys', 'girls'):
         for name in _BUILD:
             beta = getattr(source, f'{sex}_conditional_{name}_distribution')

@@ -147,14 +147,13 @@ class Renderer:
         surfaces: (B, V, 3) m, posed bodies in the world. normals: (B, V, 3) for shading. outfits:
             length B. boxes: seats and steps.
         scenery: ground, surroundings and light.
-        device: Warp device; None: :func:`default_device`.
     """
 
     def __init__(
         self, surfaces: np.ndarray, normals: np.ndarray, outfits: list[Outfit], boxes: list[Box],
-        scenery: Scenery, device: str | None = None,
+        scenery: Scenery,
     ) -> None:  # fmt: skip
-        self.device, self.body = device or default_device(), body_model()
+        self.device, self.body = default_device(), body_model()
         self.num_bodies = len(surfaces)
         box_corners = [box.corners() for box in boxes]
         clouds = [surface[self.body.on_surface] for surface in surfaces] + box_corners

@@ -25,11 +25,10 @@ from .placement import hull_gap, plan_hull, turn_plan
 from .plan import SceneRequest, random_stream, rng_of
 from .render import PROP, Box, Renderer, lens_and_noise, project_m, whole_pixels, window_of
 from .scenery import Scenery
-from .textures import Texture, choose, sample_wall
+from .textures import Range, Texture, choose, sample_wall
 from .visibility import joint_pixels, silhouette, visible_joints
 
 _PELVIS = get_joint_set('world').index('pelvis')
-Range = tuple[float, float]
 # Where somebody may stand, (2,) m, given where others are (N, 2), how often that failed (0 to 1),
 # and the radius of their circle.
 Spot = Callable[[np.ndarray, float, float], np.ndarray]
@@ -210,9 +209,8 @@ def _place(
             yaws[i] += rng.normal(0, 0.3)
         else:  # nothing was free: behind everybody else there always is
             back = max([other[:, 1].max() for other in hulls], default=1.5) + max(settings.gap, 0.1)
-            move = np.array(
-                [rng.uniform(-0.3, 0.3) * back - middles[i, 0], back - hull[:, 1].min()]
-            )
+            across = rng.uniform(-0.3, 0.3) * back
+            move = np.array([across - middles[i, 0], back - hull[:, 1].min()])
             middles[i], hull = middles[i] + move, hull + move
         hulls.append(hull)
     return middles, yaws, max([hull[:, 1].max() for hull in hulls], default=6.0)

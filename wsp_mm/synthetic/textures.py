@@ -13,7 +13,7 @@ import numpy as np
 
 from .texture_kernels import TextureRow
 
-Color = tuple[float, float, float]
+Color, Range = tuple[float, float, float], tuple[float, float]
 
 # pattern: repeat sizes m, angles, shares, for clothes; floors and walls scale the sizes. The order
 # is that of texture_kernels.texture_color.
@@ -114,12 +114,7 @@ def hsv(h: float, s: float, v: float) -> Color:
     return tuple((rgb**2.2).tolist())
 
 
-def sample_hsv(
-    rng: np.random.Generator,
-    s: tuple[float, float],
-    v: tuple[float, float],
-    h: tuple[float, float] = (0, 1),
-) -> Color:
+def sample_hsv(rng: np.random.Generator, s: Range, v: Range, h: Range = (0, 1)) -> Color:
     """A color of hue, saturation and value in these ranges."""
     return hsv(rng.uniform(*h), rng.uniform(*s), rng.uniform(*v))
 

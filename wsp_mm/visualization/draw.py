@@ -236,28 +236,22 @@ def draw_order(image: np.ndarray, record: Mapping, info: Mapping) -> np.ndarray:
     image, order = image.copy(), record.get('order')
     ids, matrix, title = [], np.zeros((0, 0)), 'no order of persons in this frame'
     if order:
-        persons = {
-            person.id: person
-            for person in read_persons(record, len(skeleton_of(info['joint_set'])))
-        }
-        ids, places = order['ids'], list(persons)
-        rows = [places.index(identity) for identity in order['ids']]
+        persons = read_persons(record, len(skeleton_of(info['joint_set'])))
+        ids, places = order['ids'], [person.id for person in persons]
+        rows = [places.index(identity) for identity in ids]
         matrix = np.array(order['probability'], dtype=np.float64)[np.ix_(rows, rows)]
         # From the back, so that the label of who is in front is never covered.
         for rank in reversed(range(len(ids))):
             text = f'{rank + 1} of {len(ids)}  #{ids[rank]}'
-            draw_box(image, persons[ids[rank]], text, line_width(image) + 1)
+            draw_box(image, persons[rows[rank]], text, line_width(image) + 1)
         title = 'P(row is nearer than column), front to back'
         title += f'; the {MOST} in front of {len(ids)}' if len(ids) > MOST else ''
     table = _table(ids[:MOST], matrix[:MOST, :MOST], title)
     width = max(image.shape[1], table.shape[1])
-    parts = [
-        cv2.copyMakeBorder(
-            part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=[DARK] * 3
-        )
-        for part in (image, table)
-    ]
-    return np.concatenate(parts)
+    both = np.full((len(image) + len(table), width, 3), DARK, np.uint8)
+    both[: len(image), : image.shape[1]] = image
+    both[len(image) :, : table.shape[1]] = table
+    return both
 
 
 def _table(ids: list[int], matrix: np.ndarray, title: str) -> np.ndarray:
@@ -287,18 +281,15 @@ def _table(ids: list[int], matrix: np.ndarray, title: str) -> np.ndarray:
 
 
 def draw_person(
-    image: np.ndarray,
-    box: np.ndarray,
-    keypoints: np.ndarray,
-    visible: np.ndarray,
-    color: Color,
-    joint_set: str = 'mcpc16',
+    image: np.ndarray, box: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, color: Color,
     radius: int = 2,
-) -> None:
-    """Draw a box (x1, y1, x2, y2) and the visible joints with their links into the image."""
+) -> None:  # fmt: skip
+    """Draw a box (x1, y1, x2, y2) and the visible joints of ``mcpc16`` with their links into the
+    image.
+    """
     low, high = np.round(box).astype(int).reshape(2, 2).tolist()
     cv2.rectangle(image, low, high, color, 1, cv2.LINE_AA)
-    for a, b in get_joint_set(joint_set).link_indices:
+    for a, b in get_joint_set('mcpc16').link_indices:
         if visible[a] and visible[b]:
             draw_line(image, keypoints[[a, b]], color)
     for k in np.flatnonzero(visible):
@@ -306,13 +297,9 @@ def draw_person(
 
 
 def mark_pair(
-    image: np.ndarray,
-    boxes: np.ndarray,
-    keypoints: np.ndarray,
-    visible: np.ndarray,
-    prob: float,
+    image: np.ndarray, boxes: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, prob: float,
     label: int | None,
-) -> None:
+) -> None:  # fmt: skip
     """Draw both persons and the predicted order into the image.
 
     Args:
@@ -334,14 +321,9 @@ def mark_pair(
 
 
 def draw_pair(
-    image: np.ndarray,
-    boxes: np.ndarray,
-    keypoints: np.ndarray,
-    visible: np.ndarray,
-    prob: float,
-    label: int | None,
-    size: int = 240,
-) -> np.ndarray:
+    image: np.ndarray, boxes: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, prob: float,
+    label: int | None, size: int = 240,
+) -> np.ndarray:  # fmt: skip
     """Return the square around both persons, (size, size, 3), marked as by :func:`mark_pair`."""
     tile, scale, offset = crop_square(image, boxes.reshape(-1, 2), size, 0.15)
     boxes = (boxes.reshape(2, 2, 2) * scale + offset).reshape(2, 4)

@@ -33,6 +33,7 @@ from wsp_mm.visualization.scene3d import INK, View, draw_poses, place_persons
 
 GT_COLOR = (158, 158, 158)
 TITLE = 18  # px, height of a line of text above a panel
+MIN_SIDE, MIN_SCORE = 48.0, 0.3  # px of a box's longer side, and its score, to be drawn at random
 
 
 # ------------------------------------------------------------------ grids
@@ -41,10 +42,8 @@ TITLE = 18  # px, height of a line of text above a panel
 def fit_image(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """Scale an image into (height, width, 3) without cutting it, on dark gray."""
     scale = min(width / image.shape[1], height / image.shape[0])
-    size = [
-        min(max(1, round(s * scale)), m)
-        for s, m in zip(image.shape[1::-1], (width, height), strict=True)
-    ]
+    sides = np.round(np.array(image.shape[1::-1]) * scale).astype(int)
+    size = np.clip(sides, 1, (width, height)).tolist()
     resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     tile = np.full((height, width, 3), DARK, np.uint8)
     x, y = (width - size[0]) // 2, (height - size[1]) // 2
@@ -52,7 +51,7 @@ def fit_image(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return tile
 
 
-def image_grid(tiles: Iterable[np.ndarray], columns: int, gap: int = 4) -> np.ndarray:
+def image_grid(tiles: Iterable[np.ndarray], columns: int) -> np.ndarray:
     """Arrange tiles of one size row by row, on white.
 
     Raises:
@@ -61,7 +60,7 @@ def image_grid(tiles: Iterable[np.ndarray], columns: int, gap: int = 4) -> np.nd
     tiles = list(tiles)
     if not tiles:
         raise ValueError('a grid needs at least one image')
-    h, w = tiles[0].shape[:2]
+    (h, w), gap = tiles[0].shape[:2], 4
     rows = -(-len(tiles) // columns)
     grid = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
     for i, tile in enumerate(tiles):
@@ -99,14 +98,9 @@ def titled(panels: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def pose_panel(
-    poses: np.ndarray,
-    skeleton: Skeleton,
-    colors: Sequence[Color | None],
-    widths: Sequence[int],
-    size: int,
-    view: tuple[float, float],
-    labels: Sequence[str] = (),
-) -> np.ndarray:
+    poses: np.ndarray, skeleton: Skeleton, colors: Sequence[Color | None], widths: Sequence[int],
+    size: int, view: tuple[float, float], labels: Sequence[str] = (),
+) -> np.ndarray:  # fmt: skip
     """Draw poses in space, (size, size, 3) on white.
 
     Args:
@@ -126,9 +120,8 @@ def pose_panel(
         draw_poses(panel, box, pose[None], skeleton, [color], width)
     for pose, color, label in zip(poses, colors, labels, strict=False):
         places = box.project(pose[np.isfinite(pose).all(axis=1)])
-        draw_label(
-            panel, label, places[places[:, 1].argmin()] + np.array([4, -4]), color or INK, 0.4
-        )
+        corner = places[places[:, 1].argmin()] + np.array([4, -4])
+        draw_label(panel, label, corner, color or INK, 0.4)
     return panel
 
 
@@ -155,14 +148,14 @@ class PoseCase:
     joint_set: str = 'h36m18'
 
 
-def pose_grid(cases: Sequence[PoseCase], columns: int = 2, size: int = 240) -> np.ndarray:
+def pose_grid(cases: Sequence[PoseCase]) -> np.ndarray:
     """Draw a row of three panels a person: the image, and the poses from two sides.
 
     Ground truth is gray and thick, the prediction coloured and thin on top of it. Both stand with
     their roots in the same place, as MPJPE compares them.
 
     Args:
-        cases: persons in reading order. columns: persons side by side. size: of a panel, px.
+        cases: persons in reading order, two side by side.
 
     Raises:
         ValueError: no case.
@@ -171,17 +164,14 @@ def pose_grid(cases: Sequence[PoseCase], columns: int = 2, size: int = 240) -> n
     for case in cases:
         skeleton = skeleton_of(case.joint_set)
         poses = np.stack([pose - pose[skeleton.root] for pose in (case.gt, case.pred)])
-        drawing = poses, skeleton, (GT_COLOR, None), (5, 2), size
-        rows.append(
-            titled(
-                {
-                    case.title: crop_with_joints(case, size),
-                    'from the camera': pose_panel(*drawing, (0, 0)),
-                    'from the right, raised': pose_panel(*drawing, (25, -80)),
-                }
-            )
-        )
-    return image_grid(rows, min(columns, max(len(rows), 1)))
+        drawing = poses, skeleton, (GT_COLOR, None), (5, 2), 240
+        panels = {
+            case.title: crop_with_joints(case, 240),
+            'from the camera': pose_panel(*drawing, (0, 0)),
+            'from the right, raised': pose_panel(*drawing, (25, -80)),
+        }
+        rows.append(titled(panels))
+    return image_grid(rows, min(2, max(len(rows), 1)))
 
 
 def crop_with_joints(case: PoseCase, size: int = 240) -> np.ndarray:
@@ -195,7 +185,7 @@ def crop_with_joints(case: PoseCase, size: int = 240) -> np.ndarray:
     return tile
 
 
-def pose_cases(file: str | Path, count: int, joint_set: str = 'h36m18') -> list[PoseCase]:
+def pose_cases(file: str | Path, count: int) -> list[PoseCase]:
     """Pick persons of a test, spread evenly over it: nothing is picked for looking well.
 
     Args:
@@ -205,7 +195,7 @@ def pose_cases(file: str | Path, count: int, joint_set: str = 'h36m18') -> list[
         FileNotFoundError: an image is gone.
         ValueError: the file has no samples with camera-frame joints.
     """
-    dump, (joints, root) = load_dump(file), evaluated_joints(joint_set)
+    dump, (joints, root) = load_dump(file), evaluated_joints('h36m18')
     gt, pred = (without_prefix(dump, f'{side}_instances.') for side in ('gt', 'pred'))
     if 'keypoints_cam' not in gt or 'keypoints_cam' not in pred:
         raise ValueError(f'{file}: its samples have no keypoints_cam')
@@ -217,17 +207,9 @@ def pose_cases(file: str | Path, count: int, joint_set: str = 'h36m18') -> list[
             raise FileNotFoundError(f'{dump["img_path"][i]} cannot be read')
         subject = f'S{dump["subject"][i]} ' if 'subject' in dump else ''
         action = f'{dump["action"][i]}, ' if 'action' in dump else ''
-        cases.append(
-            PoseCase(
-                image,
-                gt['bboxes'][i],
-                pred['keypoints'][i, :, :2],
-                pred['keypoints_cam'][i],
-                gt['keypoints_cam'][i],
-                f'{subject}{action}{errors[i]:.0f} mm',
-                joint_set,
-            )
-        )
+        title = f'{subject}{action}{errors[i]:.0f} mm'
+        poses = pred['keypoints_cam'][i], gt['keypoints_cam'][i]
+        cases.append(PoseCase(image, gt['bboxes'][i], pred['keypoints'][i, :, :2], *poses, title))
     return cases
 
 
@@ -246,21 +228,13 @@ class ChosenImage:
     scores: np.ndarray
 
 
-def choose_images(
-    found: BoxFile,
-    count: int,
-    seed: int,
-    max_persons: int = 4,
-    min_side: float = 48.0,
-    min_score: float = 0.3,
-) -> list[ChosenImage]:
+def choose_images(found: BoxFile, count: int, seed: int, max_persons: int = 4) -> list[ChosenImage]:
     """Draw images with persons by the seed: nothing is picked for looking well.
 
     Args:
         found: images and the persons in them.
         count: images; fewer where there are fewer.
         max_persons: the largest of an image; more cannot be told apart in one panel.
-        min_side: px that a box's longer side must have. min_score: of a box.
 
     Returns:
         In the order of ids.
@@ -268,7 +242,7 @@ def choose_images(
     usable = []
     for image_id, name in sorted(found.images.items()):
         boxes, scores = found.boxes[image_id], found.scores[image_id]
-        keep = (boxes[:, 2:].max(axis=1, initial=0) >= min_side) & (scores >= min_score)
+        keep = (boxes[:, 2:].max(axis=1, initial=0) >= MIN_SIDE) & (scores >= MIN_SCORE)
         keep &= (boxes[:, 2:] > 0).all(axis=1)
         largest = np.argsort(-boxes[keep, 2:].prod(axis=1), kind='stable')[:max_persons]
         if len(largest):
@@ -277,13 +251,11 @@ def choose_images(
     return [usable[i] for i in sorted(drawn)]
 
 
-def qualitative_figure(
-    frames: Iterable[tuple[np.ndarray, Mapping]], info: Mapping, size: int = 320
-) -> np.ndarray:
+def qualitative_figure(frames: Iterable[tuple[np.ndarray, Mapping]], info: Mapping) -> np.ndarray:
     """Draw a row an image: the overlay, and all persons in one space, numbered as in the image.
 
     Args:
-        frames: images with their records. info: of the run. size: of a panel, px.
+        frames: images with their records. info: of the run.
 
     Raises:
         ValueError: no image.
@@ -291,18 +263,14 @@ def qualitative_figure(
     rows, skeleton = [], skeleton_of(info['joint_set'])
     for image, record in frames:
         persons = place_persons(record, skeleton)
-        colors = [None] * len(persons.ids)
-        drawing = persons.poses, skeleton, colors, [2] * len(colors), size
+        count = len(persons.ids)
+        drawing = persons.poses, skeleton, [None] * count, [2] * count, 320
         labels = [f'#{identity}' for identity in persons.ids]
         where = 'camera space' if persons.in_camera else 'root-relative, side by side'
-        overlay = fit_image(draw_overlay(image, record, info), size, size)
-        rows.append(
-            titled(
-                {
-                    Path(record['file_name']).name: overlay,
-                    f'{where}, from the camera': pose_panel(*drawing, (0, 0), labels),
-                    'from the right, raised': pose_panel(*drawing, (28, -28), labels),
-                }
-            )
-        )
+        panels = {
+            Path(record['file_name']).name: fit_image(draw_overlay(image, record, info), 320, 320),
+            f'{where}, from the camera': pose_panel(*drawing, (0, 0), labels),
+            'from the right, raised': pose_panel(*drawing, (28, -28), labels),
+        }
+        rows.append(titled(panels))
     return image_grid(rows, columns=1 if len(rows) < 4 else 2)

@@ -140,12 +140,9 @@ class View:
     def turned(self, points: np.ndarray) -> np.ndarray:
         """Turn (..., 3) mm into the view's frame: right, down, away, mm."""
         tilt, turn = np.deg2rad([self.elevation, self.azimuth])
-        about_y = np.array(
-            [[np.cos(turn), 0, -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]]
-        )
-        about_x = np.array(
-            [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
-        )
+        (c, s), (ct, st) = (np.cos(turn), np.sin(turn)), (np.cos(tilt), np.sin(tilt))
+        about_y = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+        about_x = np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
         return np.asarray(points) @ (about_x @ about_y).T
 
     def _fit(self) -> tuple[float, np.ndarray]:
@@ -168,13 +165,9 @@ class View:
 
 
 def draw_poses(
-    panel: np.ndarray,
-    view: View,
-    poses: np.ndarray,
-    skeleton: Skeleton,
-    colors: Sequence[Color | None],
-    width: int = 2,
-) -> None:
+    panel: np.ndarray, view: View, poses: np.ndarray, skeleton: Skeleton,
+    colors: Sequence[Color | None], width: int = 2,
+) -> None:  # fmt: skip
     """Draw poses, links from the farthest to the nearest; joints that are nan are left out.
 
     Args:

@@ -4,6 +4,7 @@
 Polygons, visible area, v = 0/1/2, no joints on small persons, now and then a crowd region.
 """
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
     """Write the annotation files in ``coco``."""
     images: dict[str, list[dict]] = {'train': [], 'val': []}
     annotations: dict[str, list[dict]] = {'train': [], 'val': []}
-    next_id = 100_001
+    numbers = itertools.count(100_001)
     for scene, xy, v, seen in label_scenes(scenes, SETTINGS):
         request = scene.request
         name = Path(request.path)
@@ -50,18 +51,14 @@ def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
         )  # fmt: skip
         crowd = _crowd(scene, seen)
         rows = [row for row in seen if row not in crowd]
-        ids = list(range(next_id, next_id + len(rows)))
-        next_id += len(rows)
+        ids = list(itertools.islice(numbers, len(rows)))
         for row, annotation_id in zip(rows, ids, strict=True):
             person = scene.persons[row]
             box = np.round(person.bbox, 2).tolist()
             polygons = [np.round(polygon, 2).tolist() for polygon in person.polygons]
-            annotations[request.split].append(
-                coco_annotation(
-                    xy[row], v[row], annotation_id, image_id, box, segmentation=polygons,
-                    area=float(person.area),
-                )
-            )  # fmt: skip
+            annotation = coco_annotation(xy[row], v[row], annotation_id, image_id, box)
+            annotation |= dict(segmentation=polygons, area=float(person.area))
+            annotations[request.split].append(annotation)
         if crowd:
             persons = [scene.persons[row] for row in crowd]
             mask = _mask(persons, request.width, request.height)
@@ -106,9 +103,6 @@ def run_lengths(mask: np.ndarray) -> dict:
 
 
 def _crowd_annotation(mask: np.ndarray, image_id: int) -> dict:
-    nothing = np.zeros((17, 2)), np.zeros(17)
-    x, y, w, h = cv2.boundingRect(mask)
-    return coco_annotation(
-        *nothing, _CROWD_ID + image_id, image_id, [x, y, w, h], segmentation=run_lengths(mask),
-        area=float(mask.sum()), iscrowd=1,
-    )  # fmt: skip
+    ids, box = (_CROWD_ID + image_id, image_id), list(cv2.boundingRect(mask))
+    more = dict(segmentation=run_lengths(mask), area=float(mask.sum()), iscrowd=1)
+    return coco_annotation(np.zeros((17, 2)), np.zeros(17), *ids, box, **more)

@@ -5,6 +5,7 @@ out.
 Fourteen joints, no area and no outline, a crowd index for every image.
 """
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,13 +32,12 @@ def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
     """Write the annotation files in ``crowdpose``."""
     images: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
     annotations: dict[str, list[dict]] = {'train': [], 'val': [], 'test': []}
-    next_id = 120_001
+    numbers = itertools.count(120_001)
     for scene, xy, v, rows in label_scenes(scenes, SETTINGS):
         request = scene.request
         name = Path(request.path)
         image_id = int(name.stem)
-        ids = list(range(next_id, next_id + len(rows)))
-        next_id += len(rows)
+        ids = list(itertools.islice(numbers, len(rows)))
         boxes = np.reshape([scene.persons[row].bbox for row in rows], (-1, 4))
         for row, annotation_id, box in zip(rows, ids, np.round(boxes, 2).tolist(), strict=True):
             annotation = coco_annotation(xy[row], v[row], annotation_id, image_id, box)

@@ -36,7 +36,6 @@ T is the camera's center and R its orientation; c, f (2, 1) px; k (3, 1), p (2, 
 the lenses do not distort; w, h px; name; id.
 """
 
-import io
 import pickle
 from collections import defaultdict
 from collections.abc import Iterable
@@ -130,10 +129,8 @@ def _write_3dmppe(
                 cam_idx=request.camera + 1, frame_idx=request.frame,
             )
         )  # fmt: skip
-        inside = ((px >= 0) & (px < size)).all(axis=1).tolist()
-        annotations.append(
-            dict(id=image_id, image_id=image_id, keypoints_vis=inside, bbox=joint_box(px))
-        )
+        inside, ids = ((px >= 0) & (px < size)).all(axis=1), dict(id=image_id, image_id=image_id)
+        annotations.append(ids | dict(keypoints_vis=inside.tolist(), bbox=joint_box(px)))
     data = dict(images=images, annotations=annotations)
     for name, content in (('data', data), ('camera', cameras), ('joint_3d', joints_3d)):
         writer.json(f'human36m/annotations/Human36M_subject{subject}_{name}.json', content)
@@ -150,14 +147,9 @@ def _write_mmpose(writer: AnnotationWriter, scenes: list[SceneGT]) -> None:
     scenes = sorted(scenes, key=lambda s: (s.request.split, *s.request.clip[:3], s.request.camera))
     for rate, step in ((10, 5), (50, 1)):
         for split in ('train', 'test'):
-            chosen = [
-                scene
-                for scene in scenes
-                if scene.request.split == split and scene.request.frame % step == 0
-            ]
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **_table(chosen))
-            writer.bytes(f'{folder}/fps{rate}/h36m_{split}.npz', buffer.getvalue())
+            of_split = [scene for scene in scenes if scene.request.split == split]
+            chosen = [scene for scene in of_split if scene.request.frame % step == 0]
+            writer.npz(f'{folder}/fps{rate}/h36m_{split}.npz', _table(chosen))
 
 
 def _table(scenes: list[SceneGT]) -> dict[str, np.ndarray]:
@@ -165,14 +157,13 @@ def _table(scenes: list[SceneGT]) -> dict[str, np.ndarray]:
     n = len(scenes)
     found = [joints_of(scene) for scene in scenes]
     local = np.reshape([cam / 1000 for _, cam, _ in found], (n, 17, 3))
-    part = np.reshape([px for _, _, px in found], (n, 17, 2))
+    part, ones = np.reshape([px for _, _, px in found], (n, 17, 2)), np.ones((n, 17, 1))
     low, high = part.min(axis=1), part.max(axis=1)
     names = [scene.request.link.removeprefix('h36m/images/') for scene in scenes]
     return dict(
         imgname=np.array(names, dtype=np.str_), center=(low + high) / 2,
         scale=(high - low).max(axis=1) / _SCALE_UNIT * _BOX_MARGIN,
-        part=np.concatenate([part, np.ones((n, 17, 1))], axis=2),
-        S=np.concatenate([local, np.ones((n, 17, 1))], axis=2),
+        part=np.concatenate([part, ones], axis=2), S=np.concatenate([local, ones], axis=2),
     )  # fmt: skip
 
 

@@ -80,6 +80,12 @@ class AnnotationWriter:
             file.write(content)
         self.paths.append(self.out / name)
 
+    def npz(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write a compressed archive of arrays."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        self.bytes(name, buffer.getvalue())
+
     def add_ground_truth(self, scene: SceneGT, rows: list[int], *labels: object) -> None:
         """Note the annotated persons ``scene.persons[rows]``; see :func:`ground_truth_rows`."""
         request = scene.request
@@ -91,10 +97,8 @@ class AnnotationWriter:
     def write_ground_truth(self) -> None:
         """Write a table of the persons that were added, for each split."""
         for (source, split), parts in self._rows.items():
-            buffer = io.BytesIO()
             table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            np.savez_compressed(buffer, **table)
-            self.bytes(f'ground_truth/{source}_{split}.npz', buffer.getvalue())
+            self.npz(f'ground_truth/{source}_{split}.npz', table)
 
 
 def is_seen(person: PersonGT) -> bool:

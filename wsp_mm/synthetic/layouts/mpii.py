@@ -27,15 +27,8 @@ def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
     for scene, xy, v, seen in label_scenes(scenes, SETTINGS):
         image, listed = Path(scene.request.path).name, people[scene.request.split]
         rows = [i for i in seen if (v[i] > 0).sum() >= _MIN_JOINTS]
-        writer.add_ground_truth(
-            scene,
-            rows,
-            [len(listed) + n for n in range(len(rows))],
-            image,
-            xy,
-            v,
-            SETTINGS.joint_set,
-        )
+        ids = [len(listed) + n for n in range(len(rows))]
+        writer.add_ground_truth(scene, rows, ids, image, xy, v, SETTINGS.joint_set)
         for row in rows:
             labelled = v[row] > 0
             center, scale = center_and_scale(scene, row)

@@ -18,6 +18,7 @@ The sequence that is broken in the real set (subject 11, action 2, subaction 2, 
 like any other; readers skip it. The middle of the room is the origin of the world.
 """
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -81,9 +82,7 @@ def plan(
     for subject_id in SUBJECTS:
         split = 'test' if subject_id in TEST_SUBJECTS else 'train'
         frames = frames_of(subject_id, train_frames, test_frames, extra_frames)
-        for action, subaction, frame in (
-            (a, s, f) for a in actions for s in (1, 2) for f in frames
-        ):
+        for action, subaction, frame in itertools.product(actions, (1, 2), frames):
             piece, since = divmod(frame, _CLIP_FRAMES)
             for camera in range(len(CAMERA_IDS)):
                 key = (subject_id, action - FIRST_ACTION_IDX, subaction, camera + 1, frame)

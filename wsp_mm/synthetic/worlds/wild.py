@@ -135,9 +135,8 @@ def _spots(request: SceneRequest, view: View, rng: np.random.Generator) -> Spot:
     def spot(placed: np.ndarray, slack: float, radius: float) -> np.ndarray:
         if style == 'group' and len(placed) and slack < 0.5:
             angle, reach = rng.uniform(-np.pi, np.pi), rng.uniform(0.35, 1.1 + slack)
-            at = placed[rng.integers(len(placed))] + reach * np.array(
-                [np.cos(angle), np.sin(angle)]
-            )
+            way = reach * np.array([np.cos(angle), np.sin(angle)])
+            at = placed[rng.integers(len(placed))] + way
             return np.array([at[0], max(at[1], 2.0)])
         depth = np.exp(rng.uniform(np.log(near), np.log(far)))
         if style == 'row':

@@ -78,6 +78,7 @@ def test_three_frames_by_hand():
     np.testing.assert_allclose(pred.keypoints_cam, to_camera(u, v, depth + 4500), rtol=1e-5)
     keys = ('keypoints', 'keypoints_depth', 'keypoints_heatmap', 'keypoints_cam')
     assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(pred.keypoint_scores, np.ones((1, K)))
     pred.clone()  # MMEngine checks that every field has length 1
 
 
@@ -135,13 +136,19 @@ def test_root_in_the_camera_frame_by_hand():
     np.testing.assert_allclose(pred.root_depth, 4500 * gamma[0], rtol=1e-5)
     expected = to_camera(pixels[0, :, 0], pixels[0, :, 1], 4500 * gamma[0])
     np.testing.assert_allclose(pred.root_cam, expected, rtol=1e-4)
-    assert pred.root_cam.dtype == np.float32
+    np.testing.assert_allclose(pred.root_gamma, gamma[0], rtol=1e-6)
+    assert pred.keypoint_scores.shape == (1, 1)
+    keys = ('keypoints', 'keypoint_scores', 'root_gamma', 'root_depth', 'root_cam')
+    assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize('change', [dict(camera_f=None), dict(root_k=None), dict(flip=True)])
+@pytest.mark.parametrize(
+    'change',
+    [dict(camera_f=None), dict(root_k=None), dict(root_k=np.float32([np.nan])), dict(flip=True)],
+)
 def test_the_root_in_the_camera_frame_is_never_invented(change):
     given = {**CAMERA, 'root_k': np.float32([4500]), **change}
     meta = {key: value for key, value in given.items() if value is not None}
     pred = predict(build('TopdownRootEstimator'), **meta)
     assert 'root_cam' not in pred and len(pred.root_gamma) == 1
-    assert ('root_depth' in pred) == ('root_k' in meta)
+    assert ('root_depth' in pred) == bool(meta.get('root_k', 0) > 0)

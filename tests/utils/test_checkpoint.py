@@ -9,7 +9,6 @@ import os
 import pickle
 import re
 import socket
-import subprocess
 import sys
 import threading
 from collections import OrderedDict
@@ -19,6 +18,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
+from process_fixture import run
 
 from wsp_mm.utils import checkpoint as ckpt
 
@@ -128,7 +128,7 @@ def test_safe_loading_lasts_as_long_as_its_context():
         'import wsp_mm.register\n'
         'assert loader._schemes == before'
     )
-    subprocess.run([sys.executable, '-c', code], check=True)
+    run(sys.executable, '-c', code)
 
 
 def test_getattr_only_reaches_the_statistics_of_a_log_buffer(tmp_path):
@@ -274,12 +274,8 @@ def test_only_weights_and_plain_metadata_are_left(training_file, tmp_path, load_
     # not the 1000 numbers that it was cut from
     assert published['state_dict']['view'].untyped_storage().nbytes() == 8
     meta = published['meta']
-    assert (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git']) == (
-        9,
-        'a = 1',
-        5,
-        'abc',
-    )
+    kept = (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git'])
+    assert kept == (9, 'a = 1', 5, 'abc')
     assert type(meta['seed']) is int and meta['train_subjects'] == [1, 5]
     assert not {'env_info', 'config'} & set(meta)
     assert meta['dataset_meta']['names'] == ['a', 'b'] and meta['dataset_meta']['ids'] == [1, 2]

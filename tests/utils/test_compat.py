@@ -1,15 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import faulthandler
 import json
-import os
 import platform
 import socket
-import subprocess
 import sys
 
 import pytest
 import torch
 from mmengine.config import Config
+from process_fixture import run
 
 from wsp_mm.utils import compat
 from wsp_mm.utils.compat import (
@@ -66,9 +65,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.parametrize('way', ['keep', 'default'])
 def test_freed_memory_is_used_again(way):
     # Left alone, glibc raises this threshold as it sees fit, and what it then gives back is chance.
-    env = dict(os.environ, MALLOC_MMAP_THRESHOLD_='131072')
-    command = [sys.executable, '-c', PAGE_FAULTS, way]
-    faults = int(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+    done = run(sys.executable, '-c', PAGE_FAULTS, way, MALLOC_MMAP_THRESHOLD_='131072')
+    faults = int(done.stdout)
     assert (faults < 8192) == (way == 'keep')  # a step's tensors are 8,192 pages of 4 KiB
 
 
@@ -84,9 +82,8 @@ def one_rank(monkeypatch):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    for name, value in dict(
-        RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
-    ).items():
+    place = dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    for name, value in place.items():
         monkeypatch.setenv(name, str(value))
     yield
     finish_distributed()
@@ -206,13 +203,7 @@ def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
         torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')),
         slurm=dict(SLURM_NTASKS='2'),
     )[launcher]
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 1 and 'ZeroDivisionError' in done.stderr
+    done = run(sys.executable, '-c', script, status=1, timeout=100, **env)
+    assert 'ZeroDivisionError' in done.stderr
     if launcher == 'torchrun':
         assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()

@@ -13,12 +13,6 @@ from wsp_mm.utils.checkpoint import PretrainedPartsError
 from wsp_mm.utils.pretrained import check_fit, checked_pretrained
 
 
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
-
-
 def build(depth, init_cfg=None, backbone_init=None, **backbone):
     codec = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1)
     head = dict(type='HeatmapHead', in_channels=512, out_channels=2, decoder=codec)

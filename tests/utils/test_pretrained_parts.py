@@ -19,12 +19,6 @@ from wsp_mm.utils.checkpoint import (
 BOTH = ('backbone', 'head.deconv_layers')
 
 
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
-
-
 def finetuning(parts_cfg=None, **backbone):
     return dict(
         type='TopdownPoseEstimator3D',

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS, TRANSFORMS
 from mmpose.structures import PoseDataSample
 from torch import nn
@@ -27,12 +26,6 @@ REPO = Path(__file__).parents[3]
 @pytest.fixture(scope='module')
 def tool(load_tool):
     return load_tool('model_converters/posenet_to_wsp')
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
 
 
 class Restated(nn.Module):

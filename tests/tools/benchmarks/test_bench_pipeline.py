@@ -18,9 +18,8 @@ def bench(repo, monkeypatch):
 def test_small_run(bench, tmp_path, monkeypatch, capsys):
     options = ['--sizes', '320x240', '--images', '3', '--samples', '6', '--repeats', '2']
     file = tmp_path / 'b.json'
-    monkeypatch.setattr(
-        sys, 'argv', ['bench_pipeline', *options, '--no-worker', '--json', str(file)]
-    )
+    options += ['--no-worker', '--json', str(file)]
+    monkeypatch.setattr(sys, 'argv', ['bench_pipeline', *options])
     bench.main()
     assert 'Both ways make the same samples' in capsys.readouterr().out
     tables = json.loads(file.read_text())['tables']

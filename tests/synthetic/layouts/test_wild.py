@@ -55,9 +55,8 @@ def test_layout_and_content(
     assert sorted(XtCOCO(path).anns) == sorted(api.anns) and len(api.imgs) == len(scenes) > 0
     for image, scene in zip(ours['images'], scenes, strict=True):
         request = scene.request
-        assert (
-            prefix + image['file_name'] == request.path and (world.folder / request.path).is_file()
-        )
+        assert prefix + image['file_name'] == request.path
+        assert (world.folder / request.path).is_file()
         assert (image['width'], image['height']) == (request.width, request.height)
         anns = api.loadAnns(api.getAnnIds(imgIds=image['id']))
         crowds = [a for a in anns if a['iscrowd']]
@@ -87,12 +86,8 @@ def test_layout_and_content(
 def test_coco_by_hand(make_scene, figure, write):
     # The ankles of the second are under the edge at 480; the third is too small for joints; nobody
     # sees the last.
-    people = (
-        figure(100, 300, 250),
-        figure(300, 560, 400),
-        figure(500, 300, 20),
-        figure(400, 300, 99),
-    )
+    places = ((100, 300, 250), (300, 560, 400), (500, 300, 20), (400, 300, 99))
+    people = [figure(*place) for place in places]
     scene = make_scene(people, hidden=((0, 'left_ear'),))
     scene.persons[3].area, scene.persons[3].polygons = 0, []
     anns = {a['id']: a for a in write(coco, scene)[COCO_FILE.format('train')]['annotations']}
@@ -231,13 +226,9 @@ def test_videos_and_merged_files(world, load, scenes_of, sample_data, split):
         flat = np.reshape(ann['keypoints'], (17, 3))
         assert set(flat[:, 2]) <= {0, 1}
         assert (flat[3:5] == 0).all(), 'ears are in the layout but never labelled'
-    plain = [
-        person
-        for scene in scenes
-        for person in scene.persons
-        if scene.request.frame > 0 and person.visible.sum() >= 10 and person.visible_share > 0.5
-    ]
-    assert len(merged['annotations']) >= len(plain) > 0, 'nobody in plain sight goes unlabelled'
+    people = [person for s in scenes if s.request.frame > 0 for person in s.persons]
+    plain = sum(person.visible.sum() >= 10 and person.visible_share > 0.5 for person in people)
+    assert len(merged['annotations']) >= plain > 0, 'nobody in plain sight goes unlabelled'
 
 
 def test_posetrack_ids_and_boxes_follow_the_rules_of_the_real_files(load, sample_data):
@@ -259,9 +250,8 @@ def test_tracks_ignored_regions_and_frames_without_labels(make_scene, figure, wr
     a, b, tiny = figure(100, 400, 300), figure(400, 400, 300), figure(600, 300, 12)
     second = video_scene(make_scene, [a, b], frame=2, scene_id=8)
     second.persons = second.persons[::-1]
-    content = write(posetrack18, video_scene(make_scene, [a, b, tiny]), second)[
-        POSETRACK_FILE.format('train')
-    ]
+    file = POSETRACK_FILE.format('train')
+    content = write(posetrack18, video_scene(make_scene, [a, b, tiny]), second)[file]
     anns, (image, _) = content['annotations'], content['images']
     tracks = {(a['image_id'] % 10_000, round(a['bbox'][0], -1)): a['track_id'] for a in anns}
     left, right = sorted({x for _, x in tracks})
@@ -270,6 +260,5 @@ def test_tracks_ignored_regions_and_frames_without_labels(make_scene, figure, wr
     assert anns[0]['bbox_head'] == pytest.approx([82, 100, 35, 44], abs=1)
     assert len(image['ignore_regions_x']) == len(image['ignore_regions_y']) == 1
     assert min(image['ignore_regions_x'][0]) >= 590 and max(image['ignore_regions_y'][0]) <= 301
-    content = write(posetrack18, video_scene(make_scene, [a], frame=0))
-    content = content[POSETRACK_FILE.format('train')]
+    content = write(posetrack18, video_scene(make_scene, [a], frame=0))[file]
     assert content['annotations'] == [] and content['images'][0]['is_labeled'] is False

@@ -76,14 +76,9 @@ def test_the_hook_writes_pairs_and_single_persons(tmp_path, find, make):
 
     image = tmp_path / 'a.jpg'
     cv2.imwrite(str(image), CANVAS)
-    visualizer = VISUALIZERS.build(
-        dict(
-            type='PairLocalVisualizer',
-            name=f'test-{make.__name__}',
-            vis_backends=[dict(type='LocalVisBackend')],
-            save_dir=str(tmp_path),
-        )
-    )
+    where = dict(vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
+    name = f'test-{make.__name__}'
+    visualizer = VISUALIZERS.build(dict(where, type='PairLocalVisualizer', name=name))
     assert isinstance(visualizer, PairLocalVisualizer)
     hook = PoseVisualizationHook(enable=True, out_dir=str(tmp_path / 'show'))
     hook._visualizer = visualizer

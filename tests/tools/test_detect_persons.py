@@ -43,21 +43,6 @@ def run(made, load_tool, capsys):
     return call
 
 
-@pytest.mark.parametrize(
-    ('more', 'named'),
-    [
-        ([], '--images --ann'),
-        (['--images', 'x', '--ann', 'y'], 'not allowed with'),
-        (['--ann', 'y'], '--img-root'),
-        (['--images', 'x', '--img-root', 'y'], '--img-root'),
-    ],
-)
-def test_wrong_options_are_explained(more, named, run, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run('--out', 'b.json', *more)
-    assert stop.value.code == 2 and named in capsys.readouterr().err
-
-
 def test_wrong_files_are_explained(made, run, tmp_path):
     out, images = ['--out', tmp_path / 'b.json'], ['--images', made / 'images']
     for more, named in (

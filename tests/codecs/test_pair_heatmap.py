@@ -151,9 +151,8 @@ def test_decoding_against_a_loop(persons):
     assert keypoints.shape == (5, 1, 2, 4, 2) and keypoints.dtype == np.float32
     for b, p, k in np.ndindex(5, 2, 4):
         x1, y1, x2, y2 = boxes[b, p] if (b, p) != (4, 1) else (44, 20, 48, 30)
-        inside = [
-            (i, j) for j in range(16) for i in range(12) if x1 <= 4 * i <= x2 and y1 <= 4 * j <= y2
-        ]
+        pixels = np.ndindex(12, 16)
+        inside = [(i, j) for i, j in pixels if x1 <= 4 * i <= x2 and y1 <= 4 * j <= y2]
         channel = maps[b, p % persons, k]
         best = max(inside, key=lambda px: channel[px[1], px[0]])
         assert scores[b, 0, p, k] == channel[best[1], best[0]]

@@ -36,6 +36,17 @@ def assert_gone():
 
 
 @pytest.fixture
+def call_tool(load_tool, capsys):
+    """``call_tool('score', ...)``: what a tool's main returns and prints, (status, out, err)."""
+
+    def call(name: str, *words):
+        status = load_tool(name).main([str(word) for word in words])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
 def run_tool(load_tool, monkeypatch, tmp_path):
     """``run_tool('train', CONFIG, ...)`` runs tools/train.py in this process, in ``tmp_path``.
 

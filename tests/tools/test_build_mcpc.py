@@ -5,11 +5,6 @@ import pytest
 
 
 @pytest.fixture
-def main(load_tool):
-    return load_tool('dataset_converters/build_mcpc').main
-
-
-@pytest.fixture
 def mpii(tmp_path):
     """MPII with one image of two persons in train and in val."""
     for split in ('train', 'val'):
@@ -25,24 +20,22 @@ def mpii(tmp_path):
     return tmp_path / 'mpii'
 
 
-def test_build(main, mpii, tmp_path, capsys):
+def test_build(call_tool, mpii, tmp_path):
     out = tmp_path / 'out'
-    where = ['--mpii', str(mpii), '--out', str(out)]
-    assert main([*where, '--ankles', 'both', '--ground', 'mean']) == 0
+    where = ['dataset_converters/build_mcpc', '--mpii', mpii, '--out', out]
+    status, shown, _ = call_tool(*where, '--ankles', 'both', '--ground', 'mean')
     content = json.loads((out / 'mcpc_test.json').read_text())
-    assert len(content['pairs']) == 1
+    assert status == 0 and len(content['pairs']) == 1
     # right ankle at y, left ankle 25 px higher
     assert sorted(a['ground_y'] for a in content['annotations']) == [187.5, 287.5]
-    shown = capsys.readouterr().out
     assert '~220k' in shown and 'not looked for' in shown and str(out / 'mcpc_test.json') in shown
-    assert main([*where, '--quiet', '--splits', 'test']) == 0
-    assert capsys.readouterr() == ('', '')
+    assert call_tool(*where, '--quiet', '--splits', 'test') == (0, '', '')
 
 
-def test_errors_are_one_line(main, mpii, tmp_path, capsys):
+def test_errors_are_one_line(call_tool, mpii, tmp_path):
     (mpii / 'annotations' / 'mpii_train.json').write_text('[{"image": "a.jpg"}]')
-    assert main(['--mpii', str(mpii), '--out', str(tmp_path / 'out'), '--quiet']) == 1
-    shown = capsys.readouterr().err
-    assert 'mpii_train.json: row number 0' in shown and shown.count('\n') == 1
-    assert main(['--out', str(tmp_path / 'out')]) == 2
-    assert '--posetrack18' in capsys.readouterr().err
+    tool, out = 'dataset_converters/build_mcpc', ['--out', tmp_path / 'out']
+    status, _, shown = call_tool(tool, '--mpii', mpii, *out, '--quiet')
+    assert status == 1 and 'mpii_train.json: row number 0' in shown and shown.count('\n') == 1
+    status, _, shown = call_tool(tool, *out)
+    assert status == 2 and '--posetrack18' in shown

@@ -2,6 +2,7 @@
 """``tools/detect_persons.py`` as a user calls it, and a detector through the other tools."""
 
 import json
+from functools import partial
 
 import cv2
 import numpy as np
@@ -31,16 +32,10 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def run(made, load_tool, capsys):
+def run(made, call_tool):
     """``run(*arguments)`` -> (status, stdout, stderr)."""
-
-    def call(*arguments):
-        model = [made / 'config.py', made / 'w.pth', '--device', 'cpu', '--batch-size', 2]
-        main = load_tool('detect_persons').main
-        status = main([str(a) for a in (*model, '--score-thr', 0.25, *arguments)])
-        return status, *capsys.readouterr()
-
-    return call
+    model = [made / 'config.py', made / 'w.pth', '--device', 'cpu', '--batch-size', 2]
+    return partial(call_tool, 'detect_persons', *model, '--score-thr', 0.25)
 
 
 def test_wrong_files_are_explained(made, run, tmp_path):

@@ -23,16 +23,14 @@ def world(tmp_path):
 
 
 @pytest.fixture
-def run(load_tool, world, capsys):
+def run(call_tool, world):
     """``run(*arguments)`` -> (status, printed, records or None)."""
 
     def call(*arguments):
         out = world / 'roots.json'
-        main = load_tool('predict_roots').main
-        status = main([str(a) for a in (*arguments, '--out', out)])
-        printed = capsys.readouterr()
+        status, *printed = call_tool('predict_roots', *arguments, '--out', out)
         records = json.loads(out.read_text()) if out.exists() else None
-        return status, printed.out + printed.err, records
+        return status, ''.join(printed), records
 
     return call
 

@@ -36,14 +36,12 @@ FILES = [
 
 
 @pytest.mark.parametrize(('source', 'file', 'prefix', 'splits', 'kind', 'real'), FILES)
-def test_layout_and_content(
-    world, scenes_of, sample_data, source, file, prefix, splits, kind, real
-):
+def test_layout_and_content(world, scenes_of, samples, source, file, prefix, splits, kind, real):
     """Keys are those of the real file; COCO's tools find every image and person, MMPose what was
     labelled.
     """
     scenes, path = scenes_of(source, *splits), world.folder / file
-    ours, real = json.loads(path.read_text()), json.loads((sample_data / real).read_text())
+    ours, real = json.loads(path.read_text()), json.loads((samples / real).read_text())
     assert set(real) <= set(ours)
     (mine,), (theirs,) = ours['categories'], real['categories']
     assert mine['keypoints'] == theirs['keypoints']
@@ -163,8 +161,8 @@ def test_crowd_index_by_hand():
 
 # ------------------------------------------------------------------ MPII
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_mmpose_reads_what_was_labelled_in_mpii(world, load, sample_data, split):
-    real = json.loads((sample_data / 'mpii' / 'test_mpii.json').read_text())
+def test_mmpose_reads_what_was_labelled_in_mpii(world, load, samples, split):
+    real = json.loads((samples / 'mpii' / 'test_mpii.json').read_text())
     file = MPII_FILE.format(split)
     people, prefix = load(file), dict(img='images/')
     dataset = datasets.MpiiDataset(ann_file=str(world.folder / file), data_prefix=prefix)
@@ -207,12 +205,12 @@ def video_scene(make_scene, people, frame=1, **more):
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_videos_and_merged_files(world, load, scenes_of, sample_data, split):
+def test_videos_and_merged_files(world, load, scenes_of, samples, split):
     merged, scenes = load(POSETRACK_FILE.format(split)), scenes_of('posetrack18', split)
     files = sorted((world.folder / VIDEOS / split).glob('*.json'))
     videos = [json.loads(file.read_text()) for file in files]
     assert {s.request.sequence for s in scenes} == {int(file.stem[:6]) for file in files}
-    one = sample_data / 'posetrack18/annotations/val/009473_mpii_test.json'
+    one = samples / 'posetrack18/annotations/val/009473_mpii_test.json'
     assert videos[0]['categories'] == json.loads(one.read_text())['categories']
     for key in ('images', 'annotations'):
         together = sorted((e for video in videos for e in video[key]), key=lambda e: e['id'])
@@ -231,8 +229,8 @@ def test_videos_and_merged_files(world, load, scenes_of, sample_data, split):
     assert len(merged['annotations']) >= plain > 0, 'nobody in plain sight goes unlabelled'
 
 
-def test_posetrack_ids_and_boxes_follow_the_rules_of_the_real_files(load, sample_data):
-    file = sample_data / 'posetrack18/annotations/test_posetrack18_val.json'
+def test_posetrack_ids_and_boxes_follow_the_rules_of_the_real_files(load, samples):
+    file = samples / 'posetrack18/annotations/test_posetrack18_val.json'
     for content in (json.loads(file.read_text()), load(POSETRACK_FILE.format('val'))):
         for image in content['images']:
             video, name = image['file_name'].split('/')[-2:]

@@ -1,9 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from process_fixture import run as process
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / 'tools' / 'benchmarks'))
 
 
 @pytest.fixture

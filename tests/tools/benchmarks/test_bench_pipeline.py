@@ -1,21 +1,15 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import importlib
 import json
 import sys
 
+import bench_pipeline as bench
 import numpy as np
 import pytest
 
 from wsp_mm.datasets.transforms import load_image
 
 
-@pytest.fixture
-def bench(repo, monkeypatch):
-    monkeypatch.syspath_prepend(str(repo / 'tools/benchmarks'))
-    return importlib.import_module('bench_pipeline')
-
-
-def test_small_run(bench, tmp_path, monkeypatch, capsys):
+def test_small_run(tmp_path, monkeypatch, capsys):
     options = ['--sizes', '320x240', '--images', '3', '--samples', '6', '--repeats', '2']
     file = tmp_path / 'b.json'
     options += ['--no-worker', '--json', str(file)]
@@ -27,7 +21,7 @@ def test_small_run(bench, tmp_path, monkeypatch, capsys):
     assert all(table['ratio']['stock'] == 1 < 10 / table['ratio']['ours'] for table in tables)
 
 
-def test_ways_that_differ_are_no_result(bench, tmp_path, monkeypatch):
+def test_ways_that_differ_are_no_result(tmp_path, monkeypatch):
     """The comparison notices a part that is taken a pixel aside."""
     bench.write_data(tmp_path, (160, 120), 2)
     tasks = bench.build_ways(tmp_path)

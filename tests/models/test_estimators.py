@@ -26,17 +26,10 @@ HEADS = dict(
 
 def build(kind='TopdownPoseEstimator3D', **test_cfg):
     torch.manual_seed(0)
-    model = MODELS.build(
-        dict(
-            type=kind,
-            data_preprocessor=dict(type='PoseDataPreprocessor'),
-            backbone=dict(type='ResNet', depth=18),
-            head=dict(
-                HEADS[kind], in_channels=512, deconv_out_channels=(8, 8, 8), logit_scale=30.0
-            ),
-            test_cfg=test_cfg,
-        )
-    )
+    sizes = dict(in_channels=512, deconv_out_channels=(8, 8, 8), logit_scale=30.0)
+    cfg = dict(type=kind, head=dict(HEADS[kind], **sizes), test_cfg=test_cfg)
+    cfg['data_preprocessor'] = dict(type='PoseDataPreprocessor')
+    model = MODELS.build(dict(cfg, backbone=dict(type='ResNet', depth=18)))
     for name, parameter in model.head.named_parameters():  # untrained, they would hardly see
         if parameter.ndim == 4:
             torch.nn.init.normal_(parameter, std=0.3 if 'deconv' in name else 0.1)

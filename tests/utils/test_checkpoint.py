@@ -67,31 +67,17 @@ def training_file(tmp_path, weights):
     optimizer = torch.optim.Adam([parameter])
     parameter.sum().backward()
     optimizer.step()
+    meta = dict(epoch=9, cfg='a = 1', seed=np.int64(5), train_subjects=[1, 5])
+    meta |= dict(wsp_mm=dict(version='0', git='abc'), env_info={'user': 'me'})
+    meta['config'] = 'import os; os.abort()'  # MMEngine executes it when it resumes
+    names = np.array(['a', 'b'])
+    meta['dataset_meta'] = dict(sigmas=np.ones(3, np.float32), names=names, ids={2, 1})
+    hub = dict(runtime_info=dict(best=np.float64(0.5), n=np.int32(3)))
+    hub['log_scalars'] = OrderedDict(loss=buffer)
+    state = OrderedDict(weights, view=torch.arange(1000.0)[:2])
+    content = dict(state_dict=state, ema_state_dict=weights, meta=meta, message_hub=hub)
     path = tmp_path / 'epoch_9.pth'
-    torch.save(
-        dict(
-            state_dict=OrderedDict(weights, view=torch.arange(1000.0)[:2]),
-            ema_state_dict=weights,
-            meta=dict(
-                epoch=9,
-                cfg='a = 1',
-                seed=np.int64(5),
-                train_subjects=[1, 5],
-                wsp_mm=dict(version='0', git='abc'),
-                env_info={'user': 'me'},
-                config='import os; os.abort()',  # MMEngine executes it when it resumes
-                dataset_meta=dict(
-                    sigmas=np.ones(3, np.float32), names=np.array(['a', 'b']), ids={2, 1}
-                ),
-            ),
-            message_hub=dict(
-                log_scalars=OrderedDict(loss=buffer),
-                runtime_info=dict(best=np.float64(0.5), n=np.int32(3)),
-            ),
-            optimizer=optimizer.state_dict(),
-        ),
-        path,
-    )
+    torch.save(content | dict(optimizer=optimizer.state_dict()), path)
     return path
 
 

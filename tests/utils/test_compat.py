@@ -105,13 +105,8 @@ def test_processes_on_cpu_get_gloo_and_a_wrapper_that_takes_cpu_modules(one_rank
     cfg = Config(dict(find_unused_parameters=True, model_wrapper_cfg=own))
     prepare_run(cfg, 'pytorch')
     assert torch.distributed.get_backend() == 'gloo'
-    assert cfg.model_wrapper_cfg == dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=True,
-        static_graph=True,
-        device_ids=None,
-    )
+    added = dict(broadcast_buffers=False, find_unused_parameters=True, device_ids=None)
+    assert cfg.model_wrapper_cfg == dict(own, **added)
     finish_distributed()
     assert not torch.distributed.is_initialized()
     finish_distributed()
@@ -199,11 +194,10 @@ def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
         'atexit.register(time.sleep, 600)\n'
         'compat.run_rank(lambda: 1 / 0)\n'
     )
-    env = dict(
-        torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')),
-        slurm=dict(SLURM_NTASKS='2'),
-    )[launcher]
+    file = tmp_path / 'error.json'
+    env = dict(TORCHELASTIC_ERROR_FILE=str(file))
+    env = env if launcher == 'torchrun' else dict(SLURM_NTASKS='2')
     done = run(sys.executable, '-c', script, status=1, timeout=100, **env)
     assert 'ZeroDivisionError' in done.stderr
     if launcher == 'torchrun':
-        assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()
+        assert 'ZeroDivisionError' in file.read_text()

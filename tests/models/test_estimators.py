@@ -78,18 +78,25 @@ def test_three_frames_by_hand():
 
 
 @pytest.mark.parametrize(
-    'change',
+    ('kind', 'change'),
     [
-        dict(root_depth=None),
-        dict(root_depth=np.float32([np.nan])),
-        dict(camera_f=None),
-        dict(camera_c=None),
-        dict(flip=True),
+        ('TopdownPoseEstimator3D', dict(root_depth=None)),
+        ('TopdownPoseEstimator3D', dict(root_depth=np.float32([np.nan]))),
+        ('TopdownRootEstimator', dict(root_k=None)),
+        ('TopdownRootEstimator', dict(root_k=np.float32([np.nan]))),
+        *((kind, dict(camera_f=None)) for kind in HEADS),
+        *((kind, dict(camera_c=None)) for kind in HEADS),
+        *((kind, dict(flip=True)) for kind in HEADS),
     ],
 )
-def test_the_camera_frame_is_absent_rather_than_invented(change):
-    meta = {key: value for key, value in {**CAMERA, **change}.items() if value is not None}
-    assert 'keypoints_cam' not in predict(build(), **meta)
+def test_the_camera_frame_is_absent_rather_than_invented(kind, change):
+    given = {**CAMERA, 'root_k': np.float32([4500]), **change}
+    meta = {key: value for key, value in given.items() if value is not None}
+    pred = predict(build(kind), **meta)
+    assert not {'keypoints_cam', 'root_cam'} & set(pred.keys())
+    if kind == 'TopdownRootEstimator':
+        assert len(pred.root_gamma) == 1
+        assert ('root_depth' in pred) == bool(meta.get('root_k', 0) > 0)
 
 
 @pytest.mark.parametrize(
@@ -129,15 +136,3 @@ def test_root_in_the_camera_frame_by_hand():
     assert pred.keypoint_scores.shape == (1, 1)
     keys = ('keypoints', 'keypoint_scores', 'root_gamma', 'root_depth', 'root_cam')
     assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
-
-
-@pytest.mark.parametrize(
-    'change',
-    [dict(camera_f=None), dict(root_k=None), dict(root_k=np.float32([np.nan])), dict(flip=True)],
-)
-def test_the_root_in_the_camera_frame_is_never_invented(change):
-    given = {**CAMERA, 'root_k': np.float32([4500]), **change}
-    meta = {key: value for key, value in given.items() if value is not None}
-    pred = predict(build('TopdownRootEstimator'), **meta)
-    assert 'root_cam' not in pred and len(pred.root_gamma) == 1
-    assert ('root_depth' in pred) == bool(meta.get('root_k', 0) > 0)

@@ -20,6 +20,13 @@ def scale_out_data(tmp_path_factory):
 
 
 @pytest.fixture
+def data(scale_out_data, monkeypatch):
+    """These data, in the place that configs name."""
+    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
+    return scale_out_data
+
+
+@pytest.fixture
 def assert_gone():
     """``assert_gone(pid)``: no process of this number goes on."""
 

@@ -18,19 +18,13 @@ from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.utils.checkpoint import load_file
 
 QUICKSTART = 'configs/quickstart/wsp_pretrain_r18.py'
-# Options that shrink the quickstart config.
+# Options that shrink the quickstart config; data: ten images with pairs, three pairs to test.
 SMALL = [
     'model.head.deconv_out_channels=(16,16,16)',
     'train_dataloader.batch_size=4',
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
 ]
-
-
-@pytest.fixture
-def data(scale_out_data, monkeypatch):
-    """Ten images with pairs to train on, three pairs to test."""
-    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
 
 
 # ---------------------------------------------------------------------------------- no training

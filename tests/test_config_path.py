@@ -40,13 +40,13 @@ def test_mim_folder_wins_over_the_checkout(tmp_path, monkeypatch):
 
 
 def test_command_line(monkeypatch, capsys, repo):
-    monkeypatch.setattr(sys, 'argv', ['config_path', 'wsp_pretrain_r50'])
-    main()
-    expected = str(repo / 'configs' / 'wsp_pretrain_r50.py')
-    assert os.path.realpath(capsys.readouterr().out.strip()) == expected
-    monkeypatch.setattr(sys, 'argv', ['config_path'])
-    main()
-    assert 'wsp_pretrain_r50' in capsys.readouterr().out.splitlines()
-    monkeypatch.setattr(sys, 'argv', ['config_path', 'wsp_pretrain_r51'])
-    with pytest.raises(SystemExit, match='wsp_pretrain_r50'):
+    def said(*words):
+        monkeypatch.setattr(sys, 'argv', ['config_path', *words])
         main()
+        return capsys.readouterr().out.splitlines()
+
+    expected = str(repo / 'configs' / 'wsp_pretrain_r50.py')
+    assert [os.path.realpath(line) for line in said('wsp_pretrain_r50')] == [expected]
+    assert 'wsp_pretrain_r50' in said()
+    with pytest.raises(SystemExit, match='wsp_pretrain_r50'):
+        said('wsp_pretrain_r51')

@@ -49,7 +49,7 @@ def test_builds(name, monkeypatch):
         dataset, sizes = config[loader].dataset, set()
         for step in dataset.pipeline:
             TRANSFORMS.build(step)
-            sizes |= {tuple(step[key]) for key in ('input_size',) if key in step}
+            sizes |= {tuple(step.input_size)} if 'input_size' in step else set()
             if step.type == 'GenerateTarget':
                 assert step.encoder == config.model.head.decoder
         assert sizes == {tuple(config.model.head.decoder.input_size)}, 'crop and codec must agree'
@@ -139,8 +139,7 @@ def test_quickstarts_rows_have_equal_steps():
     for key in ('model', 'train_cfg', 'param_scheduler', 'optim_wrapper', 'val_dataloader'):
         assert alone[key] == mixed[key]
     assert alone.param_scheduler[1].T_max == alone.train_cfg.max_iters
-    sizes = [config.train_dataloader.batch_size for config in (alone, mixed)]
-    assert sizes == [16, 16]
+    assert alone.train_dataloader.batch_size == mixed.train_dataloader.batch_size == 16
 
 
 # -------------------------------------------------------------------------------------- the papers'
@@ -148,6 +147,14 @@ def test_quickstarts_rows_have_equal_steps():
 def test_quickstarts_rates_belong_to_one_process(name):
     config = load(name)
     assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
+
+
+def check_schedule(config, epochs, milestones):
+    assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
+    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
+    assert config.train_cfg.max_epochs == epochs
+    (step,) = config.param_scheduler
+    assert (step.type, list(step.milestones), step.gamma) == ('MultiStepLR', milestones, 0.1)
 
 
 def test_the_papers_pre_training():
@@ -159,11 +166,7 @@ def test_the_papers_pre_training():
     assert values == (50.0, 8, 'mean', 16)
     assert head.heatmap_loss == dict(type='HeatmapL2Loss', squared=False)
     assert (tuple(decoder.input_size), tuple(decoder.heatmap_size)) == ((256, 256), (64, 64))
-    assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
-    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
-    assert config.train_cfg.max_epochs == 50
-    (step,) = config.param_scheduler
-    assert (step.type, list(step.milestones), step.gamma) == ('MultiStepLR', [30, 40], 0.1)
+    check_schedule(config, 50, [30, 40])
 
 
 def test_the_papers_finetuning():
@@ -172,10 +175,7 @@ def test_the_papers_finetuning():
     assert (head.out_channels, tuple(head.decoder.heatmap_size)) == (18, (64, 64, 64))
     assert (head.loss.average, head.loss.loss_weight) == ('all', 1.0)
     assert (head.get('logit_scale', 1.0), head.get('marginal_loss')) == (1.0, None)
-    assert config.train_dataloader.batch_size == 32 and config.auto_scale_lr.base_batch_size == 64
-    assert config.optim_wrapper.optimizer == dict(type='Adam', lr=1e-3, fused=True)
-    assert config.train_cfg.max_epochs == 25
-    assert list(config.param_scheduler[0].milestones) == [17, 21]
+    check_schedule(config, 25, [17, 21])
     assert load('posenet_muco_r50').model.head.out_channels == 21
 
 

@@ -1,24 +1,16 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Commands in the documents are commands that exist, and files they name are there."""
 
-import importlib.util
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [
-    'README.md',
-    'docs/paper.md',
-    'docs/data.md',
-    'docs/mupots.md',
-    'docs/inference.md',
-    'docs/extend.md',
-    'docs/scale_out.md',
-    'docs/performance.md',
+PAGES = ['README.md'] + [
+    f'docs/{name}.md'
+    for name in ('paper', 'data', 'mupots', 'inference', 'extend', 'scale_out', 'performance')
 ]
 
 
@@ -40,30 +32,21 @@ def commands(page):
 CASES = [(page, command) for page in PAGES for command in commands(page)]
 
 
-def parser_of(tool):
-    spec = importlib.util.spec_from_file_location(Path(tool).stem, ROOT / tool)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str((ROOT / tool).parent))  # as for a script that is run
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
-        del sys.modules[spec.name]
-    return (
-        module.build_parser().parse_args if hasattr(module, 'build_parser') else module.parse_args
-    )
+@pytest.fixture
+def parse(load_tool):
+    def run(tool, arguments):
+        module = load_tool(tool.removeprefix('tools/').removesuffix('.py'))
+        has_parser = hasattr(module, 'build_parser')
+        parse_args = module.build_parser().parse_args if has_parser else module.parse_args
+        config = getattr(parse_args(arguments), 'config', None)
+        if config is not None and 'YOUR' not in str(config):
+            assert (ROOT / config).is_file(), f'{config} does not exist'
 
-
-def parse(tool, arguments):
-    namespace = parser_of(tool)(arguments)
-    config = getattr(namespace, 'config', None)
-    if config is not None and 'YOUR' not in str(config):
-        assert (ROOT / config).is_file(), f'{config} does not exist'
+    return run
 
 
 @pytest.mark.parametrize(('page', 'command'), CASES, ids=[f'{p}: {c[:60]}' for p, c in CASES])
-def test_command_parses(page, command):
+def test_command_parses(page, command, parse):
     words = shlex.split(command)
     if words[0] == 'make':
         targets = re.findall(r'^([a-z0-9-]+):', (ROOT / 'Makefile').read_text(), flags=re.M)

@@ -3,11 +3,11 @@
 
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 
 import pytest
+from process_fixture import run
 
 import wsp_mm
 
@@ -15,9 +15,7 @@ import wsp_mm
 def build(source, kind, out):
     """Call the build backend as pip does, without its network isolation."""
     code = f'from setuptools import build_meta; print(build_meta.build_{kind}({str(out)!r}))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return out / done.stdout.split()[-1]
+    return out / run(sys.executable, '-c', code, cwd=source).stdout.split()[-1]
 
 
 @pytest.fixture(scope='module')
@@ -63,14 +61,8 @@ def test_wheel(source, tmp_path):
     assert not {'torch', 'mmcv', 'mmengine', 'mmpose', 'onedl-mmcv'} & names
 
     # Unpacked anywhere, it finds its configs; nothing points back to the checkout.
-    done = subprocess.run(
-        [sys.executable, '-m', 'wsp_mm.config_path', 'wsp_pretrain_r50'],
-        cwd=tmp_path / 'site',
-        env=dict(PYTHONPATH=''),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = [sys.executable, '-m', 'wsp_mm.config_path', 'wsp_pretrain_r50']
+    done = run(*words, cwd=tmp_path / 'site', PYTHONPATH='')
     expected = tmp_path / 'site/wsp_mm/.mim/configs/wsp_pretrain_r50.py'
     assert done.stdout.strip() == str(expected)
 

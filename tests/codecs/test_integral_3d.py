@@ -15,9 +15,8 @@ def encode(keypoints, visible=None, has_depth=1.0):
 def test_posenets_numbers_by_hand():
     # 256 px -> 64: a quarter. z: -1000 mm is layer 0, the root 32, 500 mm (0.5 + 1) / 2 * 64 = 48.
     encoded = encode([[0, 0, -1000], [128, 64, 0], [255, 10, 500]])
-    np.testing.assert_allclose(
-        encoded['keypoint_labels'], [[[0, 0, 0], [32, 16, 32], [63.75, 2.5, 48]]], atol=1e-6
-    )
+    expected = [[[0, 0, 0], [32, 16, 32], [63.75, 2.5, 48]]]
+    np.testing.assert_allclose(encoded['keypoint_labels'], expected, atol=1e-6)
     assert encoded['keypoint_weights'].tolist() == encoded['depth_weights'].tolist() == [[1, 1, 1]]
     assert {value.dtype for value in encoded.values()} == {np.dtype(np.float32)}
     assert set(encoded) == set(Integral3DLabel.label_mapping_table)
@@ -53,9 +52,8 @@ def test_depth_follows_from_the_keypoints_where_it_is_not_given(axes):
 )
 def test_round_trip(input_size, heatmap_size, seed):
     codec = Integral3DLabel(input_size, heatmap_size, depth_range=1000.0)
-    keypoints = np.random.default_rng(seed).uniform(
-        [0, 0, -999.99], [*input_size, 999.99], (1, 50, 3)
-    )
+    low, high = [0, 0, -999.99], [*input_size, 999.99]
+    keypoints = np.random.default_rng(seed).uniform(low, high, (1, 50, 3))
     encoded = codec.encode(keypoints)
     assert encoded['keypoint_weights'].all()
     decoded, scores = codec.decode(encoded['keypoint_labels'])

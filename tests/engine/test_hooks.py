@@ -170,6 +170,13 @@ def assert_equal_weights(folder, name):
         assert torch.equal(published['state_dict'][key], value)
 
 
+def train_best(folder, epochs, keep=2, **kwargs):
+    """Train on, keeping the last and the best checkpoint, each beside its weights alone."""
+    keep = dict(max_keep_ckpts=keep, save_best='my/score', rule='greater')
+    data = dict(train=Images(), val=Images(), epochs=epochs)
+    make_runner(folder, PublishedWeightsHook(), checkpoint=keep, **data, **kwargs).train()
+
+
 def test_weights_lie_beside_the_last_and_the_best_and_go_with_them(tmp_path):
     """Across a resume, too; files that the run did not write do not matter."""
     (tmp_path / 'torn.pth').write_bytes(b'PK\x03\x04')
@@ -177,11 +184,8 @@ def test_weights_lie_beside_the_last_and_the_best_and_go_with_them(tmp_path):
     (tmp_path / 'epoch_7_weights.pth').write_text('kept by its owner')
     torch.save(Payload(), tmp_path / 'epoch_8.pth')  # loading it would be refused
     foreign = ['epoch_7_weights.pth', 'epoch_8.pth', 'epoch_9.pth', 'torn.pth']
-    keep = dict(max_keep_ckpts=2, save_best='my/score', rule='greater')
-
-    def train(epochs, **kwargs):
-        data = dict(train=Images(), val=Images(), epochs=epochs)
-        make_runner(tmp_path, PublishedWeightsHook(), checkpoint=keep, **data, **kwargs).train()
+    for epochs, resume in ((3, False), (5, True)):
+        train_best(tmp_path, epochs, resume=resume)
         own = [f'epoch_{epochs - 1}', f'epoch_{epochs}', f'best_my_score_epoch_{epochs}']
         expected = [f'{name}{end}.pth' for name in own for end in ('', '_weights')]
         assert names(tmp_path) == sorted(expected + foreign)
@@ -189,23 +193,13 @@ def test_weights_lie_beside_the_last_and_the_best_and_go_with_them(tmp_path):
             assert_equal_weights(tmp_path, name)
         assert (tmp_path / 'last_checkpoint').read_text().endswith(f'epoch_{epochs}.pth')
 
-    train(3)
-    train(5, resume=True)
-
 
 def test_a_copied_work_dir_leaves_the_original_alone(tmp_path):
     old, new = tmp_path / 'old', tmp_path / 'new'
-    keep = dict(max_keep_ckpts=1, save_best='my/score', rule='greater')
-
-    def train(folder, epochs, **kwargs):
-        data = dict(train=Images(), val=Images(), epochs=epochs)
-        hook = PublishedWeightsHook()
-        make_runner(folder, hook, checkpoint=keep, **data, **kwargs).train()
-
-    train(old, 2)
+    train_best(old, 2, keep=1)
     shutil.copytree(old, new)
     before = names(old)
-    train(new, 3, resume=True, load_from=str(new / 'epoch_2.pth'))
+    train_best(new, 3, keep=1, resume=True, load_from=str(new / 'epoch_2.pth'))
     assert names(old) == before and len(before) == 4
     assert names(new) == [name.replace('_2', '_3') for name in before]
 

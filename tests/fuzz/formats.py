@@ -51,15 +51,20 @@ def _write(path: Path, content) -> Path:
     return path
 
 
+def _dump(root: Path, samples: list[dict]) -> Path:
+    flat = [predictions.flatten_sample(dict(sample, id=n)) for n, sample in enumerate(samples)]
+    predictions.save_dump(flat, root / 'dump.npz')
+    return root / 'dump.npz'
+
+
 def _items(dataset) -> list:
     return [dataset.get_data_info(i) for i in range(len(dataset))]
 
 
 def _coco_style(source: str, joint_set: str, name: str):
     def write(root: Path):
-        people = [
-            sources.person(n, 1 + n // 2, 100 + 90 * (n % 2), joint_set=joint_set) for n in range(4)
-        ]
+        places = [(n, 1 + n // 2, 100 + 90 * (n % 2)) for n in range(4)]
+        people = [sources.person(*place, joint_set=joint_set) for place in places]
         content = sources.coco_file([sources.image(1), sources.image(2)], people, joint_set)
         file = _write(root / 'annotations' / name, content)
 
@@ -81,11 +86,11 @@ def mpii_mat(root: Path):
     entries = [mpii.entry(f'{k}.jpg', [mpii.rect(mpii.FULL)] * 2) for k in range(3)]
     file, names = mpii.write_mat(root / MAT_NAME, entries, [1, 1, 0]), root / 'val.txt'
     names.write_text('1.jpg\n')
-    return (
-        [file] * 9 + [names],
-        lambda skip: read_mpii(root, ('train', 'test'), Findings(skip_bad=skip), names),
-        (),
-    )
+
+    def read(skip: bool):
+        read_mpii(root, ('train', 'test'), Findings(skip_bad=skip), names)
+
+    return [file] * 9 + [names], read, ()
 
 
 def mcpc_json(root: Path):
@@ -129,9 +134,8 @@ def h36m_arrays(root: Path):
 
 
 def muco_json(root: Path):
-    people = [
-        h36m.muco_person(n, n % 2, (-600.0 + 400 * n, 0.0, 3000.0 + 100 * n)) for n in range(4)
-    ]
+    places = [(-600.0 + 400 * n, 0.0, 3000.0 + 100 * n) for n in range(4)]
+    people = [h36m.muco_person(n, n % 2, place) for n, place in enumerate(places)]
     file = h36m.write_muco(root, people)
     return [file], lambda skip: _items(MuCoDataset(data_root=str(root), skip_bad=skip)), ()
 
@@ -152,18 +156,16 @@ def boxes_json(root: Path):
     _write(theirs, [dict(image_id=k, bbox=[1, 2, 3, 4], score=0.5, category_id=1) for k in (1, 2)])
     images = [sources.image(1), sources.image(2, f=[9.0, 9.0], c=[5.0, 5.0])]
     _write(coco, sources.coco_file(images, [sources.person(n, 1) for n in range(2)]))
-    return (
-        [ours, theirs, coco],
-        lambda skip: (GivenBoxes(ours), GivenBoxes(theirs), read_annotations(coco)),
-        (),
-    )
+
+    def read(skip: bool):
+        return GivenBoxes(ours), GivenBoxes(theirs), read_annotations(coco)
+
+    return [ours, theirs, coco], read, ()
 
 
 def bbox_root_json(root: Path):
-    records = [
-        dict(image_id=k, bbox=[1, 2, 3, 4], root_cam=[0, 0, 4000.0], score=0.5) for k in (1, 2)
-    ]
-    file = _write(root / 'roots.json', records)
+    record = dict(bbox=[1, 2, 3, 4], root_cam=[0, 0, 4000.0], score=0.5)
+    file = _write(root / 'roots.json', [dict(record, image_id=k) for k in (1, 2)])
     return [file], lambda skip: (read_bbox_roots(file), read_bbox_root(file, [1, 2])), ()
 
 
@@ -177,13 +179,10 @@ def camera_json(root: Path):
 def score_files(root: Path):
     rng = np.random.default_rng(0)
     gt = rng.normal(0, 300, (5, 18, 3))
-    instances = dict(pred_instances='keypoints_cam', gt_instances='keypoints_cam')
-    samples = [
-        dict(id=n, action='Walking', **{k: {v: gt[n : n + 1]} for k, v in instances.items()})
-        for n in range(5)
-    ]
-    dump = root / 'dump.npz'
-    predictions.save_dump([predictions.flatten_sample(sample) for sample in samples], dump)
+    poses = [dict(keypoints_cam=gt[n : n + 1]) for n in range(5)]
+    dump = _dump(
+        root, [dict(action='Walking', pred_instances=pose, gt_instances=pose) for pose in poses]
+    )
     plain = dict(ids=list(range(5)), pred=gt.tolist(), gt=gt.tolist(), joint_set='h36m18')
     records = [dict(image_id=n, joint_cam=gt[n, :17].tolist()) for n in range(5)]
     files = [dump, _write(root / 'plain.json', plain), _write(root / 'posenet.json', records)]
@@ -198,17 +197,11 @@ def mupots_predictions(root: Path):
 
 def control_files(root: Path):
     controls.world.__wrapped__(root)
-    pairs, truth, dump = root / 'mcpc_test.json', root / 'ground_truth', root / 'dump.npz'
-    samples = [
-        dict(id=n, pred_instances=dict(depth_probs=np.ones((1, 16)), pair_probs=np.ones(1)))
-        for n in range(3)
-    ]
-    predictions.save_dump([predictions.flatten_sample(sample) for sample in samples], dump)
-    return (
-        [pairs, truth / 'coco_val.npz', dump],
-        lambda skip: load_probs(dump, load_pairs(pairs, truth)),
-        (ValueError,),
-    )
+    pairs, truth = root / 'mcpc_test.json', root / 'ground_truth'
+    probs = dict(depth_probs=np.ones((1, 16)), pair_probs=np.ones(1))
+    dump = _dump(root, [dict(pred_instances=probs)] * 3)
+    files = [pairs, truth / 'coco_val.npz', dump]
+    return files, lambda skip: load_probs(dump, load_pairs(pairs, truth)), (ValueError,)
 
 
 def checkpoint(root: Path):

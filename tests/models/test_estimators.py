@@ -26,17 +26,10 @@ HEADS = dict(
 
 def build(kind='TopdownPoseEstimator3D', **test_cfg):
     torch.manual_seed(0)
-    model = MODELS.build(
-        dict(
-            type=kind,
-            data_preprocessor=dict(type='PoseDataPreprocessor'),
-            backbone=dict(type='ResNet', depth=18),
-            head=dict(
-                HEADS[kind], in_channels=512, deconv_out_channels=(8, 8, 8), logit_scale=30.0
-            ),
-            test_cfg=test_cfg,
-        )
-    )
+    sizes = dict(in_channels=512, deconv_out_channels=(8, 8, 8), logit_scale=30.0)
+    cfg = dict(type=kind, head=dict(HEADS[kind], **sizes), test_cfg=test_cfg)
+    cfg['data_preprocessor'] = dict(type='PoseDataPreprocessor')
+    model = MODELS.build(dict(cfg, backbone=dict(type='ResNet', depth=18)))
     for name, parameter in model.head.named_parameters():  # untrained, they would hardly see
         if parameter.ndim == 4:
             torch.nn.init.normal_(parameter, std=0.3 if 'deconv' in name else 0.1)
@@ -66,8 +59,10 @@ def to_camera(u, v, z):
 
 
 def test_three_frames_by_hand():
+    """Here the camera is given in arrays, elsewhere in lists."""
     model = build()
-    pred, place = predict(model, **CAMERA), forward(model, make_inputs()).numpy()
+    camera = {key: np.float32(value).reshape(-1) for key, value in CAMERA.items()}
+    pred, place = predict(model, **camera), forward(model, make_inputs()).numpy()
     np.testing.assert_allclose(pred.keypoints_heatmap, place, atol=1e-5)
     assert np.ptp(place, axis=(0, 1)).min() > 0.2  # the joints are apart
     # PoseNet's way back: heatmap px / size * box + corner
@@ -78,28 +73,30 @@ def test_three_frames_by_hand():
     np.testing.assert_allclose(pred.keypoints_cam, to_camera(u, v, depth + 4500), rtol=1e-5)
     keys = ('keypoints', 'keypoints_depth', 'keypoints_heatmap', 'keypoints_cam')
     assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(pred.keypoint_scores, np.ones((1, K)))
     pred.clone()  # MMEngine checks that every field has length 1
 
 
 @pytest.mark.parametrize(
-    'change',
+    ('kind', 'change'),
     [
-        dict(root_depth=None),
-        dict(root_depth=np.float32([np.nan])),
-        dict(camera_f=None),
-        dict(camera_c=None),
-        dict(flip=True),
+        ('TopdownPoseEstimator3D', dict(root_depth=None)),
+        ('TopdownPoseEstimator3D', dict(root_depth=np.float32([np.nan]))),
+        ('TopdownRootEstimator', dict(root_k=None)),
+        ('TopdownRootEstimator', dict(root_k=np.float32([np.nan]))),
+        *((kind, dict(camera_f=None)) for kind in HEADS),
+        *((kind, dict(camera_c=None)) for kind in HEADS),
+        *((kind, dict(flip=True)) for kind in HEADS),
     ],
 )
-def test_the_camera_frame_is_absent_rather_than_invented(change):
-    meta = {key: value for key, value in {**CAMERA, **change}.items() if value is not None}
-    assert 'keypoints_cam' not in predict(build(), **meta)
-
-
-def test_arrays_and_lists_serve_alike():
-    arrays = {key: np.float32(value).reshape(-1) for key, value in CAMERA.items()}
-    one, two = predict(build(), **arrays), predict(build(), **CAMERA)
-    np.testing.assert_array_equal(one.keypoints_cam, two.keypoints_cam)
+def test_the_camera_frame_is_absent_rather_than_invented(kind, change):
+    given = {**CAMERA, 'root_k': np.float32([4500]), **change}
+    meta = {key: value for key, value in given.items() if value is not None}
+    pred = predict(build(kind), **meta)
+    assert not {'keypoints_cam', 'root_cam'} & set(pred.keys())
+    if kind == 'TopdownRootEstimator':
+        assert len(pred.root_gamma) == 1
+        assert ('root_depth' in pred) == bool(meta.get('root_k', 0) > 0)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +132,7 @@ def test_root_in_the_camera_frame_by_hand():
     np.testing.assert_allclose(pred.root_depth, 4500 * gamma[0], rtol=1e-5)
     expected = to_camera(pixels[0, :, 0], pixels[0, :, 1], 4500 * gamma[0])
     np.testing.assert_allclose(pred.root_cam, expected, rtol=1e-4)
-    assert pred.root_cam.dtype == np.float32
-
-
-@pytest.mark.parametrize('change', [dict(camera_f=None), dict(root_k=None), dict(flip=True)])
-def test_the_root_in_the_camera_frame_is_never_invented(change):
-    given = {**CAMERA, 'root_k': np.float32([4500]), **change}
-    meta = {key: value for key, value in given.items() if value is not None}
-    pred = predict(build('TopdownRootEstimator'), **meta)
-    assert 'root_cam' not in pred and len(pred.root_gamma) == 1
-    assert ('root_depth' in pred) == ('root_k' in meta)
+    np.testing.assert_allclose(pred.root_gamma, gamma[0], rtol=1e-6)
+    assert pred.keypoint_scores.shape == (1, 1)
+    keys = ('keypoints', 'keypoint_scores', 'root_gamma', 'root_depth', 'root_cam')
+    assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}

@@ -145,9 +145,3 @@ def write(tmp_path) -> Callable[..., dict[str, object]]:
         return {k: json.loads(p.read_text()) for k, p in files.items() if p.suffix == '.json'}
 
     return run
-
-
-@pytest.fixture(scope='session')
-def sample_data(samples) -> Path:
-    """Real annotation files that lie beside the repository, where somebody has put them there."""
-    return samples

@@ -81,23 +81,6 @@ def person():
     return bodies.joints[0] + at, (bodies.surface + at, bodies.normals, [outfit]), bodies.height[0]
 
 
-def test_body_is_where_its_vertices_project(person, plain):
-    _, arrays, _ = person
-    camera = level_camera(300, 1.3, 4, 0, 160, 240)
-    renderer = Renderer(*arrays, [], plain)
-    seen = renderer.render(camera, 160, 240)
-    ys, xs = np.nonzero(seen.owner == 0)
-    projected = project_m(camera, arrays[0][0])
-    for found, px in ((xs, projected[:, 0]), (ys, projected[:, 1])):
-        assert abs(found.min() - px.min()) < 1.5 and abs(found.max() - px.max()) < 1.5
-    depth = seen.depth[ys, xs]
-    assert projected[:, 2].min() - 0.01 < depth.min() and depth.max() < projected[:, 2].max() + 0.01
-    x0, y0, alone = renderer.cover(0, seen)
-    mask = seen.owner[y0 : y0 + alone.shape[0], x0 : x0 + alone.shape[1]] == 0
-    np.testing.assert_array_equal(alone, mask)
-    assert alone.sum() == len(xs) == silhouette(0, renderer, seen)['area']
-
-
 def test_person_behind_a_box_is_hidden_but_would_fill_the_same(person, plain):
     joints, arrays, height = person
     wall = Box(np.array([0.0, 3.0]), np.array([4.0, 0.1, 1.0]), 0, plain.walls[0])
@@ -188,10 +171,3 @@ def test_hulls_by_hand():
     turned = turn_plan(square, np.pi / 2, np.array([2.0, 0]))
     np.testing.assert_allclose(turned[1], [2, 1], atol=1e-12)
     assert len(plan_hull(np.random.default_rng(0).uniform(size=(50, 3)))) < 20
-
-
-def test_level_camera_looks_along_y():
-    camera = level_camera(500, 1.6, 6, 0, 640, 480)
-    np.testing.assert_allclose(camera.position, [0, 0, 1600], atol=1e-9)
-    ahead = np.array([0, 5, 1.6 - 5 * np.tan(np.deg2rad(6))])
-    np.testing.assert_allclose(project_m(camera, ahead)[:2], [319.5, 239.5], atol=1e-6)

@@ -105,11 +105,8 @@ def first_hits(triangles, origin, ray):
     """Distances (N,) along a ray at which it meets triangles (N, 3, 3), inf where it does not
     (Moeller and Trumbore 1997).
     """
-    a, ab, ac = (
-        triangles[:, 0],
-        triangles[:, 1] - triangles[:, 0],
-        triangles[:, 2] - triangles[:, 0],
-    )
+    a = triangles[:, 0]
+    ab, ac = triangles[:, 1] - a, triangles[:, 2] - a
     p = np.cross(ray, ac)
     with np.errstate(divide='ignore', invalid='ignore'):
         inverse = 1 / (ab * p).sum(1)
@@ -141,11 +138,10 @@ def test_another_ray_caster_finds_the_same_surfaces():
         owner = (owner if owner < len(scene.joints) else PROP) if depth < ground else None
         owners.add(owner)
         said = seen.owner[y, x]
-        same = (
-            said in (-1, -2)
-            if owner is None
-            else said == owner and seen.depth[y, x] == (pytest.approx(depth, abs=0.01))
-        )
+        if owner is None:
+            same = said in (-1, -2)
+        else:
+            same = said == owner and seen.depth[y, x] == pytest.approx(depth, abs=0.01)
         if same and said >= 0:
             same = body.face_part[face] == body.face_part[seen.face[y, x]]
         agreed += bool(same)
@@ -201,9 +197,8 @@ def test_nobody_floats_or_is_inside_somebody():
     part, body = body_model().vertex_part, body_model()
     for number in range(10):
         scene = posed(request(number, 6))
-        middles = [
-            (s[body.on_surface].min(0) + s[body.on_surface].max(0)) / 2 for s in scene.surfaces
-        ]
+        on = [surface[body.on_surface] for surface in scene.surfaces]
+        middles = [(points.min(0) + points.max(0)) / 2 for points in on]
         for i, (surface, pose) in enumerate(zip(scene.surfaces, scene.bodies.poses, strict=True)):
             height = surface[:, 2] - scene.clip.lifts[i]
             lowest = height[body.on_surface].min()
@@ -220,16 +215,13 @@ def test_nobody_floats_or_is_inside_somebody():
 
 
 def test_frames_show_the_same_people_and_camera_in_motion():
-    frames = [
-        generate(request(9, 3, source='posetrack18', sequence=0, frame=k, time=k / 12))
-        for k in range(4)
-    ]
+    video = dict(source='posetrack18', sequence=0)
+    frames = [generate(request(9, 3, frame=k, time=k / 12, **video)) for k in range(4)]
     image, first = frames[0]
     for other, scene in frames[1:]:
         np.testing.assert_array_equal(scene.camera.R, first.camera.R)
-        assert [(p.age, p.height) for p in scene.persons] == [
-            (p.age, p.height) for p in first.persons
-        ]
+        now, before = ([(p.age, p.height) for p in s.persons] for s in (scene, first))
+        assert now == before
         # The background stays: most pixels differ by noise only.
         assert np.median(np.abs(other.astype(int) - image)) <= 6
     steps = [

@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import itertools
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,40 @@ def scale_out_data(tmp_path_factory):
     import scale_out_fixture
 
     return scale_out_fixture.write_data(tmp_path_factory.mktemp('scale_out'))
+
+
+@pytest.fixture
+def data(scale_out_data, monkeypatch):
+    """These data, in the place that configs name."""
+    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
+    return scale_out_data
+
+
+@pytest.fixture
+def assert_gone():
+    """``assert_gone(pid)``: no process of this number goes on."""
+
+    def wait(pid):
+        state = Path(f'/proc/{pid}/stat')
+        for _ in range(100):
+            # Who inherits orphans may be slow to reap this one.
+            if not state.exists() or state.read_text().rpartition(')')[2].split()[0] == 'Z':
+                return
+            time.sleep(0.05)
+        raise AssertionError(f'process {pid} is still there')
+
+    return wait
+
+
+@pytest.fixture
+def call_tool(load_tool, capsys):
+    """``call_tool('score', ...)``: what a tool's main returns and prints, (status, out, err)."""
+
+    def call(name: str, *words):
+        status = load_tool(name).main([str(word) for word in words])
+        return status, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

@@ -46,21 +46,19 @@ train_dataloader['dataset'] = dict(pipeline=train_pipeline)
 val_dataloader['dataset'] = dict(pipeline=val_pipeline)
 model['head']['decoder'] = codec
 """
+FEW = """
+train_dataloader['dataset']['indices'] = 10
+val_dataloader['dataset']['indices'] = 5
+"""
+# Counted joints and marginals: what 'all' does not need.
+COUNTED = """
+model['head'].update(loss=dict(average='valid'), marginal_loss=dict(type='MarginalLoss'))
+"""
 # Lengths that no batch divides: 10 of 4 in training, 3 and 5 in validation.
 KINDS = {
     'pairs': ('wsp_pretrain_r18', 0.016, "model['head']['num_sampled_joints'] = 8\n"),
-    'h36m': (
-        'posenet_h36m_r50',
-        1.6,
-        "train_dataloader['dataset']['indices'] = 10\nval_dataloader['dataset']['indices'] = 5\n",
-    ),
-    # counted joints and marginals: what 'all' does not need
-    'muco': (
-        'posenet_muco_r50',
-        1.6,
-        "model['head']['loss'] = dict(average='valid')\n"
-        "model['head']['marginal_loss'] = dict(type='MarginalLoss')\n",
-    ),
+    'h36m': ('posenet_h36m_r50', 1.6, FEW),
+    'muco': ('posenet_muco_r50', 1.6, COUNTED),
 }
 
 
@@ -93,9 +91,8 @@ def write_data(root: Path) -> Path:
                 if person['image_id'] == source['id']:
                     points = np.reshape(person['keypoints'], (16, 3)).copy()
                     hidden = rng.permutation(16)[: rng.integers(0, 13)]
-                    points[[i for i in hidden if i not in (0, 5)]] = (
-                        0  # the ankles say which is nearer
-                    )
+                    # the ankles say which is nearer
+                    points[[i for i in hidden if i not in (0, 5)]] = 0
                     content['annotations'].append(
                         dict(
                             person, image_id=number, id=100 * number + person['id'],
@@ -138,27 +135,18 @@ def free_port() -> int:
 
 def environment(**changes) -> dict[str, str]:
     """Of a process that finds this checkout and the hooks."""
-    path = os.pathsep.join(
-        [str(ROOT), str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
-    )
+    folders = [str(ROOT), str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
+    path = os.pathsep.join(folders)
     own = dict(PYTHON=sys.executable, PYTHONPATH=path, OMP_NUM_THREADS='1')
     return {**os.environ, **own, **{key: str(value) for key, value in changes.items()}}
 
 
-def command(processes: int, config: Path, *arguments) -> list[str]:
-    """``tools/dist_train.sh``, or with 0 processes ``tools/train.py`` alone."""
-    words = ['bash', ROOT / 'tools/dist_train.sh', config, processes, *arguments]
-    if not processes:
-        words = [sys.executable, ROOT / 'tools/train.py', config, *arguments]
-    return [str(word) for word in words]
-
-
 def start(processes: int, config: Path, *arguments, cwd: Path, **changes) -> subprocess.Popen:
-    """A job whose output is one stream, as in a terminal."""
+    """``tools/dist_train.sh``, whose output is one stream, as in a terminal."""
+    words = ['bash', ROOT / 'tools/dist_train.sh', config, processes, *arguments]
     return subprocess.Popen(
-        command(processes, config, *arguments),
-        cwd=cwd, env=environment(**changes), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
+        [str(word) for word in words], cwd=cwd, env=environment(**changes), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 

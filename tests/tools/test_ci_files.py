@@ -3,9 +3,9 @@
 
 import os
 import shutil
-import subprocess
 
 import pytest
+from process_fixture import run
 
 needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
 
@@ -24,8 +24,7 @@ needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
 )
 def test_make_targets(target, words, repo):
     def lines_of(*more):
-        command = ['make', '--no-print-directory', '-n', target, *more]
-        done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=True)
+        done = run('make', '--no-print-directory', '-n', target, *more, cwd=repo)
         return done.stdout.splitlines()
 
     lines = lines_of('PRESET=tiny', 'PYTEST_ARGS=-x')
@@ -40,4 +39,4 @@ def test_make_targets(target, words, repo):
 @pytest.mark.parametrize('script', ['.ci/run', 'tools/setup_env.sh', 'tools/dist_train.sh'])
 def test_scripts_are_executable_and_parse(script, repo):
     assert os.access(repo / script, os.X_OK)
-    assert subprocess.run(['bash', '-n', repo / script]).returncode == 0
+    run('bash', '-n', repo / script)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.registry import DefaultScope
 from scipy.io import savemat
 
 sys.path.append(str(Path(__file__).parents[1] / 'evaluation'))  # mupots_fixture, metric_fixture
@@ -26,9 +25,8 @@ def score(load_tool, tmp_path):
 
 
 def same(found, expected):
-    assert {key: found[key] for key in expected} == {
-        key: None if np.isnan(value) else value for key, value in expected.items()
-    }
+    plain = {key: None if np.isnan(value) else value for key, value in expected.items()}
+    assert {key: found[key] for key in expected} == plain
 
 
 @pytest.fixture
@@ -38,10 +36,8 @@ def tested(tmp_path):
     from mmengine.evaluator import Evaluator
 
     samples, dump = pose_samples(6), tmp_path / 'dump.npz'
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        evaluator = Evaluator(
-            [dict(type='MPJPEMetric3D'), dict(type='DumpPredictions', out_file=str(dump))]
-        )
+    dumping = dict(type='DumpPredictions', out_file=str(dump))
+    evaluator = Evaluator([dict(type='MPJPEMetric3D'), dumping])
     for metric in evaluator.metrics:
         metric.process({}, samples)
     return evaluator.evaluate(len(samples)), dump
@@ -144,20 +140,14 @@ def roots(world):
 
     frames = read_mupots(world[0]).frames
 
-    def write_file(file, scale, **changes):
+    def write_file(file, scale):
         records = []
         for frame in frames:
-            for root, (x, y) in zip(
-                frame.keypoints_cam[:, 14],
-                frame.keypoints_img[:, 14],
-                strict=True,
-            ):
-                records.append(
-                    dict(
-                        image_id=frame.image_id, bbox=[x - 20, y - 20, 40, 40],
-                        root_cam=(root * scale).tolist(), score=1 - root[2] / 1e5, **changes,
-                    )
-                )  # fmt: skip
+            roots = frame.keypoints_cam[:, 14], frame.keypoints_img[:, 14]
+            for root, (x, y) in zip(*roots, strict=True):
+                place = dict(image_id=frame.image_id, bbox=[x - 20, y - 20, 40, 40])
+                score = 1 - root[2] / 1e5
+                records.append(dict(place, root_cam=(root * scale).tolist(), score=score))
         file.write_text(json.dumps(records))
         return file
 
@@ -209,9 +199,8 @@ def test_roots_of_nobody_and_bad_files(world, roots, score, tmp_path, capsys):
     (row,) = score('roots', tmp_path / 'none.json', '--ann-file', world[0]).values()
     assert row['AP_root'] == 0 and row['n_roots'] == 14 and row['MRPE'] is None
     good = roots(tmp_path / 'good.json', 1.0)
-    (tmp_path / 'other.json').write_text(
-        good.read_text().replace('"image_id": 1,', '"image_id": 77,')
-    )
+    text = good.read_text().replace('"image_id": 1,', '"image_id": 77,')
+    (tmp_path / 'other.json').write_text(text)
     for arguments, message in (
         ((tmp_path / 'other.json',), '77'),
         ((tmp_path / 'nowhere.json',), 'nowhere.json'),

@@ -13,7 +13,7 @@ import wsp_mm.register  # noqa: F401
 from wsp_mm.utils.checkpoint import load_file
 from wsp_mm.utils.cli import load_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('data')]
 
 # A small network, and loading in the process.
 SMALL = [
@@ -31,12 +31,6 @@ MIXED = [
 ]
 ALONE = ['train_dataloader.dataset.indices=4']
 TWO_EPOCHS = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
-
-
-@pytest.fixture(autouse=True)
-def data(scale_out_data, monkeypatch):
-    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
-    return scale_out_data
 
 
 @pytest.mark.parametrize(('name', 'few'), [('h36m', ALONE), ('h36m_mcpc', MIXED), ('muco', MIXED)])

@@ -12,24 +12,19 @@ import time
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from process_fixture import run
 
 from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.utils.checkpoint import load_file
 
 QUICKSTART = 'configs/quickstart/wsp_pretrain_r18.py'
-# Options that shrink the quickstart config.
+# Options that shrink the quickstart config; data: ten images with pairs, three pairs to test.
 SMALL = [
     'model.head.deconv_out_channels=(16,16,16)',
     'train_dataloader.batch_size=4',
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
 ]
-
-
-@pytest.fixture
-def data(scale_out_data, monkeypatch):
-    """Ten images with pairs to train on, three pairs to test."""
-    monkeypatch.setenv('WSP_DATA', str(scale_out_data))
 
 
 # ---------------------------------------------------------------------------------- no training
@@ -39,13 +34,20 @@ RUN = '--work-dir --show-dir --cfg-options --launcher --trust-checkpoint'
 
 
 @pytest.mark.parametrize(
-    ('tool', 'options'), [('train', RUN), ('test', RUN), ('detect_persons', '--skip-bad')]
+    ('tool', 'options'),
+    [
+        ('train', RUN),
+        ('test', RUN),
+        ('detect_persons', '--skip-bad'),
+        ('dataset_converters/build_mcpc', '--dedup-distance BITS --skip-bad'),
+    ],
 )
 def test_help_answers_at_once(tool, options, repo):
-    command = [sys.executable, '-X', 'importtime', repo / 'tools' / f'{tool}.py', '--help']
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run(sys.executable, '-X', 'importtime', repo / 'tools' / f'{tool}.py', '--help')
     loaded = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
-    assert 'argparse' in loaded and not loaded & {'torch', 'numpy', 'mmengine', 'cv2'}
+    heavy = {'torch', 'mmengine', 'cv2', 'mmcv', 'mmpose', 'scipy', 'PIL'}
+    heavy |= {'numpy'} if tool != 'dataset_converters/build_mcpc' else set()
+    assert 'argparse' in loaded and not loaded & heavy
     assert all(option in done.stdout for option in options.split())
 
 
@@ -61,21 +63,13 @@ def merged(load_tool, tool, arguments, **cfg):
 def test_train_options(load_tool, monkeypatch, tmp_path):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     show = ['--show-dir', 'drawn', '--interval', '5']
-    cfg = merged(
-        load_tool,
-        'train',
-        ['a/b.py', '--no-validate', '--auto-scale-lr', '--resume', *show],
-        default_hooks=dict(visualization=dict(type='PoseVisualizationHook', enable=False)),
-        auto_scale_lr=dict(base_batch_size=64),
-        val_cfg=dict(),
-    )
+    hooks = dict(visualization=dict(type='PoseVisualizationHook', enable=False))
+    given = dict(default_hooks=hooks, auto_scale_lr=dict(base_batch_size=64), val_cfg=dict())
+    words = ['a/b.py', '--no-validate', '--auto-scale-lr', '--resume', *show]
+    cfg = merged(load_tool, 'train', words, **given)
     assert cfg.work_dir == os.path.join('work_dirs', 'b')
-    assert (cfg.val_cfg, cfg.auto_scale_lr.enable, cfg.resume, cfg.load_from) == (
-        None,
-        True,
-        True,
-        None,
-    )
+    assert cfg.val_cfg is None and cfg.auto_scale_lr.enable
+    assert cfg.resume and cfg.load_from is None
     expected = dict(enable=True, show=False, out_dir='drawn', interval=5)
     assert cfg.default_hooks.visualization == dict(type='PoseVisualizationHook', **expected)
     assert os.environ['LOCAL_RANK'] == '0'
@@ -129,8 +123,7 @@ SCRIPTS = ['dist_train', 'dist_test', 'slurm_train', 'slurm_test']
 
 @pytest.mark.parametrize('script', SCRIPTS)
 def test_launchers_without_arguments_print_their_use(script, repo):
-    done = subprocess.run(['bash', repo / 'tools' / f'{script}.sh'], capture_output=True, text=True)
-    assert done.returncode == 2
+    done = run('bash', repo / 'tools' / f'{script}.sh', status=2)
     assert f'tools/{script}.sh' in done.stderr and 'launch.sh' not in done.stderr
 
 
@@ -144,11 +137,7 @@ def test_launcher_commands(repo, tmp_path):
     env = {'PATH': f'{fake.parent}:{os.environ["PATH"]}', 'PYTHON': str(fake)}
 
     def words(script, *arguments, **extra):
-        command = ['bash', str(repo / 'tools' / script), *arguments]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env={**env, **extra}
-        )
-        return done.stdout.splitlines()
+        return run('bash', repo / 'tools' / script, *arguments, **env, **extra).stdout.splitlines()
 
     train, test = (str(repo / 'tools' / f'{name}.py') for name in ('train', 'test'))
     assert words('dist_train.sh', 'c d.py', '3', '--amp') == [
@@ -168,50 +157,37 @@ def test_launcher_commands(repo, tmp_path):
         '--cpus-per-task=5', '--kill-on-bad-exit=1', '-t', '5',
         str(fake), '-u', train, 'c.py', '--work-dir=w d', '--amp', '--launcher=slurm',
     ]  # fmt: skip
+    nodes = words('slurm_train.sh', 'gpu', 'job', 'c.py', 'w', GPUS='4', GPUS_PER_NODE='2')
+    assert nodes[3:6] == ['--gres=gpu:2', '--ntasks=4', '--ntasks-per-node=2']
     slurm = words('slurm_test.sh', 'gpu', 'job', 'c.py', 'w.pth', '--out', 'm.json')
     assert slurm[3:6] == ['--gres=gpu:8', '--ntasks=8', '--ntasks-per-node=8']
     assert slurm[-7:] == ['-u', test, 'c.py', 'w.pth', '--out', 'm.json', '--launcher=slurm']
 
 
 # ------------------------------------------------------------------------------------ whole runs
-def start(repo, tool, *arguments, processes):
-    """The finished process of ``tools/dist_TOOL.sh``."""
-    position = 1 if tool == 'train' else 2
-    arguments = [*arguments[:position], processes, *arguments[position:]]
-    command = ['bash', repo / 'tools' / f'dist_{tool}.sh', *arguments]
-    env = {**os.environ, 'PYTHON': sys.executable}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('processes', [1, 2])
-def test_train_test_resume(processes, data, repo, run_tool, tmp_path, monkeypatch):
-    def run(tool, *arguments):
-        if processes == 1:
-            run_tool(tool, *arguments)
-        else:
-            start(repo, tool, *arguments, processes=processes)
+def test_train_test_resume_on_two_processes(data, repo, tmp_path, monkeypatch):
+    def start(tool, *arguments):
+        run('bash', repo / 'tools' / f'dist_{tool}.sh', *arguments, PYTHON=sys.executable)
 
     monkeypatch.chdir(tmp_path)
     config, options = repo / QUICKSTART, ['--work-dir', 'w', '--cfg-options', *SMALL]
-    run('train', config, *options, 'train_cfg.max_epochs=1')
+    start('train', config, 2, *options, 'train_cfg.max_epochs=1')
     meta = load_file('w/epoch_1.pth')['meta']
     assert set(meta['wsp_mm']) == {'version', 'git', 'seed'} and meta['train_subjects'] == []
     files = ['--out', 'results/m.json', '--dump', 'p.npz']
-    run('test', config, 'w/epoch_1.pth', *files, *options)
+    start('test', config, 'w/epoch_1.pth', 2, *files, *options)
     metrics = json.loads((tmp_path / 'results' / 'm.json').read_text())
     assert {'rd/AUC', 'rd/Acc', 'pck/PCK'} <= set(metrics)
     predictions = load_dump('p.npz')
     assert len(set(predictions['id'])) == 3  # the test pairs, once each
     assert predictions['pred_instances.keypoints'].shape == (3, 2, 16, 2)
 
-    run('train', config, '--resume', *options, 'train_cfg.max_epochs=2')
+    start('train', config, 2, '--resume', *options, 'train_cfg.max_epochs=2')
     text = '\n'.join(path.read_text() for path in tmp_path.glob('w/*/*.log'))
     found = re.findall(r'Epoch\(train\)\s+\[(\d)\].* loss: ([\d.einfa]+)', text)
-    steps = 3 if processes == 1 else 2  # ten images in batches of four a process
-    assert sorted(epoch for epoch, _ in found) == ['1'] * steps + ['2'] * steps
+    # ten images in batches of four a process
+    assert sorted(epoch for epoch, _ in found) == ['1', '1', '2', '2']
     assert all(0 < float(loss) < 100 for _, loss in found)
     assert load_file('w/epoch_2.pth')['meta']['epoch'] == 2
 
@@ -273,12 +249,7 @@ def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
     blocks = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
     for name, block in zip(('my_pretrain', 'my_heads', 'my_experiment'), blocks, strict=True):
         (tmp_path / f'{name}.py').write_text(block)
-    base = subprocess.run(
-        [sys.executable, '-m', 'wsp_mm.config_path', 'wsp_pretrain_r18'],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    base = run(sys.executable, '-m', 'wsp_mm.config_path', 'wsp_pretrain_r18').stdout.strip()
     tool = repo / 'tools/train.py'
     if whose != 'ours':
         import mmpose
@@ -287,17 +258,11 @@ def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
     options = [*SMALL, 'train_cfg.max_epochs=1', 'train_dataloader.num_workers=0']
     options += ['train_dataloader.persistent_workers=False', 'train_dataloader.dataset.indices=8']
     paths = [str(tmp_path), str(repo), os.environ.get('PYTHONPATH', '')]
-    done = subprocess.run(
-        [sys.executable, str(tool), 'my_experiment.py', '--no-validate', '--cfg-options', *options],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, 'WSP_BASE': base, 'PYTHONPATH': os.pathsep.join(paths)},
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    words = [tool, 'my_experiment.py', '--no-validate', '--cfg-options', *options]
+    env = dict(WSP_BASE=base, PYTHONPATH=os.pathsep.join(paths))
+    done = run(sys.executable, *words, cwd=tmp_path, **env)
     assert len(re.findall(r'Epoch\(train\)\s+\[1\].* loss: \d', done.stdout + done.stderr)) == 2
-    checkpoint = torch.load(
-        tmp_path / 'work_dirs/my_experiment/epoch_1_weights.pth', weights_only=True
-    )
+    file = tmp_path / 'work_dirs/my_experiment/epoch_1_weights.pth'
+    checkpoint = torch.load(file, weights_only=True)
     assert 'MyHead' in checkpoint['meta']['cfg']
     assert any(key.startswith('backbone.layers') for key in checkpoint['state_dict'])

@@ -78,17 +78,16 @@ def test_two_processes_equal_one(kind, train):
     (whole,), halves = jobs.records(one, 1), jobs.records(two, 2)
     assert len(whole) == len(halves[0]) == len(halves[1]) == (4 if kind == 'muco' else 6)
     for step, first, second in zip(whole, *halves, strict=True):
-        assert (
-            step['lr'] == first['lr'] == second['lr'] == pytest.approx(jobs.KINDS[kind][1] * 4 / 64)
+        rate = pytest.approx(jobs.KINDS[kind][1] * 4 / 64)
+        assert step['lr'] == first['lr'] == second['lr'] == rate
+        alone, together = (
+            sorted(samples, key=by_name_and_loss)
+            for samples in (step['samples'], first['samples'] + second['samples'])
         )
-        together = sorted(first['samples'] + second['samples'], key=by_name_and_loss)
-        for (name, losses), (other, expected) in zip(
-            together, sorted(step['samples'], key=by_name_and_loss), strict=True
-        ):
+        for (name, expected), (other, losses) in zip(alone, together, strict=True):
             assert name == other and losses == pytest.approx(expected, rel=LOSS_TOLERANCE)
-        assert (first['loss'] + second['loss']) / 2 == pytest.approx(
-            step['loss'], rel=LOSS_TOLERANCE
-        )
+        mean = (first['loss'] + second['loss']) / 2
+        assert mean == pytest.approx(step['loss'], rel=LOSS_TOLERANCE)
     assert worst(weights(one), weights(two), weights(one, 1)) < WEIGHT_TOLERANCE
     metrics_one, metrics_two = (jobs.metrics(folder) for folder in (one, two))
     scored = [name for name in metrics_one if '/' in name]
@@ -126,17 +125,12 @@ def test_two_batches_accumulated_equal_one_twice_as_large(train):
     eight = 'train_dataloader.dataset.indices=8'
     rate = 'auto_scale_lr.base_batch_size={}'
     large = train('h36m', 1, eight, rate.format(4), name='large')
-    halves = [
-        'train_dataloader.batch_size=2',
-        'optim_wrapper.accumulative_counts=2',
-        rate.format(2),
-    ]
+    halves = ['train_dataloader.batch_size=2', 'optim_wrapper.accumulative_counts=2']
+    halves.append(rate.format(2))
     parts = train('h36m', 1, eight, *halves, name='parts')
     assert worst(weights(large), weights(parts), weights(large, 1)) < WEIGHT_TOLERANCE
     (steps,), (half_steps,) = jobs.records(large, 1), jobs.records(parts, 1)
     assert len(half_steps) == 2 * len(steps) == 8
     for number, step in enumerate(steps):
-        pair = half_steps[2 * number : 2 * number + 2]
-        assert sum(part['loss'] for part in pair) / 2 == pytest.approx(
-            step['loss'], rel=LOSS_TOLERANCE
-        )
+        mean = sum(part['loss'] for part in half_steps[2 * number : 2 * number + 2]) / 2
+        assert mean == pytest.approx(step['loss'], rel=LOSS_TOLERANCE)

@@ -25,12 +25,13 @@ def root_cause(output):
     return output.split('Root Cause (first observed failure)')[1]
 
 
+def start_failing(way, data, folder):
+    config = jobs.write_config(folder, 'pairs', FAIL.format(way))
+    return jobs.start(2, config, *jobs.options(data, folder / 'w', *BATCH), cwd=folder)
+
+
 def test_exception_in_the_model_of_one_rank(scale_out_data, tmp_path):
-    config = jobs.write_config(tmp_path, 'pairs', FAIL.format('exception'))
-    output = jobs.finish(
-        jobs.start(2, config, *jobs.options(scale_out_data, tmp_path / 'w', *BATCH), cwd=tmp_path),
-        code=None,
-    )
+    output = jobs.finish(start_failing('exception', scale_out_data, tmp_path), code=None)
     cause = root_cause(output)
     assert 'rank      : 1' in cause
     assert 'ArithmeticError: the head of rank 1 gave up' in output[-300:]
@@ -56,8 +57,7 @@ def start_and_wait(scale_out_data, tmp_path):
     """A job whose rank 1 waits in the middle of a step to be killed, and the number of its
     process.
     """
-    config = jobs.write_config(tmp_path, 'pairs', FAIL.format('wait'))
-    job = jobs.start(2, config, *jobs.options(scale_out_data, tmp_path / 'w', *BATCH), cwd=tmp_path)
+    job = start_failing('wait', scale_out_data, tmp_path)
     note = tmp_path / 'w/victim'
     while not (note.exists() and note.read_text()) and job.poll() is None:
         time.sleep(0.05)

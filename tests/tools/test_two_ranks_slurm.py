@@ -3,11 +3,11 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
 import scale_out_fixture as jobs
+from process_fixture import run
 
 pytestmark = pytest.mark.slow
 
@@ -15,11 +15,10 @@ pytestmark = pytest.mark.slow
 # What Slurm does with `srun --ntasks=N --ntasks-per-node=M ... COMMAND`: N processes that know
 # their places.
 SRUN = """#!{python}
-import json, os, subprocess, sys
+import os, subprocess, sys
 words = sys.argv[1:]
 first = next(i for i, word in enumerate(words) if not word.startswith('-') and words[i - 1] != '-p')
 value = dict(word.lstrip('-').split('=', 1) for word in words[:first] if '=' in word)
-open('srun.json', 'w').write(json.dumps(words))
 tasks, each = int(value['ntasks']), int(value['ntasks-per-node'])
 jobs = [
     subprocess.Popen(words[first:], env=dict(
@@ -61,21 +60,9 @@ def test_slurm_script_starts_ranks_that_mmengine_understands(tmp_path):
     python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} process.py "$@"\n')
     for file in (srun, python):
         file.chmod(0o755)
-    env = jobs.environment(GPUS=4, GPUS_PER_NODE=2, PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}')
+    sizes = dict(GPUS=4, GPUS_PER_NODE=2, PATH=f'{tmp_path / "bin"}:{os.environ["PATH"]}')
+    env = jobs.environment(**sizes) | dict(PYTHON=str(python))
     command = ['bash', jobs.ROOT / 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'w']
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=env | dict(PYTHON=str(python)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    words = json.loads((tmp_path / 'srun.json').read_text())
-    assert {'--ntasks=4', '--ntasks-per-node=2', '--gres=gpu:2', '--kill-on-bad-exit=1'} <= set(
-        words
-    )
-    assert words[-2:] == ['--work-dir=w', '--launcher=slurm']
+    run(*command, cwd=tmp_path, timeout=120, **env)
     found = json.loads((tmp_path / 'ranks.json').read_text())
     assert found == [[rank, 4, str(rank % 2), rank % 2] for rank in range(4)]

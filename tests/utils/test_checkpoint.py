@@ -9,7 +9,6 @@ import os
 import pickle
 import re
 import socket
-import subprocess
 import sys
 import threading
 from collections import OrderedDict
@@ -19,6 +18,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
+from process_fixture import run
 
 from wsp_mm.utils import checkpoint as ckpt
 
@@ -67,31 +67,17 @@ def training_file(tmp_path, weights):
     optimizer = torch.optim.Adam([parameter])
     parameter.sum().backward()
     optimizer.step()
+    meta = dict(epoch=9, cfg='a = 1', seed=np.int64(5), train_subjects=[1, 5])
+    meta |= dict(wsp_mm=dict(version='0', git='abc'), env_info={'user': 'me'})
+    meta['config'] = 'import os; os.abort()'  # MMEngine executes it when it resumes
+    names = np.array(['a', 'b'])
+    meta['dataset_meta'] = dict(sigmas=np.ones(3, np.float32), names=names, ids={2, 1})
+    hub = dict(runtime_info=dict(best=np.float64(0.5), n=np.int32(3)))
+    hub['log_scalars'] = OrderedDict(loss=buffer)
+    state = OrderedDict(weights, view=torch.arange(1000.0)[:2])
+    content = dict(state_dict=state, ema_state_dict=weights, meta=meta, message_hub=hub)
     path = tmp_path / 'epoch_9.pth'
-    torch.save(
-        dict(
-            state_dict=OrderedDict(weights, view=torch.arange(1000.0)[:2]),
-            ema_state_dict=weights,
-            meta=dict(
-                epoch=9,
-                cfg='a = 1',
-                seed=np.int64(5),
-                train_subjects=[1, 5],
-                wsp_mm=dict(version='0', git='abc'),
-                env_info={'user': 'me'},
-                config='import os; os.abort()',  # MMEngine executes it when it resumes
-                dataset_meta=dict(
-                    sigmas=np.ones(3, np.float32), names=np.array(['a', 'b']), ids={2, 1}
-                ),
-            ),
-            message_hub=dict(
-                log_scalars=OrderedDict(loss=buffer),
-                runtime_info=dict(best=np.float64(0.5), n=np.int32(3)),
-            ),
-            optimizer=optimizer.state_dict(),
-        ),
-        path,
-    )
+    torch.save(content | dict(optimizer=optimizer.state_dict()), path)
     return path
 
 
@@ -128,7 +114,7 @@ def test_safe_loading_lasts_as_long_as_its_context():
         'import wsp_mm.register\n'
         'assert loader._schemes == before'
     )
-    subprocess.run([sys.executable, '-c', code], check=True)
+    run(sys.executable, '-c', code)
 
 
 def test_getattr_only_reaches_the_statistics_of_a_log_buffer(tmp_path):
@@ -274,12 +260,8 @@ def test_only_weights_and_plain_metadata_are_left(training_file, tmp_path, load_
     # not the 1000 numbers that it was cut from
     assert published['state_dict']['view'].untyped_storage().nbytes() == 8
     meta = published['meta']
-    assert (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git']) == (
-        9,
-        'a = 1',
-        5,
-        'abc',
-    )
+    kept = (meta['epoch'], meta['cfg'], meta['seed'], meta['wsp_mm']['git'])
+    assert kept == (9, 'a = 1', 5, 'abc')
     assert type(meta['seed']) is int and meta['train_subjects'] == [1, 5]
     assert not {'env_info', 'config'} & set(meta)
     assert meta['dataset_meta']['names'] == ['a', 'b'] and meta['dataset_meta']['ids'] == [1, 2]

@@ -1,15 +1,14 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import faulthandler
 import json
-import os
 import platform
 import socket
-import subprocess
 import sys
 
 import pytest
 import torch
 from mmengine.config import Config
+from process_fixture import run
 
 from wsp_mm.utils import compat
 from wsp_mm.utils.compat import (
@@ -66,9 +65,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.parametrize('way', ['keep', 'default'])
 def test_freed_memory_is_used_again(way):
     # Left alone, glibc raises this threshold as it sees fit, and what it then gives back is chance.
-    env = dict(os.environ, MALLOC_MMAP_THRESHOLD_='131072')
-    command = [sys.executable, '-c', PAGE_FAULTS, way]
-    faults = int(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+    done = run(sys.executable, '-c', PAGE_FAULTS, way, MALLOC_MMAP_THRESHOLD_='131072')
+    faults = int(done.stdout)
     assert (faults < 8192) == (way == 'keep')  # a step's tensors are 8,192 pages of 4 KiB
 
 
@@ -84,9 +82,8 @@ def one_rank(monkeypatch):
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    for name, value in dict(
-        RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_ADDR='127.0.0.1', MASTER_PORT=port
-    ).items():
+    place = dict(RANK=0, WORLD_SIZE=1, LOCAL_RANK=0, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    for name, value in place.items():
         monkeypatch.setenv(name, str(value))
     yield
     finish_distributed()
@@ -108,13 +105,8 @@ def test_processes_on_cpu_get_gloo_and_a_wrapper_that_takes_cpu_modules(one_rank
     cfg = Config(dict(find_unused_parameters=True, model_wrapper_cfg=own))
     prepare_run(cfg, 'pytorch')
     assert torch.distributed.get_backend() == 'gloo'
-    assert cfg.model_wrapper_cfg == dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=True,
-        static_graph=True,
-        device_ids=None,
-    )
+    added = dict(broadcast_buffers=False, find_unused_parameters=True, device_ids=None)
+    assert cfg.model_wrapper_cfg == dict(own, **added)
     finish_distributed()
     assert not torch.distributed.is_initialized()
     finish_distributed()
@@ -202,17 +194,10 @@ def test_an_exit_that_waits_is_cut_short(tmp_path, launcher):
         'atexit.register(time.sleep, 600)\n'
         'compat.run_rank(lambda: 1 / 0)\n'
     )
-    env = dict(
-        torchrun=dict(TORCHELASTIC_ERROR_FILE=str(tmp_path / 'error.json')),
-        slurm=dict(SLURM_NTASKS='2'),
-    )[launcher]
-    done = subprocess.run(
-        [sys.executable, '-c', script],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 1 and 'ZeroDivisionError' in done.stderr
+    file = tmp_path / 'error.json'
+    env = dict(TORCHELASTIC_ERROR_FILE=str(file))
+    env = env if launcher == 'torchrun' else dict(SLURM_NTASKS='2')
+    done = run(sys.executable, '-c', script, status=1, timeout=100, **env)
+    assert 'ZeroDivisionError' in done.stderr
     if launcher == 'torchrun':
-        assert 'ZeroDivisionError' in (tmp_path / 'error.json').read_text()
+        assert 'ZeroDivisionError' in file.read_text()

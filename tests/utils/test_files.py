@@ -83,9 +83,8 @@ def test_parts_of_processes_that_are_gone_are_removed(tmp_path):
     with atomic_folder(tmp_path / 'a[1]'):
         pass  # removes those of its own name
     assert not folder.exists()
-    assert sorted(os.listdir(tmp_path)) == sorted(
-        [*kept, 'a[1]', f'.e.pth.{gone.pid}-0123abcd.part']
-    )
+    others = [*kept, 'a[1]', f'.e.pth.{gone.pid}-0123abcd.part']
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path / 'absent')
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, 'a[1]'])

@@ -13,21 +13,14 @@ from wsp_mm.utils.checkpoint import PretrainedPartsError
 from wsp_mm.utils.pretrained import check_fit, checked_pretrained
 
 
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
-
-
 def build(depth, init_cfg=None, backbone_init=None, **backbone):
     codec = dict(type='MSRAHeatmap', input_size=(64, 64), heatmap_size=(16, 16), sigma=1)
     head = dict(type='HeatmapHead', in_channels=512, out_channels=2, decoder=codec)
     head |= dict(deconv_out_channels=(8,), deconv_kernel_sizes=(4,))
     backbone |= dict(type='ResNet', depth=depth, base_channels=4, stem_channels=4)
     backbone['init_cfg'] = backbone_init
-    return MODELS.build(
-        dict(type='TopdownPoseEstimator', backbone=backbone, head=head, init_cfg=init_cfg)
-    )
+    model = dict(type='TopdownPoseEstimator', backbone=backbone, head=head, init_cfg=init_cfg)
+    return MODELS.build(model)
 
 
 @pytest.fixture(scope='module')
@@ -76,9 +69,8 @@ def test_whole_models_are_told_by_their_backbone(files):
     model = build(50, init_cfg=start(files))
     with checked_pretrained(), pytest.raises(PretrainedPartsError, match='fit the ResNet'):
         model.init_weights()
-    checkpoint, bare = (
-        torch.load(files / f'{n}.pth', weights_only=True) for n in ('model', 'bare')
-    )
+    names = ('model', 'bare')
+    checkpoint, bare = (torch.load(files / f'{n}.pth', weights_only=True) for n in names)
     runner, hook = SimpleNamespace(model=model, _load_from='my.pth'), RunInfoHook()
     with pytest.raises(PretrainedPartsError, match=r'my\.pth'):
         hook.after_load_checkpoint(runner, checkpoint)

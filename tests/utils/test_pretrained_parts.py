@@ -19,38 +19,20 @@ from wsp_mm.utils.checkpoint import (
 BOTH = ('backbone', 'head.deconv_layers')
 
 
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
-
-
 def finetuning(parts_cfg=None, **backbone):
-    return dict(
-        type='TopdownPoseEstimator3D',
-        backbone=dict(dict(type='ResNet', depth=18), **backbone),
-        head=dict(
-            type='Integral3DHead',
-            in_channels=512,
-            out_channels=18,
-            deconv_out_channels=(8, 8, 8),
-            decoder=dict(type='Integral3DLabel', heatmap_size=(8, 8, 4)),
-        ),
-        init_cfg=parts_cfg,
-    )
+    """The model of a finetuning."""
+    backbone = dict(dict(type='ResNet', depth=18), **backbone)
+    head = dict(type='Integral3DHead', in_channels=512, deconv_out_channels=(8, 8, 8))
+    head |= dict(out_channels=18, decoder=dict(type='Integral3DLabel', heatmap_size=(8, 8, 4)))
+    kind = 'TopdownPoseEstimator3D'
+    return MODELS.build(dict(type=kind, backbone=backbone, head=head, init_cfg=parts_cfg))
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
     """A pair pre-training, saved from a data parallel wrapper."""
-    head = dict(
-        type='RelativeDepthHead',
-        in_channels=512,
-        out_channels=16,
-        deconv_out_channels=(8, 8, 8),
-        depth_hidden=4,
-        decoder=dict(type='PairHeatmapLabel'),
-    )
+    head = dict(type='RelativeDepthHead', in_channels=512, deconv_out_channels=(8, 8, 8))
+    head |= dict(out_channels=16, depth_hidden=4, decoder=dict(type='PairHeatmapLabel'))
     backbone = dict(type='ResNet', depth=18)
     with DefaultScope.overwrite_default_scope('mmpose'):
         torch.manual_seed(7)
@@ -84,7 +66,7 @@ def test_the_parts_and_nothing_else_are_loaded(checkpoint, names):
     # Weights of the backbone are not asked for where they are replaced.
     nowhere = dict(type='Pretrained', checkpoint='/nowhere/resnet18.pth')
     more = dict(init_cfg=nowhere) if 'backbone' in names else {}
-    model = MODELS.build(finetuning(parts(checkpoint, names), **more))
+    model = finetuning(parts(checkpoint, names), **more)
     model.init_weights()
     starts = tuple(f'{name}.' for name in names)
     wanted = {name for name, _ in model.named_parameters() if name.startswith(starts)}
@@ -112,7 +94,7 @@ ONE_STAGE = dict(num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,))
     ],
 )
 def test_what_does_not_fit_is_an_error_that_names_it(checkpoint, change, names, complaint):
-    model = MODELS.build(finetuning(parts(checkpoint, names), **change))
+    model = finetuning(parts(checkpoint, names), **change)
     with pytest.raises(PretrainedPartsError, match=complaint):
         model.init_weights()
 
@@ -125,19 +107,19 @@ def test_files_that_hold_no_such_part(checkpoint, tmp_path):
     for content in ({'head.bias': torch.ones(1)}, [1, 2]):
         torch.save(content, tmp_path / 'other.pth')
         with pytest.raises(PretrainedPartsError, match='backbone'):
-            MODELS.build(finetuning(parts(str(tmp_path / 'other.pth')))).init_weights()
+            finetuning(parts(str(tmp_path / 'other.pth'))).init_weights()
     torch.save(dict(state_dict={}, meta=Payload()), tmp_path / 'pickle.pth')
     with pytest.raises(UntrustedCheckpointError):
-        MODELS.build(finetuning(parts(str(tmp_path / 'pickle.pth')))).init_weights()
+        finetuning(parts(str(tmp_path / 'pickle.pth'))).init_weights()
     with pytest.raises(FileNotFoundError):
-        MODELS.build(finetuning(parts('/nowhere/wsp.pth'))).init_weights()
+        finetuning(parts('/nowhere/wsp.pth')).init_weights()
     with pytest.raises(CheckpointError, match=r'model\.init_cfg\.checkpoint'):
-        MODELS.build(finetuning(parts(None))).init_weights()
+        finetuning(parts(None)).init_weights()
 
 
 def test_it_belongs_to_the_whole_model(checkpoint):
     """In a backbone it would be half undone: ResNet sets scales of BatchNorm to 0 afterwards."""
-    model = MODELS.build(finetuning(None, init_cfg=parts(checkpoint, ('layer1',))))
+    model = finetuning(None, init_cfg=parts(checkpoint, ('layer1',)))
     with pytest.raises(ValueError, match=r'model\.init_cfg'):
         model.init_weights()
 

@@ -11,18 +11,15 @@ from wsp_mm.structures.keypoints import JOINT_SETS, JointSet
 # a person is a pelvis, a head 700 mm above it and a foot 900 mm below
 JOINTS = np.array([[0.0, 0, 0], [0, -700, 0], [0, 900, 0]])
 F, C = 1000.0, (320.0, 240.0)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None
-)
+NAMES = ('chromium', 'chromium-browser', 'google-chrome')
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @pytest.fixture
 def info(monkeypatch):
     """Of a run whose joint set is the sticks'."""
-    joints, links = (
-        ('pelvis', 'head_top', 'left_ankle'),
-        (('pelvis', 'head_top'), ('pelvis', 'left_ankle')),
-    )
+    joints = ('pelvis', 'head_top', 'left_ankle')
+    links = (('pelvis', 'head_top'), ('pelvis', 'left_ankle'))
     monkeypatch.setitem(JOINT_SETS, 'sticks', JointSet('sticks', joints, {}, links))
     return dict(task='pose3d', joint_set='sticks')
 
@@ -93,12 +90,8 @@ def browser():
         pytest.skip('no chromium, chromium-browser or google-chrome on this machine')
     sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     # A machine without a GPU draws WebGL in software; a container has no sandbox.
-    flags = [
-        '--no-sandbox',
-        '--use-angle=swiftshader',
-        '--enable-unsafe-swiftshader',
-        '--ignore-gpu-blocklist',
-    ]
+    flags = ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader']
+    flags += ['--ignore-gpu-blocklist']
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser

@@ -25,19 +25,14 @@ def test_skeletons(info):
     muco = skeleton_of('muco21')
     assert len(muco) == 21 and muco.root == 14 and muco.sides[2] == 'right'
     h36m = skeleton_of('h36m18')
-    for link, side in (
-        ((1, 2), 'right'),
-        ((11, 12), 'left'),
-        ((0, 7), 'middle'),
-        ((8, 14), 'right'),
-    ):
+    sides = {(1, 2): 'right', (11, 12): 'left', (0, 7): 'middle', (8, 14): 'right'}
+    for link, side in sides.items():
         assert h36m.link_color(*link) == SIDE_COLORS[side]
 
 
 def test_what_is_not_known_is_nan(person, record):
-    (found,) = read_persons(
-        record(person(4, root_depth=float('inf'), keypoints_img=[[1, 2], [None, 3], [4, 5]])), 3
-    )
+    odd = person(4, root_depth=float('inf'), keypoints_img=[[1, 2], [None, 3], [4, 5]])
+    (found,) = read_persons(record(odd), 3)
     assert np.isnan(found.root_depth) and found.label == '#4'
     assert np.isnan(found.pixels[1, 0]) and found.pixels[1, 1] == 3
     with pytest.raises(ValueError, match='frame 9, person 4: keypoints_img'):
@@ -81,9 +76,8 @@ def test_nearer_persons_are_drawn_over_farther_ones(person, record, info):
 
 @pytest.mark.parametrize('bad', [None, float('nan'), float('inf'), 1e12])
 def test_unknown_and_far_joints_do_no_harm(person, record, info, find, bad):
-    frame = record(
-        person(0, bbox=[-1e9, -5, 2e9, 9e9], keypoints_img=[[320, 240], [320, 65], [bad, 465]])
-    )
+    points = [[320, 240], [320, 65], [bad, 465]]
+    frame = record(person(0, bbox=[-1e9, -5, 2e9, 9e9], keypoints_img=points))
     drawn = draw_overlay(CANVAS, frame, info)
     assert len(find(drawn, SIDE_COLORS['middle'])) and not len(find(drawn, SIDE_COLORS['left']))
 
@@ -125,15 +119,9 @@ def test_ranked_boxes_above_a_table(ordered, info, find):
 
 
 def test_one_person_no_order_and_a_crowd(person, record, info):
-    def order(n):
-        persons = [person(i) for i in range(n)]
-        return dict(
-            order=dict(ids=list(range(n)), probability=np.full((n, n), 0.5).tolist())
-        ), persons
-
     for n, rows in ((1, 1), (MOST + 5, MOST + 2)):
-        changes, persons = order(n)
-        drawn = draw_order(CANVAS, record(*persons, **changes), info)
+        order = dict(ids=list(range(n)), probability=np.full((n, n), 0.5).tolist())
+        drawn = draw_order(CANVAS, record(*map(person, range(n)), order=order), info)
         assert drawn.shape == (480 + 26 * rows, 640, 3) and drawn[:480].any()
     assert draw_order(CANVAS, record(person(1)), info).shape == (480 + 26, 640, 3)
     assert draw_order(CANVAS[:20, :30], record(), info).shape[1] > 30

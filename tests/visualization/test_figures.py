@@ -27,10 +27,8 @@ def test_grids_and_tiles():
     with pytest.raises(ValueError, match='at least one'):
         image_grid([], columns=3)
     for suffix in ('.png', '.JPG'):
-        decoded = cv2.imdecode(
-            np.frombuffer(encode_image(tile, suffix), np.uint8), cv2.IMREAD_COLOR
-        )
-        assert decoded.shape == tile.shape
+        content = np.frombuffer(encode_image(tile, suffix), np.uint8)
+        assert cv2.imdecode(content, cv2.IMREAD_COLOR).shape == tile.shape
     with pytest.raises(ValueError, match=r'\.gif'):
         encode_image(tile, '.gif')
 
@@ -98,9 +96,8 @@ def test_cases_are_spread_over_the_test_and_say_their_error(pose_dump):
 @pytest.fixture
 def persons():
     """Six images: image i has i persons, 60 px wide and 100 + 10 k px high."""
-    boxes = {
-        i: np.array([[5.0, 5, 60, 100 + 10 * k] for k in range(i)]).reshape(-1, 4) for i in range(6)
-    }
+    all_of = np.array([[5.0, 5, 60, 100 + 10 * k] for k in range(5)])
+    boxes = {i: all_of[:i] for i in range(6)}
     boxes[0] = np.array([[0.0, 0, 9, 9]])  # too small
     scores = {i: np.ones(len(found)) for i, found in boxes.items()}
     return BoxFile({i: f'val/{i}.jpg' for i in range(6)}, boxes, scores, extended=False)

@@ -19,10 +19,8 @@ from wsp_mm.visualization.scene3d import (
 
 def test_camera_space_is_taken_as_it_is(person, record, info):
     camera = record()['camera'] | dict(source='assumed-fov')
-    placed = place_persons(
-        record(person(3, x=-500), person(5, x=800, z=6000), camera=camera),
-        skeleton_of(info['joint_set']),
-    )
+    frame = record(person(3, x=-500), person(5, x=800, z=6000), camera=camera)
+    placed = place_persons(frame, skeleton_of(info['joint_set']))
     assert placed.in_camera and placed.ids == (3, 5) and 'assumed-fov' in placed.note
     np.testing.assert_array_equal(placed.poses[1, 0], [800, 0, 6000])
 
@@ -81,9 +79,8 @@ def test_true_distances_in_the_view_from_above(person, record, info):
     _, above = scene_views(place_persons(frame, skeleton_of(info['joint_set'])), (480, 456))
     points = above.project(np.array([[0, 0, 0], [-800.0, 0, 3000], [700, 0, 6000]]))
     # 3 m from the camera to the one, 3 m more to the other, 1.5 m to the right, all on one scale
-    np.testing.assert_allclose(
-        np.diff(points, axis=0), np.array([[-800, -3000], [1500, -3000]]) * above.scale
-    )
+    expected = np.array([[-800, -3000], [1500, -3000]]) * above.scale
+    np.testing.assert_allclose(np.diff(points, axis=0), expected)
     assert (points >= above.margin - 1e-6).all()
     assert (points <= np.array(above.size) - above.margin + 1e-6).all()
 

@@ -18,17 +18,12 @@ CANVAS = np.zeros((200, 220, 3), np.uint8)
 
 def pair_sample(path='a.jpg', prob=0.9, weight=1.0):
     joints = np.stack([np.linspace(box[:2] + 5, box[2:] - 5, 16) for box in BOXES])[None]
+    pair = dict(pair_bboxes=BOXES[None], depth_label=np.ones(1), depth_weight=np.array([weight]))
+    scores = dict(keypoint_scores=np.ones((1, 2, 16)), pair_probs=np.array([prob]))
     return PoseDataSample(
         metainfo=dict(img_path=str(path), ori_shape=(200, 220), dataset_name='mcpc'),
-        gt_instances=InstanceData(
-            bboxes=np.array([[20.0, 20, 180, 160]]),
-            pair_bboxes=BOXES[None],
-            depth_label=np.ones(1),
-            depth_weight=np.array([weight]),
-        ),
-        pred_instances=InstanceData(
-            keypoints=joints, keypoint_scores=np.ones((1, 2, 16)), pair_probs=np.array([prob])
-        ),
+        gt_instances=InstanceData(bboxes=np.array([[20.0, 20, 180, 160]]), **pair),
+        pred_instances=InstanceData(keypoints=joints, **scores),
     )
 
 
@@ -76,14 +71,9 @@ def test_the_hook_writes_pairs_and_single_persons(tmp_path, find, make):
 
     image = tmp_path / 'a.jpg'
     cv2.imwrite(str(image), CANVAS)
-    visualizer = VISUALIZERS.build(
-        dict(
-            type='PairLocalVisualizer',
-            name=f'test-{make.__name__}',
-            vis_backends=[dict(type='LocalVisBackend')],
-            save_dir=str(tmp_path),
-        )
-    )
+    where = dict(vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
+    name = f'test-{make.__name__}'
+    visualizer = VISUALIZERS.build(dict(where, type='PairLocalVisualizer', name=name))
     assert isinstance(visualizer, PairLocalVisualizer)
     hook = PoseVisualizationHook(enable=True, out_dir=str(tmp_path / 'show'))
     hook._visualizer = visualizer

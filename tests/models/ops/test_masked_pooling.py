@@ -52,17 +52,6 @@ def test_gradients_in_double(mode, persons):
     )
 
 
-def test_max_gradient_reaches_the_winning_pixels_alone():
-    features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
-    masks = torch.tensor([[[[[1.0, 5.0], [1.0, 1.0]]]]], requires_grad=True)
-    inside = torch.tensor([[[[True, True], [True, False]]]])
-    pooled = masked_pooling(features, masks, inside, 'max')
-    assert pooled.item() == 10
-    pooled.backward()
-    assert features.grad[0, 0].tolist() == [[0, 5], [0, 0]]
-    assert masks.grad[0, 0, 0].tolist() == [[0, 2], [0, 0]]
-
-
 @given(st.floats(1e-8, 10) | st.floats(-10, -1e-8) | st.just(0.0), st.integers(0, 10**6))
 def test_normalized_is_bounded_for_any_mask(height, seed):
     """A tiny or negative mask never makes features larger than they were."""

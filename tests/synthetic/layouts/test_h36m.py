@@ -108,15 +108,15 @@ def test_ten_frames_a_second_are_those_of_fifty(table):
             assert (all_rows[key][kept] == tenth[key]).all()
 
 
-def test_types_are_those_of_the_real_files(world, cameras, table, sample_data):
-    file = (sample_data / 'h36m/cameras.pkl').read_bytes()
+def test_types_are_those_of_the_real_files(world, cameras, table, samples):
+    file = (samples / 'h36m/cameras.pkl').read_bytes()
     real = pickle.loads(file, encoding='latin1')['S1', '54138969']
     ours = cameras['S1', '54138969']
     assert set(ours) == set(real)
     for key, value in real.items():
         assert type(ours[key]) is type(value) and np.shape(ours[key]) == np.shape(value), key
     assert ours['id'] == real['id'] and ours['name'] == real['name']
-    with np.load(sample_data / 'h36m/test_h36m_body3d.npz') as data:
+    with np.load(samples / 'h36m/test_h36m_body3d.npz') as data:
         for key, value in table(10, 'train').items():
             assert value.dtype.kind == data[key].dtype.kind, key
             assert value.shape[1:] == data[key].shape[1:], key

@@ -34,9 +34,8 @@ def test_rules_by_hand(make_scene, figure):
     assert v['nose'][0] == v['left_ear'][0] == 0  # no guesses on the face
     assert v['left_ankle'] == [2, 0] and (xy[1, WORLD.index('left_ankle')] == 0).all()
     assert (xy == np.round(xy)).all()
-    np.testing.assert_allclose(
-        xy[0, WORLD.index('left_hip')], people[0][WORLD.index('left_hip')], atol=0.5
-    )
+    hip = WORLD.index('left_hip')
+    np.testing.assert_allclose(xy[0, hip], people[0][hip], atol=0.5)
     assert labels(scene, guesses=0.0)[1]['left_wrist'] == [0, 2]
     halves, _ = labels(scene, step=0.5)
     assert (halves * 2 == np.round(halves * 2)).all() and (halves != np.round(halves)).any()
@@ -109,9 +108,8 @@ def test_ground_truth_agrees_with_the_annotation_files(world, scenes_of, load, s
             seen = table['visible'][row]
             np.testing.assert_allclose(projected[seen], table['keypoints_px'][row][seen], atol=0.05)
             person = scene.persons[table['person_ids'][row]]
-            assert person.action == table['action'][row] and table['pitch'][row] == np.float32(
-                scene.pitch
-            )
+            assert person.action == table['action'][row]
+            assert table['pitch'][row] == np.float32(scene.pitch)
 
 
 def test_ground_truth_by_hand(make_scene, figure, tmp_path):

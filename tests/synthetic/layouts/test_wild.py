@@ -36,14 +36,12 @@ FILES = [
 
 
 @pytest.mark.parametrize(('source', 'file', 'prefix', 'splits', 'kind', 'real'), FILES)
-def test_layout_and_content(
-    world, scenes_of, sample_data, source, file, prefix, splits, kind, real
-):
+def test_layout_and_content(world, scenes_of, samples, source, file, prefix, splits, kind, real):
     """Keys are those of the real file; COCO's tools find every image and person, MMPose what was
     labelled.
     """
     scenes, path = scenes_of(source, *splits), world.folder / file
-    ours, real = json.loads(path.read_text()), json.loads((sample_data / real).read_text())
+    ours, real = json.loads(path.read_text()), json.loads((samples / real).read_text())
     assert set(real) <= set(ours)
     (mine,), (theirs,) = ours['categories'], real['categories']
     assert mine['keypoints'] == theirs['keypoints']
@@ -55,9 +53,8 @@ def test_layout_and_content(
     assert sorted(XtCOCO(path).anns) == sorted(api.anns) and len(api.imgs) == len(scenes) > 0
     for image, scene in zip(ours['images'], scenes, strict=True):
         request = scene.request
-        assert (
-            prefix + image['file_name'] == request.path and (world.folder / request.path).is_file()
-        )
+        assert prefix + image['file_name'] == request.path
+        assert (world.folder / request.path).is_file()
         assert (image['width'], image['height']) == (request.width, request.height)
         anns = api.loadAnns(api.getAnnIds(imgIds=image['id']))
         crowds = [a for a in anns if a['iscrowd']]
@@ -87,12 +84,8 @@ def test_layout_and_content(
 def test_coco_by_hand(make_scene, figure, write):
     # The ankles of the second are under the edge at 480; the third is too small for joints; nobody
     # sees the last.
-    people = (
-        figure(100, 300, 250),
-        figure(300, 560, 400),
-        figure(500, 300, 20),
-        figure(400, 300, 99),
-    )
+    places = ((100, 300, 250), (300, 560, 400), (500, 300, 20), (400, 300, 99))
+    people = [figure(*place) for place in places]
     scene = make_scene(people, hidden=((0, 'left_ear'),))
     scene.persons[3].area, scene.persons[3].polygons = 0, []
     anns = {a['id']: a for a in write(coco, scene)[COCO_FILE.format('train')]['annotations']}
@@ -168,8 +161,8 @@ def test_crowd_index_by_hand():
 
 # ------------------------------------------------------------------ MPII
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_mmpose_reads_what_was_labelled_in_mpii(world, load, sample_data, split):
-    real = json.loads((sample_data / 'mpii' / 'test_mpii.json').read_text())
+def test_mmpose_reads_what_was_labelled_in_mpii(world, load, samples, split):
+    real = json.loads((samples / 'mpii' / 'test_mpii.json').read_text())
     file = MPII_FILE.format(split)
     people, prefix = load(file), dict(img='images/')
     dataset = datasets.MpiiDataset(ann_file=str(world.folder / file), data_prefix=prefix)
@@ -212,12 +205,12 @@ def video_scene(make_scene, people, frame=1, **more):
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
-def test_videos_and_merged_files(world, load, scenes_of, sample_data, split):
+def test_videos_and_merged_files(world, load, scenes_of, samples, split):
     merged, scenes = load(POSETRACK_FILE.format(split)), scenes_of('posetrack18', split)
     files = sorted((world.folder / VIDEOS / split).glob('*.json'))
     videos = [json.loads(file.read_text()) for file in files]
     assert {s.request.sequence for s in scenes} == {int(file.stem[:6]) for file in files}
-    one = sample_data / 'posetrack18/annotations/val/009473_mpii_test.json'
+    one = samples / 'posetrack18/annotations/val/009473_mpii_test.json'
     assert videos[0]['categories'] == json.loads(one.read_text())['categories']
     for key in ('images', 'annotations'):
         together = sorted((e for video in videos for e in video[key]), key=lambda e: e['id'])
@@ -231,17 +224,13 @@ def test_videos_and_merged_files(world, load, scenes_of, sample_data, split):
         flat = np.reshape(ann['keypoints'], (17, 3))
         assert set(flat[:, 2]) <= {0, 1}
         assert (flat[3:5] == 0).all(), 'ears are in the layout but never labelled'
-    plain = [
-        person
-        for scene in scenes
-        for person in scene.persons
-        if scene.request.frame > 0 and person.visible.sum() >= 10 and person.visible_share > 0.5
-    ]
-    assert len(merged['annotations']) >= len(plain) > 0, 'nobody in plain sight goes unlabelled'
+    people = [person for s in scenes if s.request.frame > 0 for person in s.persons]
+    plain = sum(person.visible.sum() >= 10 and person.visible_share > 0.5 for person in people)
+    assert len(merged['annotations']) >= plain > 0, 'nobody in plain sight goes unlabelled'
 
 
-def test_posetrack_ids_and_boxes_follow_the_rules_of_the_real_files(load, sample_data):
-    file = sample_data / 'posetrack18/annotations/test_posetrack18_val.json'
+def test_posetrack_ids_and_boxes_follow_the_rules_of_the_real_files(load, samples):
+    file = samples / 'posetrack18/annotations/test_posetrack18_val.json'
     for content in (json.loads(file.read_text()), load(POSETRACK_FILE.format('val'))):
         for image in content['images']:
             video, name = image['file_name'].split('/')[-2:]
@@ -259,9 +248,8 @@ def test_tracks_ignored_regions_and_frames_without_labels(make_scene, figure, wr
     a, b, tiny = figure(100, 400, 300), figure(400, 400, 300), figure(600, 300, 12)
     second = video_scene(make_scene, [a, b], frame=2, scene_id=8)
     second.persons = second.persons[::-1]
-    content = write(posetrack18, video_scene(make_scene, [a, b, tiny]), second)[
-        POSETRACK_FILE.format('train')
-    ]
+    file = POSETRACK_FILE.format('train')
+    content = write(posetrack18, video_scene(make_scene, [a, b, tiny]), second)[file]
     anns, (image, _) = content['annotations'], content['images']
     tracks = {(a['image_id'] % 10_000, round(a['bbox'][0], -1)): a['track_id'] for a in anns}
     left, right = sorted({x for _, x in tracks})
@@ -270,6 +258,5 @@ def test_tracks_ignored_regions_and_frames_without_labels(make_scene, figure, wr
     assert anns[0]['bbox_head'] == pytest.approx([82, 100, 35, 44], abs=1)
     assert len(image['ignore_regions_x']) == len(image['ignore_regions_y']) == 1
     assert min(image['ignore_regions_x'][0]) >= 590 and max(image['ignore_regions_y'][0]) <= 301
-    content = write(posetrack18, video_scene(make_scene, [a], frame=0))
-    content = content[POSETRACK_FILE.format('train')]
+    content = write(posetrack18, video_scene(make_scene, [a], frame=0))[file]
     assert content['annotations'] == [] and content['images'][0]['is_labeled'] is False

@@ -17,12 +17,8 @@ def run(load_tool, tmp_path, capsys):
         content = dict(train_dataloader=dict(dataset=nested), **more)
         config = tmp_path / 'config.py'
         lines = [f'{name} = {value!r}\n' for name, value in content.items()]
-        config.write_text(
-            "custom_imports = dict(imports=['wsp_mm.register'])\n" + ''.join(lines),
-            encoding='utf-8',
-        )
-        status = main([str(config), *options])
-        return status, capsys.readouterr().out
+        config.write_text("custom_imports = dict(imports=['wsp_mm.register'])\n" + ''.join(lines))
+        return main([str(config), *options]), capsys.readouterr().out
 
     return run
 
@@ -52,12 +48,7 @@ def root(tmp_path):
     )
     for name, content in (('mcpc.json', mcpc), ('coco.json', coco)):
         (tmp_path / name).write_text(json.dumps(content))
-    for name in (
-        'coco/train2017/0.jpg',
-        'coco/train2017/1.jpg',
-        'coco/train2017/4.jpg',
-        'mpii/images/5.jpg',
-    ):
+    for name in (*(f'coco/train2017/{n}.jpg' for n in (0, 1, 4)), 'mpii/images/5.jpg'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new('RGB', (64, 80)).save(tmp_path / name)
     return tmp_path
@@ -68,11 +59,8 @@ def mcpc(root, **changes):
 
 
 def coco(root, **changes):
-    prefix = dict(img='coco/train2017/')
-    return (
-        dict(type='CocoDataset', data_root=str(root), ann_file='coco.json', data_prefix=prefix)
-        | changes
-    )
+    files = dict(ann_file='coco.json', data_prefix=dict(img='coco/train2017/'))
+    return dict(type='CocoDataset', data_root=str(root), **files) | changes
 
 
 def test_missing_images(run, root):

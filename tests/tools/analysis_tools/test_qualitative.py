@@ -15,8 +15,8 @@ def network(tmp_path_factory):
 
 
 @pytest.fixture
-def run(load_tool, network, tmp_path):
-    """``run(*options)`` on three images, one of which is broken; -> status."""
+def run(call_tool, network, tmp_path):
+    """``run(*options)`` on three images, one of which is broken; -> status, out, err."""
     root = tmp_path / 'the images'
     (root / 'val').mkdir(parents=True)
     for i in range(2):
@@ -31,34 +31,34 @@ def run(load_tool, network, tmp_path):
     def call(*more, ann=ann, checkpoint=network[1], out='figure.jpg'):
         arguments = [ann, '--img-root', root, '--pose-config', network[0]]
         arguments += ['--pose-checkpoint', checkpoint, '--out', tmp_path / out, '--device', 'cpu']
-        main = load_tool('analysis_tools/qualitative').main
-        return main([str(value) for value in (*arguments, *more)])
+        return call_tool('analysis_tools/qualitative', *arguments, *more)
 
     return call
 
 
-def test_a_figure_of_labelled_and_of_detected_persons(run, tmp_path, capsys):
-    assert run() == 0
-    answer = capsys.readouterr()
-    assert '2 images in' in answer.out and 'val/2.jpg' in answer.err
+def test_a_figure_of_labelled_and_of_detected_persons(run, tmp_path):
+    status, out, err = run()
+    assert status == 0 and '2 images in' in out and 'val/2.jpg' in err
     figure = cv2.imread(str(tmp_path / 'figure.jpg'))
     assert figure.shape[1] > 2 * figure.shape[0] * 0.6  # two rows of three panels
-    assert run('--assume-fov', 60, out='space.png') == 0
+    assert run('--assume-fov', 60, out='space.png')[0] == 0
     assert not np.array_equal(cv2.imread(str(tmp_path / 'space.png')), figure)
-    capsys.readouterr()
     boxes = write_results_file(tmp_path / 'boxes.json', {0: [[10, 10, 90, 150]]})
-    assert run('--boxes', boxes) == 0 and '1 images in' in capsys.readouterr().out
+    status, out, _ = run('--boxes', boxes)
+    assert status == 0 and '1 images in' in out
     assert not list(tmp_path.glob('*.part'))
 
 
-def test_what_it_says_when_it_cannot(run, tmp_path, capsys):
+def test_what_it_says_when_it_cannot(run, tmp_path):
     for options, named in (
         (dict(ann=tmp_path / 'gone.json'), 'gone.json'),
         (dict(checkpoint=tmp_path / 'gone.pth'), 'gone.pth'),
     ):
-        assert run(**options) == 1 and named in capsys.readouterr().err
+        status, _, err = run(**options)
+        assert status == 1 and named in err
     foreign = write_results_file(tmp_path / 'foreign.json', {77: [[10, 10, 90, 150]]})
-    assert run('--boxes', foreign) == 1 and 'foreign.json' in capsys.readouterr().err
+    status, _, err = run('--boxes', foreign)
+    assert status == 1 and 'foreign.json' in err
     for options, out in ((['--count', 0], 'a.jpg'), (['--seed', -1], 'a.jpg'), ([], 'figure.gif')):
         with pytest.raises(SystemExit):
             run(*options, out=out)

@@ -1,10 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import json
-import os
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from process_fixture import run as process
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / 'tools' / 'benchmarks'))
 
 
 @pytest.fixture
@@ -14,14 +16,8 @@ def run_bench(repo, tmp_path):
     def run(name: str, *options: str) -> dict:
         out = tmp_path / 'new' / f'{name}.json'
         script = repo / 'tools' / 'benchmarks' / f'{name}.py'
-        done = subprocess.run(
-            [sys.executable, str(script), '--json', str(out), *options],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, 'PYTHONPATH': str(repo), 'OMP_NUM_THREADS': '1'},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        words = [sys.executable, script, '--json', out, *options]
+        done = process(*words, cwd=tmp_path, PYTHONPATH=str(repo), OMP_NUM_THREADS='1')
         found = json.loads(out.read_text())
         assert found['benchmark'] == name and found['machine'] in done.stdout
         for table in found['tables']:

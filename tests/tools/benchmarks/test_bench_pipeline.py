@@ -1,26 +1,19 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import importlib
 import json
 import sys
 
+import bench_pipeline as bench
 import numpy as np
 import pytest
 
 from wsp_mm.datasets.transforms import load_image
 
 
-@pytest.fixture
-def bench(repo, monkeypatch):
-    monkeypatch.syspath_prepend(str(repo / 'tools/benchmarks'))
-    return importlib.import_module('bench_pipeline')
-
-
-def test_small_run(bench, tmp_path, monkeypatch, capsys):
+def test_small_run(tmp_path, monkeypatch, capsys):
     options = ['--sizes', '320x240', '--images', '3', '--samples', '6', '--repeats', '2']
     file = tmp_path / 'b.json'
-    monkeypatch.setattr(
-        sys, 'argv', ['bench_pipeline', *options, '--no-worker', '--json', str(file)]
-    )
+    options += ['--no-worker', '--json', str(file)]
+    monkeypatch.setattr(sys, 'argv', ['bench_pipeline', *options])
     bench.main()
     assert 'Both ways make the same samples' in capsys.readouterr().out
     tables = json.loads(file.read_text())['tables']
@@ -28,7 +21,7 @@ def test_small_run(bench, tmp_path, monkeypatch, capsys):
     assert all(table['ratio']['stock'] == 1 < 10 / table['ratio']['ours'] for table in tables)
 
 
-def test_ways_that_differ_are_no_result(bench, tmp_path, monkeypatch):
+def test_ways_that_differ_are_no_result(tmp_path, monkeypatch):
     """The comparison notices a part that is taken a pixel aside."""
     bench.write_data(tmp_path, (160, 120), 2)
     tasks = bench.build_ways(tmp_path)

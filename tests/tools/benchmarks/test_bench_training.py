@@ -1,12 +1,11 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """The benchmarks of the training step, small, as processes."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from process_fixture import run as process
 
 REPO = Path(__file__).resolve().parents[3]
 LINUX = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='memory: Linux only')
@@ -56,15 +55,8 @@ def test_train_step(run):
 
 
 def test_end_to_end_says_how_data_is_made(tmp_path):
-    command = [
-        sys.executable,
-        REPO / 'tools/benchmarks/bench_end_to_end.py',
-        '--data-root',
-        tmp_path / 'none',
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(REPO)}
-    )
+    words = [REPO / 'tools/benchmarks/bench_end_to_end.py', '--data-root', tmp_path / 'none']
+    done = process(sys.executable, *words, status=None, PYTHONPATH=str(REPO))
     assert done.returncode and 'tools/dataset_converters/make_world.py' in done.stderr
 
 
@@ -72,10 +64,8 @@ def test_end_to_end_says_how_data_is_made(tmp_path):
 def test_end_to_end(run):
     root = REPO / 'data/synthetic'
     if not (root / 'mcpc/mcpc_train.json').exists():
-        pytest.skip(
-            f'{root} holds no pairs: python tools/dataset_converters/make_world.py --out '
-            'data/synthetic'
-        )
+        make = 'python tools/dataset_converters/make_world.py --out data/synthetic'
+        pytest.skip(f'{root} holds no pairs: {make}')
     sizes = ('--side', '32', '--batch', '2', '--seconds', '0.5')
     (rates, waits), _ = run('bench_end_to_end', *sizes, '--data-root', str(root))
     assert list(rates['rows']) == ['together', 'loading alone', 'device alone']

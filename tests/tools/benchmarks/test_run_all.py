@@ -1,8 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import time
-from pathlib import Path
-
 import pytest
+import run_all
 
 GOOD = """
 import argparse, json, os, pathlib
@@ -24,12 +22,6 @@ child.wait()
 
 
 @pytest.fixture
-def run_all(repo, monkeypatch, load_tool):
-    monkeypatch.syspath_prepend(repo / 'tools' / 'benchmarks')
-    return load_tool('benchmarks/run_all')
-
-
-@pytest.fixture
 def scripts(tmp_path):
     folder = tmp_path / 'scripts'
     folder.mkdir()
@@ -39,7 +31,7 @@ def scripts(tmp_path):
     return folder
 
 
-def test_a_failure_is_named_and_stops_nothing(run_all, scripts, tmp_path, capsys):
+def test_a_failure_is_named_and_stops_nothing(scripts, tmp_path, capsys):
     out = tmp_path / 'new' / 'out'
     chosen = {'bad': (), 'absent': (), 'silent': (), 'good': ('--images', '7')}
     assert run_all.run_set(chosen, out, 60, scripts) == 3
@@ -58,18 +50,12 @@ def test_a_failure_is_named_and_stops_nothing(run_all, scripts, tmp_path, capsys
     assert '2 cores' not in (out / 'summary.md').read_text()
 
 
-def test_one_that_hangs_is_ended_with_its_children(run_all, scripts, tmp_path):
+def test_one_that_hangs_is_ended_with_its_children(scripts, tmp_path, assert_gone):
     assert '2 s' in run_all.run_one('slow', (), tmp_path, 2, scripts)
-    state = Path(f'/proc/{(tmp_path / "child").read_text()}/stat')
-    for _ in range(100):
-        # who inherits orphans may be slow to reap this one
-        if not state.exists() or state.read_text().rpartition(')')[2].split()[0] == 'Z':
-            return
-        time.sleep(0.05)
-    raise AssertionError(f'{state} is still there')
+    assert_gone((tmp_path / 'child').read_text())
 
 
-def test_names(run_all, repo, capsys):
+def test_names(repo, capsys):
     there = {path.stem for path in (repo / 'tools/benchmarks').glob('bench_*.py')}
     assert there == {*run_all.CPU_SET, *run_all.LEFT_OUT}
     with pytest.raises(SystemExit):

@@ -28,10 +28,7 @@ def test_rotation_needs_its_transform():
 
 def test_page():
     row = {'auc_gap1': 90.0, 'auc_gap0.1': 70.0, 'gt_pairs': 80.0}
-    controls = {
-        'network, protocol 1': row,
-        'network, gray image': row | {'auc_gap1': 60.0},
-    }
+    controls = {'network, protocol 1': row, 'network, gray image': row | {'auc_gap1': 60.0}}
     scores = {'pck/PCK': 33.3, 'rd/stand_in': 12.5}
     page = results_page({'alpha50': (scores, controls, 61.0)}, 'Config a.')
     assert '12.5 % of the pairs' in page

@@ -1,12 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import mupots
 import pytest
 from mupots import POSES, ROOTS
+from process_fixture import run
 from report import Report
 
 from wsp_mm.evaluation.functional.mupots import THRESHOLDS_MM
@@ -28,9 +28,8 @@ def scores(value):
 @pytest.fixture
 def out(tmp_path, monkeypatch):
     """Metrics as the chain leaves them; those of the roots are made up."""
-    files = {
-        f'tests/{pose}-{kind}': scores(40.0 + i) for i, kind in enumerate(ROOTS) for pose in POSES
-    }
+    kinds = list(enumerate(ROOTS))
+    files = {f'tests/{pose}-{kind}': scores(40.0 + i) for i, kind in kinds for pose in POSES}
     files['tests/wsp-k'] |= {f'mupots/PCK_Matched{s}': None for s in ('', '_TS1')}
     files['tests/wsp-k'] |= {'mupots/PCK_Matched_defined': 39.0}
     files['detector/test'] = {'coco/bbox_mAP_50': 0.625}
@@ -61,12 +60,10 @@ def test_sections_and_figures(out):
 
 
 def test_the_camera_file_of_one_sequence(tmp_path):
-    images = [
-        dict(file_name=name, intrinsic=[i, i, 5, 6])
-        for i, name in enumerate(('TS1/img_000000.jpg', 'TS10/img_000000.jpg'))
-    ]
+    names = enumerate(('TS1/img_000000.jpg', 'TS10/img_000000.jpg'))
+    images = [dict(file_name=name, intrinsic=[i, i, 5, 6]) for i, name in names]
     (tmp_path / 'ann.json').write_text(json.dumps(dict(images=images)))
     files = [tmp_path / 'ann.json', tmp_path / 'camera.json']
-    subprocess.run([sys.executable, '-c', mupots.CAMERAS, *files], check=True)
+    run(sys.executable, '-c', mupots.CAMERAS, *files)
     written = json.loads(files[1].read_text())
     assert written == {'images': {'img_000000.jpg': {'intrinsic': [0, 0, 5, 6]}}}

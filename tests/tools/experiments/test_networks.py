@@ -7,8 +7,7 @@ from runner import Runner, StepFailed
 
 
 def train(**changes):
-    arguments = dict(name='a', config='config.py', work_dir=Path('run'))
-    step, checkpoint = training(**{**arguments, **changes})
+    step, checkpoint = training('a', 'config.py', Path('run'), **changes)
     runner = Runner('steps')
     runner.run([step])
     return checkpoint, runner.seconds['a-train']
@@ -61,19 +60,14 @@ def test_a_change_begins_anew_and_keeps_the_finished_model(checkout, calls):
     assert len(calls()) == 7
 
 
-def test_a_config_or_an_option_that_is_wrong_is_named(checkout):
+def test_what_is_missing_or_wrong_is_named(checkout):
     for config, options, name in (
-        ('none.py', [], 'none.py'),
+        ('none.py', [], r'none\.py'),
         ('config.py', ['data_root=a'], 'WSP'),
     ):
         with pytest.raises(StepFailed, match=name):
             read_config(config, options)
-
-
-def test_a_start_that_is_missing_is_named(checkout):
-    for changes in (
-        dict(start=Path('none.pth')),
-        dict(options=['model.init_cfg.checkpoint=none.pth']),
-    ):
+    start = ['model.init_cfg.checkpoint=none.pth']
+    for changes in (dict(start=Path('none.pth')), dict(options=start)):
         with pytest.raises(StepFailed, match=r'none\.pth'):
             train(**changes)

@@ -73,14 +73,12 @@ def scores(value):
 
 
 def make_results(values, reference=None, folder=None):
-    name = SMALL[0].name
-    return Results(
-        SMALL[:1],
-        {name: {seed: scores(value) for seed, value in enumerate(values)}},
-        {name: dict.fromkeys(range(len(values)), 90.0)},
-        {name: {0: folder}},
-        reference,
+    name, seeds = SMALL[0].name, range(len(values))
+    found, seconds = (
+        {name: {i: scores(values[i]) for i in seeds}},
+        {name: dict.fromkeys(seeds, 90.0)},
     )
+    return Results(SMALL[:1], found, seconds, {name: {0: folder}}, reference)
 
 
 def test_mean_and_spread_by_hand():

@@ -5,11 +5,11 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 
 import cv2
 import pytest
+from process_fixture import run
 
 from wsp_mm.evaluation.controls import RULES
 from wsp_mm.evaluation.tables import CONTROL_COLUMNS
@@ -22,9 +22,7 @@ def test_quickstart_tiny(tmp_path, repo):
     def quickstart(*arguments):
         command = [sys.executable, 'tools/experiments/quickstart.py', '--preset', 'tiny']
         command += ['--work-dir', folder, '--data-root', world, *arguments]
-        done = subprocess.run(command, cwd=repo, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        return done.stdout, json.loads((folder / 'report.json').read_text())
+        return run(*command, cwd=repo).stdout, json.loads((folder / 'report.json').read_text())
 
     _, figures = quickstart('--mupots')
     # Every figure that two classes allow is a finite percentage, under both protocols and for every

@@ -16,19 +16,11 @@ def write_run(folder, records):
 
 
 def test_curves_by_epoch_and_resumed_run_wins(tmp_path):
-    write_run(
-        tmp_path / '20260101_000000',
-        [
-            dict(loss=4.0, epoch=1, iter=5),
-            dict(loss=3.0, epoch=1, iter=10),
-            {'rd/AUC': 60.0, 'step': 1},
-            dict(loss=9.0, epoch=2, iter=20),
-        ],
-    )
-    write_run(
-        tmp_path / '20260101_000001',
-        [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}],
-    )
+    steps = ((4.0, 1, 5), (3.0, 1, 10), (9.0, 2, 20))
+    records = [dict(loss=loss, epoch=epoch, iter=i) for loss, epoch, i in steps]
+    write_run(tmp_path / '20260101_000000', [*records, {'rd/AUC': 60.0, 'step': 1}])
+    records = [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}]
+    write_run(tmp_path / '20260101_000001', records)
     curves = read_scalars(tmp_path)
     assert curves['loss'] == [(0.5, 4.0), (1.0, 3.0), (2.0, 2.0)]
     assert curves['rd/AUC'] == [(1.0, 60.0), (2.0, 70.0)]
@@ -41,9 +33,9 @@ def test_no_log_is_an_error(tmp_path):
 
 def test_curves_figure_has_one_panel_a_title():
     curves = {'a': [(0, 1.0), (1, 2.0)], 'b': [(0, 3.0)]}
-    one = cv2.imdecode(np.frombuffer(curves_figure(curves, {'x': ['a']}), np.uint8), 1)
-    two = cv2.imdecode(
-        np.frombuffer(curves_figure(curves, {'x': ['a'], 'y': ['b'], 'z': ['none']}), np.uint8), 1
+    one, two = (
+        cv2.imdecode(np.frombuffer(curves_figure(curves, panels), np.uint8), 1)
+        for panels in ({'x': ['a']}, {'x': ['a'], 'y': ['b'], 'z': ['none']})
     )
     assert two.shape[1] == 2 * one.shape[1]
     with pytest.raises(ValueError, match="'a', 'b'"):
@@ -63,7 +55,6 @@ def test_report_files(tmp_path):
     assert 'A &lt;b&gt; title' in page and '5 &lt; 6' in page
     assert base64.b64encode(png).decode() in page
     assert '| x | 1.2 |' in markdown and '| y | - |' in markdown and '| z | 7 |' in markdown
-    assert (
-        '](figures/dot.png)' in markdown and (tmp_path / 'figures' / 'dot.png').read_bytes() == png
-    )
+    assert '](figures/dot.png)' in markdown
+    assert (tmp_path / 'figures' / 'dot.png').read_bytes() == png
     assert '[more](other.html)' in markdown and 'href="other.html"' in page

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.registry import DefaultScope
 from mmpose.registry import MODELS, TRANSFORMS
 from mmpose.structures import PoseDataSample
 from torch import nn
@@ -27,12 +26,6 @@ REPO = Path(__file__).parents[3]
 @pytest.fixture(scope='module')
 def tool(load_tool):
     return load_tool('model_converters/posenet_to_wsp')
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        yield
 
 
 class Restated(nn.Module):
@@ -108,12 +101,6 @@ def test_same_coordinates_for_the_same_input(tool, tmp_path, depth, joints, join
     assert config.model.test_cfg == dict(flip_test=True, flip_mode='posenet')
     for loader in (config.train_dataloader, config.test_dataloader):
         assert loader.dataset.pipeline[0].color_type == 'color_ignore_orientation'
-    flip = get_joint_set(joint_set).flip_indices
-    sample = PoseDataSample(metainfo=dict(input_size=(256, 256), flip_indices=flip))
-    features = (torch.rand(1, facts['in_channels'], 8, 8),)
-    (answer,) = ours.head.predict([features, features], [sample], config.model.test_cfg)
-    assert answer.keypoints.shape == (1, joints, 2)
-    assert answer.keypoints_depth.shape == (1, joints)
 
 
 @pytest.mark.parametrize('depth', [101, 152])

@@ -34,6 +34,10 @@ from wsp_mm.datasets.sampling import (
 from wsp_mm.structures.keypoints import pose_metainfo
 
 
+def three_draws():
+    return np.random.rand(), random.random(), torch.rand(1).item()
+
+
 @DATASETS.register_module()
 class Noise(SeededItemsMixin, BaseDataset):
     """Every item is its name, index and three draws, one from each generator; half of the odd items
@@ -48,44 +52,38 @@ class Noise(SeededItemsMixin, BaseDataset):
         return [dict(number=i) for i in range(self.size)]
 
     def prepare_data(self, idx):
-        draws = np.random.rand(), random.random(), torch.rand(1).item()
+        draws = three_draws()
         refused = self.refuse and idx % 2 and draws[0] < 0.5
         return None if refused else dict(item=(self.name, idx, *draws))
 
 
-def items(data, num_workers=0, order=None, **kwargs):
-    loader = DataLoader(
-        data,
-        batch_size=2,
-        sampler=order,
-        num_workers=num_workers,
-        collate_fn=list,
-        multiprocessing_context='fork' if num_workers else None,
-        **kwargs,
-    )
-    return [item['item'] for batch in loader for item in batch]
+def load(data, num_workers=0, **kwargs):
+    fork = 'fork' if num_workers else None
+    kwargs |= dict(num_workers=num_workers, multiprocessing_context=fork)
+    return DataLoader(data, batch_size=2, collate_fn=list, **kwargs)
+
+
+def items(*args, **kwargs):
+    return [item['item'] for batch in load(*args, **kwargs) for item in batch]
 
 
 # ------------------------------------------------------------------ randomness of an item
 def draw(*key):
     with item_randomness(*key):
-        return np.random.rand(), random.random(), torch.rand(1).item()
+        return three_draws()
 
 
 def test_draws_depend_on_the_key_and_the_outer_state_comes_back():
-    def outer():
-        return np.random.rand(), random.random(), torch.rand(1).item()
-
     def seed():
         np.random.seed(5), random.seed(5), torch.manual_seed(5)
 
     seed()
-    expected = outer()
+    expected = three_draws()
     seed()
     first = draw(0, 1, 2)
     with pytest.raises(RuntimeError), item_randomness(1):
         raise RuntimeError
-    assert outer() == expected and draw(0, 1, 2) == first
+    assert three_draws() == expected and draw(0, 1, 2) == first
     others = [draw(0, 1, 3), draw(0, 2, 2), draw(1, 1, 2)]
     assert all(a != b for other in others for a, b in zip(other, first, strict=True))
     with item_randomness(0), item_randomness(1):
@@ -99,7 +97,7 @@ def test_items_depend_on_nothing_but_seed_epoch_and_index():
     alone = items(data)
     np.random.seed(99)
     assert items(data) == alone == items(data, num_workers=2) == items(data, num_workers=3)
-    assert items(data, order=list(range(7, -1, -1)))[::-1] == alone
+    assert items(data, sampler=list(range(7, -1, -1)))[::-1] == alone
     assert data[-2]['item'][2:] == data[6]['item'][2:]
     # Some odd items were refused, and replaced in the same way each time.
     assert any(item[1] != i for i, item in enumerate(alone))
@@ -113,14 +111,7 @@ def test_items_depend_on_nothing_but_seed_epoch_and_index():
 def test_workers_that_stay_alive_see_the_epoch():
     data = Noise()
     data.set_item_seed(0, 0)
-    loader = DataLoader(
-        data,
-        2,
-        num_workers=2,
-        persistent_workers=True,
-        collate_fn=list,
-        multiprocessing_context='fork',
-    )
+    loader = load(data, 2, persistent_workers=True)
     epochs = []
     for epoch in (0, 1, 0):
         data.set_item_seed(0, epoch)

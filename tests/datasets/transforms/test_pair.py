@@ -2,11 +2,9 @@
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
 from wsp_mm.datasets.transforms.pair import (
     SHANK_PER_SCALE,
     PackPairInputs,
@@ -106,14 +104,6 @@ def test_ankles_of_everybody():
     }  # fmt: skip
     assert ankles.shape == (7, 4)
     assert {tuple(row) for row in np.nan_to_num(ankles, nan=-1).tolist()} == expected
-
-
-def test_two_boxes_are_enough_to_choose():
-    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 40]])
-    out = SamplePersonPair().transform(dict(bbox=boxes, pair=(1, 0)))
-    np.testing.assert_array_equal(out['pair_bboxes'], boxes[::-1])
-    assert out['bbox_scale'].tolist() == [[50, 50]]
-    assert 'depth_label' not in out and 'ankles' not in out
 
 
 # ------------------------------------------------------------------ flip, jitter, crop
@@ -261,16 +251,6 @@ def test_pixels_move_with_the_joints():
     np.testing.assert_allclose((xs.mean(), ys.mean()), found, atol=0.75)
 
 
-def test_no_joints_no_ankles():
-    results = pair()
-    for key in ('keypoints', 'keypoints_visible', 'ankles'):
-        results.pop(key)
-    out = PairTopdownAffine((32, 32)).transform(PairRandomFlip(prob=1.0).transform(results))
-    assert out['pair_bboxes_input'].shape == (1, 2, 4) and 'ankles_input' not in out
-    empty = PairTopdownAffine((32, 32)).transform(pair(ankles=np.zeros((0, 4), np.float32)))
-    assert empty['ankles_input'].shape == (0, 4)
-
-
 # ------------------------------------------------------------------ RemoveAnkles
 def crop(ankles, size=(40, 60)):
     img = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -350,22 +330,6 @@ def test_a_pair_is_one_instance():
     data.to('cpu').clone()  # what fails in MMEngine when lengths differ
 
 
-def test_the_codecs_tables_are_added():
-    codec = PairHeatmapLabel((16, 16), (4, 4))
-    encoded = codec.encode(np.ones((2, 16, 2)), np.ones((2, 16)), np.ones(1), np.ones(1))
-    table = dict(label_mapping_table=codec.label_mapping_table)
-    data = PackPairInputs().transform(cropped(**encoded, **table))['data_samples']
-    assert set(data.gt_instance_labels.keys()) == {'pair_bboxes_input', *encoded}
-    assert all(isinstance(value, torch.Tensor) for value in data.gt_instance_labels.values())
-
-
-def test_two_boxes_are_enough_to_pack():
-    boxes = {'bbox', 'bbox_score', 'pair_bboxes', 'pair_bboxes_input', 'img', 'input_size'}
-    data = PackPairInputs().transform({k: v for k, v in cropped().items() if k in boxes})
-    packed = data['data_samples'].gt_instances
-    assert set(packed.keys()) == {'bboxes', 'bbox_scores', 'pair_bboxes'}
-
-
 @pytest.mark.parametrize(
     'key, value', [('depth_label', np.ones(2)), ('pair_bboxes_input', np.ones((2, 4)))]
 )
@@ -375,6 +339,23 @@ def test_wrong_lengths_are_named(key, value):
 
 
 # ------------------------------------------------------------------ all
+def test_two_boxes_are_enough():
+    """Without joints and labels nothing is invented, from the choice to the packed sample."""
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 40]])
+    out = SamplePersonPair().transform(dict(bbox=boxes, pair=(1, 0)))
+    np.testing.assert_array_equal(out['pair_bboxes'], boxes[::-1])
+    assert out['bbox_scale'].tolist() == [[50, 50]]
+    out |= dict(img=np.zeros((H, W, 3), np.uint8), img_shape=(H, W), flip_indices=FLIP, id=1)
+    out = PairTopdownAffine((32, 32)).transform(PairRandomFlip(prob=1.0).transform(out))
+    assert out['pair_bboxes_input'].shape == (1, 2, 4)
+    assert not {'depth_label', 'ankles', 'ankles_input'} & out.keys()
+    packed = PackPairInputs().transform(out | dict(bbox_score=np.ones(1)))
+    found = set(packed['data_samples'].gt_instances.keys())
+    assert found == {'bboxes', 'bbox_scores', 'pair_bboxes'}
+    empty = PairTopdownAffine((32, 32)).transform(pair(ankles=np.zeros((0, 4), np.float32)))
+    assert empty['ankles_input'].shape == (0, 4)
+
+
 @pytest.mark.parametrize(
     'make, kwargs',
     [

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from metric_fixture import pose_samples
 from scipy.io import loadmat, savemat
 
 from wsp_mm.datasets.annotations import Findings
@@ -20,24 +21,11 @@ from wsp_mm.evaluation.predictions import (
     save_mupots,
 )
 
-ACTIONS = ['Walking', 'Photo', 'Walking', 'Eating', 'Photo']
-
 
 @pytest.fixture
 def samples():
-    rng = np.random.default_rng(0)
-    gt = rng.normal(0, 300, (5, 18, 3)) + np.array([0, 0, 5000])
-    pred = gt + rng.normal(0, 50, gt.shape)
-    return [
-        dict(
-            id=name,
-            img_id=10 + i,
-            action=ACTIONS[i],
-            pred_instances=dict(keypoints_cam=pred[i : i + 1]),
-            gt_instances=dict(keypoints_cam=gt[i : i + 1]),
-        )
-        for i, name in enumerate('abcde')
-    ]
+    named = zip('abcde', pose_samples(5), strict=True)
+    return [dict(sample, id=name, img_id=10 + sample['id']) for name, sample in named]
 
 
 @pytest.fixture
@@ -53,7 +41,7 @@ def same(a, b):
 
 def test_all_formats_hold_the_same(samples, table, tmp_path):
     assert table.joint_set == 'h36m18' and table.ids.tolist() == list('abcde')
-    expected = pose3d_scores(table.pred, table.gt, actions=ACTIONS)
+    expected = pose3d_scores(table.pred, table.gt, actions=[sample['action'] for sample in samples])
     assert table.scores() == pytest.approx(expected, nan_ok=True)
     names = ('ids', 'pred', 'gt', 'actions', 'image_ids')
     plain = {name: getattr(table, name).tolist() for name in names}

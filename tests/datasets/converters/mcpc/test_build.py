@@ -198,11 +198,16 @@ def test_ties_gaps_and_limits(tree, build, make):
         people += [
             make.person(9 + n, 2, x=50 + 60 * n, ankles=(300 + 5 * n, None)) for n in range(4)
         ]
-        tree.coco(split, [make.image(1), make.image(2)], people)
+        # A pair needs a joint that both have: here a left ankle and a right one.
+        ankles = [[0, 0, 0] * 15 + [50, 300, 2, 0, 0, 0], [0, 0, 0] * 16 + [90, 320, 2]]
+        people += [make.person(20 + n, 3, keypoints=joints) for n, joints in enumerate(ankles)]
+        tree.coco(split, [make.image(1), make.image(2), make.image(3)], people)
     roots = {'coco': tree.root / 'coco'}
     result = build(roots)
+    check_consistency(load(result))
+    assert [pair['id'] for pair in load(result)['pairs']] == [1, 2]
     # An image of ties stays in train, where another may be drawn, and leaves test.
-    assert len(load(result, 'mcpc_train.json')['images']) == 2
+    assert len(load(result, 'mcpc_train.json')['images']) == 3
     assert [image['source_id'] for image in load(result)['images']] == [2]
     counts = [
         len(load(build(roots, max_pairs_per_image=limit, min_gap_px=gap))['pairs'])

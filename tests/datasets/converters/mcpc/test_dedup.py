@@ -8,18 +8,12 @@ from hypothesis import strategies as st
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.dedup import (
-    hamming,
     image_hashes,
     near_pairs,
     remove_duplicates,
 )
 from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 from wsp_mm.datasets.converters.mcpc.sources import SOURCES, Image
-
-
-def test_hamming_by_hand():
-    a = np.array([0, 0b1011, 2**64 - 1], dtype=np.uint64)
-    assert hamming(a, np.uint64(0)).tolist() == [0, 3, 64]
 
 
 @given(st.integers(0, 10**6), st.integers(0, 12))

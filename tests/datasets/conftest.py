@@ -3,12 +3,8 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from mmengine.registry import init_default_scope
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpose')
+import wsp_mm.register  # noqa: F401  (what pipelines and data sets are built of)
 
 
 def _module(name):
@@ -54,9 +50,6 @@ def h36m_root(h36m, tmp_path_factory):
 @pytest.fixture(scope='session')
 def pose3d_pipelines():
     """(train, test) pipelines of one person with 3D joints at 64 px."""
-    import wsp_mm.codecs.integral_3d
-    import wsp_mm.datasets.transforms.person  # noqa: F401
-
     codec = dict(type='Integral3DLabel', input_size=(64, 64), heatmap_size=(16, 16, 16))
     crop = [dict(type='TopdownAffine', input_size=(64, 64))]
     train = [
@@ -87,9 +80,6 @@ def mcpc_root(tree, tmp_path):
 @pytest.fixture
 def pipelines():
     """(train, test) pipelines of pairs at 64 px, small enough for quick tests."""
-    import wsp_mm.codecs.pair_heatmap
-    import wsp_mm.datasets.transforms.pair  # noqa: F401
-
     codec = dict(type='PairHeatmapLabel', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
     crop = [dict(type='PairTopdownAffine', input_size=(64, 64))]
     train = [

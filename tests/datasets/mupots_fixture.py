@@ -46,19 +46,9 @@ def write(root: Path, annotations: list[dict] | None = None, images: dict | None
     for image_id, (sequence, frame) in (images or IMAGES).items():
         name = f'TS{sequence}/img_{frame:06d}.jpg'
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        ramp = np.linspace(0, 255, SIZE[0], dtype=np.uint8)
-        Image.fromarray(np.stack([np.tile(ramp, (SIZE[1], 1))] * 3, axis=-1)).save(
-            folder / name, quality=95
-        )
-        records.append(
-            dict(
-                id=image_id,
-                file_name=name,
-                width=SIZE[0],
-                height=SIZE[1],
-                intrinsic=list(INTRINSIC),
-            )
-        )
+        Image.linear_gradient('L').resize(SIZE).convert('RGB').save(folder / name, quality=95)
+        camera = dict(width=SIZE[0], height=SIZE[1], intrinsic=list(INTRINSIC))
+        records.append(dict(camera, id=image_id, file_name=name))
     for sequence in (1, 2):
         cells, labels = np.empty((2, 2), dtype=object), np.empty((2, 2), dtype=object)
         for frame in range(2):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-import wsp_mm.datasets.transforms.load_image  # noqa: F401  (registers what is built)
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.mcpc import MCPCDataset
 

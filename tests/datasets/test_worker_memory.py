@@ -85,8 +85,6 @@ def many_frames(root, h36m):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['pairs', 'frames'])
 def test_memory_does_not_grow(name, tmp_path, tree, h36m, pipelines, pose3d_pipelines):
-    import wsp_mm.register  # noqa: F401
-
     if name == 'pairs':
         dataset = dict(many_pairs(tmp_path, tree), pipeline=pipelines[0])
     else:

@@ -1,5 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def pose3d_pipelines():
         dict(type='PackPose3DInputs'),
     ]
     return train, test
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(content, name)`` writes bytes, or anything else as json."""
+
+    def run(content, name='a.json'):
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return run
 
 
 @pytest.fixture

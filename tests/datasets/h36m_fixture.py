@@ -172,9 +172,9 @@ def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
     for i in range(images):
         name = f'{("augmented_set", "unaugmented_set")[i % 2]}/1/{i}.jpg'
         write_image(root / 'muco' / name, (200, 160))
-        records.append(
-            dict(id=i, file_name=name, width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
-        )
+        camera = dict(width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
+        # Files that were written on Windows have backslashes.
+        records.append(dict(camera, id=i, file_name=name.replace('/', '\\') if i else name))
     path = root / 'muco' / 'MuCo-3DHP.json'
     path.write_text(json.dumps(dict(images=records, annotations=annotations)))
     return path
@@ -197,9 +197,8 @@ def write_coco(root: Path, labelled=(17, 12, 9, 5)) -> None:
     file = root / 'coco/annotations/person_keypoints_train2017.json'
     file.parent.mkdir(parents=True, exist_ok=True)
     images = [dict(id=7, file_name='000000007.jpg', width=200, height=200)]
-    file.write_text(
-        json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
-    )
+    content = dict(images=images, annotations=people, categories=[dict(id=1, name='person')])
+    file.write_text(json.dumps(content))
 
 
 def write_mpii(root: Path, count: int = 3) -> None:

@@ -50,9 +50,8 @@ def test_valid_persons_are_samples(root, mupots):
     assert sample['keypoints'].shape == (1, 21, 3) and len(sample['flip_indices']) == 21
     np.testing.assert_allclose(sample['keypoints_cam'][0, :17], joints, atol=1e-3)
     np.testing.assert_allclose(sample['keypoints'][0, :17, :2], pixels, atol=1e-4)
-    np.testing.assert_allclose(
-        sample['keypoints'][0, :17, 2], joints[:, 2] - joints[14, 2], atol=1e-3
-    )
+    depth = joints[:, 2] - joints[14, 2]
+    np.testing.assert_allclose(sample['keypoints'][0, :17, 2], depth, atol=1e-3)
     # MuPoTS has no hands and no toes.
     assert sample['keypoints_visible'].tolist() == [[1.0] * 17 + [0.0] * 4]
     assert sample['root_depth'].tolist() == [4000] and sample['bbox_extended'] is False
@@ -165,9 +164,8 @@ def test_a_plain_list_of_results(root, log):
 
 def test_boxes_of_other_programs(root, log):
     def write(*rows):
-        (root / 'results.json').write_text(
-            json.dumps([dict(bbox=[4, 5, 30, 40]) | r for r in rows])
-        )
+        rows = [dict(bbox=[4, 5, 30, 40]) | row for row in rows]
+        (root / 'results.json').write_text(json.dumps(rows))
 
     write(dict(image_id='TS1/img_000001'), dict(image_id=10, category_id=0))
     assert names(load(root, boxes_file='results.json')) == [('TS1_img_000001', 0)]

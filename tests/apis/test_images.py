@@ -28,6 +28,10 @@ def stored(image, kind, **options):
     return file.getvalue()
 
 
+def by_opencv(data):
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
 def corners(image):
     """(4, 3) RGB near the corners of a BGR image."""
     h, w = image.shape[:2]
@@ -52,17 +56,14 @@ def test_exif_orientation_is_applied_as_opencv_does(kind, orientation):
     exif = Image.Exif()
     exif[274] = orientation
     data = stored(blocks(), kind, exif=exif)
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # WebP is not turned
-    image = decode_image(data)
+    expected, image = by_opencv(data), decode_image(data)  # WebP is not turned
     assert image.shape == expected.shape
     np.testing.assert_allclose(corners(image), corners(expected), atol=8)
 
 
 def test_jpegs_are_those_of_opencv():
-    data = np.frombuffer(stored(noise(), 'JPEG'), np.uint8)
-    np.testing.assert_array_equal(
-        decode_image(data.tobytes()), cv2.imdecode(data, cv2.IMREAD_COLOR)
-    )
+    data = stored(noise(), 'JPEG')
+    np.testing.assert_array_equal(decode_image(data), by_opencv(data))
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])

@@ -47,9 +47,8 @@ def test_records_are_the_documented_ones(inferencer):
     assert [person['id'] for person in record['persons']] == [0, 1, 2]
     for person, box in zip(record['persons'], BOXES, strict=True):
         assert person['bbox'] == box
-        shapes = dict(
-            keypoints_img=(18, 2), keypoints_cam=(18, 3), keypoints_rel=(18,), keypoint_scores=(18,)
-        )
+        shapes = dict(keypoints_img=(18, 2), keypoints_cam=(18, 3))
+        shapes |= dict(keypoints_rel=(18,), keypoint_scores=(18,))
         assert {key: np.shape(person[key]) for key in shapes} == shapes
 
 
@@ -261,9 +260,8 @@ def test_answers_that_are_not_finite_are_reported(pose, pretrained, spoil):
     spoil(lose)
     record = first(make(pose, camera=CAMERA))
     good, bad, _ = record['persons']
-    assert (
-        good['keypoints_cam'] is not None and bad['keypoints_img'] is bad['keypoints_cam'] is None
-    )
+    assert good['keypoints_cam'] is not None
+    assert bad['keypoints_img'] is bad['keypoints_cam'] is None
     (problem,) = record['problems']
     assert problem.startswith('person 1: no pose')
     record = first(make(pretrained))

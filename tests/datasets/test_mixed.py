@@ -36,9 +36,7 @@ def two_d(kind, root, joints, target, **changes):
 @pytest.mark.parametrize('kind, joints', [('CocoDataset', 'coco17'), ('MpiiDataset', 'mpii16')])
 def test_half_and_half(h36m, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints):
     if target == 'h36m18':
-        three_d = dict(
-            type='H36MImageDataset', data_root=str(h36m_root), actions='Walking', subjects=[1]
-        )
+        three_d = dict(type='H36MImageDataset', data_root=str(h36m_root), subjects=[1])
     else:
         people = [h36m.muco_person(i + 1, i, (0.0, 0.0, 3000.0)) for i in range(2)]
         h36m.write_muco(tmp_path, people)
@@ -91,10 +89,8 @@ def test_nothing_loads_empty(flat, kind, content):
 
 def test_other_errors_are_left_alone(flat):
     with pytest.raises((FileNotFoundError, AssertionError)):
-        SeededCombinedDataset(
-            joint_set='h36m18',
-            datasets=[two_d('CocoDataset', flat, 'coco17', 'h36m18', ann_file='gone.json')],
-        )
+        gone = two_d('CocoDataset', flat, 'coco17', 'h36m18', ann_file='gone.json')
+        SeededCombinedDataset(joint_set='h36m18', datasets=[gone])
     with pytest.raises(ValueError, match='either a metainfo or a joint_set'):
         SeededCombinedDataset(datasets=[dict(type='CocoDataset')])
     with pytest.raises(ValueError, match='no datasets'):

@@ -26,9 +26,8 @@ def encoded(size=(211, 157), mode='RGB', kind='JPEG', **options):
     """A file with both large shapes and grain."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC) + rng.normal(
-        0, 15, (*size[::-1], 3)
-    )
+    pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    pixels = pixels + rng.normal(0, 15, (*size[::-1], 3))
     out = io.BytesIO()
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).convert(mode)
     image.save(out, kind, **options)

@@ -79,9 +79,8 @@ def test_copies_go(tree, run, strict):
         for split, images in splits.items():
             for name, seed in images:
                 written.append(f'{source}/{split}/{name}.jpg')
-                tree.image(
-                    written[-1], seed=seed, size=(480, 360), quality=60 + 10 * len(written) % 40
-                )
+                quality = 60 + 10 * len(written) % 40
+                tree.image(written[-1], seed=seed, size=(480, 360), quality=quality)
     gone, report = run(written, strict)
     # The test image stays; of two training images the first in order.
     assert gone == ['coco/train/1.jpg', 'mpii/train/2.jpg']

@@ -103,12 +103,8 @@ def test_head_length_that_the_source_gives(measured, make):
 
 
 def test_an_annotation(measured, make):
-    table = measured(
-        [
-            make.person(1, 1, 100, (300, 310), bbox=[-10, 50, 60.5, 280]),
-            make.person(2, 1, area=...),
-        ]
-    )
+    one = make.person(1, 1, 100, (300, 310), bbox=[-10, 50, 60.5, 280])
+    table = measured([one, make.person(2, 1, area=...)])
     table.persons |= dict(scale=np.full(2, 12.5), scale_source=np.full(2, 'face'))
     first, second = annotation_records(table, keep_images(table, 'any')[0])
     assert first['bbox'] == [0, 50, 50.5, 280]

@@ -219,10 +219,9 @@ def test_posetrack_by_video_or_merged(tree, put, strict, lenient):
 
 
 def test_persons_listed_twice_are_dropped(read, make, strict):
-    again = dict(make.person(1, 1), id=2)
-    table = read(
-        [make.image(1), make.image(2)], [make.person(1, 1), again, dict(again, id=3, image_id=2)]
-    )
+    one = make.person(1, 1)
+    people = [one, dict(one, id=2), dict(one, id=3, image_id=2)]
+    table = read([make.image(1), make.image(2)], people)
     assert table.persons['id'].tolist() == [1, 3] and sum(table.dropped.values()) == 1
 
 
@@ -250,9 +249,8 @@ def test_truncated_persons_and_narrow_boxes_are_good(read, make, strict):
 def test_normalised_joints_are_an_error(read, make, strict):
     people = [make.person(n, 1) for n in range(3)]
     for person in people:
-        person['keypoints'] = [
-            v if k % 3 == 2 else v / 700 for k, v in enumerate(person['keypoints'])
-        ]
+        points = np.reshape(person['keypoints'], (17, 3)) / (700, 700, 1)
+        person['keypoints'] = points.ravel().tolist()
     with pytest.raises(AnnotationError, match=r'a\.json: person .* normalised'):
         read([make.image(1)], people)
     table = read([make.image(1)], [make.person(7, 1), make.person(8, 1), people[0]])

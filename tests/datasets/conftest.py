@@ -53,24 +53,17 @@ def pose3d_pipelines():
     """(train, test) pipelines of one person with 3D joints at 64 px."""
     codec = dict(type='Integral3DLabel', input_size=(64, 64), heatmap_size=(16, 16, 16))
     crop = [dict(type='TopdownAffine', input_size=(64, 64))]
+    before = ('PersonCenterScale', 'PersonRandomBBoxTransform', 'LoadCropImage', 'RandomOcclusion')
     train = [
-        dict(type='PersonCenterScale'),
-        dict(type='PersonRandomBBoxTransform'),
-        dict(type='LoadCropImage'),
-        dict(type='RandomOcclusion'),
+        *(dict(type=name) for name in before),
         dict(type='RandomFlip', direction='horizontal'),
         *crop,
         dict(type='ChannelGain'),
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPose3DInputs'),
     ]
-    test = [
-        dict(type='PersonCenterScale'),
-        dict(type='LoadCropImage'),
-        *crop,
-        dict(type='PackPose3DInputs'),
-    ]
-    return train, test
+    start = [dict(type='PersonCenterScale'), dict(type='LoadCropImage')]
+    return train, [*start, *crop, dict(type='PackPose3DInputs')]
 
 
 @pytest.fixture
@@ -95,27 +88,18 @@ def pipelines():
     """(train, test) pipelines of pairs at 64 px, small enough for quick tests."""
     codec = dict(type='PairHeatmapLabel', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
     crop = [dict(type='PairTopdownAffine', input_size=(64, 64))]
+    jitter = dict(shift_factor=0.1, scale_factor=(0.8, 1.2), rotate_factor=180.0)
     train = [
         dict(type='SamplePersonPair'),
-        dict(
-            type='PairRandomBBoxTransform',
-            shift_factor=0.1,
-            scale_factor=(0.8, 1.2),
-            rotate_factor=180.0,
-        ),
+        dict(type='PairRandomBBoxTransform', **jitter),
         dict(type='LoadCropImage'),
         dict(type='PairRandomFlip', prob=0.5),
         *crop,
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPairInputs'),
     ]
-    test = [
-        dict(type='SamplePersonPair'),
-        dict(type='LoadCropImage'),
-        *crop,
-        dict(type='PackPairInputs'),
-    ]
-    return train, test
+    start = [dict(type='SamplePersonPair'), dict(type='LoadCropImage')]
+    return train, [*start, *crop, dict(type='PackPairInputs')]
 
 
 @pytest.fixture

@@ -36,9 +36,8 @@ def write_mupots(root, persons=2, seed=0):
             valid, poses = [], []
             for person in range(persons):
                 # a metre apart, some 130 px: no prediction of one is near another's joints
-                pose = rng.normal(0, (90, 250, 90), (17, 3)) + np.array(
-                    [1200 * person - 600, 0, 5000]
-                )
+                place = (1200 * person - 600, 0, 5000)
+                pose = rng.normal(place, (90, 250, 90), (17, 3))
                 ok = frame != 1
                 annotations.append(
                     dict(
@@ -48,12 +47,8 @@ def write_mupots(root, persons=2, seed=0):
                         keypoints_vis=[True] * 17,
                     )
                 )  # fmt: skip
-                cells[frame, person] = dict(
-                    annot2=pixels(pose).T,
-                    annot3=pose.T,
-                    univ_annot3=SCALE * pose.T,
-                    isValidFrame=float(ok),
-                )
+                cells[frame, person] = dict(annot2=pixels(pose).T, isValidFrame=float(ok))
+                cells[frame, person] |= dict(annot3=pose.T, univ_annot3=SCALE * pose.T)
                 labels[frame, person] = (rng.random((1, 17)) < 0.3).astype(float)
                 valid.append(ok)
                 poses.append(pose)
@@ -62,9 +57,8 @@ def write_mupots(root, persons=2, seed=0):
         folder.mkdir(parents=True)
         savemat(folder / 'annot.mat', dict(annotations=cells))
         savemat(folder / 'occlusion.mat', dict(occlusion_labels=labels))
-    (root / 'mupots' / 'MuPoTS-3D.json').write_text(
-        json.dumps(dict(images=images, annotations=annotations))
-    )
+    content = dict(images=images, annotations=annotations)
+    (root / 'mupots' / 'MuPoTS-3D.json').write_text(json.dumps(content))
     return truth
 
 

@@ -34,27 +34,24 @@ def test_behind_the_camera_has_no_pixel(z):
 
 def test_extrinsics_by_hand():
     # A camera 2 m up (world z up) that looks along world y: its y points down, its z along world y.
-    camera = PinholeCamera(
-        [1000, 1000], [0, 0], R=[[1, 0, 0], [0, 0, -1], [0, 1, 0]], t=[0, 2000, 0]
-    )
+    turn = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    camera = PinholeCamera([1000, 1000], [0, 0], R=turn, t=[0, 2000, 0])
     np.testing.assert_allclose(camera.position, [0, 0, 2000], atol=1e-9)
     # A point on the ground 5 m ahead is 2 m below the axis.
     np.testing.assert_allclose(camera.to_camera([0, 5000, 0]), [0, 2000, 5000])
 
 
-@given(
-    st.tuples(*[st.floats(-180, 180)] * 3),
-    st.tuples(*[st.floats(-5000, 5000)] * 3),
-    st.tuples(*[st.floats(-5000, 5000)] * 3),
-)
+POINT = st.tuples(*[st.floats(-5000, 5000)] * 3)
+
+
+@given(st.tuples(*[st.floats(-180, 180)] * 3), POINT, POINT)
 def test_there_and_back(angles, t, point):
     rotation = turned(0, angles[0]) @ turned(1, angles[1]) @ turned(2, angles[2])
     camera = PinholeCamera([900, 950], [10, 20], rotation, t)
     cam = camera.to_camera(point)
     np.testing.assert_allclose(camera.to_world(cam), point, atol=1e-6)
-    np.testing.assert_allclose(
-        np.linalg.norm(cam), np.linalg.norm(np.subtract(point, camera.position)), atol=1e-6
-    )
+    distance = np.linalg.norm(np.subtract(point, camera.position))
+    np.testing.assert_allclose(np.linalg.norm(cam), distance, atol=1e-6)
     np.testing.assert_allclose(camera.to_camera(camera.position), 0, atol=1e-6)
 
 

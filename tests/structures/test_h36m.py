@@ -91,12 +91,10 @@ def test_subactions_of_the_release():
     for subject in SUBJECTS:
         for action in ACTIONS:
             names = NAMES[subject].get(action, (1, None))
-            assert [subaction_number(subject, action, name, names) for name in names] == [1, 2], (
-                subject,
-                action,
-            )
             written = [subaction_name(subject, action, number) for number in (1, 2)]
-            assert [subaction_number(subject, action, name, written) for name in written] == [1, 2]
+            for form in (names, written):
+                numbers = [subaction_number(subject, action, name, form) for name in form]
+                assert numbers == [1, 2], (subject, action)
     assert subaction_number(1, 'Directions', None, {None}) == 2  # the other one is not there
 
 

@@ -73,9 +73,8 @@ def test_conversion_by_joint_name(source, target):
             assert seen[k] == 0 and (got[k] == 0).all(), name
         else:
             parents = [origin] if isinstance(origin, str) else origin
-            np.testing.assert_allclose(
-                got[k], np.mean([place[p] for p in parents], axis=0), err_msg=name
-            )
+            expected = np.mean([place[p] for p in parents], axis=0)
+            np.testing.assert_allclose(got[k], expected, err_msg=name)
             assert seen[k] == 2, name
 
 
@@ -162,9 +161,8 @@ def test_mmpose_parses_the_metainfo():
         names = tuple(parsed['keypoint_id2name'][k] for k in range(len(joint_set)))
         assert names == joint_set.joints and len(parsed['sigmas']) == len(names)
         assert tuple(parsed['flip_indices']) == get_joint_set(name).flip_indices
-        assert [tuple(link) for link in parsed['skeleton_links']] == list(
-            get_joint_set(name).link_indices
-        )
+        links = tuple(tuple(link) for link in parsed['skeleton_links'])
+        assert links == tuple(joint_set.link_indices)
 
 
 @pytest.mark.parametrize(('ours', 'theirs'), [

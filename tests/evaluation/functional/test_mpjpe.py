@@ -31,9 +31,8 @@ def test_rigid_alignment_is_scipys_kabsch():
     for i in range(20):
         p, g = pred[i] - pred[i].mean(0), gt[i] - gt[i].mean(0)
         rotation, _ = Rotation.align_vectors(g, p)
-        np.testing.assert_allclose(
-            errors[i], np.linalg.norm(rotation.apply(p) - g, axis=1), rtol=1e-9
-        )
+        expected = np.linalg.norm(rotation.apply(p) - g, axis=1)
+        np.testing.assert_allclose(errors[i], expected, rtol=1e-9)
 
 
 def test_similarity_alignment_is_the_least_squares_optimum():
@@ -44,9 +43,8 @@ def test_similarity_alignment_is_the_least_squares_optimum():
     for i in range(3):
 
         def residual(x, i=i):
-            return (
-                np.exp(x[0]) * Rotation.from_rotvec(x[1:4]).apply(pred[i]) + x[4:] - gt[i]
-            ).ravel()
+            moved = np.exp(x[0]) * Rotation.from_rotvec(x[1:4]).apply(pred[i]) + x[4:]
+            return (moved - gt[i]).ravel()
 
         # from the result's own neighbourhood and from elsewhere: nothing is better
         starts = np.random.default_rng(i).normal(0, 1, (12, 7))

@@ -3,8 +3,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wsp_mm.evaluation.functional import (
     mupots_3dpck,
@@ -171,9 +169,8 @@ def test_bones_are_those_of_the_original_prediction():
     pred[0] = 2 * gt[0]
     pred[0, 10] = pred[0, 9] + (0, 0, 10)
     mapped = with_bone_lengths(pred, gt)
-    np.testing.assert_allclose(
-        mapped[0, 8:11], [(100, 0, 0), (100, 400, 0), (100, 400, 400)], atol=1e-12
-    )
+    leg = [(100, 0, 0), (100, 400, 0), (100, 400, 400)]
+    np.testing.assert_allclose(mapped[0, 8:11], leg, atol=1e-12)
     errors = mupots_errors([make_frame(gt, pred, at(50), at(50))])
     np.testing.assert_allclose(errors[0, 8:11], [0, 0, 400 * math.sqrt(2)], atol=1e-9)
 
@@ -185,15 +182,6 @@ def test_the_order_of_joints_is_the_sets():
     for part, joints in zip(parts, JOINT_GROUPS.values(), strict=True):
         sides = ('',) if len(joints) == 1 else ('left_', 'right_')
         assert {names[j] for j in joints} == {f'{side}{part}' for side in sides}
-
-
-@given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(-5000, 5000)] * 3), st.floats(0.05, 20))
-def test_relative_errors_do_not_see_place_and_size_of_predictions(seed, shift, factor):
-    rng = np.random.default_rng(seed)
-    gt = skeleton(rng, 2)
-    frame = make_frame(gt, gt + rng.normal(0, 80, gt.shape), pred_2d=pixels(gt))
-    moved = dict(frame, pred_3d=factor * frame['pred_3d'] + shift)
-    np.testing.assert_allclose(mupots_errors([moved]), mupots_errors([frame]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

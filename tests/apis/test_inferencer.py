@@ -230,10 +230,8 @@ def test_extended_boxes_are_cropped_as_they_are(pose, album, tmp_path):
     square = crop_box(np.array(BOXES[0]), (160, 120)).tolist()
     extended = tmp_path / 'e.json'
     write_boxes_file(extended, ['a.png'], {'a.png': [square]}, extended=True)
-    a, b = (
-        first(make(pose, boxes_file=file, camera=CAMERA), folder / 'a.png')['persons'][0]
-        for file in (raw, extended)
-    )
+    records = [make(pose, boxes_file=f, camera=CAMERA)(folder / 'a.png') for f in (raw, extended)]
+    a, b = (next(found)['persons'][0] for found in records)
     close(a['keypoints_cam'], b['keypoints_cam'], atol=0.1)
     assert b['bbox'][2] == pytest.approx(square[2] / 1.25, abs=0.01)
 

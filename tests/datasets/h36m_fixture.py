@@ -166,11 +166,10 @@ def muco_person(ann_id: int, image_id: int, root: tuple[float, float, float], **
     ) | changes  # fmt: skip
 
 
-def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
-    """MuCo-3DHP.json with images of 200 x 160 px, and the images."""
+def write_muco(root: Path, annotations: list[dict]) -> Path:
+    """MuCo-3DHP.json with two images of 200 x 160 px, and the images."""
     records = []
-    for i in range(images):
-        name = f'{("augmented_set", "unaugmented_set")[i % 2]}/1/{i}.jpg'
+    for i, name in enumerate(('augmented_set/1/0.jpg', 'unaugmented_set/1/1.jpg')):
         write_image(root / 'muco' / name, (200, 160))
         camera = dict(width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
         # Files that were written on Windows have backslashes.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import get_joint_set
 
 JOINTS = get_joint_set('mcpc16')
 SIZE = (200, 150)  # w, h px
@@ -83,10 +83,7 @@ def build_tree(root: Path) -> Path:
         dict(id=2, image_id=11, ann_a=23, ann_b=22, label=0, scale_gap=0.4),
         dict(id=3, image_id=12, ann_a=24, ann_b=25, label=1, scale_gap=0.5),
     ]
-    info = pose_metainfo('mcpc16')
-    categories = [
-        dict(id=1, name='person', keypoints=[k['name'] for k in info['keypoint_info'].values()])
-    ]
+    categories = [dict(id=1, name='person', keypoints=list(JOINTS.joints))]
     (root / 'mcpc').mkdir()
     for split in ('train', 'test'):
         content = dict(

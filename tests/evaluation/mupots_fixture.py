@@ -18,13 +18,12 @@ def pixels(joints):
     return joints[..., :2] / joints[..., 2:] * FOCAL + CENTER
 
 
-def write_mupots(root, persons=2, seed=0):
+def write_mupots(root):
     """Write the tree under ``root``; returns {frame key: (valid (G,), annot3 (G, 17, 3) mm)}."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     images, annotations, truth = [], [], {}
     for sequence, count in SEQUENCES:
-        cells = np.empty((count, persons), dtype=object)
-        labels = np.empty((count, persons), dtype=object)
+        cells, labels = np.empty((count, 2), dtype=object), np.empty((count, 2), dtype=object)
         for frame in range(count):
             image = len(images) + 1
             images.append(
@@ -34,7 +33,7 @@ def write_mupots(root, persons=2, seed=0):
                 )
             )  # fmt: skip
             valid, poses = [], []
-            for person in range(persons):
+            for person in range(2):
                 # a metre apart, some 130 px: no prediction of one is near another's joints
                 place = (1200 * person - 600, 0, 5000)
                 pose = rng.normal(place, (90, 250, 90), (17, 3))

@@ -84,10 +84,8 @@ def entry(name, rects):
 
 
 def write_mat(path, entries, train):
-    release = dict(
-        annolist=structs(entries, ('image', 'annorect')),
-        img_train=np.array([train], dtype=np.uint8),
-    )
+    annolist = structs(entries, ('image', 'annorect'))
+    release = dict(annolist=annolist, img_train=np.array([train], dtype=np.uint8))
     savemat(path, {'RELEASE': release})
     return path
 

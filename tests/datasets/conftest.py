@@ -1,11 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import importlib.util
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import wsp_mm.register  # noqa: F401  (what pipelines and data sets are built of)
+from wsp_mm.datasets.annotations import AnnotationError
 
 
 def _module(name):
@@ -76,6 +78,19 @@ def write(tmp_path):
         return tmp_path / name
 
     return run
+
+
+@pytest.fixture
+def refused():
+    """``with refused(kind, match):`` an AnnotationError of this kind is raised in the block."""
+
+    @contextmanager
+    def check(kind, match):
+        with pytest.raises(AnnotationError, match=match) as error:
+            yield
+        assert error.value.kind == kind
+
+    return check
 
 
 @pytest.fixture

@@ -102,12 +102,11 @@ def test_left_out_on_purpose_is_counted(read, make):
         (5, 'incomplete record'),
     ],
 )
-def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, change, kind):
+def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, change, kind, refused):
     bad = make.person(2, 1) | change if isinstance(change, dict) else change
     people = [make.person(1, 1), bad, make.person(3, 1)]
-    with pytest.raises(AnnotationError, match=r'a\.json: annotation.*--skip-bad') as error:
+    with refused(kind, r'a\.json: annotation.*--skip-bad'):
         read([make.image(1)], people, strict)
-    assert error.value.kind == kind
     assert read([make.image(1)], people, lenient).persons['id'].tolist() == [1, 3]
     assert lenient.counts() == {kind: 1}
 
@@ -122,12 +121,11 @@ def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, chang
         (dict(file_name=None), 'incomplete record', [1]),
     ],
 )
-def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, kind, left):
+def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, kind, left, refused):
     images = [make.image(1), make.image(2) | change]
     people = [make.person(1, 1)] + ([make.person(2, 2)] if 'id' not in change else [])
-    with pytest.raises(AnnotationError, match=r'a\.json: image') as error:
+    with refused(kind, r'a\.json: image'):
         read(images, people, strict)
-    assert error.value.kind == kind
     assert read(images, people, lenient).persons['id'].tolist() == left
     assert lenient.counts() == {kind: 1}
 
@@ -141,10 +139,9 @@ def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, ki
         (dict(categories=[dict(id=1, name='person', keypoints=['nose'])]), 'wrong joints'),
     ],
 )
-def test_files_of_another_kind_are_named(read, lenient, change, kind):
-    with pytest.raises(AnnotationError, match=r'a\.json') as error:
+def test_files_of_another_kind_are_named(read, lenient, change, kind, refused):
+    with refused(kind, r'a\.json'):
         read([], [], lenient, **change)
-    assert error.value.kind == kind
 
 
 def test_crowdpose_spells_head_top_in_two_ways(read, make):
@@ -338,12 +335,11 @@ def test_exchanged_sizes_without_an_image(tree, read, make, strict):
         check_source_images(table, dict(coco=tree.root), strict)
 
 
-def test_absent_and_unreadable_images(tree, three, strict, lenient):
+def test_absent_and_unreadable_images(tree, three, strict, lenient, refused):
     tree.write('train2017/000000000002.jpg', 'no image')
     tree.image('train2017/000000000003.jpg')
-    with pytest.raises(AnnotationError, match=r'a\.json: image 1: .*0001\.jpg') as error:
+    with refused('missing image', r'a\.json: image 1: .*0001\.jpg'):
         check_source_images(three, dict(coco=tree.root), strict)
-    assert error.value.kind == 'missing image'
     check_source_images(three, dict(coco=tree.root), lenient)
     assert three.persons['id'].tolist() == [3] and three.persons['image'].tolist() == [0]
     assert [image.source_id for image in three.images] == [3]

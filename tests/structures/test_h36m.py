@@ -62,28 +62,16 @@ def test_other_names_are_refused(name, said):
 # subactions.
 NAMES = {
     1: dict(Eating=(2, None), Sitting=(1, 2), SittingDown=(2, None)),
-    5: dict(
-        Directions=(1, 2),
-        Discussion=(2, 3),
-        Greeting=(1, 2),
-        SittingDown=(None, 1),
-        Photo=(None, 2),
-        Waiting=(1, 2),
-    ),
+    5: dict(Directions=(1, 2), Discussion=(2, 3), Greeting=(1, 2), SittingDown=(None, 1),
+            Photo=(None, 2), Waiting=(1, 2)),
     6: dict(Eating=(1, 2), Posing=(2, None), Sitting=(1, 2), Photo=(None, 1), Waiting=(3, None)),
-    7: dict(
-        Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2), Walking=(1, 2)
-    ),
+    7: dict(Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2),
+            Walking=(1, 2)),
     8: dict(SittingDown=(None, 1), WalkTogether=(1, 2)),
     9: dict(Discussion=(1, 2), SittingDown=(None, 1)),
-    11: dict(
-        Discussion=(1, 2),
-        Greeting=(2, None),
-        Phoning=(3, 2),
-        SittingDown=(None, 1),
-        Smoking=(2, None),
-    ),
-}
+    11: dict(Discussion=(1, 2), Greeting=(2, None), Phoning=(3, 2), SittingDown=(None, 1),
+             Smoking=(2, None)),
+}  # fmt: skip
 
 
 def test_subactions_of_the_release():

@@ -34,13 +34,9 @@ def persons(ground_y=(100.0, 120.0, 90.0), **changes):
         keypoints[:, joint, 1] = ground_y - height
     return dict(
         bbox=np.column_stack([x, ground_y - 50, x + 10, ground_y]).astype(np.float32),
-        keypoints=keypoints.astype(np.float32),
-        keypoints_visible=np.ones((n, 16), np.float32),
-        ground_y=ground_y,
-        scale=np.arange(1.0, n + 1) * 10,
-        ann_ids=np.arange(n) + 100,
-        other_ankles=np.zeros((0, 3), np.float32),
-        img_path='a.jpg',
+        keypoints=keypoints.astype(np.float32), keypoints_visible=np.ones((n, 16), np.float32),
+        ground_y=ground_y, scale=np.arange(1.0, n + 1) * 10, ann_ids=np.arange(n) + 100,
+        other_ankles=np.zeros((0, 3), np.float32), img_path='a.jpg',
     ) | changes  # fmt: skip
 
 
@@ -115,17 +111,13 @@ def pair(seed=0, **changes):
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     ankles = np.column_stack([rng.uniform(5, 85, (3, 2)), [10, 20, 30], [5, NAN, 6]])
     return dict(
-        img=rng.integers(0, 256, (H, W, 3), dtype=np.uint8),
-        img_shape=(H, W),
-        flip_indices=FLIP,
+        img=rng.integers(0, 256, (H, W, 3), dtype=np.uint8), img_shape=(H, W), flip_indices=FLIP,
         keypoints=rng.uniform(5, 85, (2, 16, 2)).astype(np.float32),
         keypoints_visible=(rng.random((2, 16)) < 0.7).astype(np.float32),
-        pair_bboxes=boxes,
-        bbox=np.concatenate([low, high])[None],
+        pair_bboxes=boxes, bbox=np.concatenate([low, high])[None],
         bbox_center=(low + high)[None] / 2,
         bbox_scale=np.full((1, 2), (high - low).max() * 1.25, np.float32),
-        depth_label=np.array([1.0], np.float32),
-        ankles=ankles.astype(np.float32),
+        depth_label=np.array([1.0], np.float32), ankles=ankles.astype(np.float32),
     ) | changes  # fmt: skip
 
 
@@ -286,20 +278,13 @@ def test_sides():
 # ------------------------------------------------------------------ PackPairInputs
 def cropped(**changes):
     return dict(
-        img=np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3),
-        bbox=np.array([[0.0, 0, 4, 4]]),
-        bbox_score=np.ones(1),
+        img=np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3), input_size=(6, 4),
+        bbox=np.array([[0.0, 0, 4, 4]]), bbox_score=np.ones(1),
         pair_bboxes=np.arange(8.0).reshape(2, 4),
         pair_bboxes_input=np.arange(8.0, 16).reshape(1, 2, 4),
-        keypoints=np.ones((2, 16, 2)),
-        keypoints_visible=np.ones((2, 16)),
-        pair_ann_ids=np.array([5, 6]),
-        pair_gap=np.array([0.5]),
-        depth_label=np.array([1.0]),
-        depth_weight=np.array([1.0]),
-        input_size=(6, 4),
-        source='mpii',
-        id=3,
+        keypoints=np.ones((2, 16, 2)), keypoints_visible=np.ones((2, 16)),
+        pair_ann_ids=np.array([5, 6]), pair_gap=np.array([0.5]),
+        depth_label=np.array([1.0]), depth_weight=np.array([1.0]), source='mpii', id=3,
     ) | changes  # fmt: skip
 
 

@@ -41,11 +41,8 @@ def test_half_and_half(h36m, h36m_root, flat, tmp_path, pose3d_pipelines, target
         people = [h36m.muco_person(i + 1, i, (0.0, 0.0, 3000.0)) for i in range(2)]
         h36m.write_muco(tmp_path, people)
         three_d = dict(type='MuCoDataset', data_root=str(tmp_path))
-    data = SeededCombinedDataset(
-        joint_set=target,
-        datasets=[three_d, two_d(kind, flat, joints, target)],
-        pipeline=pose3d_pipelines[0],
-    )
+    parts = [three_d, two_d(kind, flat, joints, target)]
+    data = SeededCombinedDataset(joint_set=target, datasets=parts, pipeline=pose3d_pipelines[0])
     for part in seeded_datasets(data):
         part.set_item_seed(1, 2)
     sampler = HalfHalfSampler(data, seed=0)

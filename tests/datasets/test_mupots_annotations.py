@@ -54,11 +54,8 @@ def person(ann_id, image_id, number, valid=1, **changes):
 
 
 def write_json(root, names=('TS1/img_000000.jpg', 'TS1/img_000001.jpg'), annotations=(), **changes):
-    images = [
-        dict(id=100 + i, file_name=name, width=100, height=90, intrinsic=[300.0, 301.0, 50.0, 45.0])
-        | changes
-        for i, name in enumerate(names)
-    ]
+    common = dict(width=100, height=90, intrinsic=[300.0, 301.0, 50.0, 45.0]) | changes
+    images = [dict(common, id=100 + i, file_name=name) for i, name in enumerate(names)]
     path = root / 'MuPoTS-3D.json'
     path.write_text(json.dumps(dict(images=images, annotations=list(annotations))))
     return path

@@ -172,10 +172,8 @@ KEYS = ['TS2_img_000000', 'TS2_img_000001', 'TS2_img_000002', 'TS10_img_000000']
 @pytest.fixture
 def predictions():
     rng = np.random.default_rng(0)
-    return {
-        key: (rng.normal(size=(count, 17, 2)), rng.normal(0, 300, (count, 17, 3)))
-        for key, count in ((KEYS[0], 1), (KEYS[2], 3))
-    }
+    one, three = ((rng.normal(size=(n, 17, 2)), rng.normal(0, 300, (n, 17, 3))) for n in (1, 3))
+    return {KEYS[0]: one, KEYS[2]: three}
 
 
 def test_mats_have_official_names_and_every_frame(tmp_path, predictions):

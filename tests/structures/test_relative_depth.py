@@ -170,7 +170,7 @@ def test_best_source_wins_and_is_named():
         'head': np.array([30.0, nan, nan, nan]),
         'face': np.array([28.0, 28.0, nan, nan]),
         'torso': np.array([60.0, 60.0, 60.0, nan]),
-        'bbox': np.array([250.0, 250.0, 250.0, 250.0]),
+        'bbox': np.full(4, 250.0),
     }
     scale, source = person_scale(lengths, FACTORS)
     np.testing.assert_allclose(scale, [30, 28, 30, 25])
@@ -180,12 +180,8 @@ def test_best_source_wins_and_is_named():
 def test_calibration_is_the_median_over_those_who_have_both():
     nan = np.nan
     head = np.array([24.0] * 19 + [2400.0, 24.0, nan])
-    lengths = {
-        'head': head,
-        'face': np.full(22, 20.0),
-        'torso': np.array([48.0] * 22),
-        'bbox': np.array([nan] * 20 + [100.0, 100.0]),
-    }
+    lengths = {'head': head, 'face': np.full(22, 20.0), 'torso': np.full(22, 48.0)}
+    lengths['bbox'] = np.array([nan] * 20 + [100.0, 100.0])
     factors = calibrate(lengths, min_persons=20)
     assert factors['face'] == pytest.approx(1.2) and factors['torso'] == pytest.approx(0.5)
     assert factors['bbox'] == DEFAULT_FACTORS['bbox']  # one person has both

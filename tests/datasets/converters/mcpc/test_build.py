@@ -203,11 +203,9 @@ def test_ties_gaps_and_limits(tree, build, make):
     # An image of ties stays in train, where another may be drawn, and leaves test.
     assert len(load(result, 'mcpc_train.json')['images']) == 3
     assert [image['source_id'] for image in load(result)['images']] == [2]
-    counts = [
-        len(load(build(roots, max_pairs_per_image=limit, min_gap_px=gap))['pairs'])
-        for limit, gap in ((0, 0), (2, 0), (0, 6), (0, 15), (5, 0))
-    ]
-    assert counts == [6, 2, 3, 1, 5]
+    for limit, gap, count in ((0, 0, 6), (2, 0, 2), (0, 6, 3), (0, 15, 1), (5, 0, 5)):
+        result = build(roots, max_pairs_per_image=limit, min_gap_px=gap)
+        assert len(load(result)['pairs']) == count
 
 
 def test_an_image_in_both_splits_leaves_train(tree, build, make):

@@ -27,11 +27,8 @@ def test_joint_boxes_by_hand():
 
 
 def test_a_sound_file(read, make):
-    people = [
-        make.person(7, 3, 100, ankles=(300, None)),
-        make.person(5, 3, x=200, bbox=...),
-        make.person(6, 4, area=...),
-    ]
+    people = [make.person(7, 3, 100, ankles=(300, None)), make.person(5, 3, x=200, bbox=...)]
+    people.append(make.person(6, 4, area=...))
     table = read([make.image(3), make.image(4, width=..., height=...)], people)
     assert [image.file_name[-7:] for image in table.images] == ['003.jpg', '004.jpg']
     assert table.images[0].file_name.startswith('train2017/')

@@ -20,12 +20,11 @@ def test_without_a_word_there_is_none():
 
 def test_focal_length_and_principal_point():
     assert image_center(641, 481) == (320, 240)
-    assert Cameras(focal=1000).for_image('a.jpg', (641, 481)) == dict(
-        f=[1000, 1000], c=[320, 240], source='given', principal_point='image-center'
-    )
-    assert Cameras([900, 910], (300, 200)).for_image('a.jpg', (640, 480)) == dict(
-        f=[900, 910], c=[300, 200], source='given', principal_point='given'
-    )
+    camera = Cameras(focal=1000).for_image('a.jpg', (641, 481))
+    centre = dict(c=[320, 240], principal_point='image-center')
+    assert camera == dict(centre, f=[1000, 1000], source='given')
+    camera = Cameras([900, 910], (300, 200)).for_image('a.jpg', (640, 480))
+    assert camera == dict(f=[900, 910], c=[300, 200], source='given', principal_point='given')
     camera = Cameras.of(PinholeCamera(f=np.array([5, 6]), c=np.array([7, 8])))
     found = camera.for_image('', (10, 10))
     assert (found['f'], found['c']) == ([5, 6], [7, 8])

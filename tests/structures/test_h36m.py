@@ -26,15 +26,9 @@ def test_names_of_frames():
 @pytest.mark.parametrize(
     'name, expected',
     [
-        (
-            'S1/S1_Directions_1.54138969/S1_Directions_1.54138969_000001.jpg',
-            (1, 'Directions', 1, 1, 0),
-        ),
+        ('S1/Directions_1/S1_Directions_1.54138969_000001.jpg', (1, 'Directions', 1, 1, 0)),
         ('S8_WalkDog 1.55011271_000026.jpg', (8, 'WalkDog', 1, 2, 25)),
-        (
-            '/data/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg',
-            (7, 'Greeting', None, 3, 395),
-        ),
+        ('/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg', (7, 'Greeting', None, 3, 395)),
         ('S5_TakingPhoto.60457274_000001.jpg', (5, 'Photo', None, 4, 0)),
         ('S11_WalkingDog_2.60457274_000011.jpg', (11, 'WalkDog', 2, 4, 10)),
     ],

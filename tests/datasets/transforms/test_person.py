@@ -164,11 +164,8 @@ def test_joints_stay_on_their_dots(flip, turn):
 
 # ------------------------------------------------------------------ pixels
 def uniform(centre=(60, 50), side=(80, 80), shape=(100, 120)):
-    return dict(
-        img=np.full((*shape, 3), 7, np.uint8),
-        bbox_center=np.array([centre], np.float32),
-        bbox_scale=np.array([side], np.float32),
-    )
+    box = dict(bbox_center=np.float32([centre]), bbox_scale=np.float32([side]))
+    return dict(box, img=np.full((*shape, 3), 7, np.uint8))
 
 
 def test_a_rectangle_of_noise_in_the_crop():

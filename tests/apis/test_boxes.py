@@ -132,20 +132,16 @@ def test_annotations(tmp_path):
     kept, box = dict(image_id=5, bbox=[1, 2, 3, 4]), [1, 1, 1, 1]
     left_out = [dict(iscrowd=1), dict(category_id=18), dict(is_valid=0)]
     annotations = [kept, *(dict(image_id=2, bbox=box, **more) for more in left_out)]
-    path = write_annotations(
-        tmp_path / 'a.json', [record, other, dict(id=7, file_name='7')], annotations
-    )
+    listed = [record, other, dict(id=7, file_name='7')]
+    path = write_annotations(tmp_path / 'a.json', listed, annotations)
     images, boxes = read_annotations(path)
     assert [(i.id, i.file_name, i.size) for i in images.values()] == [
         (5, '3.png', (40, 30)), (2, '1.png', None), (7, '7', None),
     ]  # fmt: skip
     assert images[5].camera == dict(f=[9, 8], c=[2, 3]) and images[7].camera is None
     assert images[2].camera == dict(f=[1, 2], c=[3, 4])
-    assert {i: found.tolist() for i, found in boxes.boxes.items()} == {
-        5: [[1, 2, 3, 4]],
-        2: [],
-        7: [],
-    }
+    found = {i: rows.tolist() for i, rows in boxes.boxes.items()}
+    assert found == {5: [[1, 2, 3, 4]], 2: [], 7: []}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +163,8 @@ def test_bad_annotations_are_named(change, named, tmp_path):
 
 
 def test_an_image_of_another_size_than_listed(folder, tmp_path):
-    path = write_annotations(
-        tmp_path / 'a.json', [dict(id=1, file_name='3.png', width=30, height=40)]
-    )
+    image = dict(id=1, file_name='3.png', width=30, height=40)
+    path = write_annotations(tmp_path / 'a.json', [image])
     images = list(read_annotations(path)[0].values())
     with pytest.raises(InputError, match=r'3\.png: 40 x 30 .* 30 x 40'):
         detect_persons(persons(), images, folder, tmp_path / 'b.json', progress=False)
@@ -184,14 +179,8 @@ def frame(name, index=0):
 
 def test_boxes_are_never_those_of_another_image(tmp_path):
     """Names that are there decide; numbers stand for names only where the file has none."""
-    names = [
-        'cam1/000000.jpg',
-        'cam1/000001.jpg',
-        'cam2/000001.jpg',
-        '10.jpg',
-        'sub/10.jpg',
-        'dog.jpg',
-    ]
+    names = ['cam1/000000.jpg', 'cam1/000001.jpg', 'cam2/000001.jpg']
+    names += ['10.jpg', 'sub/10.jpg', 'dog.jpg']
     boxes = {name: [[i + 1.0, 1, 5, 5]] for i, name in enumerate(names)}
     given = GivenBoxes(write_boxes_file(tmp_path / 'b.json', names, boxes))
     for name, i in (('cam2/000001.jpg', 2), ('000000.jpg', 0), ('10.jpg', 3), ('else/dog.jpg', 5)):
@@ -222,10 +211,8 @@ def test_percent_are_no_score_threshold(tmp_path):
 
 
 def test_images_named_by_text_are_found_by_stem(tmp_path):
-    rows = [
-        dict(image_id=name, bbox=[i, 1, 5, 5])
-        for i, name in enumerate(('dog', 'a/cat', '1', '001', 'x.jpg', 'clip'))
-    ]
+    labels = ('dog', 'a/cat', '1', '001', 'x.jpg', 'clip')
+    rows = [dict(image_id=name, bbox=[i, 1, 5, 5]) for i, name in enumerate(labels)]
     path = tmp_path / 'labels.json'
     path.write_text(json.dumps(rows))
     given = GivenBoxes(path)

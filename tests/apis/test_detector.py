@@ -74,6 +74,7 @@ def test_a_threshold_below_the_models_own(cfg, weights, detector, images):
     before = cfg.pretty_text
     lower = PersonDetector(cfg, weights, 'cpu', score_thr=0.01)
     low, few = (np.concatenate([s for _, s in d.detect(images)]) for d in (lower, detector))
+    assert DefaultScope.get_current_instance().scope_name == 'mmpose'  # as before
     assert len(low) > len(few) and low.min() < 0.2 <= few.min() and cfg.pretty_text == before
 
 
@@ -105,11 +106,6 @@ def test_where_the_classes_are_named(tmp_path, weights, meta, metainfo, label):
             PersonDetector(cfg, tmp_path / 'w.pth', 'cpu')
     else:
         assert PersonDetector(cfg, tmp_path / 'w.pth', 'cpu').label == label
-
-
-def test_the_scope_of_the_process_stays(cfg, weights, images):
-    PersonDetector(cfg, weights, 'cpu').detect(images[:1])
-    assert DefaultScope.get_current_instance().scope_name == 'mmpose'
 
 
 def test_checkpoints_that_do_not_fit(cfg, weights, tmp_path):

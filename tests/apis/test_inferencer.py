@@ -47,9 +47,8 @@ def test_records_are_the_documented_ones(inferencer):
     assert [person['id'] for person in record['persons']] == [0, 1, 2]
     for person, box in zip(record['persons'], BOXES, strict=True):
         assert person['bbox'] == box
-        shapes = dict(
-            keypoints_img=(18, 2), keypoints_cam=(18, 3), keypoints_rel=(18,), keypoint_scores=(18,)
-        )
+        shapes = dict(keypoints_img=(18, 2), keypoints_cam=(18, 3))
+        shapes |= dict(keypoints_rel=(18,), keypoint_scores=(18,))
         assert {key: np.shape(person[key]) for key in shapes} == shapes
 
 
@@ -231,10 +230,8 @@ def test_extended_boxes_are_cropped_as_they_are(pose, album, tmp_path):
     square = crop_box(np.array(BOXES[0]), (160, 120)).tolist()
     extended = tmp_path / 'e.json'
     write_boxes_file(extended, ['a.png'], {'a.png': [square]}, extended=True)
-    a, b = (
-        first(make(pose, boxes_file=file, camera=CAMERA), folder / 'a.png')['persons'][0]
-        for file in (raw, extended)
-    )
+    records = [make(pose, boxes_file=f, camera=CAMERA)(folder / 'a.png') for f in (raw, extended)]
+    a, b = (next(found)['persons'][0] for found in records)
     close(a['keypoints_cam'], b['keypoints_cam'], atol=0.1)
     assert b['bbox'][2] == pytest.approx(square[2] / 1.25, abs=0.01)
 
@@ -261,9 +258,8 @@ def test_answers_that_are_not_finite_are_reported(pose, pretrained, spoil):
     spoil(lose)
     record = first(make(pose, camera=CAMERA))
     good, bad, _ = record['persons']
-    assert (
-        good['keypoints_cam'] is not None and bad['keypoints_img'] is bad['keypoints_cam'] is None
-    )
+    assert good['keypoints_cam'] is not None
+    assert bad['keypoints_img'] is bad['keypoints_cam'] is None
     (problem,) = record['problems']
     assert problem.startswith('person 1: no pose')
     record = first(make(pretrained))

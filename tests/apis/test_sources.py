@@ -24,12 +24,17 @@ def folder(tmp_path):
     return root
 
 
-def flat_video(path, count=7, fps=10.0, size=(64, 48)):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, size)
-    for i in range(count):
-        writer.write(np.full((size[1], size[0], 3), 30 * (i % 8), np.uint8))
+def write_video(path, frames, codec='MJPG'):
+    """A video of 64 x 48 px."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, (64, 48))
+    for frame in frames:
+        writer.write(frame)
     writer.release()
     return path
+
+
+def flat_video(path, count=7):
+    return write_video(path, (np.full((48, 64, 3), 30 * (i % 8), np.uint8) for i in range(count)))
 
 
 def names(source):
@@ -78,8 +83,7 @@ def test_video(tmp_path):
 
 
 CORNERS = list(itertools.product((-1, 1), (-1, 1)))  # x, y about the centre
-SIGNS = list(itertools.product((-1, 1), (-1, 1)))
-MATRICES = [(p, 0, 0, q) for p, q in SIGNS] + [(0, p, q, 0) for p, q in SIGNS]
+MATRICES = [(p, 0, 0, q) for p, q in CORNERS] + [(0, p, q, 0) for p, q in CORNERS]
 
 
 @pytest.mark.parametrize('matrix', MATRICES)
@@ -88,10 +92,7 @@ def test_a_video_is_shown_by_its_matrix(matrix, tmp_path):
     for i, (x, y) in enumerate(CORNERS):
         rows, columns = slice(12 + 12 * y, 36 + 12 * y), slice(16 + 16 * x, 48 + 16 * x)
         frame[rows, columns] = 20 + 70 * i
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 10, (64, 48))
-    for _ in range(3):
-        writer.write(frame)
-    writer.release()
+    write_video(path, [frame] * 3, 'mp4v')
     data = bytearray(path.read_bytes())
     start = data.index(b'tkhd') - 4
     end = start + int.from_bytes(data[start : start + 4], 'big')
@@ -111,12 +112,8 @@ def test_a_video_is_shown_by_its_matrix(matrix, tmp_path):
 
 def test_torn_boxes_are_no_matrix(tmp_path):
     path = tmp_path / 'a.mp4'
-    for data in (
-        b'',
-        b'moov',
-        struct.pack('>I4s', 4, b'moov') * 9,
-        b'\0\0\0\x01moov' + b'\xff' * 99,
-    ):
+    short, endless = struct.pack('>I4s', 4, b'moov') * 9, b'\0\0\0\x01moov' + b'\xff' * 99
+    for data in (b'', b'moov', short, endless):
         path.write_bytes(data)
         assert sources.mirror_of(path) is None
 

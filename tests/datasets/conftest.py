@@ -1,14 +1,13 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import importlib.util
+import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mmengine.registry import init_default_scope
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmpose')
+import wsp_mm.register  # noqa: F401  (what pipelines and data sets are built of)
+from wsp_mm.datasets.annotations import AnnotationError
 
 
 def _module(name):
@@ -54,29 +53,44 @@ def h36m_root(h36m, tmp_path_factory):
 @pytest.fixture(scope='session')
 def pose3d_pipelines():
     """(train, test) pipelines of one person with 3D joints at 64 px."""
-    import wsp_mm.codecs.integral_3d
-    import wsp_mm.datasets.transforms.person  # noqa: F401
-
     codec = dict(type='Integral3DLabel', input_size=(64, 64), heatmap_size=(16, 16, 16))
     crop = [dict(type='TopdownAffine', input_size=(64, 64))]
+    before = ('PersonCenterScale', 'PersonRandomBBoxTransform', 'LoadCropImage', 'RandomOcclusion')
     train = [
-        dict(type='PersonCenterScale'),
-        dict(type='PersonRandomBBoxTransform'),
-        dict(type='LoadCropImage'),
-        dict(type='RandomOcclusion'),
+        *(dict(type=name) for name in before),
         dict(type='RandomFlip', direction='horizontal'),
         *crop,
         dict(type='ChannelGain'),
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPose3DInputs'),
     ]
-    test = [
-        dict(type='PersonCenterScale'),
-        dict(type='LoadCropImage'),
-        *crop,
-        dict(type='PackPose3DInputs'),
-    ]
-    return train, test
+    start = [dict(type='PersonCenterScale'), dict(type='LoadCropImage')]
+    return train, [*start, *crop, dict(type='PackPose3DInputs')]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(content, name)`` writes bytes, or anything else as json."""
+
+    def run(content, name='a.json'):
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def refused():
+    """``with refused(kind, match):`` an AnnotationError of this kind is raised in the block."""
+
+    @contextmanager
+    def check(kind, match):
+        with pytest.raises(AnnotationError, match=match) as error:
+            yield
+        assert error.value.kind == kind
+
+    return check
 
 
 @pytest.fixture
@@ -87,32 +101,20 @@ def mcpc_root(tree, tmp_path):
 @pytest.fixture
 def pipelines():
     """(train, test) pipelines of pairs at 64 px, small enough for quick tests."""
-    import wsp_mm.codecs.pair_heatmap
-    import wsp_mm.datasets.transforms.pair  # noqa: F401
-
     codec = dict(type='PairHeatmapLabel', input_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
     crop = [dict(type='PairTopdownAffine', input_size=(64, 64))]
+    jitter = dict(shift_factor=0.1, scale_factor=(0.8, 1.2), rotate_factor=180.0)
     train = [
         dict(type='SamplePersonPair'),
-        dict(
-            type='PairRandomBBoxTransform',
-            shift_factor=0.1,
-            scale_factor=(0.8, 1.2),
-            rotate_factor=180.0,
-        ),
+        dict(type='PairRandomBBoxTransform', **jitter),
         dict(type='LoadCropImage'),
         dict(type='PairRandomFlip', prob=0.5),
         *crop,
         dict(type='GenerateTarget', encoder=codec),
         dict(type='PackPairInputs'),
     ]
-    test = [
-        dict(type='SamplePersonPair'),
-        dict(type='LoadCropImage'),
-        *crop,
-        dict(type='PackPairInputs'),
-    ]
-    return train, test
+    start = [dict(type='SamplePersonPair'), dict(type='LoadCropImage')]
+    return train, [*start, *crop, dict(type='PackPairInputs')]
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ MuCo, COCO and MPII.
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +63,10 @@ def box(pixels: np.ndarray) -> np.ndarray:
     return np.array([(x1 + x2) / 2 - w / 2, (y1 + y2) / 2 - h / 2, w, h])
 
 
-def frames(subject: int) -> tuple[int, ...]:
-    return (0, 64, 320) if subject in (9, 11) else (0, 3, 5)
+def views(subject: int) -> Iterator[tuple[int, int, int, int]]:
+    """Action, subaction, frame and the camera's number of every image of a subject."""
+    frames = (0, 64, 320) if subject in (9, 11) else (0, 3, 5)
+    return itertools.product(ACTION_NAMES, (1, 2), frames, range(1, 5))
 
 
 def write_3dmppe(
@@ -77,39 +81,30 @@ def write_3dmppe(
         cameras, images, annotations, joints = {}, [], [], {}
         for number in range(1, 5):
             rotation, at = camera(number)
-            shift = at if centre else -rotation @ at
-            cameras[str(number)] = dict(
-                R=rotation.tolist(), t=shift.tolist(), f=F.tolist(), c=C.tolist()
-            )
-        for action in ACTION_NAMES:
-            for subaction in (1, 2):
-                for frame in frames(subject):
-                    world = pose(subject, action, subaction, frame)
-                    joints.setdefault(str(action), {}).setdefault(str(subaction), {})[
-                        str(frame)
-                    ] = world.tolist()
-                    for number in range(1, 5):
-                        key = f's_{subject:02d}_act_{action:02d}_'
-                        key += f'subact_{subaction:02d}_ca_{number:02d}'
-                        name = f'{key}/{key}_{frame + 1:06d}.jpg'
-                        image_id = subject * 10000 + len(images)
-                        images.append(
-                            dict(
-                                id=image_id, file_name=name, width=SIZE, height=SIZE,
-                                subject=subject,
-                                action_name=ACTION_NAMES[action], action_idx=action,
-                                subaction_idx=subaction,
-                                cam_idx=number, frame_idx=frame,
-                            )
-                        )  # fmt: skip
-                        annotations.append(
-                            dict(
-                                id=image_id + 500000, image_id=image_id, keypoints_vis=[True] * 17,
-                                bbox=box(project(world, number)[1]).tolist(),
-                            )
-                        )  # fmt: skip
-                        if images_too:
-                            write_image(root / 'human36m' / 'images' / name)
+            kit = dict(R=rotation, t=at if centre else -rotation @ at, f=F, c=C)
+            cameras[str(number)] = {key: value.tolist() for key, value in kit.items()}
+        for action, subaction, frame, number in views(subject):
+            world = pose(subject, action, subaction, frame)
+            poses = joints.setdefault(str(action), {}).setdefault(str(subaction), {})
+            poses[str(frame)] = world.tolist()
+            key = f's_{subject:02d}_act_{action:02d}_subact_{subaction:02d}_ca_{number:02d}'
+            name = f'{key}/{key}_{frame + 1:06d}.jpg'
+            image_id = subject * 10000 + len(images)
+            images.append(
+                dict(
+                    id=image_id, file_name=name, width=SIZE, height=SIZE, subject=subject,
+                    action_name=ACTION_NAMES[action], action_idx=action, subaction_idx=subaction,
+                    cam_idx=number, frame_idx=frame,
+                )
+            )  # fmt: skip
+            annotations.append(
+                dict(
+                    id=image_id + 500000, image_id=image_id, keypoints_vis=[True] * 17,
+                    bbox=box(project(world, number)[1]).tolist(),
+                )
+            )  # fmt: skip
+            if images_too:
+                write_image(root / 'human36m' / 'images' / name)
         for kind, content in dict(
             data=dict(images=images, annotations=annotations), camera=cameras, joint_3d=joints
         ).items():
@@ -118,8 +113,7 @@ def write_3dmppe(
 
 def write_image(path: Path, size: tuple[int, int] = (SIZE, SIZE)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    ramp = np.linspace(0, 255, size[0], dtype=np.uint8)
-    Image.fromarray(np.stack([np.tile(ramp, (size[1], 1))] * 3, axis=-1)).save(path, quality=95)
+    Image.linear_gradient('L').resize(size).convert('RGB').save(path, quality=95)
 
 
 def write_mmpose(
@@ -141,22 +135,17 @@ def write_mmpose(
     for split, subjects in dict(train=(1, 5, 6, 7, 8), test=(9, 11)).items():
         names, part, joints = [], [], []
         for subject in subjects:
-            for action, action_name in ACTION_NAMES.items():
-                for subaction in (1, 2):
-                    for number, cam_name in enumerate(CAMERAS, 1):
-                        stem = (
-                            f'S{subject}_{action_name}{"_1" if subaction == 1 else ""}.{cam_name}'
-                        )
-                        for frame in frames(subject):
-                            position = pose(subject, action, subaction, frame)
-                            cam, pixels = project(position, number)
-                            names.append(f'S{subject}/{stem}/{stem}_{frame + 1:06d}.jpg')
-                            part.append(np.column_stack([pixels, np.ones(17)]))
-                            joints.append(
-                                np.column_stack([(position if world else cam) / 1000, np.ones(17)])
-                            )
-                            if images_too:
-                                write_image(root / 'h36m' / 'images' / names[-1])
+            for action, subaction, frame, number in views(subject):
+                stem = f'S{subject}_{ACTION_NAMES[action]}{"_1" if subaction == 1 else ""}'
+                stem += f'.{CAMERAS[number - 1]}'
+                position = pose(subject, action, subaction, frame)
+                cam, pixels = project(position, number)
+                names.append(f'S{subject}/{stem}/{stem}_{frame + 1:06d}.jpg')
+                part.append(np.column_stack([pixels, np.ones(17)]))
+                metres = (position if world else cam) / 1000
+                joints.append(np.column_stack([metres, np.ones(17)]))
+                if images_too:
+                    write_image(root / 'h36m' / 'images' / names[-1])
         np.savez(
             folder / rate / f'h36m_{split}.npz',
             imgname=np.array(names), part=np.array(part), S=np.array(joints),
@@ -177,15 +166,14 @@ def muco_person(ann_id: int, image_id: int, root: tuple[float, float, float], **
     ) | changes  # fmt: skip
 
 
-def write_muco(root: Path, annotations: list[dict], images: int = 2) -> Path:
-    """MuCo-3DHP.json with images of 200 x 160 px, and the images."""
+def write_muco(root: Path, annotations: list[dict]) -> Path:
+    """MuCo-3DHP.json with two images of 200 x 160 px, and the images."""
     records = []
-    for i in range(images):
-        name = f'{("augmented_set", "unaugmented_set")[i % 2]}/1/{i}.jpg'
+    for i, name in enumerate(('augmented_set/1/0.jpg', 'unaugmented_set/1/1.jpg')):
         write_image(root / 'muco' / name, (200, 160))
-        records.append(
-            dict(id=i, file_name=name, width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
-        )
+        camera = dict(width=200, height=160, f=[300.0, 300.0], c=[100.0, 80.0])
+        # Files that were written on Windows have backslashes.
+        records.append(dict(camera, id=i, file_name=name.replace('/', '\\') if i else name))
     path = root / 'muco' / 'MuCo-3DHP.json'
     path.write_text(json.dumps(dict(images=records, annotations=annotations)))
     return path
@@ -208,9 +196,8 @@ def write_coco(root: Path, labelled=(17, 12, 9, 5)) -> None:
     file = root / 'coco/annotations/person_keypoints_train2017.json'
     file.parent.mkdir(parents=True, exist_ok=True)
     images = [dict(id=7, file_name='000000007.jpg', width=200, height=200)]
-    file.write_text(
-        json.dumps(dict(images=images, annotations=people, categories=[dict(id=1, name='person')]))
-    )
+    content = dict(images=images, annotations=people, categories=[dict(id=1, name='person')])
+    file.write_text(json.dumps(content))
 
 
 def write_mpii(root: Path, count: int = 3) -> None:

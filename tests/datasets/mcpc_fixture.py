@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
+from wsp_mm.structures.keypoints import get_joint_set
 
 JOINTS = get_joint_set('mcpc16')
 SIZE = (200, 150)  # w, h px
@@ -55,29 +55,17 @@ def build_tree(root: Path) -> Path:
     rng = np.random.default_rng(0)
     images, annotations = {'train': [], 'test': []}, {'train': [], 'test': []}
     persons = {
-        1: [
-            person(1, 1, 40, 130, 100),
-            person(2, 1, 100, 110, 70),
-            person(3, 1, 160, 140, 120, ('left_ankle',)),
+        (1, 'coco/train2017'): [
+            (1, 40, 130, 100), (2, 100, 110, 70), (3, 160, 140, 120, ('left_ankle',))
         ],
-        2: [person(4, 2, 60, 100, 60, ('head_top', 'upper_neck')), person(5, 2, 120, 140, 110)],
-        3: [person(6, 3, 60, 120, 80), person(7, 3, 120, 120, 80)],
-        11: [
-            person(21, 11, 50, 120, 90),
-            person(22, 11, 110, 135, 100),
-            person(23, 11, 160, 100, 60),
-        ],
-        12: [person(24, 12, 70, 140, 120), person(25, 12, 130, 110, 60)],
-    }
-    folders = {
-        1: ('coco', 'train2017'),
-        2: ('mpii', 'images'),
-        3: ('coco', 'train2017'),
-        11: ('coco', 'val2017'),
-    }
-    for image_id, people in persons.items():
+        (2, 'mpii/images'): [(4, 60, 100, 60, ('head_top', 'upper_neck')), (5, 120, 140, 110)],
+        (3, 'coco/train2017'): [(6, 60, 120, 80), (7, 120, 120, 80)],
+        (11, 'coco/val2017'): [(21, 50, 120, 90), (22, 110, 135, 100), (23, 160, 100, 60)],
+        (12, 'crowdpose/images'): [(24, 70, 140, 120), (25, 130, 110, 60)],
+    }  # fmt: skip
+    for (image_id, place), people in persons.items():
         split = 'train' if image_id < 10 else 'test'
-        source, folder = folders.get(image_id, ('crowdpose', 'images'))
+        source, folder = place.split('/')
         pixels = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
         path = root / source / folder / f'{image_id}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,20 +74,16 @@ def build_tree(root: Path) -> Path:
         images[split].append(
             dict(
                 id=image_id, file_name=f'{folder}/{image_id}.png', source=source,
-                source_id=image_id,
-                width=SIZE[0], height=SIZE[1], other_ankles=other,
+                source_id=image_id, width=SIZE[0], height=SIZE[1], other_ankles=other,
             )
         )  # fmt: skip
-        annotations[split] += people
+        annotations[split] += [person(key, image_id, *rest) for key, *rest in people]
     pairs = [
         dict(id=1, image_id=11, ann_a=22, ann_b=21, label=1, scale_gap=0.1),
         dict(id=2, image_id=11, ann_a=23, ann_b=22, label=0, scale_gap=0.4),
         dict(id=3, image_id=12, ann_a=24, ann_b=25, label=1, scale_gap=0.5),
     ]
-    info = pose_metainfo('mcpc16')
-    categories = [
-        dict(id=1, name='person', keypoints=[k['name'] for k in info['keypoint_info'].values()])
-    ]
+    categories = [dict(id=1, name='person', keypoints=list(JOINTS.joints))]
     (root / 'mcpc').mkdir()
     for split in ('train', 'test'):
         content = dict(

@@ -38,27 +38,17 @@ def people() -> list[dict]:
     ]
 
 
-def write(root: Path, annotations: list[dict] | None = None, images: dict | None = None) -> Path:
+def write(root: Path, annotations: list[dict] | None = None) -> Path:
     """Write json, annot.mat, occlusion.mat and images; return the json's path."""
     annotations = people() if annotations is None else annotations
     folder = root / 'mupots/MultiPersonTestSet'
     records = []
-    for image_id, (sequence, frame) in (images or IMAGES).items():
+    for image_id, (sequence, frame) in IMAGES.items():
         name = f'TS{sequence}/img_{frame:06d}.jpg'
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        ramp = np.linspace(0, 255, SIZE[0], dtype=np.uint8)
-        Image.fromarray(np.stack([np.tile(ramp, (SIZE[1], 1))] * 3, axis=-1)).save(
-            folder / name, quality=95
-        )
-        records.append(
-            dict(
-                id=image_id,
-                file_name=name,
-                width=SIZE[0],
-                height=SIZE[1],
-                intrinsic=list(INTRINSIC),
-            )
-        )
+        Image.linear_gradient('L').resize(SIZE).convert('RGB').save(folder / name, quality=95)
+        camera = dict(width=SIZE[0], height=SIZE[1], intrinsic=list(INTRINSIC))
+        records.append(dict(camera, id=image_id, file_name=name))
     for sequence in (1, 2):
         cells, labels = np.empty((2, 2), dtype=object), np.empty((2, 2), dtype=object)
         for frame in range(2):
@@ -67,13 +57,12 @@ def write(root: Path, annotations: list[dict] | None = None, images: dict | None
             for column in range(2):
                 labels[frame, column] = np.zeros((1, 17))
                 cells[frame, column] = np.zeros((0, 0))
-                if column < len(there):
-                    cam = np.array(there[column]['keypoints_cam']).T
-                    cells[frame, column] = dict(
-                        annot2=np.array(there[column]['keypoints_img']).T, annot3=cam,
-                        univ_annot3=cam * 1.05,
-                        isValidFrame=float(there[column]['is_valid']),
-                    )  # fmt: skip
+            for column, someone in enumerate(there):
+                cam, pixels = (np.array(someone[f'keypoints_{kind}']).T for kind in ('cam', 'img'))
+                cells[frame, column] = dict(
+                    annot2=pixels, annot3=cam, univ_annot3=cam * 1.05,
+                    isValidFrame=float(someone['is_valid']),
+                )  # fmt: skip
         savemat(folder / f'TS{sequence}/annot.mat', dict(annotations=cells))
         savemat(folder / f'TS{sequence}/occlusion.mat', dict(occlusion_labels=labels))
     path = root / 'mupots/MuPoTS-3D.json'

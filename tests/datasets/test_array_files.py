@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,9 +26,7 @@ def test_npz(tmp_path):
     refused(read_npz, path, 'broken npz', 'Object arrays')  # nothing unpickles them
     for changes in (dict(names=np.arange(2)), dict(x=np.array(['1'])), dict(x=np.array(1j))):
         np.savez(path, **dict(names=np.array(['a']), x=np.ones(2)) | changes)
-        refused(
-            lambda *a, **k: read_npz(*a, kinds, **k), path, 'broken npz', f'{list(changes)[-1]} is'
-        )
+        refused(partial(read_npz, kinds=kinds), path, 'broken npz', f'{list(changes)[-1]} is')
     np.savez(path, x=np.array(['a']).view('u4').__or__(0xD800).view('U1'))
     refused(read_npz, path, 'broken npz', 'surrogates')
     np.savez_compressed(path, x=np.random.default_rng(0).random(500))

@@ -14,6 +14,10 @@ from wsp_mm.datasets.transforms.person import PersonCenterScale
 SIZE = (200, 160)
 
 
+def dataset(root, **kwargs):
+    return CocoPersonDataset(ann_file='coco.json', data_root=str(root), **kwargs)
+
+
 @pytest.fixture
 def load(tmp_path):
     """``load(*boxes)`` writes one person for each box, and loads them."""
@@ -28,8 +32,7 @@ def load(tmp_path):
             annotations=annotations, categories=[dict(id=1, name='person')],
         )  # fmt: skip
         (tmp_path / 'coco.json').write_text(json.dumps(content))
-        where = dict(ann_file='coco.json', data_root=str(tmp_path))
-        data = CocoPersonDataset(**where, check_images=False)
+        data = dataset(tmp_path, check_images=False)
         return [data.get_data_info(i) for i in range(len(data))]
 
     return run
@@ -77,14 +80,11 @@ def test_the_first_image_is_looked_at(load, tmp_path, name):
     content['images'][0]['file_name'] = name
     (tmp_path / 'coco.json').write_text(json.dumps(content))
 
-    def again():
-        where = dict(ann_file='coco.json', data_root=str(tmp_path))
-        return CocoPersonDataset(**where, data_prefix=dict(img='train2017/'))
-
+    prefix = dict(img='train2017/')
     with pytest.raises(AnnotationError, match=r'7\.jpg'):
-        again()
+        dataset(tmp_path, data_prefix=prefix)
     Image.new('RGB', SIZE).save(path)
-    assert again().get_data_info(0)['img_path'] == str(path)
+    assert dataset(tmp_path, data_prefix=prefix).get_data_info(0)['img_path'] == str(path)
     Image.new('RGB', (100, 80)).save(path)
     with pytest.raises(AnnotationError, match=r'100 x 80 .* 200 x 160'):
-        again()
+        dataset(tmp_path, data_prefix=prefix)

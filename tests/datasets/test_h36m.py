@@ -142,12 +142,10 @@ def test_folders_of_images(h36m, two_subjects, log):
 
 def test_predicted_boxes(h36m, h36m_root, tmp_path, pose3d_pipelines, monkeypatch):
     plain = load(h36m_root, test_mode=True)
-    records = [
-        dict(
-            image_id=info['img_id'], bbox=[10.0, 20.0, 80.0, 80.0], root_cam=[1.0, 2.0, 3000.0 + i]
-        )
-        for i, info in enumerate(h36m.by_frame(plain).values())
-    ]
+    records = []
+    for i, info in enumerate(h36m.by_frame(plain).values()):
+        found = dict(bbox=[10.0, 20.0, 80.0, 80.0], root_cam=[1.0, 2.0, 3000.0 + i])
+        records.append(dict(found, image_id=info['img_id']))
     monkeypatch.chdir(tmp_path)  # looked for here first, then below the data root
     (tmp_path / 'roots.json').write_text(json.dumps(records))
     options = dict(test_mode=True, bbox_root_file='roots.json', pipeline=pose3d_pipelines[1])
@@ -245,8 +243,7 @@ before, start = private(), time.perf_counter()
 dataset = H36MImageDataset('arrays', data_root=sys.argv[1], check_images=False)
 print(len(dataset), time.perf_counter() - start, private() - before)
 """
-    done = subprocess.run(
-        [sys.executable, '-c', code, tmp_path], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, '-c', code, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     found, seconds, megabytes = map(float, done.stdout.split()[-3:])
     assert found == count and seconds < 1 and megabytes < 50

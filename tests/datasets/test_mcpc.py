@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-import wsp_mm.datasets.transforms.load_image  # noqa: F401  (registers what is built)
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.mcpc import MCPCDataset
 
+NAN = float('nan')
 OLD = Path(__file__).parent / 'data'
 
 
@@ -113,10 +113,9 @@ def test_folders_of_single_sources_can_be_moved(mcpc_root, tmp_path_factory):
 
 @pytest.mark.parametrize('split', ['train', 'test'])
 def test_files_of_version_0_1_0_load(split):
-    data = MCPCDataset(
-        str(OLD / f'mcpc_{split}_0.1.0.json'), test_mode=split == 'test', check_images=False
-    )
-    content = json.loads((OLD / f'mcpc_{split}_0.1.0.json').read_text())
+    path = OLD / f'mcpc_{split}_0.1.0.json'
+    data = MCPCDataset(str(path), test_mode=split == 'test', check_images=False)
+    content = json.loads(path.read_text())
     items = [data.get_data_info(i) for i in range(len(data))]
     persons = {a['id']: a for a in content['annotations']}
     assert {i['source'] for i in items} == {'coco', 'mpii', 'posetrack18', 'crowdpose'}
@@ -124,9 +123,8 @@ def test_files_of_version_0_1_0_load(split):
         expected = [persons[key] for key in item['ann_ids']]
         assert item['ground_y'].tolist() == [a['ground_y'] for a in expected]
         assert item['keypoints_visible'].sum() == sum(a['num_keypoints'] for a in expected)
-    assert [i['pair_gap'] for i in items if 'pair' in i] == [
-        pair['scale_gap'] for pair in content.get('pairs', ())
-    ]
+    gaps = [pair['scale_gap'] for pair in content.get('pairs', ())]
+    assert [item['pair_gap'] for item in items if 'pair' in item] == gaps
 
 
 def test_indices_and_pickling(mcpc_root):
@@ -155,11 +153,7 @@ def put(part, index, **values):
         ('train', lambda c: c.update(annotations=c['annotations'][:1]), 'two persons'),
         ('train', put('annotations', 0, keypoints=...), 'annotation 1: .*keypoints'),
         ('train', put('annotations', 1, keypoints=[0.0] * 51), 'annotation 2: .*keypoints'),
-        (
-            'train',
-            put('annotations', 1, keypoints=[float('nan')] * 48),
-            'annotation 2: .*keypoints',
-        ),
+        ('train', put('annotations', 1, keypoints=[NAN] * 48), 'annotation 2: .*keypoints'),
         ('train', put('annotations', 1, ground_y=None), 'annotation 2: .*ground_y'),
         ('train', put('annotations', 1, ground_y='low'), 'annotation 2: .*ground_y'),
         ('train', put('annotations', 1, scale=0), 'annotation 2: .*scale'),
@@ -180,7 +174,7 @@ def put(part, index, **values):
         ('test', put('pairs', 0, image_id=5), 'pair 1: .*image 5'),
         ('test', put('pairs', 0, ann_b=24), 'pair 1: .*24'),
         ('test', put('pairs', 0, label=2), 'pair 1: .*label'),
-        ('test', put('pairs', 0, scale_gap=float('nan')), 'pair 1: .*scale_gap'),
+        ('test', put('pairs', 0, scale_gap=NAN), 'pair 1: .*scale_gap'),
         ('test', put('pairs', 0, ann_b=22), 'pair 1: .*same person'),
         ('train', put('annotations', 1, keypoints=[9, 9, 0] * 16), 'annotation 2: .*ankle'),
     ],
@@ -226,10 +220,8 @@ def test_a_missing_or_broken_image_is_named(mcpc_root, pipelines, broken):
 def test_pairs_from_json_to_packed_batch(mcpc_root, pipelines):
     data = dataset(mcpc_root, pipeline=pipelines[0])
     data.set_item_seed(0, 0)
-    loader = DataLoader(
-        data, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context='fork'
-    )
-    (batch,) = list(loader)
+    workers = dict(num_workers=2, multiprocessing_context='fork')
+    (batch,) = DataLoader(data, batch_size=3, collate_fn=list, **workers)
     for item in batch:
         assert item['inputs'].shape == (3, 64, 64) and item['inputs'].dtype == torch.uint8
         sample = item['data_samples']

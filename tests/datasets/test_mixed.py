@@ -5,12 +5,8 @@ import json
 
 import pytest
 from mmengine.dataset import pseudo_collate
-from mmpose.datasets import CocoDataset, MpiiDataset  # noqa: F401  (registered)
 from torch.utils.data import DataLoader
 
-import wsp_mm.datasets.h36m
-import wsp_mm.datasets.mcpc
-import wsp_mm.datasets.muco  # noqa: F401
 from wsp_mm.datasets.sampling import HalfHalfSampler, SeededCombinedDataset, seeded_datasets
 from wsp_mm.structures.keypoints import get_joint_set
 
@@ -40,44 +36,22 @@ def two_d(kind, root, joints, target, **changes):
 @pytest.mark.parametrize('kind, joints', [('CocoDataset', 'coco17'), ('MpiiDataset', 'mpii16')])
 def test_half_and_half(h36m, h36m_root, flat, tmp_path, pose3d_pipelines, target, kind, joints):
     if target == 'h36m18':
-        three_d = dict(
-            type='H36MImageDataset', data_root=str(h36m_root), actions='Walking', subjects=[1]
-        )
+        three_d = dict(type='H36MImageDataset', data_root=str(h36m_root), subjects=[1])
     else:
-        h36m.write_muco(
-            tmp_path,
-            [
-                h36m.muco_person(1, 0, (0.0, 0.0, 3000.0)),
-                h36m.muco_person(2, 1, (0.0, 0.0, 3000.0)),
-            ],
-        )
+        people = [h36m.muco_person(i + 1, i, (0.0, 0.0, 3000.0)) for i in range(2)]
+        h36m.write_muco(tmp_path, people)
         three_d = dict(type='MuCoDataset', data_root=str(tmp_path))
-    data = SeededCombinedDataset(
-        joint_set=target,
-        datasets=[three_d, two_d(kind, flat, joints, target)],
-        pipeline=pose3d_pipelines[0],
-    )
+    parts = [three_d, two_d(kind, flat, joints, target)]
+    data = SeededCombinedDataset(joint_set=target, datasets=parts, pipeline=pose3d_pipelines[0])
     for part in seeded_datasets(data):
         part.set_item_seed(1, 2)
-    loader = DataLoader(
-        data,
-        batch_size=4,
-        sampler=HalfHalfSampler(data, seed=0),
-        collate_fn=pseudo_collate,
-        num_workers=0,
-    )
-    for batch in loader:
-        depths = [
-            float(sample.gt_instance_labels.depth_weights.sum()) > 0
-            for sample in batch['data_samples']
-        ]
-        assert depths == [True, False] * 2
-        names = [sample.dataset_name for sample in batch['data_samples']]
-        assert names == [{'h36m18': 'h36m', 'muco21': 'muco'}[target], kind[:4].lower()] * 2
-        assert all(
-            sample.gt_instances.keypoints.shape[1] == len(get_joint_set(target))
-            for sample in batch['data_samples']
-        )
+    sampler = HalfHalfSampler(data, seed=0)
+    for batch in DataLoader(data, batch_size=4, sampler=sampler, collate_fn=pseudo_collate):
+        names = ({'h36m18': 'h36m', 'muco21': 'muco'}[target], kind[:4].lower()) * 2
+        for sample, name, deep in zip(batch['data_samples'], names, [True, False] * 2, strict=True):
+            assert sample.dataset_name == name
+            assert sample.gt_instance_labels.depth_weights.any() == deep
+            assert sample.gt_instances.keypoints.shape[1] == len(get_joint_set(target))
     last = batch['data_samples'][1]
     assert 'root_depth' not in last and not last.gt_instance_labels.depth_weights.any()
     assert last.gt_instance_labels.keypoint_weights.any()
@@ -112,10 +86,8 @@ def test_nothing_loads_empty(flat, kind, content):
 
 def test_other_errors_are_left_alone(flat):
     with pytest.raises((FileNotFoundError, AssertionError)):
-        SeededCombinedDataset(
-            joint_set='h36m18',
-            datasets=[two_d('CocoDataset', flat, 'coco17', 'h36m18', ann_file='gone.json')],
-        )
+        gone = two_d('CocoDataset', flat, 'coco17', 'h36m18', ann_file='gone.json')
+        SeededCombinedDataset(joint_set='h36m18', datasets=[gone])
     with pytest.raises(ValueError, match='either a metainfo or a joint_set'):
         SeededCombinedDataset(datasets=[dict(type='CocoDataset')])
     with pytest.raises(ValueError, match='no datasets'):

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from wsp_mm.datasets import detections
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.mupots import MuPoTSDataset
 from wsp_mm.structures.bbox import crop_box
@@ -27,27 +28,17 @@ def root(mupots, tmp_path):
     return tmp_path
 
 
-def write_boxes(path, boxes, convention='raw', images=None, names=None):
-    """A file of detections: image id -> boxes x, y, w, h."""
-    images = [10, 11, 30, 31] if images is None else images
-    names = {10: 'TS1/img_000000.jpg', 11: 'TS1/img_000001.jpg'} | (names or {})
-    content = dict(
-        info=dict(format='wsp_mm.boxes', version=1, box_convention=convention),
-        images=[dict(id=i, file_name=names.get(i, '')) for i in images],
-        detections=[
-            dict(image_id=i, file_name='', bbox=box, score=0.9 - 0.1 * k, category_id=1)
-            for i, found in boxes.items() for k, box in enumerate(found)
-        ],
-    )  # fmt: skip
-    path.write_text(json.dumps(content))
-    return path
+def write_boxes(path, boxes, extended=False, images=(10, 11, 30, 31), name='TS1/img_000001.jpg'):
+    """A file of detections: image id -> boxes x, y, w, h; ``name`` is that of image 11."""
+    names = {10: 'TS1/img_000000.jpg', 11: name}
+    scores = {i: [0.9 - 0.1 * k for k in range(len(found))] for i, found in boxes.items()}
+    listed = [(i, names.get(i, f'{i}.jpg')) for i in images]
+    detections.write_boxes(path, listed, boxes, scores, extended)
 
 
 def write_roots(path, rows):
-    path.write_text(
-        json.dumps([dict(image_id=i, bbox=box, root_cam=cam, **more) for i, box, cam, more in rows])
-    )
-    return path
+    rows = [dict(image_id=i, bbox=box, root_cam=cam, **more) for i, box, cam, more in rows]
+    path.write_text(json.dumps(rows))
 
 
 # ------------------------------------------------------------------ ground-truth boxes
@@ -59,9 +50,8 @@ def test_valid_persons_are_samples(root, mupots):
     assert sample['keypoints'].shape == (1, 21, 3) and len(sample['flip_indices']) == 21
     np.testing.assert_allclose(sample['keypoints_cam'][0, :17], joints, atol=1e-3)
     np.testing.assert_allclose(sample['keypoints'][0, :17, :2], pixels, atol=1e-4)
-    np.testing.assert_allclose(
-        sample['keypoints'][0, :17, 2], joints[:, 2] - joints[14, 2], atol=1e-3
-    )
+    depth = joints[:, 2] - joints[14, 2]
+    np.testing.assert_allclose(sample['keypoints'][0, :17, 2], depth, atol=1e-3)
     # MuPoTS has no hands and no toes.
     assert sample['keypoints_visible'].tolist() == [[1.0] * 17 + [0.0] * 4]
     assert sample['root_depth'].tolist() == [4000] and sample['bbox_extended'] is False
@@ -129,37 +119,33 @@ def test_predicted_roots(root, pose3d_pipelines, log):
     dataset = load(root, bbox_root_file='roots.json', pipeline=pose3d_pipelines[1], test_mode=True)
     assert names(dataset) == [('TS1_img_000001', 0), ('TS1_img_000001', 1), ('TS2_img_000001', 0)]
     first, second, third = samples(dataset)
-    assert first['bbox'].tolist() == [[20, 30, 80, 90]] and third['bbox'].tolist() == [
-        [-5, 30, 45, 80]
-    ]
+    assert first['bbox'].tolist() == [[20, 30, 80, 90]]
+    assert third['bbox'].tolist() == [[-5, 30, 45, 80]]
     assert [s['root_depth'].tolist() for s in (first, second, third)] == [[3300], [4100], [2800]]
     assert [round(float(s['bbox_score'][0]), 3) for s in (first, second, third)] == [0.5, 1.0, 0.7]
     assert len({s['id'] for s in (first, second, third)}) == 3 and first['img_id'] == 11
-    assert all(
-        s['bbox_extended'] and 'keypoints' not in s and 'keypoints_cam' not in s
-        for s in (first, third)
-    )
+    for s in (first, third):
+        assert s['bbox_extended'] and not {'keypoints', 'keypoints_cam'} & s.keys()
     # The crop is the box itself: extended once, by who wrote the file.
     packed = dataset[2]['data_samples']
-    assert packed.gt_instances.bbox_scales.tolist() == [
-        [50, 50]
-    ] and packed.input_center.tolist() == [20, 55]
+    assert packed.gt_instances.bbox_scales.tolist() == [[50, 50]]
+    assert packed.input_center.tolist() == [20, 55]
     assert set(packed.gt_instances.keys()) == {'bboxes', 'bbox_scores', 'bbox_scales', 'root_depth'}
     assert (packed.frame_key, packed.det_idx, packed.root_depth) == ('TS2_img_000001', 0, 2800)
     assert any('2 images without a detected person' in text for text in log)
 
 
-@pytest.mark.parametrize('convention', ['raw', 'extended'])
-def test_detected_boxes(root, pose3d_pipelines, convention):
+@pytest.mark.parametrize('by_file', [False, True])
+def test_detected_boxes(root, pose3d_pipelines, by_file):
     """Raw boxes are extended once, extended ones never; k is of the extended box either way."""
     raw = [40.0, 20.0, 30.0, 90.0]
     extended = crop_box(np.array(raw), (200, 160))
-    given = raw if convention == 'raw' else [round(v, 3) for v in extended.tolist()]
-    write_boxes(root / 'boxes.json', {10: [[100, 50, 20, 20], given]}, convention)
+    given = extended.tolist() if by_file else raw
+    write_boxes(root / 'boxes.json', {10: [[100, 50, 20, 20], given]}, by_file)
     dataset = load(root, boxes_file='boxes.json', pipeline=pose3d_pipelines[1], test_mode=True)
     assert names(dataset) == [('TS1_img_000000', 0), ('TS1_img_000000', 1)]
     sample = samples(dataset)[1]
-    assert sample['bbox_extended'] == (convention == 'extended')
+    assert sample['bbox_extended'] == by_file
     # (90 - 1) x 1.25 px a side; sqrt(300 x 310 x 2000^2) / 111.25 px
     assert extended[2:] == pytest.approx([111.25, 111.25])
     assert sample['root_depth'][0] == pytest.approx((300 * 310) ** 0.5 * 2000 / 111.25, rel=1e-4)
@@ -176,11 +162,10 @@ def test_a_plain_list_of_results(root, log):
     assert any('1 boxes of 2' in text for text in log)
 
 
-def test_boxes_of_other_programs(root, log):
+def test_boxes_of_other_programs(root, log, refused):
     def write(*rows):
-        (root / 'results.json').write_text(
-            json.dumps([dict(bbox=[4, 5, 30, 40]) | r for r in rows])
-        )
+        rows = [dict(bbox=[4, 5, 30, 40]) | row for row in rows]
+        (root / 'results.json').write_text(json.dumps(rows))
 
     write(dict(image_id='TS1/img_000001'), dict(image_id=10, category_id=0))
     assert names(load(root, boxes_file='results.json')) == [('TS1_img_000001', 0)]
@@ -192,9 +177,8 @@ def test_boxes_of_other_programs(root, log):
         (dict(image_id=10, bbox=[0.1, 0.2, 0.3, 0.4]), 'normalised box'),
     ):
         write(row)
-        with pytest.raises(AnnotationError, match='results') as stop:
+        with refused(kind, 'results'):
             load(root, boxes_file='results.json')
-        assert stop.value.kind == kind
 
 
 def test_files_of_boxes_are_looked_for_where_the_tools_write(root, tmp_path, monkeypatch):
@@ -221,7 +205,7 @@ def test_files_for_other_images_are_refused(root):
     for said, changes in (
         ('image 99: ', dict(images=[10, 11, 30, 31, 99])),
         ('2 of 4 images .*: image 30, 31', dict(images=[10, 11])),
-        ('image 11: .*TS4.*TS1', dict(names={11: 'TS4/img_000001.jpg'})),
+        ('image 11: .*TS4.*TS1', dict(name='TS4/img_000001.jpg')),
     ):
         write_boxes(root / 'boxes.json', found, **changes)
         refused(f'boxes.json: {said}', boxes_file='boxes.json')

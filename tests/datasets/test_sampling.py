@@ -34,6 +34,10 @@ from wsp_mm.datasets.sampling import (
 from wsp_mm.structures.keypoints import pose_metainfo
 
 
+def three_draws():
+    return np.random.rand(), random.random(), torch.rand(1).item()
+
+
 @DATASETS.register_module()
 class Noise(SeededItemsMixin, BaseDataset):
     """Every item is its name, index and three draws, one from each generator; half of the odd items
@@ -48,44 +52,38 @@ class Noise(SeededItemsMixin, BaseDataset):
         return [dict(number=i) for i in range(self.size)]
 
     def prepare_data(self, idx):
-        draws = np.random.rand(), random.random(), torch.rand(1).item()
+        draws = three_draws()
         refused = self.refuse and idx % 2 and draws[0] < 0.5
         return None if refused else dict(item=(self.name, idx, *draws))
 
 
-def items(data, num_workers=0, order=None, **kwargs):
-    loader = DataLoader(
-        data,
-        batch_size=2,
-        sampler=order,
-        num_workers=num_workers,
-        collate_fn=list,
-        multiprocessing_context='fork' if num_workers else None,
-        **kwargs,
-    )
-    return [item['item'] for batch in loader for item in batch]
+def load(data, num_workers=0, **kwargs):
+    fork = 'fork' if num_workers else None
+    kwargs |= dict(num_workers=num_workers, multiprocessing_context=fork)
+    return DataLoader(data, batch_size=2, collate_fn=list, **kwargs)
+
+
+def items(*args, **kwargs):
+    return [item['item'] for batch in load(*args, **kwargs) for item in batch]
 
 
 # ------------------------------------------------------------------ randomness of an item
 def draw(*key):
     with item_randomness(*key):
-        return np.random.rand(), random.random(), torch.rand(1).item()
+        return three_draws()
 
 
 def test_draws_depend_on_the_key_and_the_outer_state_comes_back():
-    def outer():
-        return np.random.rand(), random.random(), torch.rand(1).item()
-
     def seed():
         np.random.seed(5), random.seed(5), torch.manual_seed(5)
 
     seed()
-    expected = outer()
+    expected = three_draws()
     seed()
     first = draw(0, 1, 2)
     with pytest.raises(RuntimeError), item_randomness(1):
         raise RuntimeError
-    assert outer() == expected and draw(0, 1, 2) == first
+    assert three_draws() == expected and draw(0, 1, 2) == first
     others = [draw(0, 1, 3), draw(0, 2, 2), draw(1, 1, 2)]
     assert all(a != b for other in others for a, b in zip(other, first, strict=True))
     with item_randomness(0), item_randomness(1):
@@ -99,7 +97,7 @@ def test_items_depend_on_nothing_but_seed_epoch_and_index():
     alone = items(data)
     np.random.seed(99)
     assert items(data) == alone == items(data, num_workers=2) == items(data, num_workers=3)
-    assert items(data, order=list(range(7, -1, -1)))[::-1] == alone
+    assert items(data, sampler=list(range(7, -1, -1)))[::-1] == alone
     assert data[-2]['item'][2:] == data[6]['item'][2:]
     # Some odd items were refused, and replaced in the same way each time.
     assert any(item[1] != i for i, item in enumerate(alone))
@@ -113,14 +111,7 @@ def test_items_depend_on_nothing_but_seed_epoch_and_index():
 def test_workers_that_stay_alive_see_the_epoch():
     data = Noise()
     data.set_item_seed(0, 0)
-    loader = DataLoader(
-        data,
-        2,
-        num_workers=2,
-        persistent_workers=True,
-        collate_fn=list,
-        multiprocessing_context='fork',
-    )
+    loader = load(data, 2, persistent_workers=True)
     epochs = []
     for epoch in (0, 1, 0):
         data.set_item_seed(0, epoch)
@@ -149,16 +140,16 @@ def test_wrappers_are_walked():
     assert seeded_datasets(SimpleNamespace()) == [] and issubclass(MCPCDataset, SeededItemsMixin)
 
 
+def training_set(root, pipeline):
+    where = dict(ann_file='mcpc/mcpc_train.json', data_root=str(root))
+    # MMEngine collects all garbage after serialising.
+    return dict(type='MCPCDataset', pipeline=pipeline, serialize_data=False, **where)
+
+
 def test_combined_pipelines_are_seeded_too(mcpc_root, pipelines):
-    source = dict(
-        type='MCPCDataset',
-        ann_file='mcpc/mcpc_train.json',
-        data_root=str(mcpc_root),
-        pipeline=pipelines[0][:2],
-    )
-    data = SeededCombinedDataset(
-        pose_metainfo('mcpc16'), [source, source], pipeline=pipelines[0][2:]
-    )
+    source = training_set(mcpc_root, pipelines[0][:2])
+    info = pose_metainfo('mcpc16')
+    data = SeededCombinedDataset(info, [source, source], pipeline=pipelines[0][2:])
     assert len(data) == 6 and len(seeded_datasets(data)) == 3
     for part in seeded_datasets(data):
         part.set_item_seed(0, 0)
@@ -196,6 +187,8 @@ class Record(Hook):
 def train(mcpc_root, pipelines, tmp_path):
     def run(name, num_workers, train_cfg, sampler='DefaultSampler', load_from=None):
         record = Record()
+        by_epoch = train_cfg.get('by_epoch', False)
+        checkpoint = dict(type='CheckpointHook', interval=1, by_epoch=by_epoch)
         runner = Runner(
             model=Model(),
             work_dir=str(tmp_path / name),
@@ -204,22 +197,11 @@ def train(mcpc_root, pipelines, tmp_path):
                 num_workers=num_workers,
                 persistent_workers=num_workers > 0,
                 sampler=dict(type=sampler, shuffle=True),
-                dataset=dict(
-                    type='MCPCDataset',
-                    ann_file='mcpc/mcpc_train.json',
-                    data_root=str(mcpc_root),
-                    pipeline=pipelines[0],
-                    serialize_data=False,  # MMEngine collects all garbage after serialising
-                ),
+                dataset=training_set(mcpc_root, pipelines[0]),
             ),
             train_cfg=dict(train_cfg),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
-            default_hooks=dict(
-                checkpoint=dict(
-                    type='CheckpointHook', interval=1, by_epoch=train_cfg.get('by_epoch', False)
-                ),
-                logger=None,
-            ),
+            default_hooks=dict(checkpoint=checkpoint, logger=None),
             custom_hooks=[dict(type='ItemSeedHook'), record],
             randomness=dict(seed=11),
             env_cfg=dict(mp_cfg=dict(mp_start_method='fork')),
@@ -259,10 +241,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(train, monkeypatch, loop, res
 def hook(dataset, batch_size=2, sampler=None):
     """Run the hook on a loader of a data set."""
     loader = DataLoader(dataset, batch_size=batch_size, sampler=sampler)
-    logger = logging.getLogger('test_sampling')
-    ItemSeedHook().before_train(
-        SimpleNamespace(train_loop=SimpleNamespace(dataloader=loader), logger=logger)
-    )
+    loop, logger = SimpleNamespace(dataloader=loader), logging.getLogger('test_sampling')
+    ItemSeedHook().before_train(SimpleNamespace(train_loop=loop, logger=logger))
 
 
 def test_what_the_hook_refuses(train, caplog):
@@ -288,10 +268,8 @@ def test_what_the_hook_refuses(train, caplog):
 
 # ------------------------------------------------------------------ HalfHalfSampler
 def combined(*sizes, kind=SeededCombinedDataset):
-    parts = [
-        dict(type='Noise', name=chr(97 + i), size=size, refuse=False)
-        for i, size in enumerate(sizes)
-    ]
+    named = zip('abcd', sizes, strict=False)
+    parts = [dict(type='Noise', name=name, size=size, refuse=False) for name, size in named]
     draws = [lambda results: dict(item=results['item'], drawn=float(torch.rand(())))]
     return kind(metainfo=pose_metainfo('h36m18'), datasets=parts, pipeline=draws)
 
@@ -378,9 +356,7 @@ def test_repeated_samples_are_augmented_anew():
 def test_ranks_from_mmengine(monkeypatch):
     monkeypatch.setattr('wsp_mm.datasets.sampling.get_dist_info', lambda: (1, 2))
     data = combined(8, 8)
-    built = DATA_SAMPLERS.build(
-        dict(type='HalfHalfSampler'), default_args=dict(dataset=data, seed=3)
-    )
+    built = DATA_SAMPLERS.build(dict(type='HalfHalfSampler', dataset=data, seed=3))
     assert (built.rank, built.world_size, len(built)) == (1, 2, 8)
     other = HalfHalfSampler(data, seed=3, rank=0, world_size=2)
     assert not set(built) & set(other) and len({*built, *other}) == 16

@@ -42,14 +42,12 @@ def private_growth(dataset: Dataset) -> int:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         lines = Path('/proc/self/smaps_rollup').read_text().splitlines()
-        return drawn, sum(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith('Private_Dirty')
-        )
+        private = [line.split()[1] for line in lines if line.startswith('Private_Dirty')]
+        return drawn, sum(map(int, private)) * 1024
 
     order = [i * 997 % len(dataset) for i in range(LATE)]
-    found = dict(
-        filter(None, DataLoader(dataset, BATCH, sampler=order, num_workers=1, collate_fn=used))
-    )
+    loader = DataLoader(dataset, BATCH, sampler=order, num_workers=1, collate_fn=used)
+    found = dict(filter(None, loader))
     return found[LATE] - found[EARLY]
 
 
@@ -60,11 +58,8 @@ def many_pairs(root, tree):
     content = json.loads(path.read_text())
     image, people = content['images'][1], content['annotations'][3:5]
     content['images'] = [image | dict(id=i) for i in range(ROWS)]
-    content['annotations'] = [
-        person | dict(id=2 * i + k, image_id=i)
-        for i in range(ROWS)
-        for k, person in enumerate(people)
-    ]
+    keys = range(2 * ROWS)
+    content['annotations'] = [people[k % 2] | dict(id=k, image_id=k // 2) for k in keys]
     path.write_text(json.dumps(content))
     return dict(type='MCPCDataset', data_root=str(root), ann_file='mcpc/mcpc_train.json')
 
@@ -75,18 +70,14 @@ def many_frames(root, h36m):
     h36m.convert(root, subjects=(1,))
     arrays = open_arrays(root / 'arrays')
     columns = {name: np.repeat(column[:1], ROWS, axis=0) for name, column in arrays.columns.items()}
-    header = {
-        key: value for key, value in arrays.header.items() if key not in ('format', 'version')
-    }
-    write_arrays(root / 'arrays', header, columns)
+    given = arrays.header.keys() - {'format', 'version'}
+    write_arrays(root / 'arrays', {key: arrays.header[key] for key in given}, columns)
     return dict(type='H36MImageDataset', data_root=str(root), ann_file='arrays', subjects=[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['pairs', 'frames'])
 def test_memory_does_not_grow(name, tmp_path, tree, h36m, pipelines, pose3d_pipelines):
-    import wsp_mm.register  # noqa: F401
-
     if name == 'pairs':
         dataset = dict(many_pairs(tmp_path, tree), pipeline=pipelines[0])
     else:

@@ -60,6 +60,11 @@ def pair_samples(count=7):
     return samples
 
 
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    np.testing.assert_array_equal([found[key] for key in expected], list(expected.values()))
+
+
 def pck_sample(number, shift, visible):
     """Persons 100 and 50 px tall; every joint is predicted ``shift`` px off."""
     gt = np.arange(12, dtype=np.float64).reshape(1, 2, 3, 2) * 10
@@ -134,9 +139,8 @@ def root_samples(count=7):
     rng = np.random.default_rng(0)
     gt = rng.normal((0, 0, 4000), 300, (count, 3))
     pred = gt + rng.normal(0, 100, gt.shape)
-    return [
-        root_sample(i, pred[i], gt[i], root_k=np.float32([gt[i, 2] + 100])) for i in range(count)
-    ]
+    k = np.float32(gt[:, 2:] + 100)
+    return [root_sample(i, pred[i], gt[i], root_k=k[i]) for i in range(count)]
 
 
 def cases(root, truth):

@@ -18,13 +18,12 @@ def pixels(joints):
     return joints[..., :2] / joints[..., 2:] * FOCAL + CENTER
 
 
-def write_mupots(root, persons=2, seed=0):
+def write_mupots(root):
     """Write the tree under ``root``; returns {frame key: (valid (G,), annot3 (G, 17, 3) mm)}."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     images, annotations, truth = [], [], {}
     for sequence, count in SEQUENCES:
-        cells = np.empty((count, persons), dtype=object)
-        labels = np.empty((count, persons), dtype=object)
+        cells, labels = np.empty((count, 2), dtype=object), np.empty((count, 2), dtype=object)
         for frame in range(count):
             image = len(images) + 1
             images.append(
@@ -34,11 +33,10 @@ def write_mupots(root, persons=2, seed=0):
                 )
             )  # fmt: skip
             valid, poses = [], []
-            for person in range(persons):
+            for person in range(2):
                 # a metre apart, some 130 px: no prediction of one is near another's joints
-                pose = rng.normal(0, (90, 250, 90), (17, 3)) + np.array(
-                    [1200 * person - 600, 0, 5000]
-                )
+                place = (1200 * person - 600, 0, 5000)
+                pose = rng.normal(place, (90, 250, 90), (17, 3))
                 ok = frame != 1
                 annotations.append(
                     dict(
@@ -48,12 +46,8 @@ def write_mupots(root, persons=2, seed=0):
                         keypoints_vis=[True] * 17,
                     )
                 )  # fmt: skip
-                cells[frame, person] = dict(
-                    annot2=pixels(pose).T,
-                    annot3=pose.T,
-                    univ_annot3=SCALE * pose.T,
-                    isValidFrame=float(ok),
-                )
+                cells[frame, person] = dict(annot2=pixels(pose).T, isValidFrame=float(ok))
+                cells[frame, person] |= dict(annot3=pose.T, univ_annot3=SCALE * pose.T)
                 labels[frame, person] = (rng.random((1, 17)) < 0.3).astype(float)
                 valid.append(ok)
                 poses.append(pose)
@@ -62,9 +56,8 @@ def write_mupots(root, persons=2, seed=0):
         folder.mkdir(parents=True)
         savemat(folder / 'annot.mat', dict(annotations=cells))
         savemat(folder / 'occlusion.mat', dict(occlusion_labels=labels))
-    (root / 'mupots' / 'MuPoTS-3D.json').write_text(
-        json.dumps(dict(images=images, annotations=annotations))
-    )
+    content = dict(images=images, annotations=annotations)
+    (root / 'mupots' / 'MuPoTS-3D.json').write_text(json.dumps(content))
     return truth
 
 

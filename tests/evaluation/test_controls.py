@@ -34,12 +34,8 @@ def world(tmp_path):
     """Three persons: 1 is nearest, 2 in the middle (stands on a step, so its feet look farther than
     3's).
     """
-    persons = [
-        person(1, [0, 0, 10, 100]),
-        person(2, [20, 10, 10, 40], labelled=range(10)),
-        person(3, [40, 10, 10, 60]),
-    ]
-    persons[1]['scale_source'] = 'bbox'
+    middle = person(2, [20, 10, 10, 40], labelled=range(10)) | dict(scale_source='bbox')
+    persons = [person(1, [0, 0, 10, 100]), middle, person(3, [40, 10, 10, 60])]
     pairs = [
         dict(id=0, image_id=1, ann_a=1, ann_b=2, label=1, scale_gap=0.6),
         dict(id=1, image_id=1, ann_a=2, ann_b=3, label=0, scale_gap=0.05),
@@ -99,17 +95,10 @@ def test_label_row_agrees_with_itself_and_never_with_depth_where_wrong(world, ta
 
 
 def test_predictions_are_put_in_order(table, tmp_path):
-    samples = [
-        flatten_sample(
-            dict(
-                id=i,
-                pred_instances=dict(
-                    depth_probs=np.full((1, K), i / 10), pair_probs=np.array([i / 10])
-                ),
-            )
-        )
-        for i in (2, 0, 1)
-    ]
+    samples = []
+    for i in (2, 0, 1):
+        pred = dict(depth_probs=np.full((1, K), i / 10), pair_probs=np.array([i / 10]))
+        samples.append(flatten_sample(dict(id=i, pred_instances=pred)))
     save_dump(samples, tmp_path / 'dump.npz')
     joints, pairs = load_probs(tmp_path / 'dump.npz', table)
     assert pairs.tolist() == [0.0, 0.1, 0.2] and joints[2, 3] == 0.2

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from metric_fixture import pose_samples
 from scipy.io import loadmat, savemat
 
 from wsp_mm.datasets.annotations import Findings
@@ -20,24 +21,11 @@ from wsp_mm.evaluation.predictions import (
     save_mupots,
 )
 
-ACTIONS = ['Walking', 'Photo', 'Walking', 'Eating', 'Photo']
-
 
 @pytest.fixture
 def samples():
-    rng = np.random.default_rng(0)
-    gt = rng.normal(0, 300, (5, 18, 3)) + np.array([0, 0, 5000])
-    pred = gt + rng.normal(0, 50, gt.shape)
-    return [
-        dict(
-            id=name,
-            img_id=10 + i,
-            action=ACTIONS[i],
-            pred_instances=dict(keypoints_cam=pred[i : i + 1]),
-            gt_instances=dict(keypoints_cam=gt[i : i + 1]),
-        )
-        for i, name in enumerate('abcde')
-    ]
+    named = zip('abcde', pose_samples(5), strict=True)
+    return [dict(sample, id=name, img_id=10 + sample['id']) for name, sample in named]
 
 
 @pytest.fixture
@@ -53,7 +41,7 @@ def same(a, b):
 
 def test_all_formats_hold_the_same(samples, table, tmp_path):
     assert table.joint_set == 'h36m18' and table.ids.tolist() == list('abcde')
-    expected = pose3d_scores(table.pred, table.gt, actions=ACTIONS)
+    expected = pose3d_scores(table.pred, table.gt, actions=[sample['action'] for sample in samples])
     assert table.scores() == pytest.approx(expected, nan_ok=True)
     names = ('ids', 'pred', 'gt', 'actions', 'image_ids')
     plain = {name: getattr(table, name).tolist() for name in names}
@@ -184,10 +172,8 @@ KEYS = ['TS2_img_000000', 'TS2_img_000001', 'TS2_img_000002', 'TS10_img_000000']
 @pytest.fixture
 def predictions():
     rng = np.random.default_rng(0)
-    return {
-        key: (rng.normal(size=(count, 17, 2)), rng.normal(0, 300, (count, 17, 3)))
-        for key, count in ((KEYS[0], 1), (KEYS[2], 3))
-    }
+    one, three = ((rng.normal(size=(n, 17, 2)), rng.normal(0, 300, (n, 17, 3))) for n in (1, 3))
+    return {KEYS[0]: one, KEYS[2]: three}
 
 
 def test_mats_have_official_names_and_every_frame(tmp_path, predictions):

@@ -26,15 +26,9 @@ def test_names_of_frames():
 @pytest.mark.parametrize(
     'name, expected',
     [
-        (
-            'S1/S1_Directions_1.54138969/S1_Directions_1.54138969_000001.jpg',
-            (1, 'Directions', 1, 1, 0),
-        ),
+        ('S1/Directions_1/S1_Directions_1.54138969_000001.jpg', (1, 'Directions', 1, 1, 0)),
         ('S8_WalkDog 1.55011271_000026.jpg', (8, 'WalkDog', 1, 2, 25)),
-        (
-            '/data/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg',
-            (7, 'Greeting', None, 3, 395),
-        ),
+        ('/S9_Eating_2.54138969/S7_Greeting.58860488_000396.jpg', (7, 'Greeting', None, 3, 395)),
         ('S5_TakingPhoto.60457274_000001.jpg', (5, 'Photo', None, 4, 0)),
         ('S11_WalkingDog_2.60457274_000011.jpg', (11, 'WalkDog', 2, 4, 10)),
     ],
@@ -62,28 +56,16 @@ def test_other_names_are_refused(name, said):
 # subactions.
 NAMES = {
     1: dict(Eating=(2, None), Sitting=(1, 2), SittingDown=(2, None)),
-    5: dict(
-        Directions=(1, 2),
-        Discussion=(2, 3),
-        Greeting=(1, 2),
-        SittingDown=(None, 1),
-        Photo=(None, 2),
-        Waiting=(1, 2),
-    ),
+    5: dict(Directions=(1, 2), Discussion=(2, 3), Greeting=(1, 2), SittingDown=(None, 1),
+            Photo=(None, 2), Waiting=(1, 2)),
     6: dict(Eating=(1, 2), Posing=(2, None), Sitting=(1, 2), Photo=(None, 1), Waiting=(3, None)),
-    7: dict(
-        Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2), Walking=(1, 2)
-    ),
+    7: dict(Phoning=(2, None), SittingDown=(None, 1), Photo=(None, 1), Waiting=(1, 2),
+            Walking=(1, 2)),
     8: dict(SittingDown=(None, 1), WalkTogether=(1, 2)),
     9: dict(Discussion=(1, 2), SittingDown=(None, 1)),
-    11: dict(
-        Discussion=(1, 2),
-        Greeting=(2, None),
-        Phoning=(3, 2),
-        SittingDown=(None, 1),
-        Smoking=(2, None),
-    ),
-}
+    11: dict(Discussion=(1, 2), Greeting=(2, None), Phoning=(3, 2), SittingDown=(None, 1),
+             Smoking=(2, None)),
+}  # fmt: skip
 
 
 def test_subactions_of_the_release():
@@ -91,12 +73,10 @@ def test_subactions_of_the_release():
     for subject in SUBJECTS:
         for action in ACTIONS:
             names = NAMES[subject].get(action, (1, None))
-            assert [subaction_number(subject, action, name, names) for name in names] == [1, 2], (
-                subject,
-                action,
-            )
             written = [subaction_name(subject, action, number) for number in (1, 2)]
-            assert [subaction_number(subject, action, name, written) for name in written] == [1, 2]
+            for form in (names, written):
+                numbers = [subaction_number(subject, action, name, form) for name in form]
+                assert numbers == [1, 2], (subject, action)
     assert subaction_number(1, 'Directions', None, {None}) == 2  # the other one is not there
 
 

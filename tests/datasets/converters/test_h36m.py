@@ -12,22 +12,27 @@ from wsp_mm.datasets.h36m_arrays import open_arrays
 from wsp_mm.datasets.transforms.person import PersonCenterScale
 
 
-def samples(h36m, root, **kwargs):
-    return h36m.by_frame(h36m.load(root, **kwargs))
-
-
-# ------------------------------------------------------------------ 3DMPPE
-def test_both_meanings_of_t(h36m, two_subjects, tmp_path_factory):
-    other = tmp_path_factory.mktemp('centre')
-    h36m.write_3dmppe(other, (1, 5), centre=True, images_too=False)
-    assert not any('converted' in note for note in h36m.convert(two_subjects))
-    assert any('raw camera centre was converted' in note for note in h36m.convert(other))
-    one, two = samples(h36m, two_subjects), samples(h36m, other)
+@pytest.mark.parametrize(
+    'layout, convention, said',
+    [
+        ('3dmppe', 'centre', 'raw camera centre was converted'),
+        ('mmpose', 'world', "world's frame"),
+    ],
+)
+def test_both_conventions_of_a_layout(h36m, tmp_path, layout, convention, said):
+    found = []
+    for other in (False, True):
+        root = tmp_path / str(other)
+        getattr(h36m, f'write_{layout}')(root, images_too=False, **{convention: other})
+        assert any(said in note for note in h36m.convert(root, layout)) == other
+        found.append(h36m.by_frame(h36m.load(root)))
+    one, two = found
     assert one.keys() == two.keys()
     for key in one:
         np.testing.assert_allclose(one[key]['keypoints_cam'], two[key]['keypoints_cam'], atol=1e-2)
 
 
+# ------------------------------------------------------------------ 3DMPPE
 def test_a_camera_that_fits_no_convention(h36m, two_subjects):
     h36m.edit(two_subjects, 5, 'camera', lambda c: c['2'].update(t=[0.0, 0.0, 9000.0]))
     with pytest.raises(AnnotationError, match=r'subject5_data.json: subject 5, camera 2 .* px'):
@@ -112,7 +117,7 @@ def test_the_action_is_the_annotations_not_the_paths(h36m, two_subjects):
 
     h36m.edit(two_subjects, 1, 'data', rename)
     h36m.convert(two_subjects)
-    found = samples(h36m, two_subjects, subjects=[1]).values()
+    found = h36m.by_frame(h36m.load(two_subjects, subjects=[1])).values()
     assert {sample['action'] for sample in found} == {'Directions', 'Walking'}
 
 
@@ -131,16 +136,18 @@ def change_poses(h36m, root, subject, change, scale=1.0):
     h36m.edit(root, subject, 'camera', cameras)
 
 
-@pytest.mark.parametrize('factor, said', [(1e-3, 'metres'), (0.1, 'centimetres'), (1e3, 'unit')])
-def test_other_units(h36m, two_subjects, factor, said):
-    change_poses(h36m, two_subjects, 5, lambda pose: pose * factor, factor)
-    with pytest.raises(AnnotationError, match=rf'subject5_data.json: annotation .*\W{said}\?'):
-        h36m.convert(two_subjects)
-
-
-def test_root_relative_poses(h36m, two_subjects):
-    change_poses(h36m, two_subjects, 5, lambda pose: pose - pose[0])
-    with pytest.raises(AnnotationError, match=r'subject 5, camera 1 .*root-relative'):
+@pytest.mark.parametrize(
+    'change, scale, said',
+    [
+        (lambda pose: pose * 1e-3, 1e-3, r'subject5_data.json: annotation .*\Wmetres\?'),
+        (lambda pose: pose * 0.1, 0.1, r'subject5_data.json: annotation .*\Wcentimetres\?'),
+        (lambda pose: pose * 1e3, 1e3, r'subject5_data.json: annotation .*\Wunit\?'),
+        (lambda pose: pose - pose[0], 1.0, r'subject 5, camera 1 .*root-relative'),
+    ],
+)
+def test_other_units_and_origins(h36m, two_subjects, change, scale, said):
+    change_poses(h36m, two_subjects, 5, change, scale)
+    with pytest.raises(AnnotationError, match=said):
         h36m.convert(two_subjects)
 
 
@@ -184,17 +191,6 @@ def cameras(h36m, tmp_path):
         path.write_bytes(pickle.dumps(content))
 
     return edit
-
-
-def test_joints_in_the_worlds_frame(h36m, tmp_path, tmp_path_factory):
-    other = tmp_path_factory.mktemp('world')
-    h36m.write_mmpose(tmp_path)
-    h36m.write_mmpose(other, world=True)
-    h36m.convert(tmp_path, 'mmpose')
-    assert any("world's frame" in note for note in h36m.convert(other, 'mmpose'))
-    one, two = samples(h36m, tmp_path), samples(h36m, other)
-    for key, sample in one.items():
-        np.testing.assert_allclose(sample['keypoints_cam'], two[key]['keypoints_cam'], atol=1e-2)
 
 
 def test_mmpose_cameras(h36m, cameras, tmp_path):
@@ -285,9 +281,8 @@ def test_the_real_sample(h36m, samples, tmp_path):
         error = np.linalg.norm(found - labelled[info['img_path'].rpartition('/')[2]], axis=1)
         assert error.mean() < 2 and error.max() < 3.5  # what leaving out the lens' distortion costs
         assert 3000 < info['root_depth'][0] < 7000
-        assert (
-            np.abs(info['keypoints'][0, :, :2] - info['bbox_center']) < info['bbox_scale'] / 2
-        ).all()
+        off = np.abs(info['keypoints'][0, :, :2] - info['bbox_center'])
+        assert (off < info['bbox_scale'] / 2).all()
 
 
 # ------------------------------------------------------------------ the arrays and the tool
@@ -307,10 +302,7 @@ def test_the_tool(h36m, two_subjects, load_tool, capsys):
     options = ['--data-root', str(two_subjects), '--subjects', '1', '5']
     arrays = two_subjects / 'human36m' / 'arrays'
     assert tool.main(options) == 0 and f'wrote {arrays}' in capsys.readouterr().out
-    assert (
-        len(H36MImageDataset(data_root=str(two_subjects), subjects=[1, 5], check_images=False))
-        == 64
-    )
+    assert len(h36m.load(two_subjects, ann_file='human36m/arrays')) == 64
     # A failed conversion leaves the arrays of the last one, and nothing else.
     before = {file.name: file.read_bytes() for file in arrays.iterdir()}
     h36m.edit(two_subjects, 5, 'joint_3d', nan_joint)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from metric_fixture import cases, evaluate
+from metric_fixture import cases, evaluate, same
 from mmengine.hooks import LoggerHook
 from mmengine.logging import MessageHub
 
@@ -18,11 +18,6 @@ NAMES = ('rd', 'pck', 'h36m', 'mupots', 'root', 'ap')
 @pytest.fixture(params=NAMES)
 def case(request, mupots_world):
     return cases(*mupots_world)[request.param]
-
-
-def same(found, expected):
-    assert found.keys() == expected.keys()
-    np.testing.assert_array_equal([found[key] for key in expected], list(expected.values()))
 
 
 def test_repeated_samples_count_once(case):

@@ -11,10 +11,8 @@ NAME = 'MPJPEMetric3D'
 
 
 def expected(samples, **options):
-    pred, gt = (
-        np.concatenate([s[f'{side}_instances']['keypoints_cam'] for s in samples])
-        for side in ('pred', 'gt')
-    )
+    pred = np.concatenate([s['pred_instances']['keypoints_cam'] for s in samples])
+    gt = np.concatenate([s['gt_instances']['keypoints_cam'] for s in samples])
     return pose3d_scores(pred, gt, **options)
 
 

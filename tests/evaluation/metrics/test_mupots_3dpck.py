@@ -2,9 +2,8 @@
 import logging
 import math
 
-import numpy as np
 import pytest
-from metric_fixture import build, evaluate, logged, mupots_samples
+from metric_fixture import build, evaluate, logged, mupots_samples, same
 
 from wsp_mm.evaluation.mupots import mupots_scores, without_details
 from wsp_mm.evaluation.predictions import FILE_2D, FILE_3D, load_mupots
@@ -23,11 +22,6 @@ def score(mupots_world):
         return evaluate(samples, NAME, **{'data_root': str(mupots_world[0]), **options})
 
     return run
-
-
-def same(found, expected):
-    assert found.keys() == expected.keys()
-    np.testing.assert_array_equal(list(found.values()), [expected[key] for key in found])
 
 
 def test_equals_the_scores_of_the_mat_files_that_it_writes(

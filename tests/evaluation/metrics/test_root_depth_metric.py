@@ -24,13 +24,9 @@ def test_ap_loads_the_ground_truth_itself(mupots_world, mupots_gt):
     frames = []
     for frame in mupots_gt.frames:
         there = [s['pred_instances'] for s in samples if s['frame_key'] == frame.key]
-        frames.append(
-            dict(
-                gt=frame.keypoints_cam[:, 14],
-                pred=[p['root_cam'][0].numpy() for p in there],
-                scores=[p['bbox_scores'][0] for p in there],
-            )
-        )
+        found = dict(pred=[p['root_cam'][0].numpy() for p in there])
+        found['scores'] = [p['bbox_scores'][0] for p in there]
+        frames.append(dict(found, gt=frame.keypoints_cam[:, 14]))
     assert scores == {f'root/{key}': value for key, value in ap_root(frames).items()}
     assert scores['root/n_roots'] == 14 and 0 < scores['root/AP_root'] < scores['root/recall'] < 100
     assert evaluate(samples[::-1], NAME, **options) == scores

@@ -100,10 +100,10 @@ class Tree:
     def two_splits(self) -> Path:
         """COCO with two images of two persons in train and in val."""
         for split, first in (('train', 1), ('val', 11)):
-            people = [
-                person(10 * first + n, first + n // 2, 100 + 200 * (n % 2), (300 + 20 * n, 280))
-                for n in range(4)
-            ]
+            people = []
+            for n in range(4):
+                place = (100 + 200 * (n % 2), (300 + 20 * n, 280))
+                people.append(person(10 * first + n, first + n // 2, *place))
             self.coco(split, [image(first), image(first + 1)], people)
         return self.root / 'coco'
 
@@ -116,9 +116,7 @@ def tree(tmp_path) -> Tree:
 @pytest.fixture
 def make():
     """The functions of this file, for tests that cannot import it."""
-    return SimpleNamespace(
-        joints=joints, person=person, image=image, coco_file=coco_file, row=mpii_row
-    )
+    return SimpleNamespace(person=person, image=image, coco_file=coco_file, row=mpii_row)
 
 
 @pytest.fixture

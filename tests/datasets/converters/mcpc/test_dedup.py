@@ -8,18 +8,12 @@ from hypothesis import strategies as st
 
 from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.dedup import (
-    hamming,
     image_hashes,
     near_pairs,
     remove_duplicates,
 )
 from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 from wsp_mm.datasets.converters.mcpc.sources import SOURCES, Image
-
-
-def test_hamming_by_hand():
-    a = np.array([0, 0b1011, 2**64 - 1], dtype=np.uint64)
-    assert hamming(a, np.uint64(0)).tolist() == [0, 3, 64]
 
 
 @given(st.integers(0, 10**6), st.integers(0, 12))
@@ -85,9 +79,8 @@ def test_copies_go(tree, run, strict):
         for split, images in splits.items():
             for name, seed in images:
                 written.append(f'{source}/{split}/{name}.jpg')
-                tree.image(
-                    written[-1], seed=seed, size=(480, 360), quality=60 + 10 * len(written) % 40
-                )
+                quality = 60 + 10 * len(written) % 40
+                tree.image(written[-1], seed=seed, size=(480, 360), quality=quality)
     gone, report = run(written, strict)
     # The test image stays; of two training images the first in order.
     assert gone == ['coco/train/1.jpg', 'mpii/train/2.jpg']

@@ -2,13 +2,10 @@
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.datasets.converters.mcpc.pairs import BALANCE, choose_pairs, make_pairs, order_pairs
-from wsp_mm.datasets.converters.mcpc.select import KeptImage
-from wsp_mm.datasets.converters.mcpc.sources import Image, PersonTable
+from wsp_mm.datasets.converters.mcpc.pairs import BALANCE, choose_pairs, order_pairs
 from wsp_mm.structures.relative_depth import valid_pairs
 
 HEIGHTS = st.lists(st.integers(0, 6).map(float), max_size=8)
@@ -54,33 +51,3 @@ def test_a_large_set_is_ordered_by_the_hash_alone():
     swap = order_pairs(keys, labels, 0)
     np.testing.assert_array_equal(swap[:100], order_pairs(keys, ~labels, 0)[:100])
     assert 0.48 < swap.mean() < 0.52
-
-
-def test_records():
-    ground, scale = (
-        np.array([100.0, 200, 100, 50, 50, 50, 90]),
-        np.array([10.0, 20, 30, 9, 9, 5, 6]),
-    )
-    persons = dict(
-        id=np.arange(7) * 100, ground_y=ground, scale=scale, visible=np.ones((7, 2), dtype=int)
-    )
-    images, first = [], 0
-    for number, count in enumerate((3, 2, 2)):
-        image = Image('coco', 'test', f'{number}.jpg', number, 'a.json')
-        rows = np.arange(first, first + count)
-        images.append(KeptImage(image, rows, rows[:0], 0, number + 1, first + 1))
-        first += count
-    table = PersonTable([image.image for image in images], persons)
-    pairs = make_pairs(table, images, 0, 0, seed=0)
-    assert [(p['id'], p['image_id']) for p in pairs] == [(1, 1), (2, 1), (3, 3)]
-    found = {frozenset((p['ann_a'], p['ann_b'])) for p in pairs}
-    assert found == {frozenset((1, 2)), frozenset((2, 3)), frozenset((6, 7))}
-    for pair in pairs:
-        a, b = pair['ann_a'] - 1, pair['ann_b'] - 1
-        assert pair['label'] == int(ground[a] > ground[b])
-        small, big = sorted((scale[a], scale[b]))
-        assert pair['scale_gap'] == pytest.approx((big - small) / big, abs=1e-6)
-    assert sum(p['label'] for p in pairs) in (1, 2)
-    # A pair needs a joint that both have: here a right leg and a left leg.
-    persons['visible'] = np.array([[1, 0], [0, 1]] * 3 + [[1, 0]])
-    assert [p['image_id'] for p in make_pairs(table, images, 0, 0, seed=0)] == []

@@ -1,10 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.select import (
     annotation_records,
     clip_boxes,
@@ -15,8 +12,6 @@ from wsp_mm.datasets.converters.mcpc.select import (
 )
 from wsp_mm.datasets.converters.mcpc.sources import read_coco_style
 from wsp_mm.structures.keypoints import get_joint_set
-
-SIDE = st.floats(-500, 1500)
 
 
 @pytest.fixture
@@ -40,13 +35,6 @@ def test_clip_boxes_by_hand():
     size = np.array([[640, 480], [640, 480], [np.inf, np.inf]])
     expected = [[0, 0, 40, 40], [600, 400, 40, 80], [5, 6, 7, 8]]
     np.testing.assert_allclose(clip_boxes(boxes, size), expected)
-
-
-@given(st.tuples(SIDE, SIDE, SIDE, SIDE))
-def test_clipped_boxes_lie_inside_or_have_no_area(box):
-    x, y, w, h = clip_boxes(np.array([box]), np.array([[640.0, 480.0]]))[0]
-    if w > 0 and h > 0:
-        assert x >= 0 and y >= 0 and x + w <= 640 + 1e-9 and y + h <= 480 + 1e-9
 
 
 def test_eligibility_under_both_rules(measured, make):
@@ -76,11 +64,10 @@ def test_eligibility_under_both_rules(measured, make):
 @pytest.mark.parametrize(
     'box', [[700, 10, 50, 50], [10, -60, 50, 50], [10, 10, 0, 5], [10, 10, -5, 5]]
 )
-def test_boxes_outside_the_image(measured, make, lenient, box):
+def test_boxes_outside_the_image(measured, make, lenient, box, refused):
     people = [make.person(1, 1), make.person(2, 1, bbox=box)]
-    with pytest.raises(AnnotationError, match=r'a\.json: person 2') as error:
+    with refused('box outside the image', r'a\.json: person 2'):
         measured(people)
-    assert error.value.kind == 'box outside the image'
     assert measured(people, findings=lenient).persons['id'].tolist() == [1]
     assert lenient.counts() == {'box outside the image': 1}
 
@@ -114,12 +101,8 @@ def test_head_length_that_the_source_gives(measured, make):
 
 
 def test_an_annotation(measured, make):
-    table = measured(
-        [
-            make.person(1, 1, 100, (300, 310), bbox=[-10, 50, 60.5, 280]),
-            make.person(2, 1, area=...),
-        ]
-    )
+    one = make.person(1, 1, 100, (300, 310), bbox=[-10, 50, 60.5, 280])
+    table = measured([one, make.person(2, 1, area=...)])
     table.persons |= dict(scale=np.full(2, 12.5), scale_source=np.full(2, 'face'))
     first, second = annotation_records(table, keep_images(table, 'any')[0])
     assert first['bbox'] == [0, 50, 50.5, 280]

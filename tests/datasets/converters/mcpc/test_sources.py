@@ -28,11 +28,8 @@ def test_joint_boxes_by_hand():
 
 
 def test_a_sound_file(read, make):
-    people = [
-        make.person(7, 3, 100, ankles=(300, None)),
-        make.person(5, 3, x=200, bbox=...),
-        make.person(6, 4, area=...),
-    ]
+    people = [make.person(7, 3, 100, ankles=(300, None)), make.person(5, 3, x=200, bbox=...)]
+    people.append(make.person(6, 4, area=...))
     table = read([make.image(3), make.image(4, width=..., height=...)], people)
     assert [image.file_name[-7:] for image in table.images] == ['003.jpg', '004.jpg']
     assert table.images[0].file_name.startswith('train2017/')
@@ -50,8 +47,11 @@ def test_a_sound_file(read, make):
 
 
 def test_ids_as_text_or_floats_and_backslashes(read, make):
-    """Other programs write 1.0 and "1" for 1, and Windows a\\b.jpg for a/b.jpg."""
-    images = [make.image(1.0, 'a\\1.jpg'), make.image('2', 'b/2.jpg'), make.image('x3', '3.jpg')]
+    r"""Other programs write 1.0 and "1" for 1, and Windows a\b.jpg for a/b.jpg. Some names carry
+    their folder.
+    """
+    names = {1.0: 'a\\1.jpg', '2': 'train2017/b/2.jpg', 'x3': '3.jpg'}
+    images = [make.image(*pair) for pair in names.items()]
     people = [
         make.person('5', '1', category_id=1.0), make.person(6.0, 2), make.person('007', 'x3'),
     ]  # fmt: skip
@@ -100,12 +100,11 @@ def test_left_out_on_purpose_is_counted(read, make):
         (5, 'incomplete record'),
     ],
 )
-def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, change, kind):
+def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, change, kind, refused):
     bad = make.person(2, 1) | change if isinstance(change, dict) else change
     people = [make.person(1, 1), bad, make.person(3, 1)]
-    with pytest.raises(AnnotationError, match=r'a\.json: annotation.*--skip-bad') as error:
+    with refused(kind, r'a\.json: annotation.*--skip-bad'):
         read([make.image(1)], people, strict)
-    assert error.value.kind == kind
     assert read([make.image(1)], people, lenient).persons['id'].tolist() == [1, 3]
     assert lenient.counts() == {kind: 1}
 
@@ -120,12 +119,11 @@ def test_bad_annotations_are_named_or_skipped(read, make, strict, lenient, chang
         (dict(file_name=None), 'incomplete record', [1]),
     ],
 )
-def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, kind, left):
+def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, kind, left, refused):
     images = [make.image(1), make.image(2) | change]
     people = [make.person(1, 1)] + ([make.person(2, 2)] if 'id' not in change else [])
-    with pytest.raises(AnnotationError, match=r'a\.json: image') as error:
+    with refused(kind, r'a\.json: image'):
         read(images, people, strict)
-    assert error.value.kind == kind
     assert read(images, people, lenient).persons['id'].tolist() == left
     assert lenient.counts() == {kind: 1}
 
@@ -139,10 +137,9 @@ def test_bad_images_are_named_or_skipped(read, make, strict, lenient, change, ki
         (dict(categories=[dict(id=1, name='person', keypoints=['nose'])]), 'wrong joints'),
     ],
 )
-def test_files_of_another_kind_are_named(read, lenient, change, kind):
-    with pytest.raises(AnnotationError, match=r'a\.json') as error:
+def test_files_of_another_kind_are_named(read, lenient, change, kind, refused):
+    with refused(kind, r'a\.json'):
         read([], [], lenient, **change)
-    assert error.value.kind == kind
 
 
 def test_crowdpose_spells_head_top_in_two_ways(read, make):
@@ -217,10 +214,9 @@ def test_posetrack_by_video_or_merged(tree, put, strict, lenient):
 
 
 def test_persons_listed_twice_are_dropped(read, make, strict):
-    again = dict(make.person(1, 1), id=2)
-    table = read(
-        [make.image(1), make.image(2)], [make.person(1, 1), again, dict(again, id=3, image_id=2)]
-    )
+    one = make.person(1, 1)
+    people = [one, dict(one, id=2), dict(one, id=3, image_id=2)]
+    table = read([make.image(1), make.image(2)], people)
     assert table.persons['id'].tolist() == [1, 3] and sum(table.dropped.values()) == 1
 
 
@@ -248,9 +244,8 @@ def test_truncated_persons_and_narrow_boxes_are_good(read, make, strict):
 def test_normalised_joints_are_an_error(read, make, strict):
     people = [make.person(n, 1) for n in range(3)]
     for person in people:
-        person['keypoints'] = [
-            v if k % 3 == 2 else v / 700 for k, v in enumerate(person['keypoints'])
-        ]
+        points = np.reshape(person['keypoints'], (17, 3)) / (700, 700, 1)
+        person['keypoints'] = points.ravel().tolist()
     with pytest.raises(AnnotationError, match=r'a\.json: person .* normalised'):
         read([make.image(1)], people)
     table = read([make.image(1)], [make.person(7, 1), make.person(8, 1), people[0]])
@@ -338,17 +333,11 @@ def test_exchanged_sizes_without_an_image(tree, read, make, strict):
         check_source_images(table, dict(coco=tree.root), strict)
 
 
-def test_names_that_carry_their_folder(read, make):
-    table = read([make.image(1, 'train2017/1.jpg'), make.image(2, '2.jpg')], [])
-    assert [image.file_name for image in table.images] == ['train2017/1.jpg', 'train2017/2.jpg']
-
-
-def test_absent_and_unreadable_images(tree, three, strict, lenient):
+def test_absent_and_unreadable_images(tree, three, strict, lenient, refused):
     tree.write('train2017/000000000002.jpg', 'no image')
     tree.image('train2017/000000000003.jpg')
-    with pytest.raises(AnnotationError, match=r'a\.json: image 1: .*0001\.jpg') as error:
+    with refused('missing image', r'a\.json: image 1: .*0001\.jpg'):
         check_source_images(three, dict(coco=tree.root), strict)
-    assert error.value.kind == 'missing image'
     check_source_images(three, dict(coco=tree.root), lenient)
     assert three.persons['id'].tolist() == [3] and three.persons['image'].tolist() == [0]
     assert [image.source_id for image in three.images] == [3]

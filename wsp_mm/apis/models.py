@@ -19,7 +19,7 @@ from wsp_mm.apis.images import InputError
 from wsp_mm.datasets.transforms.person import PersonCenterScale
 from wsp_mm.structures.bbox import to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
-from wsp_mm.utils.checkpoint import CheckpointError, fetch, load_file, resolve_url
+from wsp_mm.utils.checkpoint import CheckpointError, load_file, local_file, meta_of, weights_of
 from wsp_mm.utils.cli import load_config
 from wsp_mm.utils.compat import pick_device
 from wsp_mm.utils.files import file_sha256
@@ -93,10 +93,8 @@ class Network:
         if self.kind == 'order':
             keys['pair'] = (0, 1)
         if camera is not None:
-            keys.update(
-                camera_f=np.array(camera['f'], np.float32),
-                camera_c=np.array(camera['c'], np.float32),
-            )
+            for key in 'fc':
+                keys[f'camera_{key}'] = np.array(camera[key], np.float32)
         return self.pipeline(
             dict(
                 self._meta,
@@ -213,17 +211,13 @@ def read_weights(checkpoint: str | Path, trust: bool | None = None) -> Weights:
         CheckpointError: a file that is refused, broken, or holds no weights; a name that no model
             zoo knows.
     """
-    url = resolve_url(str(checkpoint))
-    local = str(checkpoint).removeprefix('file://')
-    path = Path(local).expanduser() if url is None else fetch(url)
+    path = local_file(str(checkpoint))
     content = load_file(path, 'cpu', trust)
-    content = content if isinstance(content, Mapping) else {}
-    state, meta = content.get('state_dict', content), content.get('meta')
+    state = weights_of(content)
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f'{path} holds no `state_dict` of tensors')
-    state = {key.removeprefix('module.'): value for key, value in state.items()}
     identity = dict(checkpoint=path.name, checkpoint_sha256=file_sha256(path))
-    return Weights(path, state, meta if isinstance(meta, dict) else {}, identity)
+    return Weights(path, state, meta_of(content), identity)
 
 
 def fill(model: torch.nn.Module, weights: Weights, config: str, strict: bool = True) -> None:

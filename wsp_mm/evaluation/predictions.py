@@ -203,9 +203,8 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
             names the file.
     """
     file = Path(file)
-    content = (
-        load_json(file, remedy=_PREDICTIONS) if file.suffix == '.json' else load_dump(file, trust)
-    )
+    is_json = file.suffix == '.json'
+    content = load_json(file, remedy=_PREDICTIONS) if is_json else load_dump(file, trust)
     try:
         if isinstance(content, list):
             ids, pred = zip(*((r['image_id'], r['joint_cam']) for r in content), strict=True)
@@ -251,14 +250,12 @@ def _judge(verdict: Verdict, file: Path, name: Callable[[int], str]) -> None:
 
 FILE_2D = 'preds_2d_kpt_mupots.mat'
 FILE_3D = 'preds_3d_kpt_mupots.mat'
-Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
+Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 _FRAME_KEY = re.compile(r'TS[1-9]\d*_img_\d{6}')
 
 
 def save_mupots(
-    folder: str | Path,
-    keys: Iterable[str],
-    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    folder: str | Path, keys: Iterable[str], predictions: Predictions
 ) -> tuple[Path, Path]:
     """Write predictions as the two mat files that the official evaluation of MuPoTS-3D loads.
 

@@ -131,6 +131,10 @@ class FrameMetric(SampleMetric):
         return frames
 
 
+def _name(sample: dict) -> str:
+    return f'sample {sample.get("id")} of {sample.get("img_path")}'
+
+
 def required(sample: dict, name: str) -> Any:
     """The metainfo ``name`` of a data sample.
 
@@ -138,7 +142,7 @@ def required(sample: dict, name: str) -> Any:
         KeyError: it is missing.
     """
     if sample.get(name) is None:
-        raise KeyError(f'sample {sample.get("id")} of {sample.get("img_path")} carries no {name}')
+        raise KeyError(f'{_name(sample)} carries no {name}')
     return sample[name]
 
 
@@ -154,8 +158,7 @@ def field(
         KeyError: the container or the field is missing.
         ValueError: the field does not hold exactly one, or not as ``shape`` says.
     """
-    what = f'{container}.{name}'
-    where = f'sample {sample.get("id")} of {sample.get("img_path")}'
+    what, where = f'{container}.{name}', _name(sample)
     if name not in sample.get(container, {}):
         raise KeyError(f'the metric needs {what}, {where} has none. {_REMEDIES.get(what, "")}')
     value = sample[container][name]

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import relative_depth_scores
-from wsp_mm.evaluation.functional.relative_depth import percent
+from wsp_mm.evaluation.functional.averages import percent
 from wsp_mm.evaluation.metrics.base import SampleMetric, field
 from wsp_mm.evaluation.tables import text_table
 

@@ -182,12 +182,10 @@ def _class_names(
         (data.get('metainfo') or {}).get('classes'),
         getattr(DATASETS.get(str(data.get('type'))), 'METAINFO', {}).get('classes'),
     ]
-    head = getattr(model, 'bbox_head', None) or getattr(
-        getattr(model, 'roi_head', None), 'bbox_head', None
-    )
-    count = getattr(
-        head[-1] if isinstance(head, torch.nn.ModuleList) else head, 'num_classes', None
-    )
+    parts = model, getattr(model, 'roi_head', None)
+    head = next((part.bbox_head for part in parts if getattr(part, 'bbox_head', None)), None)
+    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    count = getattr(head, 'num_classes', None)
     for names in sources:
         names = (names,) if isinstance(names, str) else tuple(map(str, names or ()))
         if names and count in (None, len(names)):

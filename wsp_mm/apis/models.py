@@ -95,16 +95,9 @@ class Network:
         if camera is not None:
             for key in 'fc':
                 keys[f'camera_{key}'] = np.array(camera[key], np.float32)
-        return self.pipeline(
-            dict(
-                self._meta,
-                img=image,
-                img_path=name,
-                bbox=to_corners(np.asarray(boxes, dtype=np.float64)).astype(np.float32),
-                bbox_score=np.ones(len(boxes), np.float32),
-                **keys,
-            )
-        )
+        corners = to_corners(np.asarray(boxes, dtype=np.float64)).astype(np.float32)
+        keys |= dict(bbox=corners, bbox_score=np.ones(len(boxes), np.float32))
+        return self.pipeline(dict(self._meta, img=image, img_path=name, **keys))
 
     def predict(self, crops: Sequence[dict]) -> list:
         """Return the ``pred_instances`` of packed samples, one batch."""
@@ -112,10 +105,8 @@ class Network:
             return []
         batch = {key: [crop[key] for crop in crops] for key in ('inputs', 'data_samples')}
         device, dtype = next(self.model.parameters()).device.type, PRECISIONS[self.precision]
-        with (
-            torch.inference_mode(),
-            torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None),
-        ):
+        autocast = torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None)
+        with torch.inference_mode(), autocast:
             return [sample.pred_instances for sample in self.model.test_step(batch)]
 
 
@@ -233,15 +224,12 @@ def fill(model: torch.nn.Module, weights: Weights, config: str, strict: bool = T
     """
     try:
         missing = model.load_state_dict(weights.state, strict=strict).missing_keys
+        missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+        if missing:
+            raise RuntimeError(f'{len(missing)} weights are missing, such as {missing[0]}')
     except RuntimeError as error:
         differences = ' '.join(str(error).split()[:60])
         raise CheckpointError(f'{weights.path} is not of {config}: {differences}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        raise CheckpointError(
-            f'{weights.path} is not of {config}: {len(missing)} weights are missing, such as '
-            f'{missing[0]}'
-        )
 
 
 def _without_init_cfg(node: Any) -> Any:

@@ -9,6 +9,7 @@ as PoseNet's are: a frame is the same sample from either layout.
 N frames, 17 joints (``h36m17``).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -98,13 +99,8 @@ def _absent(columns: dict[str, np.ndarray], subjects: Sequence[int]) -> list[str
     """A note about the sequences that Human3.6M has of these subjects, and the arrays have not."""
     names = ('subject', 'action', 'subaction', 'camera')
     present = np.unique(np.stack([columns[name] for name in names], axis=1), axis=0).tolist()
-    every = [
-        (subject, action, subaction, camera)
-        for subject in subjects
-        for action in range(len(ACTIONS))
-        for subaction in (1, 2)
-        for camera in range(1, len(CAMERA_IDS) + 1)
-    ]
+    cameras = range(1, len(CAMERA_IDS) + 1)
+    every = itertools.product(subjects, range(len(ACTIONS)), (1, 2), cameras)
     absent = sorted(set(every) - {*map(tuple, present), BROKEN})
     shown = ', '.join(sequence_key(*key) for key in absent[:3]) + (', ...' if absent[3:] else '')
     return [f'{len(absent)} sequences of {tuple(subjects)} are absent: {shown}'] if absent else []

@@ -96,6 +96,11 @@ class Image:
         """Source and split."""
         return self.source, self.split
 
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height px, inf where they are not known."""
+        return self.width or np.inf, self.height or np.inf
+
 
 @dataclass
 class PersonTable:
@@ -223,9 +228,8 @@ def join(tables: Sequence[PersonTable]) -> PersonTable:
 
 def missing_annotations(root: Path, split: str, looked_for: Iterable[str]) -> AnnotationError:
     """Return the error of a split whose annotation files are not there."""
-    what = (
-        f'there are no annotations for {split}; looked for {" or ".join(dict.fromkeys(looked_for))}'
-    )
+    names = ' or '.join(dict.fromkeys(looked_for))
+    what = f'there are no annotations for {split}; looked for {names}'
     remedy = f'{DATA_REMEDY}; --splits builds one split alone, and sources can be left out'
     return AnnotationError('missing file', root, '', what, remedy)
 
@@ -284,13 +288,10 @@ def read_coco_style(
         _plain_ids(content[part])
     is_person = _categories(path, content['categories'], joint_set)
     images, image_index = _images(path, source, split, content['images'], prefix, findings)
-    records, dropped = _person_records(
-        path, content.pop('annotations'), image_index, is_person, findings
-    )
-    num_joints = len(get_joint_set(joint_set))
-    columns = dict(
-        keypoints=Column((num_joints * 3,), rule=_FLAGS), bbox=Column((4,), default=np.nan)
-    )
+    annotations, num_joints = content.pop('annotations'), len(get_joint_set(joint_set))
+    records, dropped = _person_records(path, annotations, image_index, is_person, findings)
+    columns = dict(keypoints=Column((num_joints * 3,), rule=_FLAGS))
+    columns['bbox'] = Column((4,), default=np.nan)
     values, kept = read_columns(records, columns, path, 'annotation', findings)
     records = [records[i] for i in kept]
     joints = values['keypoints'].reshape(-1, num_joints, 3)

@@ -149,8 +149,9 @@ class PersonTable:
 
 
 def make_table(
+    key: tuple[str, str],
     images: list[Image],
-    dropped: Counter,
+    dropped: Mapping[str, int],
     joint_set: str,
     keypoints: np.ndarray,
     visible: np.ndarray,
@@ -165,7 +166,7 @@ def make_table(
     unlabelled (:func:`unlabel_misplaced`).
 
     Args:
-        images, dropped: of the table.
+        key: source and split. images: of the table. dropped: why -> number of records.
         joint_set, keypoints, visible: the joints.
         findings: gets what is implausible.
         id, **columns: the other columns; what is not given is nan, or False for ``crowd``.
@@ -179,17 +180,10 @@ def make_table(
         head_length=np.full(count, np.nan),
         crowd=np.zeros(count, dtype=bool),
     ) | dict(columns, id=ids, keypoints=keypoints, visible=visible.astype(np.int8))
-    table = PersonTable(images, columns, dropped)
-    again = repeated(
-        (image, joints.tobytes(), flags.tobytes())
-        for image, joints, flags in zip(
-            columns['image'].tolist(), keypoints, columns['visible'], strict=True
-        )
-        if flags.any()
-    )
-    labelled = (visible > 0).any(axis=1)
-    listed_twice = np.zeros(count, dtype=bool)
-    listed_twice[labelled] = again
+    table = PersonTable(images, columns, Counter({(*key, why): n for why, n in dropped.items()}))
+    persons = zip(columns['image'].tolist(), keypoints, columns['visible'], strict=True)
+    content = [(image, joints.tobytes(), flags.tobytes()) for image, joints, flags in persons]
+    listed_twice = repeated(content) & (visible > 0).any(axis=1)
     table.count(listed_twice, 'the same person in the same image once more')
     table.keep(~listed_twice)
     unlabel_misplaced(table.persons, images, findings)
@@ -297,18 +291,14 @@ def read_coco_style(
     joints = values['keypoints'].reshape(-1, num_joints, 3)
     areas = [record.get('area') for record in records]
     return make_table(
-        images,
-        Counter({(source, split, why): n for why, n in dropped.items()}),
-        joint_set,
-        joints[..., :2],
-        joints[..., 2],
+        (source, split), images, dropped, joint_set, joints[..., :2], joints[..., 2],
         findings=findings,
         image=np.array([image_index[record['image_id']] for record in records], dtype=np.int64),
         id=[record['id'] for record in records],
         bbox=values['bbox'],
         area=np.array([area if _is_positive(area) else np.nan for area in areas]),
         crowd=np.array([bool(record.get('iscrowd')) for record in records], dtype=bool),
-    )
+    )  # fmt: skip
 
 
 def _plain_ids(records: list) -> None:

@@ -44,16 +44,11 @@ _ROOTS = (
 )  # fmt: skip
 _PERSON = dict(image_id=Column(dtype=np.int64), bbox=Column((4,), rule=BOX))
 _DETECTION = _PERSON | dict(score=Column())
-_ROOT = _PERSON | dict(
-    root_cam=Column(
-        (3,),
-        rule=Rule(
-            f'must be in front of the camera, and within {LARGEST_MM:g} mm',
-            lambda v: (v[:, 2] > 0) & (np.abs(v) <= LARGEST_MM).all(axis=1),
-        ),
-    ),
-    score=Column(default=1.0),
+_IN_FRONT = Rule(
+    f'must be in front of the camera, and within {LARGEST_MM:g} mm',
+    lambda v: (v[:, 2] > 0) & (np.abs(v) <= LARGEST_MM).all(axis=1),
 )
+_ROOT = _PERSON | dict(root_cam=Column((3,), rule=_IN_FRONT), score=Column(default=1.0))
 
 
 def prediction_path(data_root: str, name: str) -> str:

@@ -277,8 +277,7 @@ def save_mupots(
     from scipy.io import savemat
 
     keys, files = list(keys), (Path(folder) / FILE_2D, Path(folder) / FILE_3D)
-    unknown = sorted(set(predictions) - set(keys))
-    if unknown:
+    if unknown := sorted(set(predictions) - set(keys)):
         raise ValueError(f'{len(unknown)} predicted frames are not known, such as {unknown[0]!r}')
     nobody, streams = (np.zeros((0, 17, 2)), np.zeros((0, 17, 3))), []
     for side, dim in enumerate((2, 3)):

@@ -98,12 +98,9 @@ class MuPoTS3DPCK(FrameMetric):
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
         """Without any result, persons count as missed, and ``Matched`` is undefined."""
-        predictions = {
-            key: tuple(
-                np.array([r[name] for r in there]) for name in ('keypoints', 'keypoints_cam')
-            )
-            for key, there in self.by_frame(results).items()
-        }
+        names, predictions = ('keypoints', 'keypoints_cam'), {}
+        for key, there in self.by_frame(results).items():
+            predictions[key] = tuple(np.array([r[name] for r in there]) for name in names)
         gt = self.ground_truth
         if self.dump_dir is not None:
             files = save_mupots(self.dump_dir, [frame.key for frame in gt.frames], predictions)

@@ -85,14 +85,13 @@ class RelativeDepthMetric(SampleMetric):
             probs[start] = field(sample, 'pred_instances', f'depth_probs{kind}')[visible]
             pair = field(sample, 'pred_instances', f'pair_probs{kind}')
             probs[f'{start}pair_'] = pair.reshape(1)
-        known = 'pair_stand_in' in sample['gt_instances']
-        return dict(
-            probs=probs,
-            stand_in=float(field(sample, 'gt_instances', 'pair_stand_in')) if known else np.nan,
-            label=float(field(sample, 'gt_instances', 'depth_label')),
-            weight=float(field(sample, 'gt_instances', 'depth_weight')),
-            gap=float(field(sample, 'gt_instances', 'pair_gap')),
-        )
+        result = dict(probs=probs, stand_in=np.nan)
+        names = dict(label='depth_label', weight='depth_weight', gap='pair_gap')
+        if 'pair_stand_in' in sample['gt_instances']:
+            names['stand_in'] = 'pair_stand_in'
+        for key, name in names.items():
+            result[key] = float(field(sample, 'gt_instances', name))
+        return result
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
         metrics: dict[str, float | int] = {}

@@ -185,16 +185,9 @@ def image_record(table: PersonTable, kept: KeptImage) -> dict:
             if visible[ankle] > 0:
                 shank = round(float(np.linalg.norm(joints[ankle] - joints[knee])), DECIMALS)
                 other_ankles.append([*joints[ankle].tolist(), shank if visible[knee] > 0 else None])
-    image = kept.image
-    return dict(
-        id=kept.id,
-        file_name=image.file_name,
-        source=image.source,
-        width=image.width,
-        height=image.height,
-        source_id=image.source_id,
-        other_ankles=other_ankles,
-    )
+    names = ('file_name', 'source', 'width', 'height', 'source_id')
+    as_listed = {name: getattr(kept.image, name) for name in names}
+    return dict(id=kept.id, **as_listed, other_ankles=other_ankles)
 
 
 def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:

@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import Weights, batched, fill, read_config, read_weights
 from wsp_mm.structures.bbox import to_sides
+from wsp_mm.utils.cli import config_nodes
 from wsp_mm.utils.compat import pick_device
 
 #: Boxes below this score are left out unless the caller says otherwise.
@@ -74,7 +75,10 @@ class PersonDetector:
         if scope == 'mmpose':
             raise InputError(f'{name} is of MMPose (default_scope), not of a detector')
         self.score_thr, self.batch_size = float(score_thr), int(batch_size)
-        _lower_thresholds(cfg.model.get('test_cfg'), self.score_thr)
+        # Let the model give what is asked for: its own threshold comes first.
+        for node in config_nodes(cfg.model.get('test_cfg')):
+            if isinstance(node.get('score_thr'), (int, float)):
+                node['score_thr'] = min(node['score_thr'], self.score_thr)
         with DefaultScope.overwrite_default_scope(scope):
             model, self.pipeline = _build(cfg)
             fill(model, weights, name, strict=False)
@@ -136,16 +140,6 @@ class PersonDetector:
         keep = (labels == self.label) & (scores >= self.score_thr) & (boxes[:, 2:] >= 1).all(axis=1)
         order = np.argsort(-scores[keep], kind='stable')
         return boxes[keep][order], scores[keep][order]
-
-
-def _lower_thresholds(node: Any, score_thr: float) -> None:
-    """Let the model give what is asked for: its own threshold comes first."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == 'score_thr' and isinstance(value, (int, float)):
-                node[key] = min(value, score_thr)
-            else:
-                _lower_thresholds(value, score_thr)
 
 
 def _build(cfg: Config) -> tuple[torch.nn.Module, Any]:

@@ -20,7 +20,7 @@ from wsp_mm.datasets.transforms.person import PersonCenterScale
 from wsp_mm.structures.bbox import to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 from wsp_mm.utils.checkpoint import CheckpointError, load_file, local_file, meta_of, weights_of
-from wsp_mm.utils.cli import load_config
+from wsp_mm.utils.cli import config_nodes, load_config
 from wsp_mm.utils.compat import pick_device
 from wsp_mm.utils.files import file_sha256
 
@@ -162,8 +162,12 @@ def build_model(cfg: Config) -> torch.nn.Module:
 
     import wsp_mm.register  # noqa: F401  (also for configurations that do not name it)
 
+    model = cfg.model.to_dict()
+    for node in config_nodes(model):
+        if 'init_cfg' in node:
+            node['init_cfg'] = None
     with DefaultScope.overwrite_default_scope('mmpose'):
-        return MODELS.build(_without_init_cfg(cfg.model.to_dict()))
+        return MODELS.build(model)
 
 
 def read_config(config: str | Path | Config) -> tuple[Config, str, dict]:
@@ -230,15 +234,6 @@ def fill(model: torch.nn.Module, weights: Weights, config: str, strict: bool = T
     except RuntimeError as error:
         differences = ' '.join(str(error).split()[:60])
         raise CheckpointError(f'{weights.path} is not of {config}: {differences}') from None
-
-
-def _without_init_cfg(node: Any) -> Any:
-    """Return the configuration without what would be fetched only to be overwritten."""
-    if isinstance(node, Mapping):
-        return {k: None if k == 'init_cfg' else _without_init_cfg(v) for k, v in node.items()}
-    if isinstance(node, (list, tuple)):
-        return type(node)(_without_init_cfg(value) for value in node)
-    return node
 
 
 def joint_set_of(cfg: Config, kind: str, num_joints: int, name: str) -> str:

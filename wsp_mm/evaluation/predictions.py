@@ -4,7 +4,6 @@
 N samples, K joints, P persons. Nothing here is a pickle unless the caller trusts it.
 """
 
-import io
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -279,19 +278,16 @@ def save_mupots(
     keys, files = list(keys), (Path(folder) / FILE_2D, Path(folder) / FILE_3D)
     if unknown := sorted(set(predictions) - set(keys)):
         raise ValueError(f'{len(unknown)} predicted frames are not known, such as {unknown[0]!r}')
-    nobody, streams = (np.zeros((0, 17, 2)), np.zeros((0, 17, 3))), []
-    for side, dim in enumerate((2, 3)):
-        content = {}
+    nobody, contents = (np.zeros((0, 17, 2)), np.zeros((0, 17, 3))), ({}, {})
+    for side, content in enumerate(contents):
         for key in keys:
             pair = predictions.get(key, nobody)
             content[key] = np.asarray(pair[side], dtype=np.float64)
-            if content[key].shape != (expected := (len(pair[0]), 17, dim)):
+            if content[key].shape != (expected := (len(pair[0]), 17, side + 2)):
                 raise ValueError(f'{key} must be {expected}, got {content[key].shape}')
-        streams.append(io.BytesIO())
-        savemat(streams[-1], content)
-    for file, stream in zip(files, streams, strict=True):
+    for file, content in zip(files, contents, strict=True):
         with atomic_file(file) as target:
-            target.write(stream.getbuffer())
+            savemat(target, content)
     return files
 
 

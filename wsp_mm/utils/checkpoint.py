@@ -34,6 +34,7 @@ from mmengine.runner import checkpoint as host
 from torch import Tensor, nn
 
 import wsp_mm
+from wsp_mm.utils.cli import config_nodes
 from wsp_mm.utils.files import atomic_file, file_sha256
 
 TRUST_ENV = 'WSP_TRUST_CHECKPOINT'
@@ -383,14 +384,9 @@ class PretrainedParts:
 
 def pretrained_inits(cfg: Any) -> Iterator[Mapping]:
     """Yield every dict of type ``Pretrained`` or ``PretrainedParts`` below a node of a config."""
-    if isinstance(cfg, Mapping):
-        if cfg.get('type') in ('Pretrained', 'PretrainedParts'):
-            yield cfg
-        cfg = cfg.values()
-    elif not isinstance(cfg, (list, tuple)):
-        return
-    for value in cfg:
-        yield from pretrained_inits(value)
+    for node in config_nodes(cfg):
+        if node.get('type') in ('Pretrained', 'PretrainedParts'):
+            yield node
 
 
 # ----------------------------------------------------------------------------------- publishing

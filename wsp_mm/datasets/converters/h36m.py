@@ -19,7 +19,7 @@ from wsp_mm.datasets.annotations import AnnotationError, Findings, Verdict
 from wsp_mm.datasets.converters.h36m_layouts import Frames, Reader, Reader3DMPPE, ReaderMMPose
 from wsp_mm.datasets.h36m_arrays import write_arrays
 from wsp_mm.datasets.plausibility import body_size, camera_view, root_depth
-from wsp_mm.structures.bbox import crop_boxes, joints_boxes
+from wsp_mm.structures.bbox import crop_boxes, joints_boxes, to_corners
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
     ACTIONS,
@@ -168,15 +168,9 @@ def _to_camera(
     bad = ~np.isfinite(crop_boxes(frames.boxes, frames.size)).all(axis=1)
     drop(bad, 'bad box', 'its bbox has no area within its image')
     names = ('subject', 'action', 'subaction', 'camera', 'frame')
-    return dict(
-        zip(names, frames.key.T, strict=True),
-        id=frames.id,
-        image_id=frames.image_id,
-        size=frames.size,
-        bbox=frames.boxes,
-        joints=frames.joints,
-        file_name=frames.file_name,
-    )
+    own = ('id', 'image_id', 'size', 'joints', 'file_name')
+    columns = {name: getattr(frames, name) for name in own}
+    return dict(zip(names, frames.key.T, strict=True), bbox=frames.boxes, **columns)
 
 
 def _choose(
@@ -194,11 +188,8 @@ def _choose(
         if frames.boxes is None:
             off = np.linalg.norm(pixels - frames.pixels[some], axis=-1)
         else:
-            sides = [
-                np.clip(corner, 0, frames.size[some] - 1)
-                for boxes in (joints_boxes(pixels), frames.boxes[some])
-                for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:])
-            ]
-            off = np.abs(np.hstack(sides[:2]) - np.hstack(sides[2:])).max(axis=-1)
+            boxes, limit = (joints_boxes(pixels), frames.boxes[some]), np.tile(frames.size[some], 2)
+            found, labelled = (np.clip(to_corners(each), 0, limit - 1) for each in boxes)
+            off = np.abs(found - labelled).max(axis=-1)
         errors[name] = float(np.median(np.where(np.isfinite(off), off, np.inf)))
     return min(errors, key=errors.get), errors

@@ -89,10 +89,9 @@ class MPJPEMetric3D(SampleMetric):
         if self.show_tables:
             print_log(f'3D pose\n{pose3d_summary(scores)}', logger='current')
         if scores.get('n_actions', len(H36M_ACTIONS)) < len(H36M_ACTIONS):
-            print_log(
-                f'only {scores["n_actions"]} of {len(H36M_ACTIONS)} actions occur in this test '
-                'set: action means are over those, and not to be compared with means over all',
-                logger='current',
-                level=logging.WARNING,
+            what = (
+                f'only {scores["n_actions"]} of {len(H36M_ACTIONS)} actions occur in this test set'
             )
+            what += ': action means are over those, and not to be compared with means over all'
+            print_log(what, logger='current', level=logging.WARNING)
         return scores

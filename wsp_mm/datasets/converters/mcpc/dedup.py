@@ -132,10 +132,7 @@ def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: 
     pairs = near_pairs(dct, group, options.dedup_distance)
     pairs = pairs[hamming(*gradient[pairs.T]) <= GRADIENT_DISTANCE]
     is_test = [image.split == 'test' for image in have]
-    copies: set[int] = set()
-    for i, j in pairs.tolist():
-        if is_test[i] != is_test[j]:
-            copies.add(j if is_test[i] else i)
+    copies = {j if is_test[i] else i for i, j in pairs.tolist() if is_test[i] != is_test[j]}
     for i, j in pairs.tolist():
         if not is_test[i] and not is_test[j] and not copies & {i, j}:
             copies.add(j)

@@ -95,10 +95,8 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
     """
     content = check_lists(load_json(path, drop=OUTLINES), ['images'], path, _REMEDY)
     images: dict[int, ListedImage] = {}
-    integer = Column(dtype=np.int64)
-    columns = dict(
-        id=integer, width=integer._replace(default=0), height=integer._replace(default=0)
-    )
+    integer, side = Column(dtype=np.int64), Column(dtype=np.int64, default=0)
+    columns = dict(id=integer, width=side, height=side)
     found, _ = read_columns(content['images'], columns, path, 'image', remedy=_REMEDY)
     for i, (image_id, *size) in enumerate(zip(*(v.tolist() for v in found.values()), strict=True)):
         record = content['images'][i]

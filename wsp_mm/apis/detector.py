@@ -63,9 +63,8 @@ class PersonDetector:
         trust: bool | None = None,
     ) -> None:
         if not 0 <= score_thr < 1 or batch_size < 1:
-            raise InputError(
-                f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1'
-            )
+            what = f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1'
+            raise InputError(what)
         weights = read_weights(checkpoint, trust)  # before anything slow
         cfg, name, identity = read_config(config)
         cfg = copy.deepcopy(cfg)
@@ -121,11 +120,10 @@ class PersonDetector:
                 groups.setdefault(tuple(sample['inputs'].shape), {})[i] = sample
         for group in groups.values():
             for batch in batched(group.items(), self.batch_size):
+                joined = {key: [packed[key] for _, packed in batch] for key in batch[0][1]}
                 with warnings.catch_warnings():  # of torch, for how mmdet calls it
                     warnings.filterwarnings('ignore', 'torch.meshgrid')
-                    samples = self.model.test_step(
-                        {key: [packed[key] for _, packed in batch] for key in batch[0][1]}
-                    )
+                    samples = self.model.test_step(joined)
                 for (i, _), sample in zip(batch, samples, strict=True):
                     found[i] = self._persons(sample.pred_instances, images[i].shape)
         return found

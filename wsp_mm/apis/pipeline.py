@@ -197,9 +197,8 @@ class FramePipeline:
                     _keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])
         for persons, matrix in zip(frames, matrices, strict=True):
             if persons:
-                persons[0].frame_record['order'] = dict(
-                    ids=front_to_back(matrix), probability=rounded(matrix, SHARE)
-                )
+                order = dict(ids=front_to_back(matrix), probability=rounded(matrix, SHARE))
+                persons[0].frame_record['order'] = order
 
     def _pair_crop(self, first: FoundPerson, second: FoundPerson) -> dict:
         boxes = np.stack([tight_box(person.box, person.extended) for person in (first, second)])

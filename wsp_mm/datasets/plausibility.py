@@ -38,10 +38,8 @@ def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
         with all joints in one point, are good: nothing tells their unit.
     """
     joints = get_joint_set(joint_set)
-    start, end = (
-        [joints.index(f'{side}_{limb[k]}') for side in ('left', 'right') for limb in _LIMBS]
-        for k in (0, 1)
-    )
+    limbs = [[f'{side}_{name}' for name in limb] for side in ('left', 'right') for limb in _LIMBS]
+    start, end = np.array([[joints.index(name) for name in limb] for limb in limbs]).T
     keypoints = np.asarray(keypoints)
     lengths = np.linalg.norm(keypoints[:, start] - keypoints[:, end], axis=-1).astype(np.float64)
     longest = np.where(np.isnan(lengths), 0, lengths).max(axis=1, initial=0)

@@ -86,10 +86,8 @@ class RunInfoHook(Hook):
             return
         batch *= runner.world_size * getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if batch != base:
-            warn(
-                f'a batch of {batch} in all processes is trained at the learning rate for {base}: '
-                '--auto-scale-lr scales it'
-            )
+            what = f'a batch of {batch} in all processes is trained at the learning rate for {base}'
+            warn(f'{what}: --auto-scale-lr scales it')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``meta['wsp_mm'] = dict(version, git, seed)``."""
@@ -149,11 +147,11 @@ class PublishedWeightsHook(Hook):
 
     def _latest(self, runner) -> set[str]:
         """Paths of the last and the best checkpoints of this run."""
-        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-        paths = [hook.last_ckpt for hook in hooks]
-        for hook in hooks:
-            paths.append(getattr(hook, 'best_ckpt_path', None))
-            paths += getattr(hook, 'best_ckpt_path_dict', {}).values()
+        paths = []
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                paths += [hook.last_ckpt, getattr(hook, 'best_ckpt_path', None)]
+                paths += getattr(hook, 'best_ckpt_path_dict', {}).values()
         return {str(path) for path in paths if path is not None}
 
     def _write(self, runner, *_, **__) -> None:

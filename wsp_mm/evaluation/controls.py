@@ -147,9 +147,8 @@ def load_world_gt(folder: str | Path) -> dict[tuple[str, str], dict[str, np.ndar
         source, split = file.stem.rsplit('_', 1)
         tables[source, split] = read_npz(file, remedy='Make the world again')
     if not tables:
-        raise ValueError(
-            f'no SOURCE_SPLIT.npz in {folder}: run tools/dataset_converters/make_world.py first'
-        )
+        remedy = 'run tools/dataset_converters/make_world.py first'
+        raise ValueError(f'no SOURCE_SPLIT.npz in {folder}: {remedy}')
     return tables
 
 

@@ -172,9 +172,9 @@ class PoseTable:
         if different:
             raise ValueError(f'predictions and ground truth are of other samples: {different[0]}')
         rows = np.array([row[name] for name in self.ids], dtype=np.int64)
-        good = (Findings() if findings is None else findings).judge(
-            body_size(truth.gt, truth.joint_set), truth.file, lambda i: f'sample {truth.ids[i]}: gt'
-        )[rows]
+        names = [f'sample {name}: gt' for name in truth.ids]
+        judge, verdict = (findings or Findings()).judge, body_size(truth.gt, truth.joint_set)
+        good = judge(verdict, truth.file, names.__getitem__)[rows]
         rows = rows[good]
         actions = None if truth.actions is None else truth.actions[rows].tolist()
         return pose3d_scores(self.pred[good], gt[rows], self.joint_set, actions)

@@ -187,10 +187,8 @@ def table_8(scores: Mapping[str, Scores]) -> Table:
         key = f'{name}_action_mean'
         rows.append([label, *(_get(scores.get(action, {}), [key])[0] for action in ACTION_HEADS)])
     rows.append(['paper, WSP (real data)', *TABLE_8.values()])
-    return (
-        ['mm, trained on', *ACTION_HEADS.values(), 'Avg'],
-        [[*row, sum(row[1:]) / len(TABLE_8)] for row in rows],
-    )
+    rows = [[*row, sum(row[1:]) / len(TABLE_8)] for row in rows]
+    return ['mm, trained on', *ACTION_HEADS.values(), 'Avg'], rows
 
 
 def joint_table(scores: Scores) -> Table:
@@ -321,10 +319,8 @@ def mupots_remarks(scores: Scores) -> list[str]:
                 f'over the other {count - len(lost)} it is {cell(scores[f"PCK_{mode}_defined"])}'
             )
     if count != N_OFFICIAL_SEQUENCES:
-        remarks.append(
-            f'{count} sequences instead of {N_OFFICIAL_SEQUENCES}: not to be compared with '
-            'published figures'
-        )
+        what = f'{count} sequences instead of {N_OFFICIAL_SEQUENCES}'
+        remarks.append(f'{what}: not to be compared with published figures')
     return remarks
 
 

@@ -227,9 +227,8 @@ def resolve_url(name: str) -> str | None:
     if not separator or scheme == 'file':
         return None
     if scheme not in _MODEL_ZOOS:
-        raise CheckpointError(
-            f'{name}: {scheme}:// is not supported, copy the file to a local path'
-        )
+        what = f'{scheme}:// is not supported, copy the file to a local path'
+        raise CheckpointError(f'{name}: {what}')
     urls = _MODEL_ZOOS[scheme]()
     if not str(urls.get(model, '')).startswith('http'):
         raise CheckpointError(f'{name}: {scheme}:// has no model {model!r}')

@@ -164,9 +164,7 @@ class Reader3DMPPE(Reader):
 
         def of(subject: int, number: int) -> dict[str, PinholeCamera]:
             raw = content[str(number)]
-            f, c, rotation, t = (
-                np.squeeze(np.array(raw[key], dtype=np.float64)) for key in ('f', 'c', 'R', 't')
-            )
+            f, c, rotation, t = (np.squeeze(np.array(raw[k], np.float64)) for k in 'fcRt')
             return {
                 'translation t': PinholeCamera(f, c, rotation, t),
                 'raw camera centre': PinholeCamera(f, c, rotation, -rotation @ t),
@@ -283,10 +281,8 @@ class ReaderMMPose(Reader):
         if path is None:
             raise self.error('missing file', paths[0], 'there is no such file')
         if whole and path.parent.name == 'fps10':
-            self.notes.append(
-                f'{path} holds every fifth frame: of those that are multiples of {self.steps} only '
-                'some are there'
-            )
+            what = f'of those that are multiples of {self.steps} only some are there'
+            self.notes.append(f'{path} holds every fifth frame: {what}')
         return path
 
     def _frames(self, file: Path, subjects: list[int]) -> Frames:

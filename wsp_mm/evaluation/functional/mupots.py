@@ -199,10 +199,8 @@ def mupots_3dpck(
     for name, row in rows.items():
         scores |= {f'PCK_{name}': row['PCK'], f'AUC_{name}': row['AUC']}
         scores |= {f'PCK_{name}_{group}': row[f'PCK_{group}'] for group in JOINT_GROUPS}
-    persons = sum(len(errors) for errors in errors_by_sequence.values())
-    return scores | dict(
-        n_sequences=len(rows), n_undefined=len(rows) - len(defined), n_persons=persons
-    )
+    scores |= dict(n_sequences=len(rows), n_undefined=len(rows) - len(defined))
+    return scores | dict(n_persons=sum(len(errors) for errors in errors_by_sequence.values()))
 
 
 def mupots_occlusion_pck(

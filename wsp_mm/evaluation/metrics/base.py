@@ -131,6 +131,11 @@ class FrameMetric(SampleMetric):
         return frames
 
 
+def stacked(results: list[dict], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, ``shape``) entries ``name`` of N results, which may be none."""
+    return np.array([result[name] for result in results]).reshape(-1, *shape)
+
+
 def _name(sample: dict) -> str:
     return f'sample {sample.get("id")} of {sample.get("img_path")}'
 

@@ -8,7 +8,7 @@ from mmpose.registry import METRICS
 from wsp_mm.evaluation.functional.averages import mean
 from wsp_mm.evaluation.functional.mupots import ROOT
 from wsp_mm.evaluation.functional.root_depth import ap_root, mrpe
-from wsp_mm.evaluation.metrics.base import FrameMetric, field
+from wsp_mm.evaluation.metrics.base import FrameMetric, field, stacked
 from wsp_mm.structures.keypoints import get_joint_set
 
 
@@ -84,9 +84,7 @@ class RootDepthMetric(FrameMetric):
     def score(self, results: list[dict]) -> dict[str, float | int]:
         scores: dict[str, float | int] = {}
         if not self.with_ap or (results and all('gt' in r for r in results)):
-            pred, gt = (
-                np.array([r[side] for r in results]).reshape(-1, 3) for side in ('pred', 'gt')
-            )
+            pred, gt = (stacked(results, side, (3,)) for side in ('pred', 'gt'))
             off = np.abs([r['prior'] for r in results] - gt[:, 2])
             scores.update(mrpe(pred, gt), n=len(results), prior_z=mean(off))
         if self.with_ap:

@@ -130,9 +130,8 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
             ) | (dict(pairs=pairs) if split == 'test' else {})
             contents[f'mcpc_{split}.json'] = _stream(dict(_INFO, split=split, **shared), lists)
     sources = {image.id: image.image.source for image in tested}
-    rows = make_rows(
-        table, kept, options.ankles, Counter(sources[pair['image_id']] for pair in pairs)
-    )
+    stored = Counter(sources[pair['image_id']] for pair in pairs)
+    rows = make_rows(table, kept, options.ankles, stored)
     dropped = {f'{" ".join(key)}: {why}': n for (*key, why), n in sorted(table.dropped.items())}
     bad = [error.to_dict() for error in findings.bad]
     summary = dict(

@@ -93,10 +93,8 @@ def _compare_sizes(
     for i in np.flatnonzero(mended).tolist():
         images[i].width, images[i].height = size[i].tolist()
     if mended.any():
-        findings.notes.append(
-            f'{images[0].file}: width and height are exchanged in {int(mended.sum()):,} of '
-            f'{len(rows):,} images; those of the images are taken'
-        )
+        share = f'{int(mended.sum()):,} of {len(rows):,} images; those of the images are taken'
+        findings.notes.append(f'{images[0].file}: width and height are exchanged in {share}')
 
     def what(i: int) -> str:
         sizes = '{} x {} px, its annotation {} x {}'.format(*size[i], *listed[i])

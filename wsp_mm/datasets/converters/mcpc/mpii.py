@@ -199,10 +199,8 @@ def _structs(parent: object, name: str) -> list:
 def _numbers(struct: object, *names: str) -> list[float]:
     """Return some fields of a struct as numbers, nan where one is no number."""
     found = [np.ravel(getattr(struct, name, np.nan)) for name in names]
-    return [
-        float(flat[0]) if flat.size == 1 and flat.dtype.kind in NUMBERS else np.nan
-        for flat in found
-    ]
+    known = [flat.size == 1 and flat.dtype.kind in NUMBERS for flat in found]
+    return [float(flat[0]) if good else np.nan for flat, good in zip(found, known, strict=True)]
 
 
 def _visibility(point: object) -> int:

@@ -117,12 +117,8 @@ class FramePipeline:
                 problem = f'left out the box {np.round(box, PX).tolist()}: no area within the image'
                 record.setdefault('problems', []).append(problem)
                 continue
-            entry = dict(
-                id=len(persons),
-                bbox=rounded(tight_box(box, extended), PX),
-                bbox_score=round(float(score), SHARE),
-                **dict.fromkeys(_ANSWERS),
-            )
+            entry = dict(id=len(persons), bbox=rounded(tight_box(box, extended), PX))
+            entry |= dict(bbox_score=round(float(score), SHARE), **dict.fromkeys(_ANSWERS))
             record['persons'].append(entry)
             persons.append(FoundPerson(frame, record, entry, crop, box, extended))
         return persons
@@ -234,16 +230,9 @@ def rounded(values: Any, decimals: int) -> list:
 
 def _empty_record(frame: Frame) -> dict:
     width, height = (None, None) if frame.image is None else frame.size
-    return dict(
-        frame=frame.index,
-        time=frame.time,
-        file_name=frame.file_name,
-        width=width,
-        height=height,
-        camera=None,
-        persons=[],
-        **(dict(notes=frame.notes) if frame.notes else {}),
-    )
+    record = dict(frame=frame.index, time=frame.time, file_name=frame.file_name)
+    record |= dict(width=width, height=height, camera=None, persons=[])
+    return record | (dict(notes=frame.notes) if frame.notes else {})
 
 
 def _keep_better(record: dict, keypoints: np.ndarray, scores: np.ndarray) -> None:

@@ -101,15 +101,10 @@ def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairT
             np.array([[p[key] for p in pair] for pair in both], np.float64).reshape(n, 2, *shape)
             for key, shape in (('keypoints', (len(get_joint_set('mcpc16')), 3)), ('bbox', (4,)))
         )
-        sources = [{p.get('scale_source') for p in pair} for pair in both]
-        table = PairTable(
-            ids=np.array([pair['id'] for pair in pairs], dtype=np.int64),
-            label=np.array([pair['label'] for pair in pairs], dtype=np.int64),
-            gap=np.array([pair['scale_gap'] for pair in pairs], dtype=np.float64),
-            labelled=(joints[..., 2] > 0).all(axis=1),
-            boxes=boxes,
-            stand_in=np.array([found != {'head'} for found in sources]),
-        )
+        stand_in = np.array([{p.get('scale_source') for p in pair} != {'head'} for pair in both])
+        kinds = dict(id=np.int64, label=np.int64, scale_gap=np.float64)
+        ids, label, gap = (np.array([p[key] for p in pairs], kind) for key, kind in kinds.items())
+        table = PairTable(ids, label, gap, (joints[..., 2] > 0).all(axis=1), boxes, stand_in)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{mcpc_file} holds no pairs of build_mcpc.py: {error!r}') from None
     if gt_dir is not None:

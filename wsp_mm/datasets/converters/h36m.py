@@ -82,15 +82,9 @@ def convert_h36m(
         *(f'skipped {count:,} x {kind}' for kind, count in findings.counts().items()),
         *(f'skipped: {error}' for error in findings.bad[:3]),
     ]
-    header = dict(
-        layout=layout,
-        images=kind.images,
-        subjects=list(subjects),
-        steps=list(steps),
-        size_slack=kind.size_slack,
-        cameras=[[*key, *cam.f.tolist(), *cam.c.tolist()] for key, cam in sorted(cameras.items())],
-        notes=notes,
-    )
+    rows = [[*key, *cam.f.tolist(), *cam.c.tolist()] for key, cam in sorted(cameras.items())]
+    header = dict(layout=layout, images=kind.images, subjects=list(subjects), steps=list(steps))
+    header |= dict(size_slack=kind.size_slack, cameras=rows, notes=notes)
     write_arrays(out, header, columns)
     return notes
 

@@ -8,21 +8,13 @@ from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import relative_depth_scores
 from wsp_mm.evaluation.functional.averages import percent
+from wsp_mm.evaluation.functional.relative_depth import SCORES
 from wsp_mm.evaluation.metrics.base import SampleMetric, field
 from wsp_mm.evaluation.tables import text_table
 
+_NAMES = 'AUC', 'Acc', 'P', 'R', 'F1', 'P_pos', 'R_pos', 'F1_pos'
 # name in a logged key -> name in relative_depth_scores
-KEYS = {
-    'AUC': 'auc',
-    'Acc': 'accuracy',
-    'P': 'precision',
-    'R': 'recall',
-    'F1': 'f1',
-    'P_pos': 'precision_positive',
-    'R_pos': 'recall_positive',
-    'F1_pos': 'f1_positive',
-    'n': 'n',
-}
+KEYS = dict(zip(_NAMES, SCORES, strict=True)) | dict(n='n')
 
 
 @METRICS.register_module()

@@ -113,13 +113,9 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
     _check_not_empty(table, images, options, findings)
     tested = images.get('test', [])
     pairs = make_pairs(table, tested, options.max_pairs_per_image, options.min_gap_px, options.seed)
-    shared = dict(
-        **options.recorded(),
-        scale_factors=factors,
-        skipped=findings.counts(),
-        implausible=dict(sorted(findings.implausible.items())),
-        unchecked=dict(sorted(findings.unchecked.items())),
-    )
+    shared = dict(options.recorded(), scale_factors=factors, skipped=findings.counts())
+    for name in ('implausible', 'unchecked'):
+        shared[name] = dict(sorted(getattr(findings, name).items()))
     for split in images:
         if images[split]:
             bar = progress_bar(images[split], label=f'writing {split}', show=options.progress)

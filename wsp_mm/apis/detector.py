@@ -15,8 +15,8 @@ from mmengine.registry import DefaultScope
 from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import Weights, batched, fill, read_config, read_weights
 from wsp_mm.structures.bbox import to_sides
-from wsp_mm.utils.cli import config_nodes
 from wsp_mm.utils.compat import pick_device
+from wsp_mm.utils.nodes import config_nodes
 
 #: Boxes below this score are left out unless the caller says otherwise.
 SCORE_THR = 0.3

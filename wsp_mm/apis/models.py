@@ -20,9 +20,10 @@ from wsp_mm.datasets.transforms.person import PersonCenterScale
 from wsp_mm.structures.bbox import to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 from wsp_mm.utils.checkpoint import CheckpointError, load_file, local_file, meta_of, weights_of
-from wsp_mm.utils.cli import config_nodes, load_config
+from wsp_mm.utils.cli import load_config
 from wsp_mm.utils.compat import pick_device
 from wsp_mm.utils.files import file_sha256
+from wsp_mm.utils.nodes import config_nodes
 
 #: Head of the network -> kind of network.
 KINDS = {'Integral3DHead': 'pose', 'RelativeDepthHead': 'order', 'RootDepthHead': 'root'}

@@ -82,14 +82,11 @@ def mupots_scores(
                     scores[f'{start}{part[1]}_{mode}{part[2]}'] = value
     every = [row for rows in sequences.values() for row in rows]
     persons, found = np.array([(len(row['gt_2d']), len(row['pred_2d'])) for row in every]).T
-    return scores | dict(
-        n_sequences=len(sequences),
-        n_frames=len(every),
-        n_frames_without_predictions=int(((persons > 0) & (found == 0)).sum()),
-        n_persons=int(persons.sum()),
-        n_matched=int(sum(rows.sum() for rows in matched.values())),
-        n_predictions=int(found.sum()),
-    )
+    missed = int(((persons > 0) & (found == 0)).sum())
+    scores |= dict(n_sequences=len(sequences), n_frames=len(every))
+    scores |= dict(n_frames_without_predictions=missed, n_persons=int(persons.sum()))
+    hits = int(sum(rows.sum() for rows in matched.values()))
+    return scores | dict(n_matched=hits, n_predictions=int(found.sum()))
 
 
 def without_details(scores: Mapping[str, float | int]) -> dict[str, float | int]:

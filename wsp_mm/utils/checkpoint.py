@@ -34,8 +34,8 @@ from mmengine.runner import checkpoint as host
 from torch import Tensor, nn
 
 import wsp_mm
-from wsp_mm.utils.cli import config_nodes
 from wsp_mm.utils.files import atomic_file, file_sha256
+from wsp_mm.utils.nodes import config_nodes
 
 TRUST_ENV = 'WSP_TRUST_CHECKPOINT'
 PUBLISHED_FORMAT = 'wsp_mm-published-1'

@@ -5,7 +5,7 @@ import argparse
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,19 +84,6 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None):
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ConfigOptionError(f'cannot apply {options}: {error}') from error
     return config
-
-
-def config_nodes(node: Any) -> Iterator[Any]:
-    """Yield every dict below a node of a config, the node itself first; what the caller changes in
-    one holds for those below.
-    """
-    if isinstance(node, Mapping):
-        yield node
-        node = node.values()
-    elif not isinstance(node, (list, tuple)):
-        return
-    for value in node:
-        yield from config_nodes(value)
 
 
 def add_cfg_options(

@@ -149,13 +149,8 @@ def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: 
             record[f'{name}_distance'] = int(hamming(values[i], values[j]))
         records.append(record)
     counts = Counter(record['kind'] for record in records)
-    return dict(
-        mode=options.dedup,
-        distance=options.dedup_distance,
-        gradient_distance=GRADIENT_DISTANCE,
-        images_compared=len(have),
-        images_not_compared=len(images) - len(have),
-        pairs_found={kind: counts[kind] for kind in kinds},
-        train_images_to_drop=[named(i) for i in sorted(copies)],
-        pairs=records,
-    )
+    report = dict(mode=options.dedup, distance=options.dedup_distance)
+    report |= dict(gradient_distance=GRADIENT_DISTANCE, images_compared=len(have))
+    report['images_not_compared'] = len(images) - len(have)
+    report['pairs_found'] = {kind: counts[kind] for kind in kinds}
+    return report | dict(train_images_to_drop=[named(i) for i in sorted(copies)], pairs=records)

@@ -18,6 +18,7 @@ from wsp_mm.utils.checkpoint import BrokenCheckpointError, CheckpointError
 def lines(monkeypatch):
     found = []
     monkeypatch.setattr(work_dir, 'print_log', lambda text, *args: found.append(text))
+    monkeypatch.setattr(work_dir, 'warn', found.append)
     return found
 
 

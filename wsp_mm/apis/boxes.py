@@ -66,9 +66,8 @@ class ListedImage:
         """
         image = read_image(Path(root) / self.file_name, notes)
         if self.size not in (None, image.shape[1::-1]):
-            raise InputError(
-                '{} x {} px, but the list says {} x {}'.format(*image.shape[1::-1], *self.size)
-            )
+            sizes = *image.shape[1::-1], *self.size
+            raise InputError('{} x {} px, but the list says {} x {}'.format(*sizes))
         return image
 
 
@@ -96,10 +95,8 @@ def read_annotations(path: str | Path) -> tuple[dict[int, ListedImage], BoxFile]
     """
     content = check_lists(load_json(path, drop=OUTLINES), ['images'], path, _REMEDY)
     images: dict[int, ListedImage] = {}
-    integer = Column(dtype=np.int64)
-    columns = dict(
-        id=integer, width=integer._replace(default=0), height=integer._replace(default=0)
-    )
+    integer, side = Column(dtype=np.int64), Column(dtype=np.int64, default=0)
+    columns = dict(id=integer, width=side, height=side)
     found, _ = read_columns(content['images'], columns, path, 'image', remedy=_REMEDY)
     for i, (image_id, *size) in enumerate(zip(*(v.tolist() for v in found.values()), strict=True)):
         record = content['images'][i]
@@ -178,12 +175,8 @@ def detect_persons(
     """
     out, names = Path(out), {image.id: image.file_name for image in images}
     listed = json.dumps([(image.id, image.file_name, image.size) for image in images]).encode()
-    run = dict(
-        detector=dict(detector.identity),
-        batch_size=batch_size,
-        images=len(images),
-        images_sha256=hashlib.sha256(listed).hexdigest(),
-    )
+    run = dict(detector=dict(detector.identity), batch_size=batch_size, images=len(images))
+    run['images_sha256'] = hashlib.sha256(listed).hexdigest()
     partial = out.with_name(f'{out.name}.partial')
     if resume and out.exists() and not partial.exists():
         done = read_boxes(out)
@@ -191,8 +184,8 @@ def detect_persons(
         return done
     with PartialFile(partial, run, resume) as log:
         entries = [entry for line in log for entry in line]
-        start, show = len(entries), dict(total=len(images), unit='images', show=progress)
-        with progress_bar(initial=start, **show) as bar:
+        start, total = len(entries), len(images)
+        with progress_bar(total=total, unit='images', initial=start, show=progress) as bar:
             for batch in batched(images[start:], batch_size):
                 entries += (found := _detect_batch(detector, batch, root, skip_bad))
                 log.append(found)

@@ -54,23 +54,19 @@ class Cameras:
         scale: bool = False,
     ) -> None:
         if sum(value is not None for value in (focal, fov_deg, table)) > 1:
-            raise InputError(
-                'give one of a focal length, a camera file and an assumed field of view'
-            )
+            what = 'a focal length, a camera file and an assumed field of view'
+            raise InputError(f'give one of {what}')
         if principal_point is not None and focal is None:
             raise InputError('a principal point alone is not a camera: give the focal length, too')
         low, high = FOV_DEG
         if fov_deg is not None and not low <= fov_deg <= high:
-            hint = ' (radians?)' if 0 < fov_deg < math.pi else ''
-            raise InputError(
-                f'a field of view is {low:g} to {high:g} degrees, got {fov_deg:g}{hint}'
-            )
+            got = f'{fov_deg:g} (radians?)' if 0 < fov_deg < math.pi else f'{fov_deg:g}'
+            raise InputError(f'a field of view is {low:g} to {high:g} degrees, got {got}')
         self.f = self.c = None
         if focal is not None:
-            given = parse_camera(
-                dict(f=focal, c=(0, 0) if principal_point is None else principal_point)
-            )
-            self.f, self.c = given['f'], None if principal_point is None else given['c']
+            centered = principal_point is None
+            given = parse_camera(dict(f=focal, c=(0, 0) if centered else principal_point))
+            self.f, self.c = given['f'], None if centered else given['c']
         self.scale = scale
         self.fov_deg = None if fov_deg is None else float(fov_deg)
         self.table = table and {
@@ -142,8 +138,7 @@ class Cameras:
             InputError: the camera file has none for it, or one for images of another size, or one
                 that cannot have taken the image (:func:`check_view`).
         """
-        camera = self._for_image(file_name, size)
-        if camera is not None:
+        if (camera := self._for_image(file_name, size)) is not None:
             check_view(camera, size)
         return camera
 
@@ -210,25 +205,19 @@ def parse_camera(entry: Mapping, name: str = '') -> dict:
         size = {key: int(value) for key, value in size.items() if value is not None}
         unknown = [str(key) for key in entry if key not in _KEYS]
         lens = [key for key in unknown if _LENS.fullmatch(key)]
-        distorted = [
-            key
-            for key in lens
-            if entry[key] is not None and np.any(np.asarray(entry[key], dtype=np.float64))
-        ]
+        given = [key for key in lens if entry[key] is not None]
+        distorted = [key for key in given if np.asarray(entry[key], dtype=np.float64).any()]
         PinholeCamera(f=f, c=c)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f'{where}{_LAYOUT} ({error})') from None
     if distorted:
-        raise InputError(
-            f'{where}lens distortion ({", ".join(distorted)}) is not supported: undistort the '
-            'images first'
-        )
+        remedy = 'is not supported: undistort the images first'
+        raise InputError(f'{where}lens distortion ({", ".join(distorted)}) {remedy}')
     if unknown := sorted(set(unknown) - set(lens)):
         raise InputError(f'{where}unknown {", ".join(unknown)}; a camera has {", ".join(_KEYS)}')
     if (f < 10).all() and (np.abs(c) <= 1).all():
-        raise InputError(
-            f'{where}f = {f.tolist()} looks like mm, or divided by the image size: give px'
-        )
+        what = f'f = {f.tolist()} looks like mm, or divided by the image size: give px'
+        raise InputError(where + what)
     return dict(f=f.tolist(), c=c.tolist(), **size)
 
 

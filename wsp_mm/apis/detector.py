@@ -16,6 +16,7 @@ from wsp_mm.apis.images import InputError
 from wsp_mm.apis.models import Weights, batched, fill, read_config, read_weights
 from wsp_mm.structures.bbox import to_sides
 from wsp_mm.utils.compat import pick_device
+from wsp_mm.utils.nodes import config_nodes
 
 #: Boxes below this score are left out unless the caller says otherwise.
 SCORE_THR = 0.3
@@ -62,9 +63,8 @@ class PersonDetector:
         trust: bool | None = None,
     ) -> None:
         if not 0 <= score_thr < 1 or batch_size < 1:
-            raise InputError(
-                f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1'
-            )
+            what = f'score_thr {score_thr} must be in [0, 1), batch_size {batch_size} at least 1'
+            raise InputError(what)
         weights = read_weights(checkpoint, trust)  # before anything slow
         cfg, name, identity = read_config(config)
         cfg = copy.deepcopy(cfg)
@@ -74,7 +74,10 @@ class PersonDetector:
         if scope == 'mmpose':
             raise InputError(f'{name} is of MMPose (default_scope), not of a detector')
         self.score_thr, self.batch_size = float(score_thr), int(batch_size)
-        _lower_thresholds(cfg.model.get('test_cfg'), self.score_thr)
+        # Let the model give what is asked for: its own threshold comes first.
+        for node in config_nodes(cfg.model.get('test_cfg')):
+            if isinstance(node.get('score_thr'), (int, float)):
+                node['score_thr'] = min(node['score_thr'], self.score_thr)
         with DefaultScope.overwrite_default_scope(scope):
             model, self.pipeline = _build(cfg)
             fill(model, weights, name, strict=False)
@@ -117,11 +120,10 @@ class PersonDetector:
                 groups.setdefault(tuple(sample['inputs'].shape), {})[i] = sample
         for group in groups.values():
             for batch in batched(group.items(), self.batch_size):
+                joined = {key: [packed[key] for _, packed in batch] for key in batch[0][1]}
                 with warnings.catch_warnings():  # of torch, for how mmdet calls it
                     warnings.filterwarnings('ignore', 'torch.meshgrid')
-                    samples = self.model.test_step(
-                        {key: [packed[key] for _, packed in batch] for key in batch[0][1]}
-                    )
+                    samples = self.model.test_step(joined)
                 for (i, _), sample in zip(batch, samples, strict=True):
                     found[i] = self._persons(sample.pred_instances, images[i].shape)
         return found
@@ -136,16 +138,6 @@ class PersonDetector:
         keep = (labels == self.label) & (scores >= self.score_thr) & (boxes[:, 2:] >= 1).all(axis=1)
         order = np.argsort(-scores[keep], kind='stable')
         return boxes[keep][order], scores[keep][order]
-
-
-def _lower_thresholds(node: Any, score_thr: float) -> None:
-    """Let the model give what is asked for: its own threshold comes first."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == 'score_thr' and isinstance(value, (int, float)):
-                node[key] = min(value, score_thr)
-            else:
-                _lower_thresholds(value, score_thr)
 
 
 def _build(cfg: Config) -> tuple[torch.nn.Module, Any]:
@@ -182,12 +174,10 @@ def _class_names(
         (data.get('metainfo') or {}).get('classes'),
         getattr(DATASETS.get(str(data.get('type'))), 'METAINFO', {}).get('classes'),
     ]
-    head = getattr(model, 'bbox_head', None) or getattr(
-        getattr(model, 'roi_head', None), 'bbox_head', None
-    )
-    count = getattr(
-        head[-1] if isinstance(head, torch.nn.ModuleList) else head, 'num_classes', None
-    )
+    parts = model, getattr(model, 'roi_head', None)
+    head = next((part.bbox_head for part in parts if getattr(part, 'bbox_head', None)), None)
+    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    count = getattr(head, 'num_classes', None)
     for names in sources:
         names = (names,) if isinstance(names, str) else tuple(map(str, names or ()))
         if names and count in (None, len(names)):

@@ -146,12 +146,8 @@ class WSPInferencer:
             name = type(pipeline.detector).__name__
             models['detector'] = getattr(pipeline.detector, 'identity', name)
         else:
-            boxes = dict(
-                file=boxes.path.name,
-                sha256=file_sha256(boxes.path),
-                extended=boxes.extended,
-                score_thr=boxes.score_thr,
-            )
+            file = dict(file=boxes.path.name, sha256=file_sha256(boxes.path))
+            boxes = dict(file, extended=boxes.extended, score_thr=boxes.score_thr)
         root_depth = None
         if is_pose and camera is not None:
             root_depth = 'k-value' if pipeline.root is None else 'network'

@@ -19,10 +19,11 @@ from wsp_mm.apis.images import InputError
 from wsp_mm.datasets.transforms.person import PersonCenterScale
 from wsp_mm.structures.bbox import to_corners
 from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
-from wsp_mm.utils.checkpoint import CheckpointError, fetch, load_file, resolve_url
+from wsp_mm.utils.checkpoint import CheckpointError, load_file, local_file, meta_of, weights_of
 from wsp_mm.utils.cli import load_config
 from wsp_mm.utils.compat import pick_device
 from wsp_mm.utils.files import file_sha256
+from wsp_mm.utils.nodes import config_nodes
 
 #: Head of the network -> kind of network.
 KINDS = {'Integral3DHead': 'pose', 'RelativeDepthHead': 'order', 'RootDepthHead': 'root'}
@@ -93,20 +94,11 @@ class Network:
         if self.kind == 'order':
             keys['pair'] = (0, 1)
         if camera is not None:
-            keys.update(
-                camera_f=np.array(camera['f'], np.float32),
-                camera_c=np.array(camera['c'], np.float32),
-            )
-        return self.pipeline(
-            dict(
-                self._meta,
-                img=image,
-                img_path=name,
-                bbox=to_corners(np.asarray(boxes, dtype=np.float64)).astype(np.float32),
-                bbox_score=np.ones(len(boxes), np.float32),
-                **keys,
-            )
-        )
+            for key in 'fc':
+                keys[f'camera_{key}'] = np.array(camera[key], np.float32)
+        corners = to_corners(np.asarray(boxes, dtype=np.float64)).astype(np.float32)
+        keys |= dict(bbox=corners, bbox_score=np.ones(len(boxes), np.float32))
+        return self.pipeline(dict(self._meta, img=image, img_path=name, **keys))
 
     def predict(self, crops: Sequence[dict]) -> list:
         """Return the ``pred_instances`` of packed samples, one batch."""
@@ -114,10 +106,8 @@ class Network:
             return []
         batch = {key: [crop[key] for crop in crops] for key in ('inputs', 'data_samples')}
         device, dtype = next(self.model.parameters()).device.type, PRECISIONS[self.precision]
-        with (
-            torch.inference_mode(),
-            torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None),
-        ):
+        autocast = torch.autocast(device, dtype or torch.bfloat16, enabled=dtype is not None)
+        with torch.inference_mode(), autocast:
             return [sample.pred_instances for sample in self.model.test_step(batch)]
 
 
@@ -173,8 +163,12 @@ def build_model(cfg: Config) -> torch.nn.Module:
 
     import wsp_mm.register  # noqa: F401  (also for configurations that do not name it)
 
+    model = cfg.model.to_dict()
+    for node in config_nodes(model):
+        if 'init_cfg' in node:
+            node['init_cfg'] = None
     with DefaultScope.overwrite_default_scope('mmpose'):
-        return MODELS.build(_without_init_cfg(cfg.model.to_dict()))
+        return MODELS.build(model)
 
 
 def read_config(config: str | Path | Config) -> tuple[Config, str, dict]:
@@ -213,17 +207,13 @@ def read_weights(checkpoint: str | Path, trust: bool | None = None) -> Weights:
         CheckpointError: a file that is refused, broken, or holds no weights; a name that no model
             zoo knows.
     """
-    url = resolve_url(str(checkpoint))
-    local = str(checkpoint).removeprefix('file://')
-    path = Path(local).expanduser() if url is None else fetch(url)
+    path = local_file(str(checkpoint))
     content = load_file(path, 'cpu', trust)
-    content = content if isinstance(content, Mapping) else {}
-    state, meta = content.get('state_dict', content), content.get('meta')
+    state = weights_of(content)
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f'{path} holds no `state_dict` of tensors')
-    state = {key.removeprefix('module.'): value for key, value in state.items()}
     identity = dict(checkpoint=path.name, checkpoint_sha256=file_sha256(path))
-    return Weights(path, state, meta if isinstance(meta, dict) else {}, identity)
+    return Weights(path, state, meta_of(content), identity)
 
 
 def fill(model: torch.nn.Module, weights: Weights, config: str, strict: bool = True) -> None:
@@ -239,24 +229,12 @@ def fill(model: torch.nn.Module, weights: Weights, config: str, strict: bool = T
     """
     try:
         missing = model.load_state_dict(weights.state, strict=strict).missing_keys
+        missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+        if missing:
+            raise RuntimeError(f'{len(missing)} weights are missing, such as {missing[0]}')
     except RuntimeError as error:
         differences = ' '.join(str(error).split()[:60])
         raise CheckpointError(f'{weights.path} is not of {config}: {differences}') from None
-    missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-    if missing:
-        raise CheckpointError(
-            f'{weights.path} is not of {config}: {len(missing)} weights are missing, such as '
-            f'{missing[0]}'
-        )
-
-
-def _without_init_cfg(node: Any) -> Any:
-    """Return the configuration without what would be fetched only to be overwritten."""
-    if isinstance(node, Mapping):
-        return {k: None if k == 'init_cfg' else _without_init_cfg(v) for k, v in node.items()}
-    if isinstance(node, (list, tuple)):
-        return type(node)(_without_init_cfg(value) for value in node)
-    return node
 
 
 def joint_set_of(cfg: Config, kind: str, num_joints: int, name: str) -> str:

@@ -114,17 +114,11 @@ class FramePipeline:
         for box, score in zip(np.asarray(boxes, dtype=np.float64), scores, strict=True):
             crop = box if extended else crop_box(box, frame.size)
             if crop is None or not np.isfinite(crop).all() or not (crop[2:] > 0).all():
-                shown = np.round(box, PX).tolist()
-                record.setdefault('problems', []).append(
-                    f'left out the box {shown}: no area within the image'
-                )
+                problem = f'left out the box {np.round(box, PX).tolist()}: no area within the image'
+                record.setdefault('problems', []).append(problem)
                 continue
-            entry = dict(
-                id=len(persons),
-                bbox=rounded(tight_box(box, extended), PX),
-                bbox_score=round(float(score), SHARE),
-                **dict.fromkeys(_ANSWERS),
-            )
+            entry = dict(id=len(persons), bbox=rounded(tight_box(box, extended), PX))
+            entry |= dict(bbox_score=round(float(score), SHARE), **dict.fromkeys(_ANSWERS))
             record['persons'].append(entry)
             persons.append(FoundPerson(frame, record, entry, crop, box, extended))
         return persons
@@ -151,7 +145,7 @@ class FramePipeline:
                 person.report(f'no camera-space result: {what}')
             elif depth is not None:
                 camera = person.frame_record['camera']
-                camera = PinholeCamera(f=np.array(camera['f']), c=np.array(camera['c']))
+                camera = PinholeCamera(camera['f'], camera['c'])
                 points = camera.unproject(np.column_stack([pixels, relative + depth]))
                 person.record.update(root_depth=round(depth, MM), keypoints_cam=rounded(points, MM))
 
@@ -169,18 +163,12 @@ class FramePipeline:
                 person.report(f'no camera-space result: {what}')
 
     def _predict(self, network: Network, persons: list[FoundPerson]) -> list:
-        return network.predict(
-            [
-                network.crop(
-                    person.frame.image,
-                    person.box[None],
-                    person.frame_record['camera'],
-                    person.frame.file_name,
-                    bbox_extended=person.extended,
-                )
-                for person in persons
-            ]
-        )
+        crops = []
+        for person in persons:
+            frame, camera = person.frame, person.frame_record['camera']
+            keys = dict(camera=camera, name=frame.file_name, bbox_extended=person.extended)
+            crops.append(network.crop(frame.image, person.box[None], **keys))
+        return network.predict(crops)
 
     # ------------------------------------------------------------------ order in depth
 
@@ -196,9 +184,8 @@ class FramePipeline:
             crops = [self._pair_crop(persons[a], persons[b]) for _, persons, a, b in batch]
             for (matrix, persons, a, b), pred in zip(batch, self.pose.predict(crops), strict=True):
                 answer = float(pred.get('pair_probs_averaged', pred.pair_probs)[0])
-                if not np.isfinite(
-                    [answer, pred.keypoints.sum(), pred.keypoint_scores.sum()]
-                ).all():
+                sums = [answer, pred.keypoints.sum(), pred.keypoint_scores.sum()]
+                if not np.isfinite(sums).all():
                     persons[a].report(f'not compared with person {b}: {_NOT_FINITE}')
                     continue
                 matrix[a, b], matrix[b, a] = answer, 1 - answer
@@ -206,9 +193,8 @@ class FramePipeline:
                     _keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])
         for persons, matrix in zip(frames, matrices, strict=True):
             if persons:
-                persons[0].frame_record['order'] = dict(
-                    ids=front_to_back(matrix), probability=rounded(matrix, SHARE)
-                )
+                order = dict(ids=front_to_back(matrix), probability=rounded(matrix, SHARE))
+                persons[0].frame_record['order'] = order
 
     def _pair_crop(self, first: FoundPerson, second: FoundPerson) -> dict:
         boxes = np.stack([tight_box(person.box, person.extended) for person in (first, second)])
@@ -233,10 +219,8 @@ def front_to_back(probability: np.ndarray) -> list[int]:
 
 def tight_box(box: np.ndarray, extended: bool) -> np.ndarray:
     """Return the box (4,) px to report: of an extended one the square before it was padded."""
-    if not extended:
-        return box
     side = box[2:] / PADDING
-    return np.concatenate([box[:2] + (box[2:] - side) / 2, side])
+    return np.concatenate([box[:2] + (box[2:] - side) / 2, side]) if extended else box
 
 
 def rounded(values: Any, decimals: int) -> list:
@@ -246,16 +230,9 @@ def rounded(values: Any, decimals: int) -> list:
 
 def _empty_record(frame: Frame) -> dict:
     width, height = (None, None) if frame.image is None else frame.size
-    return dict(
-        frame=frame.index,
-        time=frame.time,
-        file_name=frame.file_name,
-        width=width,
-        height=height,
-        camera=None,
-        persons=[],
-        **(dict(notes=frame.notes) if frame.notes else {}),
-    )
+    record = dict(frame=frame.index, time=frame.time, file_name=frame.file_name)
+    record |= dict(width=width, height=height, camera=None, persons=[])
+    return record | (dict(notes=frame.notes) if frame.notes else {})
 
 
 def _keep_better(record: dict, keypoints: np.ndarray, scores: np.ndarray) -> None:

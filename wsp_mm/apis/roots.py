@@ -75,11 +75,10 @@ def gather_persons(
         if not len(found):
             continue
         if image_id not in images:
-            raise InputError(
-                f'there are boxes of image {image_id}, which the annotations do not list'
-            )
-        image, camera = images[image_id], images[image_id].camera
-        size = image.size
+            what = f'there are boxes of image {image_id}, which the annotations do not list'
+            raise InputError(what)
+        image = images[image_id]
+        camera, size, name = image.camera, image.size, f'{image.file_name} (image {image_id})'
         if size is None and not (boxes.extended and camera):
             size = image_size(Path(root) / image.file_name)
         if size is not None:
@@ -90,20 +89,18 @@ def gather_persons(
             elif size is not None:
                 check_view(camera, size)
         except InputError as error:
-            raise InputError(f'{image.file_name} (image {image_id}): {error}') from None
+            raise InputError(f'{name}: {error}') from None
         if not camera:
-            raise InputError(
-                f'{image.file_name} (image {image_id}) has no camera, and a camera is never '
-                'guessed: give --focal, --camera or --assume-fov'
-            )
+            remedy = 'a camera is never guessed: give --focal, --camera or --assume-fov'
+            raise InputError(f'{name} has no camera, and {remedy}')
         extended = np.asarray(found, dtype=np.float64)
         if not boxes.extended:
             extended = crop_boxes(extended, np.array(size), **extend)
         good = np.isfinite(extended).all(axis=1) & (extended[:, 2:] > 0).all(axis=1)
         skipped += int((~good).sum())
         if good.any():
-            scores = np.asarray(boxes.scores[image_id])
-            persons.append(RootPersons(image, camera, extended[good], scores[good]))
+            scores = np.asarray(boxes.scores[image_id])[good]
+            persons.append(RootPersons(image, camera, extended[good], scores))
     boxes.check_convention(sizes)
     if cameras and persons and not used:
         raise InputError('every image has a camera of its own: the given one would change nothing')
@@ -119,7 +116,7 @@ def k_roots(boxes: np.ndarray, camera: Mapping) -> np.ndarray:
     Returns:
         (N, 3) mm.
     """
-    camera = PinholeCamera(f=np.array(camera['f']), c=np.array(camera['c']))
+    camera = PinholeCamera(camera['f'], camera['c'])
     centers = boxes[:, :2] + boxes[:, 2:] / 2
     return camera.unproject(np.column_stack([centers, k_value(boxes, camera.f)]))
 
@@ -164,15 +161,10 @@ def predict_roots(
                         behind += 1
                 bar.update(len(batch))
     rows = [(p.image.id, *row) for p in persons for row in zip(p.boxes, p.scores, strict=True)]
-    records = [
-        dict(
-            image_id=image_id,
-            bbox=box.round(3).tolist(),
-            root_cam=position.round(3).tolist(),
-            score=round(float(score), 6),
-        )
-        for (image_id, box, score), position in zip(rows, roots, strict=True)
-    ]
+    records = []
+    for (image_id, box, score), position in zip(rows, roots.round(3).tolist(), strict=True):
+        record = dict(image_id=image_id, bbox=box.round(3).tolist(), root_cam=position)
+        records.append(dict(record, score=round(float(score), 6)))
     write_text_atomic(out, json.dumps(records, allow_nan=False))
     return behind
 

@@ -76,10 +76,8 @@ class Summary:
             source, roots = self.info['camera']['source'], self.info['root_depth']
             lines.append(f'camera: {source}; root depths: {roots}')
         elif self.info['task'] == 'pose3d':
-            lines.append(
-                'camera: none given, so no keypoints_cam and no root depths: give --focal or '
-                '--camera, or assume one with --assume-fov'
-            )
+            remedy = 'give --focal or --camera, or assume one with --assume-fov'
+            lines.append(f'camera: none given, so no keypoints_cam and no root depths: {remedy}')
         if self.done:
             speed = self.done / max(self.seconds, 1e-9)
             lines.append(f'{self.seconds:.1f} s, {speed:.2f} frames/s')
@@ -91,10 +89,8 @@ class Summary:
                 lines.append(f'  ... and {len(entries) - _SHOWN} more, all named in {self.path}')
         lines += [f'note: {note}' for note in self.notes]
         if not self.complete:
-            lines.append(
-                'interrupted: the output is valid up to here; the same command with --resume goes '
-                'on'
-            )
+            remedy = 'the same command with --resume goes on'
+            lines.append(f'interrupted: the output is valid up to here; {remedy}')
         return '\n'.join(map(printable, lines))
 
 
@@ -148,10 +144,8 @@ def infer(
     out, began = Path(out), time.perf_counter()
     for path in (out, *(out / name for name in PARTS)):
         if path.is_symlink():
-            raise OutputError(
-                f'{path} is a link to {os.readlink(path)}, which is left alone: remove the link, '
-                'or give another --out'
-            )
+            what = f'{path} is a link to {os.readlink(path)}, which is left alone'
+            raise OutputError(f'{what}: remove the link, or give another --out')
     info = inferencer.info(source)
     writer = JsonWriter(out / JSON, info, resume, overwrite)
     if overwrite:
@@ -186,10 +180,9 @@ def _process(
     progress: bool,
 ) -> bool:
     """Infer, draw and write the frames that are left; return whether the source came to its end."""
-    with progress_bar(
-        total=source.count, unit='frames', initial=writer.next_frame, show=progress
-    ) as bar:
-        for frames, records in inferencer.chunks(source, writer.next_frame):
+    start = writer.next_frame
+    with progress_bar(total=source.count, unit='frames', initial=start, show=progress) as bar:
+        for frames, records in inferencer.chunks(source, start):
             # Drawn first: whatever is in the partial file has its images.
             for frame, record in zip(frames, records, strict=True):
                 drawer.draw(frame, record)

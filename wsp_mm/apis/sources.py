@@ -183,9 +183,8 @@ class VideoSource:
         finally:
             capture.release()
         if self.count is not None and index < _WHOLE_SHARE * self.count:
-            self.notes.append(
-                f'{self.name}: ends after {index} of {self.count} frames: it may be damaged'
-            )
+            what = f'ends after {index} of {self.count} frames: it may be damaged'
+            self.notes.append(f'{self.name}: {what}')
 
 
 def mirror_of(path: str | Path) -> tuple[bool, bool, bool] | None:
@@ -272,7 +271,5 @@ def open_source(given: Any, exclude: str | Path | None = None) -> Source:
 
 def _check_type(item: Any, name: str) -> None:
     if not isinstance(item, (str, os.PathLike, np.ndarray)):
-        raise TypeError(
-            f'{name} is of type {type(item).__name__}: give a path or a (H, W, 3) uint8 BGR array '
-            'of numpy'
-        )
+        remedy = 'give a path or a (H, W, 3) uint8 BGR array of numpy'
+        raise TypeError(f'{name} is of type {type(item).__name__}: {remedy}')

@@ -138,12 +138,10 @@ def read_inference(path: str | Path) -> dict:
         document = load_json(path)
     except ValueError as error:
         raise OutputError(f'{path} is not json: {error}') from None
-    found = (document.get('schema'), document.get('format')) if isinstance(document, dict) else None
-    if found != (SCHEMA, FORMAT):
-        raise OutputError(
-            f'{path} is not of schema {SCHEMA}, format {FORMAT}: read it with the version of '
-            'wsp_mm that wrote it'
-        )
+    get = document.get if isinstance(document, dict) else {}.get
+    if (get('schema'), get('format')) != (SCHEMA, FORMAT):
+        remedy = 'read it with the version of wsp_mm that wrote it'
+        raise OutputError(f'{path} is not of schema {SCHEMA}, format {FORMAT}: {remedy}')
     return document
 
 

@@ -119,13 +119,9 @@ class _MatReader:
         self.memory = max(self.memory, _MEMORY + _MEMORY_PER_BYTE * size)
         if self.process is None or self.owner != os.getpid():
             code, single = _CHILD.format(path=sys.path), dict(OPENBLAS_NUM_THREADS='1')
-            self.process, self.owner = (
-                subprocess.Popen(
-                    [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL, env=os.environ | single,
-                ),
-                os.getpid(),
-            )  # fmt: skip
+            pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            command, self.owner = [sys.executable, '-c', code], os.getpid()
+            self.process = subprocess.Popen(command, env=os.environ | single, **pipes)
         process, limit_s = self.process, _TIME_S + _TIME_S_PER_BYTE * size
         timer = threading.Timer(limit_s, process.kill)
         timer.start()
@@ -169,9 +165,8 @@ def read_mat(path: str | Path, remedy: str = FILE_REMEDY, **options: Any) -> dic
         with open(path, 'rb') as file:
             head = file.read(520)
         if head.startswith((_HDF5, b'MATLAB 7.3')) or head[512:] == _HDF5:
-            raise ValueError(
-                "it is in MATLAB's format 7.3 (HDF5), which is not read: save it with -v7"
-            )
+            what = "it is in MATLAB's format 7.3 (HDF5), which is not read"
+            raise ValueError(f'{what}: save it with -v7')
         with _reader.lock:
             return _reader.read(os.fspath(path), options)
     except (OSError, ValueError) as error:

@@ -42,23 +42,13 @@ _ROOTS = (
     'Write it with tools/predict_roots.py, or take the output of RootNet for the same images, or '
     'leave bbox_root_file out'
 )  # fmt: skip
-_DETECTION = dict(
-    image_id=Column(dtype=np.int64),
-    bbox=Column((4,), rule=BOX),
-    score=Column(),
+_PERSON = dict(image_id=Column(dtype=np.int64), bbox=Column((4,), rule=BOX))
+_DETECTION = _PERSON | dict(score=Column())
+_IN_FRONT = Rule(
+    f'must be in front of the camera, and within {LARGEST_MM:g} mm',
+    lambda v: (v[:, 2] > 0) & (np.abs(v) <= LARGEST_MM).all(axis=1),
 )
-_ROOT = dict(
-    image_id=Column(dtype=np.int64),
-    bbox=Column((4,), rule=BOX),
-    root_cam=Column(
-        (3,),
-        rule=Rule(
-            f'must be in front of the camera, and within {LARGEST_MM:g} mm',
-            lambda v: (v[:, 2] > 0) & (np.abs(v) <= LARGEST_MM).all(axis=1),
-        ),
-    ),
-    score=Column(default=1.0),
-)
+_ROOT = _PERSON | dict(root_cam=Column((3,), rule=_IN_FRONT), score=Column(default=1.0))
 
 
 def prediction_path(data_root: str, name: str) -> str:
@@ -88,6 +78,10 @@ def _read_roots(path: str | Path) -> dict[str, np.ndarray]:
     return found
 
 
+def _refuse_repeated(ids: Sequence[int], path: str | Path, what: str, remedy: str) -> None:
+    Findings().drop(repeated(ids), 'duplicate id', path, lambda i: f'image {ids[i]}', what, remedy)
+
+
 def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Read one predicted box and root depth for each image of one person.
 
@@ -104,9 +98,7 @@ def read_bbox_root(path: str | Path, image_ids: Sequence[int]) -> tuple[np.ndarr
     """
     found = _read_roots(path)
     ids = found['image_id'].tolist()
-    if (again := repeated(ids)).any():
-        record = f'image {ids[int(np.argmax(again))]}'
-        raise AnnotationError('duplicate id', path, record, 'it has two predictions', _ROOTS)
+    _refuse_repeated(ids, path, 'it has two predictions', _ROOTS)
     rows = {image_id: row for row, image_id in enumerate(ids)}
     missing = [int(i) for i in image_ids if int(i) not in rows]
     if missing:
@@ -236,10 +228,8 @@ def write_boxes(
         if not (np.isfinite(found).all() and np.isfinite(values).all() and BOX.holds(found).all()):
             raise ValueError(f'image {image_id} has a box without area, or a value is not finite')
         for i in np.argsort(-values, kind='stable').tolist():
-            box, score = found[i].tolist(), float(values[i])
-            detections.append(
-                dict(image_id=image_id, file_name=name, bbox=box, score=score, category_id=PERSON)
-            )
+            person = dict(image_id=image_id, file_name=name, bbox=found[i].tolist())
+            detections.append(dict(person, score=float(values[i]), category_id=PERSON))
     head = dict(format=FORMAT, version=VERSION, box_convention=CONVENTIONS[extended])
     listed = [dict(id=image_id, file_name=name) for image_id, name in images]
     content = dict(info={**(info or {}), **head}, images=listed, detections=detections)
@@ -358,14 +348,9 @@ def _read_head(path: str | Path, content: object) -> tuple[dict[int, str], bool,
     check_lists(content, ('images', 'detections'), path, _BOXES, empty=True)
     columns = dict(id=Column(dtype=np.int64))
     ids = read_columns(content['images'], columns, path, 'image', remedy=_BOXES)[0]['id'].tolist()
-    if (again := repeated(ids)).any():
-        record = f'image {ids[int(np.argmax(again))]}'
-        raise AnnotationError('duplicate id', path, record, 'it is listed twice', _BOXES)
+    _refuse_repeated(ids, path, 'it is listed twice', _BOXES)
     names = [record.get('file_name') for record in content['images']]
     if not all(name == '' or image_name(name) for name in names):
         raise AnnotationError('wrong layout', path, 'images', 'one has no file_name', _BOXES)
-    return (
-        dict(zip(ids, map(image_name, names), strict=True)),
-        info['box_convention'] == 'extended',
-        info,
-    )
+    names = dict(zip(ids, map(image_name, names), strict=True))
+    return names, info['box_convention'] == 'extended', info

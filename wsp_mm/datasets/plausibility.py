@@ -23,11 +23,7 @@ LARGEST_MM = 1e6
 LEAST_FOCAL = 0.12
 #: Right or lower edge of a box that leaves the image, and of one that leaves it by far (image = 1).
 _LEAVES, _FAR = 1.05, 1.2
-_LIMBS = (
-    ('hip', 'knee'),
-    ('knee', 'ankle'),
-    ('shoulder', 'elbow'),
-)
+_LIMBS = (('hip', 'knee'), ('knee', 'ankle'), ('shoulder', 'elbow'))
 
 
 def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
@@ -42,12 +38,8 @@ def body_size(keypoints: np.ndarray, joint_set: str) -> Verdict:
         with all joints in one point, are good: nothing tells their unit.
     """
     joints = get_joint_set(joint_set)
-    pairs = [
-        (joints.index(f'{side}_{a}'), joints.index(f'{side}_{b}'))
-        for side in ('left', 'right')
-        for a, b in _LIMBS
-    ]
-    start, end = np.array(pairs).T
+    limbs = [[f'{side}_{name}' for name in limb] for side in ('left', 'right') for limb in _LIMBS]
+    start, end = np.array([[joints.index(name) for name in limb] for limb in limbs]).T
     keypoints = np.asarray(keypoints)
     lengths = np.linalg.norm(keypoints[:, start] - keypoints[:, end], axis=-1).astype(np.float64)
     longest = np.where(np.isnan(lengths), 0, lengths).max(axis=1, initial=0)
@@ -82,12 +74,8 @@ def root_depth(depths: np.ndarray) -> Verdict:
         hint = next((hint for limit, hint in hints if depths[i] < limit), 'another unit?')
         return f'its root has a depth of {depths[i]:.3g} mm, not {low:g} to {high:g} ({hint})'
 
-    return Verdict(
-        'implausible distance or body size',
-        bad,
-        what,
-        np.abs(np.log(np.maximum(depths, 1e-9) / 4000)),
-    )
+    badness = np.abs(np.log(np.maximum(depths, 1e-9) / 4000))
+    return Verdict('implausible distance or body size', bad, what, badness)
 
 
 def either(first: Verdict, second: Verdict) -> Verdict:

@@ -3,7 +3,6 @@
 on.
 """
 
-import logging
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,18 +10,21 @@ from typing import Any
 
 import torch
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmpose.registry import HOOKS
 
 import wsp_mm
-from wsp_mm.utils.checkpoint import CheckpointError, load, pretrained_inits, published_form
+from wsp_mm.utils.checkpoint import (
+    CheckpointError,
+    load,
+    meta_of,
+    pretrained_inits,
+    published_form,
+    warn,
+    weights_of,
+)
 from wsp_mm.utils.files import atomic_file
 from wsp_mm.utils.pretrained import check_fit
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=logging.WARNING)
 
 
 # ------------------------------------------------------------------------------------- the run
@@ -84,10 +86,8 @@ class RunInfoHook(Hook):
             return
         batch *= runner.world_size * getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if batch != base:
-            _warn(
-                f'a batch of {batch} in all processes is trained at the learning rate for {base}: '
-                '--auto-scale-lr scales it'
-            )
+            what = f'a batch of {batch} in all processes is trained at the learning rate for {base}'
+            warn(f'{what}: --auto-scale-lr scales it')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add ``meta['wsp_mm'] = dict(version, git, seed)``."""
@@ -143,28 +143,18 @@ class PublishedWeightsHook(Hook):
         try:
             self._content = published_form(checkpoint, 'the checkpoint')
         except (TypeError, ValueError) as error:
-            _warn(f'no file of weights alone is written: {error}')
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self._write(runner)
-
-    def after_train_epoch(self, runner) -> None:
-        self._write(runner)
-
-    def after_val_epoch(self, runner, metrics=None) -> None:
-        """``save_best`` saves here."""
-        self._write(runner)
+            warn(f'no file of weights alone is written: {error}')
 
     def _latest(self, runner) -> set[str]:
         """Paths of the last and the best checkpoints of this run."""
-        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-        paths = [hook.last_ckpt for hook in hooks]
-        for hook in hooks:
-            paths.append(getattr(hook, 'best_ckpt_path', None))
-            paths += getattr(hook, 'best_ckpt_path_dict', {}).values()
+        paths = []
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook):
+                paths += [hook.last_ckpt, getattr(hook, 'best_ckpt_path', None)]
+                paths += getattr(hook, 'best_ckpt_path_dict', {}).values()
         return {str(path) for path in paths if path is not None}
 
-    def _write(self, runner) -> None:
+    def _write(self, runner, *_, **__) -> None:
         if self._content is None:
             return
         last = {hook.last_ckpt for hook in runner.hooks if isinstance(hook, CheckpointHook)}
@@ -178,6 +168,9 @@ class PublishedWeightsHook(Hook):
             weights_file(path).unlink(missing_ok=True)
             self._saved.remove(path)
         runner.message_hub.update_info(self._KEY, sorted(self._saved))
+
+    # Wherever CheckpointHook saves; ``save_best`` does after a validation.
+    after_train_iter = after_train_epoch = after_val_epoch = _write
 
 
 # ------------------------------------------------------------------------------ train subjects
@@ -250,7 +243,7 @@ class TrainSubjectsHook(Hook):
         self._take(checkpoint, self._loaded)
 
     def _take(self, checkpoint: Any, name: str) -> None:
-        meta = _meta(checkpoint)
+        meta = meta_of(checkpoint)
         if self._unnamed is None and (META_KEY not in meta or meta.get(UNKNOWN_KEY)):
             self._unnamed = name
         self._seen |= {int(subject) for subject in meta.get(META_KEY) or ()}
@@ -268,18 +261,20 @@ class TrainSubjectsHook(Hook):
             except CheckpointError:  # MMPose's own tools have executed it
                 self._take(None, name)
             else:
-                if META_KEY in _meta(checkpoint) or _is_pose_network(checkpoint):
+                # One with heatmaps, not a backbone alone.
+                is_pose = any(key.startswith('head.final_layer') for key in weights_of(checkpoint))
+                if META_KEY in meta_of(checkpoint) or is_pose:
                     self._take(checkpoint, name)
         self._seen |= set(subjects_of(runner.train_dataloader.dataset) or ())
         if self._unnamed is not None:
-            _warn(
+            warn(
                 f'{self._unknown()}: checkpoints of this training will name those known, '
                 f'{_names(self._seen)}, and say that there may be more'
             )
         if runner.val_loop is not None:
             both = self._seen & set(subjects_of(runner.val_dataloader.dataset) or ())
             if both:
-                _warn(f'{_names(both)} are trained on and validated on: this is a training error')
+                warn(f'{_names(both)} are trained on and validated on: this is a training error')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write ``meta['train_subjects']``, and whether it is incomplete."""
@@ -307,23 +302,12 @@ class TrainSubjectsHook(Hook):
             )
             if self.on_overlap == 'refuse':
                 raise SubjectOverlapError(message)
-            _warn(message)
+            warn(message)
         elif self._unnamed is not None:
-            _warn(f'{self._unknown()}: that {_names(tested)} are new to it cannot be checked')
+            warn(f'{self._unknown()}: that {_names(tested)} are new to it cannot be checked')
 
     def _unknown(self) -> str:
         return f'{self._unnamed} does not name all subjects that it was trained on'
-
-
-def _is_pose_network(checkpoint: Any) -> bool:
-    """Return whether these are the weights of a network with heatmaps, not of a backbone alone."""
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    return any(str(key).removeprefix('module.').startswith('head.final_layer') for key in state)
-
-
-def _meta(checkpoint: Any) -> dict:
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    return meta if isinstance(meta, dict) else {}
 
 
 def _names(subjects: Iterable[int]) -> str:

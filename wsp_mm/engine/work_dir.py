@@ -2,7 +2,6 @@
 """The work dir of a training: one training at a time in it, and the checkpoint to go on from."""
 
 import errno
-import logging
 import os
 import re
 import socket
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from wsp_mm.utils.checkpoint import BrokenCheckpointError, CheckpointError, load
+from wsp_mm.utils.checkpoint import BrokenCheckpointError, CheckpointError, load, meta_of, warn
 from wsp_mm.utils.files import remove_leftovers
 
 LOCK = '.training.lock'
@@ -50,7 +49,7 @@ def one_training(work_dir: str | Path) -> Iterator[None]:
                     f'another training writes to {folder}: {file.read()}. Wait until it ends, or '
                     'name another --work-dir'
                 ) from None
-            _say(f'{folder} cannot be locked ({error}): start no second training in it', warn=True)
+            warn(f'{folder} cannot be locked ({error}): start no second training in it')
         else:
             file.truncate(0)
             file.write(f'process {os.getpid()} on {socket.gethostname()}')
@@ -81,7 +80,7 @@ def newest_checkpoint(work_dir: str | Path, by_epoch: bool = True) -> Path | Non
         try:
             check_resumable(file)
         except CheckpointError as error:
-            _say(f'not resumed: {error}', warn=True)
+            warn(f'not resumed: {error}')
         else:
             return file
     if files:
@@ -101,8 +100,7 @@ def check_resumable(checkpoint: str | Path) -> None:
         CheckpointError: it is broken or refused, or holds no state of a training.
     """
     content = load(str(checkpoint), 'cpu')
-    content = content if isinstance(content, dict) else {}
-    meta = content.get('meta') if isinstance(content.get('meta'), dict) else {}
+    content, meta = content if isinstance(content, dict) else {}, meta_of(content)
     missing = [key for key in ('state_dict', 'message_hub') if key not in content]
     missing += [f'meta.{key}' for key in ('epoch', 'iter') if key not in meta]
     if missing:
@@ -138,8 +136,4 @@ def choose_checkpoint(cfg, launcher: str, start_from: str | None = None) -> None
     cfg.resume, cfg.load_from = newest is not None, str(newest or start_from or '') or None
     if is_first_rank(launcher):
         beginning = f'{folder} holds no checkpoint: the training starts from the beginning'
-        _say(f'resuming {newest}' if newest else beginning)
-
-
-def _say(text: str, warn: bool = False) -> None:
-    print_log(text, 'current', logging.WARNING if warn else logging.INFO)
+        print_log(f'resuming {newest}' if newest else beginning, 'current')

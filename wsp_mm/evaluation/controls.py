@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from wsp_mm.datasets.annotations import load_json
 from wsp_mm.datasets.array_files import read_npz
 from wsp_mm.evaluation.functional import relative_depth_scores
-from wsp_mm.evaluation.functional.relative_depth import percent
+from wsp_mm.evaluation.functional.averages import percent
 from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 
@@ -95,22 +95,16 @@ def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairT
         raise ValueError(f"{mcpc_file} has no 'pairs': name a test file of build_mcpc.py")
     try:
         persons = {person['id']: person for person in mcpc['annotations']}
-        pairs = mcpc['pairs']
+        pairs, n = mcpc['pairs'], len(mcpc['pairs'])
         both = [(persons[pair['ann_a']], persons[pair['ann_b']]) for pair in pairs]
-        shape = (len(pairs), 2, len(get_joint_set('mcpc16')), 3)
-        joints = [[p['keypoints'] for p in pair] for pair in both]
-        table = PairTable(
-            ids=np.array([pair['id'] for pair in pairs], dtype=np.int64),
-            label=np.array([pair['label'] for pair in pairs], dtype=np.int64),
-            gap=np.array([pair['scale_gap'] for pair in pairs], dtype=np.float64),
-            labelled=(np.array(joints, np.float64).reshape(shape)[..., 2] > 0).all(axis=1),
-            boxes=np.array([[p['bbox'] for p in pair] for pair in both], np.float64).reshape(
-                (len(pairs), 2, 4)
-            ),
-            stand_in=np.array(
-                [any(p.get('scale_source') != 'head' for p in pair) for pair in both]
-            ),
+        joints, boxes = (
+            np.array([[p[key] for p in pair] for pair in both], np.float64).reshape(n, 2, *shape)
+            for key, shape in (('keypoints', (len(get_joint_set('mcpc16')), 3)), ('bbox', (4,)))
         )
+        stand_in = np.array([{p.get('scale_source') for p in pair} != {'head'} for pair in both])
+        kinds = dict(id=np.int64, label=np.int64, scale_gap=np.float64)
+        ids, label, gap = (np.array([p[key] for p in pairs], kind) for key, kind in kinds.items())
+        table = PairTable(ids, label, gap, (joints[..., 2] > 0).all(axis=1), boxes, stand_in)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{mcpc_file} holds no pairs of build_mcpc.py: {error!r}') from None
     if gt_dir is not None:
@@ -148,9 +142,8 @@ def load_world_gt(folder: str | Path) -> dict[tuple[str, str], dict[str, np.ndar
         source, split = file.stem.rsplit('_', 1)
         tables[source, split] = read_npz(file, remedy='Make the world again')
     if not tables:
-        raise ValueError(
-            f'no SOURCE_SPLIT.npz in {folder}: run tools/dataset_converters/make_world.py first'
-        )
+        remedy = 'run tools/dataset_converters/make_world.py first'
+        raise ValueError(f'no SOURCE_SPLIT.npz in {folder}: {remedy}')
     return tables
 
 

@@ -62,11 +62,9 @@ def mupots_scores(
     nobody = np.zeros((0, 17, 2)), np.zeros((0, 17, 3))
     sequences, occluded = defaultdict(list), defaultdict(list)
     for frame in sorted(frames, key=lambda frame: (frame.sequence, frame.frame)):
-        pred_2d, pred_3d = predictions.get(frame.key, nobody)
-        gt = dict(gt_2d=frame.keypoints_img, gt_3d=frame.keypoints_univ)
-        sequences[frame.sequence].append(
-            dict(key=frame.key, **gt, pred_2d=pred_2d, pred_3d=pred_3d)
-        )
+        row = dict(key=frame.key, gt_2d=frame.keypoints_img, gt_3d=frame.keypoints_univ)
+        row['pred_2d'], row['pred_3d'] = predictions.get(frame.key, nobody)
+        sequences[frame.sequence].append(row)
         occluded[frame.sequence].append(frame.occluded)
     hidden = {s: np.concatenate(rows) for s, rows in occluded.items()}
     matched = {s: mupots_matches(rows) >= 0 for s, rows in sequences.items()}
@@ -83,16 +81,12 @@ def mupots_scores(
                 if part := re.fullmatch('(PCK|AUC|n_sequences(?=_))(.*)', key):
                     scores[f'{start}{part[1]}_{mode}{part[2]}'] = value
     every = [row for rows in sequences.values() for row in rows]
-    return scores | dict(
-        n_sequences=len(sequences),
-        n_frames=len(every),
-        n_frames_without_predictions=sum(
-            len(row['gt_2d']) > 0 and not len(row['pred_2d']) for row in every
-        ),
-        n_persons=sum(len(row['gt_2d']) for row in every),
-        n_matched=int(sum(rows.sum() for rows in matched.values())),
-        n_predictions=sum(len(row['pred_2d']) for row in every),
-    )
+    persons, found = np.array([(len(row['gt_2d']), len(row['pred_2d'])) for row in every]).T
+    missed = int(((persons > 0) & (found == 0)).sum())
+    scores |= dict(n_sequences=len(sequences), n_frames=len(every))
+    scores |= dict(n_frames_without_predictions=missed, n_persons=int(persons.sum()))
+    hits = int(sum(rows.sum() for rows in matched.values()))
+    return scores | dict(n_matched=hits, n_predictions=int(found.sum()))
 
 
 def without_details(scores: Mapping[str, float | int]) -> dict[str, float | int]:
@@ -131,10 +125,9 @@ def root_scores(
     if notes is not None:
         notes += truth.notes
     frames, pairs = [], [np.zeros((2, 0, 3))]
+    nobody = np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0), np.zeros(0)
     for frame in truth.frames:
-        boxes, roots, scores, place = found.pop(
-            frame.image_id, (np.zeros((0, 4)), np.zeros((0, 3)), np.zeros(0), np.zeros(0))
-        )
+        boxes, roots, scores, place = found.pop(frame.image_id, nobody)
         gt = frame.keypoints_cam[:, ROOT]
         frames.append(dict(gt=gt, pred=roots, scores=scores, place=place))
         box, person = match_boxes(boxes, frame.keypoints_img[:, ROOT])

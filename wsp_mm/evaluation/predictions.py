@@ -4,7 +4,6 @@
 N samples, K joints, P persons. Nothing here is a pickle unless the caller trusts it.
 """
 
-import io
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,9 +172,9 @@ class PoseTable:
         if different:
             raise ValueError(f'predictions and ground truth are of other samples: {different[0]}')
         rows = np.array([row[name] for name in self.ids], dtype=np.int64)
-        good = (Findings() if findings is None else findings).judge(
-            body_size(truth.gt, truth.joint_set), truth.file, lambda i: f'sample {truth.ids[i]}: gt'
-        )[rows]
+        names = [f'sample {name}: gt' for name in truth.ids]
+        judge, verdict = (findings or Findings()).judge, body_size(truth.gt, truth.joint_set)
+        good = judge(verdict, truth.file, names.__getitem__)[rows]
         rows = rows[good]
         actions = None if truth.actions is None else truth.actions[rows].tolist()
         return pose3d_scores(self.pred[good], gt[rows], self.joint_set, actions)
@@ -203,9 +202,8 @@ def load_poses(file: str | Path, joint_set: str | None = None, trust: bool = Fal
             names the file.
     """
     file = Path(file)
-    content = (
-        load_json(file, remedy=_PREDICTIONS) if file.suffix == '.json' else load_dump(file, trust)
-    )
+    is_json = file.suffix == '.json'
+    content = load_json(file, remedy=_PREDICTIONS) if is_json else load_dump(file, trust)
     try:
         if isinstance(content, list):
             ids, pred = zip(*((r['image_id'], r['joint_cam']) for r in content), strict=True)
@@ -251,14 +249,12 @@ def _judge(verdict: Verdict, file: Path, name: Callable[[int], str]) -> None:
 
 FILE_2D = 'preds_2d_kpt_mupots.mat'
 FILE_3D = 'preds_3d_kpt_mupots.mat'
-Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
+Predictions = Mapping[str, tuple[np.ndarray, np.ndarray]]
 _FRAME_KEY = re.compile(r'TS[1-9]\d*_img_\d{6}')
 
 
 def save_mupots(
-    folder: str | Path,
-    keys: Iterable[str],
-    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    folder: str | Path, keys: Iterable[str], predictions: Predictions
 ) -> tuple[Path, Path]:
     """Write predictions as the two mat files that the official evaluation of MuPoTS-3D loads.
 
@@ -280,22 +276,18 @@ def save_mupots(
     from scipy.io import savemat
 
     keys, files = list(keys), (Path(folder) / FILE_2D, Path(folder) / FILE_3D)
-    unknown = sorted(set(predictions) - set(keys))
-    if unknown:
+    if unknown := sorted(set(predictions) - set(keys)):
         raise ValueError(f'{len(unknown)} predicted frames are not known, such as {unknown[0]!r}')
-    nobody, streams = (np.zeros((0, 17, 2)), np.zeros((0, 17, 3))), []
-    for side, dim in enumerate((2, 3)):
-        content = {}
+    nobody, contents = (np.zeros((0, 17, 2)), np.zeros((0, 17, 3))), ({}, {})
+    for side, content in enumerate(contents):
         for key in keys:
             pair = predictions.get(key, nobody)
             content[key] = np.asarray(pair[side], dtype=np.float64)
-            if content[key].shape != (expected := (len(pair[0]), 17, dim)):
+            if content[key].shape != (expected := (len(pair[0]), 17, side + 2)):
                 raise ValueError(f'{key} must be {expected}, got {content[key].shape}')
-        streams.append(io.BytesIO())
-        savemat(streams[-1], content)
-    for file, stream in zip(files, streams, strict=True):
+    for file, content in zip(files, contents, strict=True):
         with atomic_file(file) as target:
-            target.write(stream.getbuffer())
+            savemat(target, content)
     return files
 
 

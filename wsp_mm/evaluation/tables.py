@@ -150,13 +150,8 @@ TABLE_4 = {
 }
 # Table 8, mm: trained on the action named, tested on all; in the order of ACTION_HEADS. The title
 # says PA MPJPE, the text MPJPE.
-TABLE_8 = dict(
-    zip(
-        ACTION_HEADS,
-        (84.8, 70.3, 64.4, 78.6, 60.4, 72.5, 76.9, 68.7, 75.8, 60.0, 77.0, 81.7, 82.2, 73.1, 93.0),
-        strict=True,
-    )
-)
+_MM = 84.8, 70.3, 64.4, 78.6, 60.4, 72.5, 76.9, 68.7, 75.8, 60.0, 77.0, 81.7, 82.2, 73.1, 93.0
+TABLE_8 = dict(zip(ACTION_HEADS, _MM, strict=True))
 
 
 def table_4(scores: Scores) -> Table:
@@ -192,10 +187,8 @@ def table_8(scores: Mapping[str, Scores]) -> Table:
         key = f'{name}_action_mean'
         rows.append([label, *(_get(scores.get(action, {}), [key])[0] for action in ACTION_HEADS)])
     rows.append(['paper, WSP (real data)', *TABLE_8.values()])
-    return (
-        ['mm, trained on', *ACTION_HEADS.values(), 'Avg'],
-        [[*row, sum(row[1:]) / len(TABLE_8)] for row in rows],
-    )
+    rows = [[*row, sum(row[1:]) / len(TABLE_8)] for row in rows]
+    return ['mm, trained on', *ACTION_HEADS.values(), 'Avg'], rows
 
 
 def joint_table(scores: Scores) -> Table:
@@ -326,10 +319,8 @@ def mupots_remarks(scores: Scores) -> list[str]:
                 f'over the other {count - len(lost)} it is {cell(scores[f"PCK_{mode}_defined"])}'
             )
     if count != N_OFFICIAL_SEQUENCES:
-        remarks.append(
-            f'{count} sequences instead of {N_OFFICIAL_SEQUENCES}: not to be compared with '
-            'published figures'
-        )
+        what = f'{count} sequences instead of {N_OFFICIAL_SEQUENCES}'
+        remarks.append(f'{what}: not to be compared with published figures')
     return remarks
 
 

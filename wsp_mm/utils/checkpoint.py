@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 import wsp_mm
 from wsp_mm.utils.files import atomic_file, file_sha256
+from wsp_mm.utils.nodes import config_nodes
 
 TRUST_ENV = 'WSP_TRUST_CHECKPOINT'
 PUBLISHED_FORMAT = 'wsp_mm-published-1'
@@ -49,6 +50,8 @@ META_KEYS = (
 _HASH_IN_NAME = re.compile(
     r'-(?!(?:19|20)\d{6}\.)(?P<hash>[0-9a-f]{8,64})(?P<date>_\d{8})?\.pth(?:\.tar)?$'
 )
+# What torch.load raises at files that it cannot or will not read.
+_UNREADABLE = pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError
 _MODEL_ZOOS = {
     'torchvision': host.get_torchvision_models,
     'open-mmlab': host.get_external_models,
@@ -108,14 +111,8 @@ def safe_globals() -> list:
         for name in ('_reconstruct', 'scalar')
     ]
     dtypes = [type(np.dtype(code)) for code in np.typecodes['All'] if code != 'O']
-    return [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        (_history_statistic, 'builtins.getattr'),
-        *functions,
-        *dtypes,
-    ]
+    plain = [HistoryBuffer, np.ndarray, np.dtype, (_history_statistic, 'builtins.getattr')]
+    return plain + functions + dtypes
 
 
 def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | None = None) -> Any:
@@ -144,7 +141,7 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
         _check_hash(path, file_sha256(path), promised)
     trusted = is_trusted() if trust is None else trust
     if trusted:
-        _warn(f'{path} is loaded as trusted: code in it is executed.')
+        warn(f'{path} is loaded as trusted: code in it is executed.')
     # Torch before 2.6 has no list with names: it loads plain weights only.
     named = not trusted and torch.__version__ >= '2.6'
     allowed = torch.serialization.safe_globals(safe_globals()) if named else nullcontext()
@@ -153,14 +150,7 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
             checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
     except (torch.cuda.OutOfMemoryError, PermissionError):
         raise
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        OSError,
-    ) as error:
+    except _UNREADABLE as error:
         with path.open('rb') as file:
             is_pickle = file.read(4).startswith((b'PK\x03\x04', b'\x80'))
         if isinstance(error, pickle.UnpicklingError) and is_pickle:
@@ -169,18 +159,31 @@ def load_file(path: str | os.PathLike, map_location: Any = None, trust: bool | N
             f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint, it may be '
             f'truncated or of another kind: {error}'
         ) from error
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    if isinstance(meta, dict):
-        if not trusted:
-            # MMEngine executes this key of its 0.x files as Python when it resumes.
-            meta.pop('config', None)
-        if meta.get('format') == PUBLISHED_FORMAT and isinstance(meta.get('dataset_meta'), dict):
-            # MMPose's visualizers want the arrays that a published file keeps as tensors.
-            meta['dataset_meta'] = {
-                key: value.numpy() if isinstance(value, Tensor) and not value.is_meta else value
-                for key, value in meta['dataset_meta'].items()
-            }
+    meta = meta_of(checkpoint)
+    if not trusted:
+        # MMEngine executes this key of its 0.x files as Python when it resumes.
+        meta.pop('config', None)
+    if meta.get('format') == PUBLISHED_FORMAT and isinstance(meta.get('dataset_meta'), dict):
+        # MMPose's visualizers want the arrays that a published file keeps as tensors.
+        meta['dataset_meta'] = {
+            key: value.numpy() if isinstance(value, Tensor) and not value.is_meta else value
+            for key, value in meta['dataset_meta'].items()
+        }
     return checkpoint
+
+
+def meta_of(checkpoint: Any) -> dict:
+    """Return the ``meta`` of a loaded checkpoint; an empty dict where it has none."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    return meta if isinstance(meta, dict) else {}
+
+
+def weights_of(checkpoint: Any) -> dict[str, Any]:
+    """Return the tensors of a loaded checkpoint, or bare weights, without the prefix of parallel
+    models.
+    """
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
+    return {str(key).removeprefix('module.'): value for key, value in state.items()}
 
 
 def _check_hash(name: str | Path, digest: str, promised: re.Match) -> None:
@@ -204,7 +207,8 @@ def _refusal(path: Path, reason: str) -> str:
     )
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Write a warning to the log of the run."""
     print_log(message, logger='current', level=logging.WARNING)
 
 
@@ -223,9 +227,8 @@ def resolve_url(name: str) -> str | None:
     if not separator or scheme == 'file':
         return None
     if scheme not in _MODEL_ZOOS:
-        raise CheckpointError(
-            f'{name}: {scheme}:// is not supported, copy the file to a local path'
-        )
+        what = f'{scheme}:// is not supported, copy the file to a local path'
+        raise CheckpointError(f'{name}: {what}')
     urls = _MODEL_ZOOS[scheme]()
     if not str(urls.get(model, '')).startswith('http'):
         raise CheckpointError(f'{name}: {scheme}:// has no model {model!r}')
@@ -267,15 +270,18 @@ def fetch(url: str, timeout_s: float = 20.0) -> Path:
     return target
 
 
+def local_file(name: str) -> Path:
+    """Return the file of a path, or fetch it from what :func:`resolve_url` takes."""
+    url = resolve_url(name)
+    return Path(name.removeprefix('file://')).expanduser() if url is None else fetch(url)
+
+
 def load(name: str, map_location: Any = None) -> Any:
     """Load a checkpoint as :func:`load_file` does, from a path or what :func:`resolve_url`
     takes.
     """
     name = str(name)
-    url = resolve_url(name)
-    checkpoint = load_file(
-        name.removeprefix('file://') if url is None else fetch(url), map_location
-    )
+    checkpoint = load_file(local_file(name), map_location)
     if name.startswith('mmcls://'):
         checkpoint = host._process_mmcls_checkpoint(checkpoint)
     return checkpoint
@@ -348,9 +354,7 @@ class PretrainedParts:
             raise ValueError(
                 f'put PretrainedParts into model.init_cfg, not that of {type(module).__name__}'
             )
-        checkpoint = load(self.checkpoint, map_location='cpu')
-        state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
-        state = {str(key).removeprefix('module.'): value for key, value in state.items()}
+        state = weights_of(load(self.checkpoint, map_location='cpu'))
         # The others first: what is loaded must come last.
         for name, child in module.named_children():
             if name not in self.parts and not getattr(child, 'is_init', True):
@@ -379,14 +383,9 @@ class PretrainedParts:
 
 def pretrained_inits(cfg: Any) -> Iterator[Mapping]:
     """Yield every dict of type ``Pretrained`` or ``PretrainedParts`` below a node of a config."""
-    if isinstance(cfg, Mapping):
-        if cfg.get('type') in ('Pretrained', 'PretrainedParts'):
-            yield cfg
-        cfg = cfg.values()
-    elif not isinstance(cfg, (list, tuple)):
-        return
-    for value in cfg:
-        yield from pretrained_inits(value)
+    for node in config_nodes(cfg):
+        if node.get('type') in ('Pretrained', 'PretrainedParts'):
+            yield node
 
 
 # ----------------------------------------------------------------------------------- publishing

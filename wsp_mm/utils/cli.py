@@ -118,23 +118,14 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('camera of images that have none (it is never guessed)')
     one = group.add_mutually_exclusive_group()
     one.add_argument('--focal', type=float, nargs='+', metavar='PX', help='focal length, or fx fy')
-    one.add_argument(
-        '--camera', metavar='FILE.json', help='{"f": [fx, fy], "c": [cx, cy]}, or one an image'
-    )
-    one.add_argument(
-        '--assume-fov',
-        type=float,
-        metavar='DEG',
-        help="assumed angle across the image's longer side",
-    )
-    group.add_argument(
-        '--principal-point', type=float, nargs=2, metavar=('CX', 'CY'),
-        help='with --focal; default: the image centre',
-    )  # fmt: skip
-    group.add_argument(
-        '--scale-camera', action='store_true',
-        help='with --camera: the images were resized after the calibration',
-    )  # fmt: skip
+    text = '{"f": [fx, fy], "c": [cx, cy]}, or one an image'
+    one.add_argument('--camera', metavar='FILE.json', help=text)
+    text = "assumed angle across the image's longer side"
+    one.add_argument('--assume-fov', type=float, metavar='DEG', help=text)
+    text, names = 'with --focal; default: the image centre', ('CX', 'CY')
+    group.add_argument('--principal-point', type=float, nargs=2, metavar=names, help=text)
+    text = 'with --camera: the images were resized after the calibration'
+    group.add_argument('--scale-camera', action='store_true', help=text)
 
 
 def parse_cfg_options(parser: argparse.ArgumentParser, values: list[str] | None) -> dict[str, Any]:
@@ -185,9 +176,7 @@ def apply_common_arguments(cfg, args: argparse.Namespace, parser: argparse.Argum
         # mmdet's hook, that of detectors, has other names for two of MMPose's settings.
         detector = hook.get('type') == 'DetVisualizationHook'
         switch, folder = ('draw', 'test_out_dir') if detector else ('enable', 'out_dir')
-        hook.update(
-            {switch: True, folder: args.show_dir, 'show': args.show, 'interval': args.interval}
-        )
+        hook.update({switch: True, folder: args.show_dir}, show=args.show, interval=args.interval)
         if args.show:
             hook.update(wait_time=args.wait_time)
 

@@ -145,11 +145,8 @@ def prepare_run(cfg, launcher: str) -> None:
     timeout = None if seconds is None else timedelta(seconds=seconds)
     torch.distributed.init_process_group('gloo', timeout=timeout)
     # The Runner's own defaults, which it drops as soon as a wrapper is named.
-    defaults = dict(
-        type='MMDistributedDataParallel',
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False),
-    )
+    defaults = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+    defaults['find_unused_parameters'] = cfg.get('find_unused_parameters', False)
     cfg.model_wrapper_cfg = {**defaults, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
 
 
@@ -199,7 +196,7 @@ def run_rank(action: Callable[[], Result]) -> Result:
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code in (0, None):
             raise
-        if lost_peer(error):
+        if isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
             # The launcher ends this process as soon as it sees the other, whose error is the cause.
             time.sleep(PATIENCE)
             if hasattr(error, 'add_note'):  # Python 3.11
@@ -208,8 +205,3 @@ def run_rank(action: Callable[[], Result]) -> Result:
             handler.record_exception(error)
         faulthandler.dump_traceback_later(EXIT_WITHIN, exit=True)
         raise
-
-
-def lost_peer(error: BaseException) -> bool:
-    """Return whether an error says no more than that another rank is gone."""
-    return isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)) is not None

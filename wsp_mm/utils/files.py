@@ -170,19 +170,11 @@ def progress_bar(
 
     if total is None and hasattr(iterable, '__len__'):
         total = len(iterable)
-    terminal = sys.stderr.isatty()
     lines = {}
-    if not terminal:
+    if not sys.stderr.isatty():
         rest = '{n_fmt} of {total_fmt}{unit}, {rate_fmt}, {elapsed} gone, {remaining} left\n'
         if total is None:
             rest = '{n_fmt}{unit}, {rate_fmt}, {elapsed} gone\n'
         lines = dict(mininterval=15, bar_format=f'{label}: {rest}' if label else rest)
-    return tqdm(
-        iterable,
-        desc=label,
-        total=total,
-        unit=f' {unit}',
-        initial=initial,
-        disable=not show,
-        **lines,
-    )
+    count = dict(total=total, unit=f' {unit}', initial=initial)
+    return tqdm(iterable, desc=label, disable=not show, **count, **lines)

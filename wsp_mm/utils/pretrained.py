@@ -1,7 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """MMEngine's own ways to start from weights, made to notice weights of another network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
-from wsp_mm.utils.checkpoint import PretrainedPartsError, load
+from wsp_mm.utils.checkpoint import PretrainedPartsError, load, weights_of
 
 #: Largest share of a backbone's tensors that a checkpoint may lack: layers added to a known one.
 MAX_MISSING = 0.1
@@ -30,8 +30,7 @@ def check_fit(module: nn.Module, checkpoint: Any, name: str, prefix: str = '') -
     """
     if isinstance(getattr(module, 'backbone', None), nn.Module):
         module, prefix = module.backbone, f'{prefix}backbone.'
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, Mapping) else {}
-    state = {str(key).removeprefix('module.'): value for key, value in state.items()}
+    state = weights_of(checkpoint)
     own = {k: v for k, v in module.state_dict().items() if not k.endswith('num_batches_tracked')}
     missing = [key for key in own if prefix + key not in state]
     other = [

@@ -31,8 +31,9 @@ def test_rigid_alignment_is_scipys_kabsch():
     for i in range(20):
         p, g = pred[i] - pred[i].mean(0), gt[i] - gt[i].mean(0)
         rotation, _ = Rotation.align_vectors(g, p)
-        expected = np.linalg.norm(rotation.apply(p) - g, axis=1)
-        np.testing.assert_allclose(errors[i], expected, rtol=1e-9)
+        np.testing.assert_allclose(
+            errors[i], np.linalg.norm(rotation.apply(p) - g, axis=1), rtol=1e-9
+        )
 
 
 def test_similarity_alignment_is_the_least_squares_optimum():
@@ -43,8 +44,9 @@ def test_similarity_alignment_is_the_least_squares_optimum():
     for i in range(3):
 
         def residual(x, i=i):
-            moved = np.exp(x[0]) * Rotation.from_rotvec(x[1:4]).apply(pred[i]) + x[4:]
-            return (moved - gt[i]).ravel()
+            return (
+                np.exp(x[0]) * Rotation.from_rotvec(x[1:4]).apply(pred[i]) + x[4:] - gt[i]
+            ).ravel()
 
         # from the result's own neighbourhood and from elsewhere: nothing is better
         starts = np.random.default_rng(i).normal(0, 1, (12, 7))
@@ -69,6 +71,16 @@ def test_a_mirrored_pose_is_not_mirrored_back():
     mirrored = gt * [-1, 1, 1]
     for align in ('rigid', 'similarity'):
         assert (mpjpe(mirrored, gt, align=align).mean(axis=1) > 50).all()
+
+
+@given(st.integers(0, 2**31))
+def test_squared_errors_shrink_with_freedom(seed):
+    pred, gt = poses(4, 17, seed=seed), poses(4, 17, seed=seed + 1)
+    root, rigid, similarity = (
+        (mpjpe(pred, gt, align=a) ** 2).sum(1) for a in ('root', 'rigid', 'similarity')
+    )
+    assert (similarity <= rigid + 1e-6).all()
+    assert (rigid <= root + 1e-6).all()
 
 
 def test_degenerate_poses_have_defined_errors():

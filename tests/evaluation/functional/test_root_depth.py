@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from wsp_mm.evaluation.functional.root_depth import ap_root, match_boxes, mrpe
 
 
-def test_mrpe_by_hand_and_what_is_refused():
+def test_mrpe_by_hand():
     gt = np.array([[0.0, 0, 3000], [100, 0, 4000]])
     scores = mrpe(gt + np.array([[3, 0, 4], [0, -10, 0]]), gt)
     assert scores == dict(MRPE=7.5, MRPE_x=1.5, MRPE_y=5, MRPE_z=2)
     assert all(math.isnan(value) for value in mrpe(np.zeros((0, 3)), np.zeros((0, 3))).values())
     with pytest.raises(ValueError, match='must be'):
         mrpe(gt, gt[:1])
-    with pytest.raises(ValueError, match='frame 0: 1 roots, but 2 scores'):
-        ap_root([frame([1], [1], [1, 2])])
 
 
 def at(*z):
@@ -63,9 +61,11 @@ def test_ap_by_hand(frames, ap, recall):
 
 def slow_ap(frames, threshold):
     """The same, word by word: one detection after the other, with a list of used roots."""
-    everyone = []
-    for i, f in enumerate(frames):
-        everyone += [(score, i, p) for p, score in zip(f['pred'], f['scores'], strict=True)]
+    everyone = [
+        (score, i, pred)
+        for i, f in enumerate(frames)
+        for pred, score in zip(f['pred'], f['scores'], strict=True)
+    ]
     total, used, outcome = sum(len(f['gt']) for f in frames), set(), []
     for _, i, pred in sorted(everyone, key=lambda entry: -entry[0]):
         if not len(frames[i]['gt']):
@@ -98,6 +98,11 @@ def test_equals_the_slow_way(seed, images):
     ]
     if any(len(f['gt']) for f in frames):
         assert ap_root(frames, 250)['AP_root'] == pytest.approx(slow_ap(frames, 250))
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match='frame 0: 1 roots, but 2 scores'):
+        ap_root([frame([1], [1], [1, 2])])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ as PoseNet's are: a frame is the same sample from either layout.
 N frames, 17 joints (``h36m17``).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from wsp_mm.datasets.annotations import AnnotationError, Findings, Verdict
 from wsp_mm.datasets.converters.h36m_layouts import Frames, Reader, Reader3DMPPE, ReaderMMPose
 from wsp_mm.datasets.h36m_arrays import write_arrays
 from wsp_mm.datasets.plausibility import body_size, camera_view, root_depth
-from wsp_mm.structures.bbox import crop_boxes, joints_boxes
+from wsp_mm.structures.bbox import crop_boxes, joints_boxes, to_corners
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
     ACTIONS,
@@ -81,15 +82,9 @@ def convert_h36m(
         *(f'skipped {count:,} x {kind}' for kind, count in findings.counts().items()),
         *(f'skipped: {error}' for error in findings.bad[:3]),
     ]
-    header = dict(
-        layout=layout,
-        images=kind.images,
-        subjects=list(subjects),
-        steps=list(steps),
-        size_slack=kind.size_slack,
-        cameras=[[*key, *cam.f.tolist(), *cam.c.tolist()] for key, cam in sorted(cameras.items())],
-        notes=notes,
-    )
+    rows = [[*key, *cam.f.tolist(), *cam.c.tolist()] for key, cam in sorted(cameras.items())]
+    header = dict(layout=layout, images=kind.images, subjects=list(subjects), steps=list(steps))
+    header |= dict(size_slack=kind.size_slack, cameras=rows, notes=notes)
     write_arrays(out, header, columns)
     return notes
 
@@ -98,13 +93,8 @@ def _absent(columns: dict[str, np.ndarray], subjects: Sequence[int]) -> list[str
     """A note about the sequences that Human3.6M has of these subjects, and the arrays have not."""
     names = ('subject', 'action', 'subaction', 'camera')
     present = np.unique(np.stack([columns[name] for name in names], axis=1), axis=0).tolist()
-    every = [
-        (subject, action, subaction, camera)
-        for subject in subjects
-        for action in range(len(ACTIONS))
-        for subaction in (1, 2)
-        for camera in range(1, len(CAMERA_IDS) + 1)
-    ]
+    cameras = range(1, len(CAMERA_IDS) + 1)
+    every = itertools.product(subjects, range(len(ACTIONS)), (1, 2), cameras)
     absent = sorted(set(every) - {*map(tuple, present), BROKEN})
     shown = ', '.join(sequence_key(*key) for key in absent[:3]) + (', ...' if absent[3:] else '')
     return [f'{len(absent)} sequences of {tuple(subjects)} are absent: {shown}'] if absent else []
@@ -172,15 +162,9 @@ def _to_camera(
     bad = ~np.isfinite(crop_boxes(frames.boxes, frames.size)).all(axis=1)
     drop(bad, 'bad box', 'its bbox has no area within its image')
     names = ('subject', 'action', 'subaction', 'camera', 'frame')
-    return dict(
-        zip(names, frames.key.T, strict=True),
-        id=frames.id,
-        image_id=frames.image_id,
-        size=frames.size,
-        bbox=frames.boxes,
-        joints=frames.joints,
-        file_name=frames.file_name,
-    )
+    own = ('id', 'image_id', 'size', 'joints', 'file_name')
+    columns = {name: getattr(frames, name) for name in own}
+    return dict(zip(names, frames.key.T, strict=True), bbox=frames.boxes, **columns)
 
 
 def _choose(
@@ -198,11 +182,8 @@ def _choose(
         if frames.boxes is None:
             off = np.linalg.norm(pixels - frames.pixels[some], axis=-1)
         else:
-            sides = [
-                np.clip(corner, 0, frames.size[some] - 1)
-                for boxes in (joints_boxes(pixels), frames.boxes[some])
-                for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:])
-            ]
-            off = np.abs(np.hstack(sides[:2]) - np.hstack(sides[2:])).max(axis=-1)
+            boxes, limit = (joints_boxes(pixels), frames.boxes[some]), np.tile(frames.size[some], 2)
+            found, labelled = (np.clip(to_corners(each), 0, limit - 1) for each in boxes)
+            off = np.abs(found - labelled).max(axis=-1)
         errors[name] = float(np.median(np.where(np.isfinite(off), off, np.inf)))
     return min(errors, key=errors.get), errors

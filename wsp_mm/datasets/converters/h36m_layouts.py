@@ -164,9 +164,7 @@ class Reader3DMPPE(Reader):
 
         def of(subject: int, number: int) -> dict[str, PinholeCamera]:
             raw = content[str(number)]
-            f, c, rotation, t = (
-                np.squeeze(np.array(raw[key], dtype=np.float64)) for key in ('f', 'c', 'R', 't')
-            )
+            f, c, rotation, t = (np.squeeze(np.array(raw[k], np.float64)) for k in 'fcRt')
             return {
                 'translation t': PinholeCamera(f, c, rotation, t),
                 'raw camera centre': PinholeCamera(f, c, rotation, -rotation @ t),
@@ -195,14 +193,10 @@ class Reader3DMPPE(Reader):
 
         read = dict(file=file, kind='annotation', findings=self.findings, remedy=self.remedy)
         column, kept = read_columns(annotations, dict(image_id=_INTEGER), **read)
-        wanted = [
-            i for i, of in zip(kept, column['image_id'].tolist(), strict=True) if of in row_of
-        ]
-        persons, _ = read_columns(
-            [annotations[i] for i in wanted],
-            dict(id=_INTEGER, image_id=_INTEGER, bbox=Column((4,))),
-            **read,
-        )
+        images_of = zip(kept, column['image_id'].tolist(), strict=True)
+        wanted = [annotations[i] for i, image_id in images_of if image_id in row_of]
+        columns = dict(id=_INTEGER, image_id=_INTEGER, bbox=Column((4,)))
+        persons, _ = read_columns(wanted, columns, **read)
         good = self.findings.drop(
             repeated(persons['image_id'].tolist()), 'bad annotation', file,
             lambda i: f'annotation {persons["id"][i]}', 'its image has an annotation already',
@@ -287,10 +281,8 @@ class ReaderMMPose(Reader):
         if path is None:
             raise self.error('missing file', paths[0], 'there is no such file')
         if whole and path.parent.name == 'fps10':
-            self.notes.append(
-                f'{path} holds every fifth frame: of those that are multiples of {self.steps} only '
-                'some are there'
-            )
+            what = f'of those that are multiples of {self.steps} only some are there'
+            self.notes.append(f'{path} holds every fifth frame: {what}')
         return path
 
     def _frames(self, file: Path, subjects: list[int]) -> Frames:
@@ -310,13 +302,11 @@ class ReaderMMPose(Reader):
                 raise self.error('wrong layout', file, str(error), f'row {row}') from None
             subject, action, number = parsed[-1][:3]
             siblings[subject, action].add(number)
-        key = np.array(
-            [
-                (s, a, subaction_number(s, ACTIONS[a], number, siblings[s, a]), *rest)
-                for s, a, number, *rest in parsed
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 5)
+        key = [
+            (s, a, subaction_number(s, ACTIONS[a], number, siblings[s, a]), *rest)
+            for s, a, number, *rest in parsed
+        ]
+        key = np.array(key, dtype=np.int64).reshape(-1, 5)
         kept = np.flatnonzero(self.select(key) & np.isin(key[:, 0], subjects))
         absent = sorted(set(subjects) - set(key[kept, 0].tolist()))
         if absent:

@@ -13,15 +13,6 @@ from wsp_mm.evaluation.functional.pose3d import pose3d_scores
 from wsp_mm.evaluation.functional.relative_depth import relative_depth_scores
 
 __all__ = [
-    'align_poses',
-    'mean_pose',
-    'mpjpe',
-    'mupots_3dpck',
-    'mupots_errors',
-    'mupots_matches',
-    'mupots_occlusion_pck',
-    'pair_pck',
-    'per_axis_error',
-    'pose3d_scores',
-    'relative_depth_scores',
-]
+    'align_poses', 'mean_pose', 'mpjpe', 'mupots_3dpck', 'mupots_errors', 'mupots_matches',
+    'mupots_occlusion_pck', 'pair_pck', 'per_axis_error', 'pose3d_scores', 'relative_depth_scores',
+]  # fmt: skip

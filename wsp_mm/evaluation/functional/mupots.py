@@ -11,10 +11,11 @@ long each is.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from wsp_mm.evaluation.functional.averages import mean
 from wsp_mm.structures.keypoints import get_joint_set
 
 JOINT_SET = 'mupots17'
@@ -110,12 +111,10 @@ def mupots_errors(
     """
     frames = _checked(frames)
     matches = [_match(frame) for frame in frames]
-    nobody = np.full((1, 17, 3), np.nan)  # what the index -1 picks
-    gt = _joined(frame['gt_3d'] for frame in frames)
-    pred = _joined(
-        np.concatenate([frame['pred_3d'], nobody])[match]
-        for frame, match in zip(frames, matches, strict=True)
-    )
+    none, nobody = np.zeros((0, 17, 3)), np.full((1, 17, 3), np.nan)  # the index -1 picks nobody
+    pred = [np.concatenate([frame['pred_3d'], nobody]) for frame in frames]
+    pred = [poses[match] for poses, match in zip(pred, matches, strict=True)]
+    gt, pred = np.concatenate([none, *(f['gt_3d'] for f in frames)]), np.concatenate([none, *pred])
     with np.errstate(invalid='ignore', over='ignore'):
         if relative:
             gt, pred = (pose - pose[:, ROOT : ROOT + 1] for pose in (gt, pred))
@@ -188,22 +187,20 @@ def mupots_3dpck(
         if errors.ndim != 2 or errors.shape[1] != N_SCORED or (errors < 0).any():
             raise ValueError(f'errors of sequence {sequence} are no (P, 14) distances')
         shares = [_share(errors < mm) for mm in (PCK_MM, *thresholds_mm)]
-        shares.append(_mean([_share(errors < mm) for mm in AUC_MM]))
+        shares.append(mean([_share(errors < mm) for mm in AUC_MM]))
         shares += [_share(errors[:, list(joints)] < PCK_MM) for joints in JOINT_GROUPS.values()]
         rows[f'TS{sequence}'] = dict(zip([*keys, *groups], shares, strict=True))
     defined = [row for row in rows.values() if not math.isnan(row['PCK'])]
     scores: dict[str, float | int] = {}
     for key in keys:
-        scores[key] = _mean([row[key] for row in rows.values()])
-        scores[f'{key}_defined'] = _mean([row[key] for row in defined])
-    scores |= {group: _mean([row[group] for row in rows.values()]) for group in groups}
+        scores[key] = mean([row[key] for row in rows.values()])
+        scores[f'{key}_defined'] = mean([row[key] for row in defined])
+    scores |= {group: mean([row[group] for row in rows.values()]) for group in groups}
     for name, row in rows.items():
         scores |= {f'PCK_{name}': row['PCK'], f'AUC_{name}': row['AUC']}
         scores |= {f'PCK_{name}_{group}': row[f'PCK_{group}'] for group in JOINT_GROUPS}
-    persons = sum(len(errors) for errors in errors_by_sequence.values())
-    return scores | dict(
-        n_sequences=len(rows), n_undefined=len(rows) - len(defined), n_persons=persons
-    )
+    scores |= dict(n_sequences=len(rows), n_undefined=len(rows) - len(defined))
+    return scores | dict(n_persons=sum(len(errors) for errors in errors_by_sequence.values()))
 
 
 def mupots_occlusion_pck(
@@ -237,22 +234,14 @@ def mupots_occlusion_pck(
             if (occluded == wanted).any():
                 found.append(_share(errors[occluded == wanted] <= PCK_MM))
     return dict(
-        PCK_visible=_mean(shares[False]), n_sequences_visible=len(shares[False]),
-        PCK_occluded=_mean(shares[True]), n_sequences_occluded=len(shares[True]),
+        PCK_visible=mean(shares[False]), n_sequences_visible=len(shares[False]),
+        PCK_occluded=mean(shares[True]), n_sequences_occluded=len(shares[True]),
     )  # fmt: skip
 
 
 def _share(hit: np.ndarray) -> float:
     """Percent of hits; nan where there is nothing to hit."""
     return 100.0 * np.count_nonzero(hit) / hit.size if hit.size else math.nan
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
-
-
-def _joined(poses: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros((0, 17, 3)), *poses])
 
 
 def _checked(frames: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:

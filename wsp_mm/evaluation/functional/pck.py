@@ -4,9 +4,9 @@
 Letters: M persons, K joints.
 """
 
-import math
-
 import numpy as np
+
+from wsp_mm.evaluation.functional.averages import percent
 
 
 def pair_pck(
@@ -41,5 +41,4 @@ def pair_pck(
         raise ValueError('a labelled joint is not finite, or a box height is not positive')
     with np.errstate(invalid='ignore'):  # nan compares false
         hit = np.linalg.norm(pred - gt, axis=2) <= threshold * box_height[:, None]
-    share = 100.0 * float(hit[visible].mean()) if visible.any() else math.nan
-    return dict(pck=share, n=int(visible.sum()))
+    return dict(pck=percent(hit[visible]), n=int(visible.sum()))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wsp_mm.evaluation.functional.averages import mean
 from wsp_mm.evaluation.functional.mpjpe import mpjpe, per_axis_error
 from wsp_mm.structures.keypoints import get_joint_set
 
@@ -105,10 +106,10 @@ def pose3d_scores(
         scores['n_actions'] = sum(len(rows) > 0 for rows in groups.values())
     limbs = [i for i, joint in enumerate(joints) if joint != root]
     for where, columns in (('', slice(None)), ('_no_root', limbs)):
-        found = {where: {name: _mean(error[:, columns]) for name, error in errors.items()}}
+        found = {where: {name: mean(error[:, columns]) for name, error in errors.items()}}
         if actions is not None:
             found[f'_action_mean{where}'] = {
-                name: _mean([_mean(error[r][:, columns]) for r in groups.values() if len(r)])
+                name: mean([mean(error[r][:, columns]) for r in groups.values() if len(r)])
                 for name, error in errors.items()
             }
         for suffix, values in found.items():
@@ -116,10 +117,10 @@ def pose3d_scores(
             scores |= {f'{name}{suffix}': value for name, value in values.items()}
     for name in POSITION_ERRORS:
         for action, rows in groups.items():
-            scores[f'{name}_action_{action}'] = _mean(errors[name][rows])
+            scores[f'{name}_action_{action}'] = mean(errors[name][rows])
     for name in PER_JOINT:
         for i, joint in enumerate(joints):
-            scores[f'{name}_joint_{names[joint]}'] = _mean(errors[name][:, i])
+            scores[f'{name}_joint_{names[joint]}'] = mean(errors[name][:, i])
     return scores
 
 
@@ -134,7 +135,3 @@ def _groups(
         raise ValueError(f'unknown actions {unknown}; known: {list(action_names)}')
     actions = np.asarray(actions, dtype=object)
     return {name: np.flatnonzero(actions == name) for name in action_names}
-
-
-def _mean(values: np.ndarray | Sequence[float]) -> float:
-    return float(np.mean(values)) if np.size(values) else math.nan

@@ -5,16 +5,8 @@ import math
 
 import numpy as np
 
-SCORES = (
-    'auc',
-    'accuracy',
-    'precision',
-    'recall',
-    'f1',
-    'precision_positive',
-    'recall_positive',
-    'f1_positive',
-)
+_BY_CLASS = ('precision', 'recall', 'f1')
+SCORES = ('auc', 'accuracy', *_BY_CLASS, *(f'{name}_positive' for name in _BY_CLASS))
 
 
 def relative_depth_scores(
@@ -61,12 +53,7 @@ def relative_depth_scores(
     decision = (prob >= threshold).astype(np.int64)
     by_class = precision_recall_fscore_support(label, decision, labels=[0, 1], zero_division=0)[:3]
     scores = dict(auc=roc_auc_score(label, prob), accuracy=accuracy_score(label, decision))
-    for name, (negative, positive) in zip(('precision', 'recall', 'f1'), by_class, strict=True):
+    for name, (negative, positive) in zip(_BY_CLASS, by_class, strict=True):
         scores[name] = (negative + positive) / 2
         scores[f'{name}_positive'] = positive
     return {**{name: 100.0 * float(scores[name]) for name in SCORES}, **counts}
-
-
-def percent(hits: np.ndarray) -> float:
-    """Percent of hits; nan without any."""
-    return float(100 * hits.mean()) if hits.size else float('nan')

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from wsp_mm.evaluation.functional.averages import mean
+
 
 def mrpe(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
     """Mean distance of predicted and true roots, and mean absolute differences along the axes.
@@ -26,11 +28,8 @@ def mrpe(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
     pred, gt = np.asarray(pred, dtype=np.float64), np.asarray(gt, dtype=np.float64)
     if pred.shape != gt.shape or pred.ndim != 2 or pred.shape[1] != 3:
         raise ValueError(f'roots must be (N, 3) twice, got {pred.shape} and {gt.shape}')
-    names = 'MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z'
-    if not len(pred):
-        return dict.fromkeys(names, math.nan)
     errors = np.linalg.norm(pred - gt, axis=1), *np.abs(pred - gt).T
-    return {name: float(error.mean()) for name, error in zip(names, errors, strict=True)}
+    return dict(zip(('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z'), map(mean, errors), strict=True))
 
 
 def ap_root(

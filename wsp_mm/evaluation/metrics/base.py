@@ -131,6 +131,15 @@ class FrameMetric(SampleMetric):
         return frames
 
 
+def stacked(results: list[dict], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """(N, ``shape``) entries ``name`` of N results, which may be none."""
+    return np.array([result[name] for result in results]).reshape(-1, *shape)
+
+
+def _name(sample: dict) -> str:
+    return f'sample {sample.get("id")} of {sample.get("img_path")}'
+
+
 def required(sample: dict, name: str) -> Any:
     """The metainfo ``name`` of a data sample.
 
@@ -138,7 +147,7 @@ def required(sample: dict, name: str) -> Any:
         KeyError: it is missing.
     """
     if sample.get(name) is None:
-        raise KeyError(f'sample {sample.get("id")} of {sample.get("img_path")} carries no {name}')
+        raise KeyError(f'{_name(sample)} carries no {name}')
     return sample[name]
 
 
@@ -154,8 +163,7 @@ def field(
         KeyError: the container or the field is missing.
         ValueError: the field does not hold exactly one, or not as ``shape`` says.
     """
-    what = f'{container}.{name}'
-    where = f'sample {sample.get("id")} of {sample.get("img_path")}'
+    what, where = f'{container}.{name}', _name(sample)
     if name not in sample.get(container, {}):
         raise KeyError(f'the metric needs {what}, {where} has none. {_REMEDIES.get(what, "")}')
     value = sample[container][name]

@@ -2,13 +2,12 @@
 import logging
 from typing import Any
 
-import numpy as np
 from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import pose3d_scores
 from wsp_mm.evaluation.functional.pose3d import H36M_ACTIONS, evaluated_joints
-from wsp_mm.evaluation.metrics.base import SampleMetric, field
+from wsp_mm.evaluation.metrics.base import SampleMetric, field, stacked
 from wsp_mm.evaluation.tables import pose3d_summary
 from wsp_mm.structures.keypoints import get_joint_set
 
@@ -81,18 +80,14 @@ class MPJPEMetric3D(SampleMetric):
         return dict(pred=pred, gt=gt, action=action)
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
-        pred, gt = (
-            np.array([r[side] for r in results]).reshape(-1, *self.shape) for side in ('pred', 'gt')
-        )
+        pred, gt = (stacked(results, side, self.shape) for side in ('pred', 'gt'))
         actions = [r['action'] for r in results] if self.per_action else None
         scores = pose3d_scores(pred, gt, self.joint_set, actions)
         if self.show_tables:
             print_log(f'3D pose\n{pose3d_summary(scores)}', logger='current')
-        if scores.get('n_actions', len(H36M_ACTIONS)) < len(H36M_ACTIONS):
-            print_log(
-                f'only {scores["n_actions"]} of {len(H36M_ACTIONS)} actions occur in this test '
-                'set: action means are over those, and not to be compared with means over all',
-                logger='current',
-                level=logging.WARNING,
-            )
+        occurring, known = scores.get('n_actions', len(H36M_ACTIONS)), len(H36M_ACTIONS)
+        if occurring < known:
+            what = f'only {occurring} of {known} actions occur in this test set'
+            what += ': action means are over those, and not to be compared with means over all'
+            print_log(what, logger='current', level=logging.WARNING)
         return scores

@@ -85,11 +85,8 @@ class MuPoTS3DPCK(FrameMetric):
         missing = sorted(set(get_joint_set(JOINT_SET).concepts) - set(concepts))
         if missing:
             raise ValueError(f'{joint_set} lacks {", ".join(missing)}, which MuPoTS-3D has')
-        self.joint_set = joint_set
-        self.thresholds_mm = tuple(thresholds_mm)
-        self.absolute = absolute
-        self.dump_dir = dump_dir
-        self.show_tables = show_tables
+        self.joint_set, self.thresholds_mm = joint_set, tuple(thresholds_mm)
+        self.absolute, self.dump_dir, self.show_tables = absolute, dump_dir, show_tables
 
     def result(self, sample: dict) -> dict:
         """Place and the 17 joints of MuPoTS-3D, (17, 2) px and (17, 3) mm."""
@@ -101,12 +98,9 @@ class MuPoTS3DPCK(FrameMetric):
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
         """Without any result, persons count as missed, and ``Matched`` is undefined."""
-        predictions = {
-            key: tuple(
-                np.array([r[name] for r in there]) for name in ('keypoints', 'keypoints_cam')
-            )
-            for key, there in self.by_frame(results).items()
-        }
+        names, predictions = ('keypoints', 'keypoints_cam'), {}
+        for key, there in self.by_frame(results).items():
+            predictions[key] = tuple(np.array([r[name] for r in there]) for name in names)
         gt = self.ground_truth
         if self.dump_dir is not None:
             files = save_mupots(self.dump_dir, [frame.key for frame in gt.frames], predictions)

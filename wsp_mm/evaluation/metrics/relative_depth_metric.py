@@ -7,22 +7,14 @@ from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
 from wsp_mm.evaluation.functional import relative_depth_scores
-from wsp_mm.evaluation.functional.relative_depth import percent
+from wsp_mm.evaluation.functional.averages import percent
+from wsp_mm.evaluation.functional.relative_depth import SCORES
 from wsp_mm.evaluation.metrics.base import SampleMetric, field
 from wsp_mm.evaluation.tables import text_table
 
+_NAMES = 'AUC', 'Acc', 'P', 'R', 'F1', 'P_pos', 'R_pos', 'F1_pos'
 # name in a logged key -> name in relative_depth_scores
-KEYS = {
-    'AUC': 'auc',
-    'Acc': 'accuracy',
-    'P': 'precision',
-    'R': 'recall',
-    'F1': 'f1',
-    'P_pos': 'precision_positive',
-    'R_pos': 'recall_positive',
-    'F1_pos': 'f1_positive',
-    'n': 'n',
-}
+KEYS = dict(zip(_NAMES, SCORES, strict=True)) | dict(n='n')
 
 
 @METRICS.register_module()
@@ -85,14 +77,13 @@ class RelativeDepthMetric(SampleMetric):
             probs[start] = field(sample, 'pred_instances', f'depth_probs{kind}')[visible]
             pair = field(sample, 'pred_instances', f'pair_probs{kind}')
             probs[f'{start}pair_'] = pair.reshape(1)
-        known = 'pair_stand_in' in sample['gt_instances']
-        return dict(
-            probs=probs,
-            stand_in=float(field(sample, 'gt_instances', 'pair_stand_in')) if known else np.nan,
-            label=float(field(sample, 'gt_instances', 'depth_label')),
-            weight=float(field(sample, 'gt_instances', 'depth_weight')),
-            gap=float(field(sample, 'gt_instances', 'pair_gap')),
-        )
+        result = dict(probs=probs, stand_in=np.nan)
+        names = dict(label='depth_label', weight='depth_weight', gap='pair_gap')
+        if 'pair_stand_in' in sample['gt_instances']:
+            names['stand_in'] = 'pair_stand_in'
+        for key, name in names.items():
+            result[key] = float(field(sample, 'gt_instances', name))
+        return result
 
     def score(self, results: list[dict]) -> dict[str, float | int]:
         metrics: dict[str, float | int] = {}

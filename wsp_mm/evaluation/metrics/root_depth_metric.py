@@ -5,9 +5,10 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
+from wsp_mm.evaluation.functional.averages import mean
 from wsp_mm.evaluation.functional.mupots import ROOT
 from wsp_mm.evaluation.functional.root_depth import ap_root, mrpe
-from wsp_mm.evaluation.metrics.base import FrameMetric, field
+from wsp_mm.evaluation.metrics.base import FrameMetric, field, stacked
 from wsp_mm.structures.keypoints import get_joint_set
 
 
@@ -83,24 +84,15 @@ class RootDepthMetric(FrameMetric):
     def score(self, results: list[dict]) -> dict[str, float | int]:
         scores: dict[str, float | int] = {}
         if not self.with_ap or (results and all('gt' in r for r in results)):
-            pred, gt = (
-                np.array([r[side] for r in results]).reshape(-1, 3) for side in ('pred', 'gt')
-            )
+            pred, gt = (stacked(results, side, (3,)) for side in ('pred', 'gt'))
             off = np.abs([r['prior'] for r in results] - gt[:, 2])
-            scores.update(mrpe(pred, gt), n=len(results))
-            scores['prior_z'] = float(off.mean()) if len(off) else float('nan')
+            scores.update(mrpe(pred, gt), n=len(results), prior_z=mean(off))
         if self.with_ap:
-            found = self.by_frame(results)
-            frames = []
+            found, frames = self.by_frame(results), []
             for frame in self.ground_truth.frames:
                 there = found.get(frame.key, [])
-                frames.append(
-                    dict(
-                        gt=frame.keypoints_cam[:, ROOT],
-                        pred=[r['pred'] for r in there],
-                        scores=[r['score'] for r in there],
-                    )
-                )
+                pred, scored = [r['pred'] for r in there], [r['score'] for r in there]
+                frames.append(dict(gt=frame.keypoints_cam[:, ROOT], pred=pred, scores=scored))
             scores |= ap_root(frames, self.threshold_mm)
         text = ', '.join(f'{key} {value:,.1f}' for key, value in scores.items())
         print_log(f'roots: {text}', logger='current')

@@ -113,13 +113,9 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
     _check_not_empty(table, images, options, findings)
     tested = images.get('test', [])
     pairs = make_pairs(table, tested, options.max_pairs_per_image, options.min_gap_px, options.seed)
-    shared = dict(
-        **options.recorded(),
-        scale_factors=factors,
-        skipped=findings.counts(),
-        implausible=dict(sorted(findings.implausible.items())),
-        unchecked=dict(sorted(findings.unchecked.items())),
-    )
+    shared = dict(options.recorded(), scale_factors=factors, skipped=findings.counts())
+    for name in ('implausible', 'unchecked'):
+        shared[name] = dict(sorted(getattr(findings, name).items()))
     for split in images:
         if images[split]:
             bar = progress_bar(images[split], label=f'writing {split}', show=options.progress)
@@ -130,9 +126,8 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
             ) | (dict(pairs=pairs) if split == 'test' else {})
             contents[f'mcpc_{split}.json'] = _stream(dict(_INFO, split=split, **shared), lists)
     sources = {image.id: image.image.source for image in tested}
-    rows = make_rows(
-        table, kept, options.ankles, Counter(sources[pair['image_id']] for pair in pairs)
-    )
+    stored = Counter(sources[pair['image_id']] for pair in pairs)
+    rows = make_rows(table, kept, options.ankles, stored)
     dropped = {f'{" ".join(key)}: {why}': n for (*key, why), n in sorted(table.dropped.items())}
     bad = [error.to_dict() for error in findings.bad]
     summary = dict(

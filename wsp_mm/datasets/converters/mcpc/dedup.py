@@ -102,28 +102,25 @@ def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: 
         AnnotationError: an image cannot be read, and bad records are not skipped.
     """
 
+    def path_of(image: Image) -> Path:
+        return options.roots[image.source] / image.file_name
+
     def hashes_of(image: Image) -> tuple[int, int] | OSError:
         try:
-            return image_hashes(options.roots[image.source] / image.file_name)
+            return image_hashes(path_of(image))
         except OSError as error:
             return error
 
     with ThreadPoolExecutor(options.workers) as pool:
-        results = pool.map(hashes_of, images)
-        bar = progress_bar(
-            results, total=len(images), label='hashing images', show=options.progress
-        )
-        results = list(bar)
+        show = dict(total=len(images), label='hashing images', show=options.progress)
+        results = list(progress_bar(pool.map(hashes_of, images), **show))
     have, hashes = [], []
     for image, result in zip(images, results, strict=True):
         if isinstance(result, FileNotFoundError):
             findings.unchecked[f'{" ".join(image.key)}: images not compared, not there'] += 1
         elif isinstance(result, OSError):
             image.gone = True
-            path, what = (
-                options.roots[image.source] / image.file_name,
-                f'no image can be read here ({result})',
-            )
+            path, what = path_of(image), f'no image can be read here ({result})'
             findings.report('unreadable image', path, '', what)
         else:
             have.append(image)
@@ -135,10 +132,7 @@ def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: 
     pairs = near_pairs(dct, group, options.dedup_distance)
     pairs = pairs[hamming(*gradient[pairs.T]) <= GRADIENT_DISTANCE]
     is_test = [image.split == 'test' for image in have]
-    copies: set[int] = set()
-    for i, j in pairs.tolist():
-        if is_test[i] != is_test[j]:
-            copies.add(j if is_test[i] else i)
+    copies = {j if is_test[i] else i for i, j in pairs.tolist() if is_test[i] != is_test[j]}
     for i, j in pairs.tolist():
         if not is_test[i] and not is_test[j] and not copies & {i, j}:
             copies.add(j)
@@ -148,25 +142,15 @@ def remove_duplicates(images: Sequence[Image], options: BuildOptions, findings: 
     def named(i: int) -> dict:
         return dict(source=have[i].source, split=have[i].split, file_name=have[i].file_name)
 
-    kinds = ('train-train', 'train-test', 'test-test')
-    records = [
-        dict(
-            kind=kinds[is_test[i] + is_test[j]],
-            a=named(i),
-            b=named(j),
-            dct_distance=int(hamming(dct[i], dct[j])),
-            gradient_distance=int(hamming(gradient[i], gradient[j])),
-        )
-        for i, j in pairs.tolist()
-    ]
+    kinds, records = ('train-train', 'train-test', 'test-test'), []
+    for i, j in pairs.tolist():
+        record = dict(kind=kinds[is_test[i] + is_test[j]], a=named(i), b=named(j))
+        for name, values in dict(dct=dct, gradient=gradient).items():
+            record[f'{name}_distance'] = int(hamming(values[i], values[j]))
+        records.append(record)
     counts = Counter(record['kind'] for record in records)
-    return dict(
-        mode=options.dedup,
-        distance=options.dedup_distance,
-        gradient_distance=GRADIENT_DISTANCE,
-        images_compared=len(have),
-        images_not_compared=len(images) - len(have),
-        pairs_found={kind: counts[kind] for kind in kinds},
-        train_images_to_drop=[named(i) for i in sorted(copies)],
-        pairs=records,
-    )
+    report = dict(mode=options.dedup, distance=options.dedup_distance)
+    report |= dict(gradient_distance=GRADIENT_DISTANCE, images_compared=len(have))
+    report['images_not_compared'] = len(images) - len(have)
+    report['pairs_found'] = {kind: counts[kind] for kind in kinds}
+    return report | dict(train_images_to_drop=[named(i) for i in sorted(copies)], pairs=records)

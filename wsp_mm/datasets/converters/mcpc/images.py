@@ -58,24 +58,23 @@ def check_source_images(
         )  # fmt: skip
         for i, is_absent in bar:
             image, path = table.images[i], root / table.images[i].file_name
-            problem = None
+            name, gone[i] = f'image {image.source_id}', True
             if is_absent:
-                problem = 'missing image', image.file, f'it lists {path}, which is not there'
-            elif image.width is None or crowded[i]:
-                try:
-                    header = image_header(path)
-                except OSError as error:
-                    problem = 'unreadable image', path, f'no image can be read here ({error})'
-                else:
-                    if image.width is None:
-                        image.width, image.height = header[:2]
-                    else:
-                        compared.append(i)
-                        found.append(header)
-            if problem is not None:
-                gone[i] = True
-                kind, file, what = problem
-                findings.report(kind, file, f'image {image.source_id}', what)
+                what = f'it lists {path}, which is not there'
+                findings.report('missing image', image.file, name, what)
+                continue
+            try:
+                header = image_header(path) if image.width is None or crowded[i] else None
+            except OSError as error:
+                what = f'no image can be read here ({error})'
+                findings.report('unreadable image', path, name, what)
+                continue
+            gone[i] = False
+            if image.width is None:
+                image.width, image.height = header[:2]
+            elif crowded[i]:
+                compared.append(i)
+                found.append(header)
         if compared:
             gone[compared] |= ~_compare_sizes(table, compared, np.array(found), root, findings)
     table.remove_images(gone)
@@ -94,10 +93,8 @@ def _compare_sizes(
     for i in np.flatnonzero(mended).tolist():
         images[i].width, images[i].height = size[i].tolist()
     if mended.any():
-        findings.notes.append(
-            f'{images[0].file}: width and height are exchanged in {int(mended.sum()):,} of '
-            f'{len(rows):,} images; those of the images are taken'
-        )
+        share = f'{int(mended.sum()):,} of {len(rows):,} images; those of the images are taken'
+        findings.notes.append(f'{images[0].file}: width and height are exchanged in {share}')
 
     def what(i: int) -> str:
         sizes = '{} x {} px, its annotation {} x {}'.format(*size[i], *listed[i])
@@ -106,16 +103,16 @@ def _compare_sizes(
 
     ratio = np.abs(np.log(size.prod(axis=1) / listed.prod(axis=1)))
     verdict = Verdict('image of another size', ~same & ~mended, what, ratio)
+    names = [f'image {image.source_id}' for image in images]
     remedy = 'Take the images that were labelled'
-    name = 'image {}'.format
-    return findings.judge(verdict, images[0].file, lambda i: name(images[i].source_id), remedy)
+    return findings.judge(verdict, images[0].file, names.__getitem__, remedy)
 
 
 def _refuse_exchanged(table: PersonTable, rows: list[int], findings: Findings) -> None:
     """Report a file whose joints fit their images only with width and height exchanged."""
     persons, images = table.persons, table.images
     size = np.full((len(images), 2), np.inf)
-    size[rows] = [(images[i].width or np.inf, images[i].height or np.inf) for i in rows]
+    size[rows] = [images[i].size for i in rows]
     here = np.flatnonzero(np.isfinite(size[persons['image'], 0]))
     boxes = joint_boxes(persons['keypoints'][here], persons['visible'][here])
     corner = np.zeros((len(images), 2))

@@ -57,7 +57,7 @@ def unlabel_misplaced(
 
     shares = normalised_joints(keypoints, visible)
     visible[~findings.judge(shares, file, name)] = 0
-    size = np.reshape([(im.width or np.inf, im.height or np.inf) for im in images], (-1, 2))
+    size = np.reshape([image.size for image in images], (-1, 2))
     # A box beside the image or without area says nothing of the joints; that is said elsewhere.
     within = np.minimum(bbox[:, :2] + bbox[:, 2:], size) - np.maximum(bbox[:, :2], 0)
     bbox = np.where((within < MIN_LENGTH_PX).any(axis=1)[:, None], np.nan, bbox)

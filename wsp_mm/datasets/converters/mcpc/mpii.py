@@ -76,14 +76,14 @@ def read_mpii(
 
 
 def _make_table(
-    split: str, path: Path, names: list[str], dropped: Counter, findings: Findings, **columns
+    split: str, path: Path, names: Sequence, dropped: Mapping, findings: Findings, **columns
 ) -> PersonTable:
     """Return the persons as a table; ``names`` (N,) are the images that they are in."""
     found = {name: i for i, name in enumerate(dict.fromkeys(names))}
     images = [Image('mpii', split, f'images/{name}', name, str(path)) for name in found]
-    dropped = Counter({('mpii', split, why): n for why, n in dropped.items()})
     index = np.array([found[name] for name in names], dtype=np.int64)
-    return make_table(images, dropped, 'mpii16', findings=findings, image=index, **columns)
+    key = 'mpii', split
+    return make_table(key, images, dropped, 'mpii16', findings=findings, image=index, **columns)
 
 
 def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
@@ -109,22 +109,13 @@ def read_mpii_json(path: Path, split: str, findings: Findings) -> PersonTable:
         raise AnnotationError('wrong layout', path, '', what)
     columns = dict(joints=Column((NUM_JOINTS, 2)), joints_vis=Column((NUM_JOINTS,), rule=_FLAGS))
     values, kept = read_columns(rows, columns, path, 'row', findings)
-    names = [image_name(rows[i].get('image')) for i in kept]
-    good = findings.drop(
-        np.array([not name for name in names], dtype=bool),
-        'bad image', path,
-        lambda i: f'row number {kept[i]}', 'a row needs the name of its image',
-    )  # fmt: skip
+    names = np.array([image_name(rows[i].get('image')) for i in kept], dtype=object)
+    name_of, what = (lambda i: f'row number {kept[i]}'), 'a row needs the name of its image'
+    good = findings.drop(names == '', 'bad image', path, name_of, what)
     return _make_table(
-        split,
-        path,
-        [names[i] for i in np.flatnonzero(good)],
-        Counter(),
-        findings,
-        id=kept[good].tolist(),
-        keypoints=values['joints'][good],
-        visible=values['joints_vis'][good],
-    )
+        split, path, names[good].tolist(), {}, findings, id=kept[good].tolist(),
+        keypoints=values['joints'][good], visible=values['joints_vis'][good],
+    )  # fmt: skip
 
 
 def read_mpii_mat(
@@ -177,19 +168,13 @@ def read_mpii_mat(
                     rows[split].append((names[n], person, *joints))
     found = {}
     for split, persons in rows.items():
-        columns = list(zip(*persons, strict=True)) or [()] * 5
-        image_names, ids, keypoints, visible, heads = columns
+        image_names, ids, *columns = zip(*persons, strict=True) if persons else [()] * 5
         found[split] = _make_table(
-            split,
-            path,
-            list(image_names),
-            dropped if split == 'train' else Counter(),
-            findings,
-            id=ids,
-            keypoints=np.reshape(keypoints, (-1, NUM_JOINTS, 2)),
-            visible=np.reshape(visible, (-1, NUM_JOINTS)),
-            head_length=np.array(heads, dtype=np.float64),
-        )
+            split, path, image_names, dropped if split == 'train' else {}, findings, id=ids,
+            keypoints=np.reshape(columns[0], (-1, NUM_JOINTS, 2)),
+            visible=np.reshape(columns[1], (-1, NUM_JOINTS)),
+            head_length=np.array(columns[2], dtype=np.float64),
+        )  # fmt: skip
     return found
 
 
@@ -214,10 +199,8 @@ def _structs(parent: object, name: str) -> list:
 def _numbers(struct: object, *names: str) -> list[float]:
     """Return some fields of a struct as numbers, nan where one is no number."""
     found = [np.ravel(getattr(struct, name, np.nan)) for name in names]
-    return [
-        float(flat[0]) if flat.size == 1 and flat.dtype.kind in NUMBERS else np.nan
-        for flat in found
-    ]
+    known = [flat.size == 1 and flat.dtype.kind in NUMBERS for flat in found]
+    return [float(flat[0]) if good else np.nan for flat, good in zip(found, known, strict=True)]
 
 
 def _visibility(point: object) -> int:

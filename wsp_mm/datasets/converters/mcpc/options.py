@@ -51,10 +51,9 @@ class BuildOptions:
         type=int, metavar='BITS',
     )  # fmt: skip
     skip_bad: bool = _option(
-        False,
-        'skip, count and list bad records instead of stopping at the first',
+        False, 'skip, count and list bad records instead of stopping at the first',
         action='store_true',
-    )
+    )  # fmt: skip
     mpii_val_list: str | None = _option(
         None, "MPII's validation images for the .mat: a name a line, or MMPose's json",
         metavar='FILE',
@@ -81,9 +80,7 @@ class BuildOptions:
                 raise ValueError(f'{name} must be at least {low}, got {getattr(self, name)}')
         if self.dedup_distance > 12:
             raise ValueError(f'dedup_distance must be at most 12, got {self.dedup_distance}')
-        self.roots = {
-            source: Path(self.roots[source]) for source in SOURCES if source in self.roots
-        }
+        self.roots = {name: Path(self.roots[name]) for name in SOURCES if name in self.roots}
         self.splits = tuple(split for split in SPLITS if split in self.splits)
         self.out = Path(self.out)
 

@@ -98,14 +98,9 @@ def make_pairs(
     for swap, (kept, a, b) in zip(order_pairs(keys, nearer, seed), chosen, strict=True):
         a, b = (b, a) if swap else (a, b)
         row_a, row_b = kept.persons[a], kept.persons[b]
-        records.append(
-            dict(
-                id=len(records) + 1,
-                image_id=kept.id,
-                ann_a=kept.first_id + a,
-                ann_b=kept.first_id + b,
-                label=relative_depth_label(ground[row_a], ground[row_b]),
-                scale_gap=round(float(scale_gap(scale[row_a], scale[row_b])), 6),
-            )
-        )
+        record = dict(id=len(records) + 1, image_id=kept.id)
+        record |= dict(ann_a=kept.first_id + a, ann_b=kept.first_id + b)
+        record['label'] = relative_depth_label(ground[row_a], ground[row_b])
+        record['scale_gap'] = round(float(scale_gap(scale[row_a], scale[row_b])), 6)
+        records.append(record)
     return records

@@ -57,7 +57,7 @@ def measure(table: PersonTable, ground: str, findings: Findings) -> None:
     """
     persons = table.persons
     images = [table.images[i] for i in persons['image'].tolist()]
-    size = np.reshape([(im.width or np.inf, im.height or np.inf) for im in images], (-1, 2))
+    size = np.reshape([image.size for image in images], (-1, 2))
     boxes, clipped = persons['bbox'], clip_boxes(persons['bbox'], size)
     flat = persons['box_made'] & (boxes[:, 2:] <= 0).any(axis=1)
     empty = ~flat & ((boxes[:, 2:] <= 0) | (clipped[:, 2:] <= 0)).any(axis=1)
@@ -69,10 +69,8 @@ def measure(table: PersonTable, ground: str, findings: Findings) -> None:
             f'{images[i].width} x {images[i].height} px',
         )  # fmt: skip
     for key, number in table.tally(~empty & np.isinf(size).any(axis=1)).items():
-        label = ' '.join(key)
-        findings.unchecked[f'{label}: boxes not clipped right and below, image size unknown'] += (
-            number
-        )
+        what = 'boxes not clipped right and below, image size unknown'
+        findings.unchecked[f'{" ".join(key)}: {what}'] += number
     persons['bbox'] = clipped.round(DECIMALS)
     # No length can be measured in less than a pixel: such a person has no scale.
     thin = ~flat & ~empty & (persons['bbox'][:, 2:] < MIN_LENGTH_PX).any(axis=1)
@@ -102,9 +100,8 @@ def add_scales(table: PersonTable) -> dict:
     """
     persons = table.persons
     lengths = {name: persons[f'length_{name}'] for name in SCALE_SOURCES}
-    is_train = np.array([image.split == 'train' for image in table.images], dtype=bool)[
-        persons['image']
-    ]
+    is_train = np.array([image.split == 'train' for image in table.images], dtype=bool)
+    is_train = is_train[persons['image']]
     chosen = eligible(table, 'any')
     for name, mask in (('train', chosen & is_train), ('train and test', chosen)):
         factors = calibrate({key: length[mask] for key, length in lengths.items()})
@@ -157,10 +154,8 @@ def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> lis
         min_gap_px: smallest difference of ground heights that makes a pair.
     """
     persons, mask = table.persons, eligible(table, ankles)
-    order = sorted(
-        range(len(table)), key=lambda i: (isinstance(persons['id'][i], str), persons['id'][i])
-    )
-    order = np.array(order, dtype=np.int64)
+    ids = [(isinstance(person, str), person) for person in persons['id']]
+    order = np.array(sorted(range(len(table)), key=ids.__getitem__), dtype=np.int64)
     order = order[np.argsort(persons['image'][order], kind='stable')]
     edges = np.searchsorted(persons['image'][order], np.arange(1, len(table.images)))
     kept = []
@@ -190,16 +185,9 @@ def image_record(table: PersonTable, kept: KeptImage) -> dict:
             if visible[ankle] > 0:
                 shank = round(float(np.linalg.norm(joints[ankle] - joints[knee])), DECIMALS)
                 other_ankles.append([*joints[ankle].tolist(), shank if visible[knee] > 0 else None])
-    image = kept.image
-    return dict(
-        id=kept.id,
-        file_name=image.file_name,
-        source=image.source,
-        width=image.width,
-        height=image.height,
-        source_id=image.source_id,
-        other_ankles=other_ankles,
-    )
+    names = ('file_name', 'source', 'width', 'height', 'source_id')
+    as_listed = {name: getattr(kept.image, name) for name in names}
+    return dict(id=kept.id, **as_listed, other_ankles=other_ankles)
 
 
 def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:

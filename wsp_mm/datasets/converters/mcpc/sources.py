@@ -96,6 +96,11 @@ class Image:
         """Source and split."""
         return self.source, self.split
 
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height px, inf where they are not known."""
+        return self.width or np.inf, self.height or np.inf
+
 
 @dataclass
 class PersonTable:
@@ -144,8 +149,9 @@ class PersonTable:
 
 
 def make_table(
+    key: tuple[str, str],
     images: list[Image],
-    dropped: Counter,
+    dropped: Mapping[str, int],
     joint_set: str,
     keypoints: np.ndarray,
     visible: np.ndarray,
@@ -160,7 +166,7 @@ def make_table(
     unlabelled (:func:`unlabel_misplaced`).
 
     Args:
-        images, dropped: of the table.
+        key: source and split. images: of the table. dropped: why -> number of records.
         joint_set, keypoints, visible: the joints.
         findings: gets what is implausible.
         id, **columns: the other columns; what is not given is nan, or False for ``crowd``.
@@ -174,17 +180,10 @@ def make_table(
         head_length=np.full(count, np.nan),
         crowd=np.zeros(count, dtype=bool),
     ) | dict(columns, id=ids, keypoints=keypoints, visible=visible.astype(np.int8))
-    table = PersonTable(images, columns, dropped)
-    again = repeated(
-        (image, joints.tobytes(), flags.tobytes())
-        for image, joints, flags in zip(
-            columns['image'].tolist(), keypoints, columns['visible'], strict=True
-        )
-        if flags.any()
-    )
-    labelled = (visible > 0).any(axis=1)
-    listed_twice = np.zeros(count, dtype=bool)
-    listed_twice[labelled] = again
+    table = PersonTable(images, columns, Counter({(*key, why): n for why, n in dropped.items()}))
+    persons = zip(columns['image'].tolist(), keypoints, columns['visible'], strict=True)
+    content = [(image, joints.tobytes(), flags.tobytes()) for image, joints, flags in persons]
+    listed_twice = repeated(content) & (visible > 0).any(axis=1)
     table.count(listed_twice, 'the same person in the same image once more')
     table.keep(~listed_twice)
     unlabel_misplaced(table.persons, images, findings)
@@ -223,9 +222,8 @@ def join(tables: Sequence[PersonTable]) -> PersonTable:
 
 def missing_annotations(root: Path, split: str, looked_for: Iterable[str]) -> AnnotationError:
     """Return the error of a split whose annotation files are not there."""
-    what = (
-        f'there are no annotations for {split}; looked for {" or ".join(dict.fromkeys(looked_for))}'
-    )
+    names = ' or '.join(dict.fromkeys(looked_for))
+    what = f'there are no annotations for {split}; looked for {names}'
     remedy = f'{DATA_REMEDY}; --splits builds one split alone, and sources can be left out'
     return AnnotationError('missing file', root, '', what, remedy)
 
@@ -284,30 +282,23 @@ def read_coco_style(
         _plain_ids(content[part])
     is_person = _categories(path, content['categories'], joint_set)
     images, image_index = _images(path, source, split, content['images'], prefix, findings)
-    records, dropped = _person_records(
-        path, content.pop('annotations'), image_index, is_person, findings
-    )
-    num_joints = len(get_joint_set(joint_set))
-    columns = dict(
-        keypoints=Column((num_joints * 3,), rule=_FLAGS), bbox=Column((4,), default=np.nan)
-    )
+    annotations, num_joints = content.pop('annotations'), len(get_joint_set(joint_set))
+    records, dropped = _person_records(path, annotations, image_index, is_person, findings)
+    columns = dict(keypoints=Column((num_joints * 3,), rule=_FLAGS))
+    columns['bbox'] = Column((4,), default=np.nan)
     values, kept = read_columns(records, columns, path, 'annotation', findings)
     records = [records[i] for i in kept]
     joints = values['keypoints'].reshape(-1, num_joints, 3)
     areas = [record.get('area') for record in records]
     return make_table(
-        images,
-        Counter({(source, split, why): n for why, n in dropped.items()}),
-        joint_set,
-        joints[..., :2],
-        joints[..., 2],
+        (source, split), images, dropped, joint_set, joints[..., :2], joints[..., 2],
         findings=findings,
         image=np.array([image_index[record['image_id']] for record in records], dtype=np.int64),
         id=[record['id'] for record in records],
         bbox=values['bbox'],
         area=np.array([area if _is_positive(area) else np.nan for area in areas]),
         crowd=np.array([bool(record.get('iscrowd')) for record in records], dtype=bool),
-    )
+    )  # fmt: skip
 
 
 def _plain_ids(records: list) -> None:

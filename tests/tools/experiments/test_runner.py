@@ -157,11 +157,16 @@ def test_an_interrupt_ends_the_children(number, assert_gone):
             time.sleep(0.05)
         os.kill(os.getpid(), number)
 
+    # A shell starts background jobs, and so the tests in one, with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        run(Step('hanging', ['hang.py'], outputs=[Path('never')]))
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(Step('hanging', ['hang.py'], outputs=[Path('never')]))
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     assert_gone(int(Path('child').read_text()))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 

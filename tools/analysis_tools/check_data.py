@@ -4,8 +4,7 @@
 
 Every data set of the dataloaders is loaded, which checks its annotation files, and its images are
 looked for: the first of each folder and some others. With --all every image is looked for and
-decoded. Metrics load the ground truth
-that they read on their own.
+decoded. Metrics load the ground truth that they read on their own.
 
 Exit status: 0 when all is there, 1 when something is missing or broken, 2 when the config cannot be
 read.

@@ -38,8 +38,8 @@ def read_image(path: str | Path, notes: list[str] | None = None) -> np.ndarray:
 
     Gray images get three equal channels, 16 bits become 8 as :func:`to_bgr` says, CMYK is
     converted, transparency becomes white as in a browser, and the orientation in the EXIF data is
-    applied. JPEG pixels equal those of ``cv2.imread``, which training uses. Of an animation, or a
-    TIFF of several pages, the first image is taken.
+    applied where OpenCV does (JPEG, PNG, TIFF). JPEG pixels equal those of ``cv2.imread``, which
+    training uses. Of an animation, or a TIFF of several pages, the first image is taken.
 
     Args:
         path: any name, spaces and other alphabets included.

@@ -128,7 +128,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             check_images(paths, self.ann_file, known)
         records = content.pop('annotations')
         persons = self._persons(records, images)
-        heads = {one['id'] for one in records if one.get('scale_source') == 'head'}
+        # Only fixed pairs ask where a scale comes from, and only for them it was read.
+        heads = {r['id'] for r in records if r.get('scale_source') == 'head'} if fixed else set()
         del records
         order = np.argsort(persons['image_id'], kind='stable')
         image_ids, starts = np.unique(persons['image_id'][order], return_index=True)

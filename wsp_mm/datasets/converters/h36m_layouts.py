@@ -329,7 +329,7 @@ class ReaderMMPose(Reader):
         return Frames(
             file, self.place / 'cameras.pkl', self._cameras,
             np.array([f'row {i} ({names[i]})' for i in kept]), key, ids, ids, sizes,
-            np.array([name.replace('\\', '/').encode() for name in names[kept].tolist()]), joints,
+            np.array([image_name(name).encode() for name in names[kept].tolist()]), joints,
             pixels=pixels[kept, :, :2].astype(np.float64),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ import wsp_mm.datasets.sampling
 import wsp_mm.datasets.transforms.load_image
 import wsp_mm.datasets.transforms.pair
 import wsp_mm.datasets.transforms.person
+import wsp_mm.datasets.transforms.photo
 import wsp_mm.engine.hooks
 import wsp_mm.engine.optim
 import wsp_mm.evaluation.metrics.dump_predictions

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 # wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer.
-WORLDS = ('wild', 'h36m', 'muco', 'mupots')
+WORLDS = ('wild', 'h36m', 'muco', 'mupots', 'photo')
 
 
 def _world(name: str) -> str:
@@ -30,8 +30,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__.split('\n\n')[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        '--worlds', nargs='+', type=_world, choices=WORLDS, default=list(WORLDS),
-        help='which to make; others that are in the folder already stay as they are',
+        '--worlds', nargs='+', type=_world, choices=WORLDS, default=list(WORLDS[:4]),
+        help='which to make; others that are in the folder already stay as they are; photo: in a folder of its own',
     )  # fmt: skip
     parser.add_argument('--preset', default='small', help='tiny, small or full')
     parser.add_argument('--out', type=Path, default='data/synthetic', help='folder of the world')

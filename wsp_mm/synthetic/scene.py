@@ -7,7 +7,7 @@ up a pose somewhere and moves on from it; walkers go round circles. B bodies, J 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -21,6 +21,7 @@ from .clothing import Outfit, sample_outfit
 from .ground_truth import PersonGT, SceneGT
 from .motion import Pose, pose_at, walking_speed
 from .people import Identity, PosedBodies, pose_bodies, sample_identity
+from .clutter import sample_clutter
 from .placement import hull_gap, plan_hull, turn_plan
 from .plan import SceneRequest, random_stream, rng_of
 from .render import PROP, Box, Renderer, lens_and_noise, project_m, whole_pixels, window_of
@@ -71,6 +72,7 @@ class SceneSettings:
         spots: (request, view, rng) -> where somebody may stand.
         together: probability that everybody does the same. facing: that most look at the camera.
         steps: share of those who stand that do so on a step. seat: texture of seats; None: sampled.
+        clutter: most boxes (furniture, posts, hedges) that stand about, also before people.
         seconds: length of a clip, for which nobody may run into anybody; 0 for stills.
         radius: m, of walkers' circles. gap: m, the least distance between persons seen from above;
             negative where they may overlap.
@@ -92,6 +94,7 @@ class SceneSettings:
     facing: float = 0.0
     steps: float = 0.0
     seat: Texture | None = None
+    clutter: int = 0
     seconds: float = 0.0
     radius: Range = (0.0, 0.0)
     gap: float = 0.03
@@ -248,7 +251,7 @@ class PosedScene:
     Attributes:
         bodies: in their stand frames; None for nobody. clip: the people as it began.
         places: (B, 2). yaws: (B,) radians. seats: what each sits or stands on, or None.
-        scenery: ground, surroundings and light.
+        scenery: ground, surroundings and light. clutter: what else stands about.
     """
 
     bodies: PosedBodies | None
@@ -257,6 +260,7 @@ class PosedScene:
     yaws: np.ndarray
     seats: list[Box | None]
     scenery: Scenery
+    clutter: list[Box] = field(default_factory=list)
 
     @cached_property
     def _turns(self) -> np.ndarray:
@@ -284,7 +288,7 @@ class PosedScene:
     @cached_property
     def renderer(self) -> Renderer:
         """Everybody and everything in one scene."""
-        boxes = [seat for seat in self.seats if seat]
+        boxes = [seat for seat in self.seats if seat] + self.clutter
         return Renderer(self.surfaces, self.normals, self.clip.outfits, boxes, self.scenery)
 
 
@@ -295,7 +299,8 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
     scenery = settings.scenery(request, max(clip.depth, 4.0) + 0.5)
     places, yaws = clip.middles.copy(), clip.yaws.copy()
     if not len(places):
-        return PosedScene(None, clip, places, yaws, [], scenery)
+        clutter = sample_clutter(settings.clutter, settings.view(request).camera, request, [], clip.depth)
+        return PosedScene(None, clip, places, yaws, [], scenery, clutter)
     bodies = clip.bodies
     if bodies is None or request.time:
         poses = [
@@ -312,7 +317,15 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
             center = turn_plan(support[0][None], yaws[i], places[i])[0]
             support = Box(center, support[1], yaws[i], clip.textures[i])
         seats.append(support)
-    return PosedScene(bodies, clip, places, yaws, seats, scenery)
+    scene = PosedScene(bodies, clip, places, yaws, seats, scenery)
+    if not settings.clutter:
+        return scene
+    standing = [plan_hull(surface[body_model().on_surface]) for surface in scene.surfaces]
+    standing += [plan_hull(seat.corners()) for seat in seats if seat]
+    scene.clutter = sample_clutter(
+        settings.clutter, settings.view(request).camera, request, standing, clip.depth
+    )
+    return scene
 
 
 # ------------------------------------------------------------------ the image

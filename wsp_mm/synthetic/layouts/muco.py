@@ -2,7 +2,8 @@
 """MuCo-3DHP as 3DMPPE has it: ``muco/MuCo-3DHP.json``, one file for both sets of images.
 
 images: id, file_name (with the set's folder), width, height, f, c (2,) px; annotations: id,
-image_id, bbox (x, y, w, h px: the joints' extent with a margin), keypoints_cam (21, 3) mm in the
+image_id, bbox (x, y, w, h px: the joints' extent with a margin; in the photo
+world, of the visible pixels), keypoints_cam (21, 3) mm in the
 camera frame, keypoints_img (21, 2) px, keypoints_vis (21 booleans: in the image and not covered by
 another person). There are no extrinsics.
 """
@@ -48,9 +49,11 @@ def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
         )  # fmt: skip
         joints, px, visible = muco_joints(scene)
         for i in np.argsort(scene.joints_cam()[:, _PELVIS, 2], kind='stable'):
+            person = scene.persons[i]
+            box = person.bbox.tolist() if person.area else joint_box(px[i])
             annotations.append(
                 dict(
-                    id=len(annotations), image_id=request.scene_id, bbox=joint_box(px[i]),
+                    id=len(annotations), image_id=request.scene_id, bbox=box,
                     keypoints_cam=joints[i].tolist(), keypoints_img=px[i].tolist(),
                     keypoints_vis=visible[i].tolist(),
                 )

@@ -6,7 +6,7 @@ by number), ``SETTINGS`` (source -> settings of its scenes) and ``FOLDERS`` (und
 folder, all its own).
 """
 
-from . import h36m, muco, mupots, wild
+from . import h36m, muco, mupots, photo, wild
 
 #: Name -> world, in the order in which they are made.
-WORLDS = {'wild': wild, 'h36m': h36m, 'muco': muco, 'mupots': mupots}
+WORLDS = {'wild': wild, 'h36m': h36m, 'muco': muco, 'mupots': mupots, 'photo': photo}

@@ -1,0 +1,24 @@
+# One person at 128 x 128 px, 3D heatmaps of 32 x 32 x 32, from rendered images for photographs.
+codec = dict(
+    type='Integral3DLabel',
+    input_size=(128, 128),
+    heatmap_size=(32, 32, 32),
+    depth_range=1000.0,
+)
+train_pipeline = [
+    dict(type='PersonCenterScale', padding=1.25),
+    dict(type='PersonRandomBBoxTransform', scale=0.2, rotation=20.0),
+    dict(type='LoadCropImage'),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='RandomPatches', prob=0.5),
+    dict(type='RandomPhotoEffects'),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPose3DInputs'),
+]
+val_pipeline = [
+    dict(type='PersonCenterScale', padding=1.25),
+    dict(type='LoadCropImage'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='PackPose3DInputs'),
+]

@@ -1,0 +1,31 @@
+# 3D pose: the paper's 3D network with EfficientNet-Lite0 on the photo world, half with 3D (MuCo's
+# layout), half with 2D (COCO's), in half an hour on one processor core; tested on MuPoTS.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/muco.py',
+    '../_base_/pipelines/pose3d_photo_128.py',
+    '../_base_/models/lite0.py',
+    '../_base_/models/integral3d_r18_small.py',
+    '../_base_/schedules/zoo.py',
+]
+model = dict(
+    data_preprocessor=_base_.lite0_preprocessor,
+    backbone=dict(_delete_=True, **_base_.lite0),
+    head=dict(
+        in_channels=320,
+        out_channels=21,
+        deconv_out_channels=(96, 96, 96),
+        decoder=_base_.codec,
+    ),
+)
+_loader = dict(num_workers=0, persistent_workers=False)
+muco_train = dict(_base_.muco_train, data_prefix=dict(img=''))
+train_dataloader = dict(
+    **_loader,
+    batch_size=32,
+    dataset=dict(datasets=[muco_train, _base_.train_2d], pipeline=_base_.train_pipeline),
+)
+val_cfg = None
+val_dataloader = None
+val_evaluator = None
+test_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))

@@ -1,0 +1,40 @@
+# Root depth: RootNet with EfficientNet-Lite0 on the photo world, in ten minutes on one processor
+# core; its backbone starts from the pose network (`model.init_cfg.checkpoint`).
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/muco.py',
+    '../_base_/pipelines/root_photo_128.py',
+    '../_base_/models/lite0.py',
+    '../_base_/models/root_r50.py',
+    '../_base_/schedules/zoo.py',
+]
+model = dict(
+    data_preprocessor=_base_.lite0_preprocessor,
+    backbone=dict(_delete_=True, **_base_.lite0),
+    head=dict(
+        in_channels=320,
+        deconv_out_channels=(64, 64, 64),
+        logit_scale=10.0,
+        loss=dict(depth_unit=50.0),
+        decoder=_base_.codec,
+    ),
+)
+_loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(
+    _delete_=True,
+    **_loader,
+    batch_size=32,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        _base_.muco_train,
+        data_prefix=dict(img=''),
+        use_visibility=True,
+        root_range_mm=(1500.0, 25000.0),
+        pipeline=_base_.train_pipeline,
+    ),
+)
+val_cfg = None
+val_dataloader = None
+val_evaluator = None
+test_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
+test_evaluator = dict(type='RootDepthMetric')

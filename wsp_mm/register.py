@@ -32,5 +32,6 @@ import wsp_mm.models.integral_3d_head
 import wsp_mm.models.losses
 import wsp_mm.models.relative_depth_head
 import wsp_mm.models.root_depth_head
+import wsp_mm.models.timm_backbone
 import wsp_mm.utils.checkpoint  # PretrainedParts
 import wsp_mm.visualization.visualizer  # noqa: F401

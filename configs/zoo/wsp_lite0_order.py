@@ -24,8 +24,9 @@ _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     **_loader,
     batch_size=32,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(pipeline=_base_.train_pipeline),
 )
 val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
+log_processor = dict(by_epoch=False)

@@ -29,3 +29,5 @@ val_cfg = None
 val_dataloader = None
 val_evaluator = None
 test_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
+log_processor = dict(by_epoch=False)

@@ -24,7 +24,7 @@ train_dataloader = dict(
     _delete_=True,
     **_loader,
     batch_size=32,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         _base_.muco_train,
         data_prefix=dict(img=''),
@@ -38,3 +38,5 @@ val_dataloader = None
 val_evaluator = None
 test_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_evaluator = dict(type='RootDepthMetric')
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
+log_processor = dict(by_epoch=False)

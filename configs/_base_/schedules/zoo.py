@@ -1,5 +1,5 @@
 # Finetuning from ImageNet, in iterations of 32 samples on one processor core. The configs on top
-# set how many, and count logs and checkpoints in iterations, too.
+# count logs and checkpoints in iterations, too.
 max_iters = 2500
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
 val_cfg = dict()
@@ -22,5 +22,3 @@ param_scheduler = [
     ),
 ]
 auto_scale_lr = dict(base_batch_size=32)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-log_processor = dict(by_epoch=False)

@@ -17,7 +17,7 @@ from . import wild
 
 #: Preset -> options of :func:`plan`.
 PRESETS = {
-    'tiny': dict(images=40, long_side=256), 'small': dict(images=2000, long_side=416),
+    'tiny': dict(images=40, long_side=256), 'small': dict(images=10_000, long_side=416),
     'full': dict(images=20_000, long_side=416),
 }  # fmt: skip
 FOLDERS = ('coco', 'muco', 'ground_truth')

@@ -1,7 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Estimators whose predictions also come in the camera's frame: x right, y down, z forward, mm.
+"""Estimators that check that backbone and head fit; those of 3D, and of a root, also predict in the
+camera's frame: x right, y down, z forward, mm.
 
-They need the metainfo ``camera_f`` (2,) and ``camera_c`` (2,), px. Without these, and for a sample
+These need the metainfo ``camera_f`` (2,) and ``camera_c`` (2,), px. Without these, and for a sample
 that a transform mirrored, whose camera is another one, the camera-space field is absent: a camera
 is never invented.
 """
@@ -10,12 +11,44 @@ import numpy as np
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from torch import nn
 
 from wsp_mm.structures.camera import PinholeCamera
 
 
 @MODELS.register_module()
-class TopdownPoseEstimator3D(TopdownPoseEstimator):
+class TopdownEstimator(TopdownPoseEstimator):
+    """MMPose's top-down estimator, where a head that does not fit the backbone is an error.
+
+    Raises:
+        ValueError: the backbone's last feature map has other than the head's ``in_channels``.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        found = None if self.with_neck else last_channels(self.backbone)
+        if self.with_head and found not in (None, self.head.in_channels):
+            name = type(self.backbone).__name__
+            name += f' {self.backbone.model_name}' if hasattr(self.backbone, 'model_name') else ''
+            raise ValueError(
+                f'model.head.in_channels is {self.head.in_channels}, but the last feature map of '
+                f'model.backbone, {name}, has {found} channels: set model.head.in_channels={found}'
+            )
+
+
+def last_channels(backbone: nn.Module) -> int | None:
+    """Return the channels of a backbone's last feature map, or None where it does not tell."""
+    if hasattr(backbone, 'out_channels'):  # TimmBackbone
+        return backbone.out_channels[-1]
+    # MMPose's name for those of the last stage, as of a ResNet, which need not be the one returned.
+    is_last = list(getattr(backbone, 'out_indices', ()))[-1:] == [
+        getattr(backbone, 'num_stages', 0) - 1
+    ]
+    return getattr(backbone, 'feat_dim', None) if is_last else None
+
+
+@MODELS.register_module()
+class TopdownPoseEstimator3D(TopdownEstimator):
     """Top-down estimator whose predictions come in three frames.
 
     ``pred_instances`` of a sample (length 1, numpy float32):
@@ -59,7 +92,7 @@ class TopdownPoseEstimator3D(TopdownPoseEstimator):
 
 
 @MODELS.register_module()
-class TopdownRootEstimator(TopdownPoseEstimator):
+class TopdownRootEstimator(TopdownEstimator):
     """Top-down estimator of the root joint in the camera's frame; its head is
     :class:`RootDepthHead`.
 

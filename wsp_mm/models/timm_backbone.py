@@ -159,7 +159,7 @@ class TimmWeights:
 
 
 def _flat(key: str) -> str:
-    """Name a tensor alike in the whole network (``layers.3.x``) and its features (``layers_3.x``)."""
+    """Name ``layers.3.x`` of the whole network as ``layers_3.x`` of its features."""
     return key.removeprefix('model.').replace('.', '_')
 
 

@@ -1,7 +1,7 @@
 # Pair pre-training network: ResNet-50, three deconvs, 2D heatmaps that mask the features, relative
 # depth.
 model = dict(
-    type='TopdownPoseEstimator',
+    type='TopdownEstimator',
     data_preprocessor=dict(
         type='BatchDataPreprocessor',
         mean=[123.675, 116.28, 103.53],

@@ -1,6 +1,6 @@
 # Finetuning from ImageNet, in iterations of 32 samples on one processor core. The configs on top
 # count logs and checkpoints in iterations, too.
-max_iters = 2500
+max_iters = 1600
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
 val_cfg = dict()
 test_cfg = dict()

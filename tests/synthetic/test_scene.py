@@ -14,8 +14,9 @@ from wsp_mm.synthetic import scene as scene_module
 from wsp_mm.synthetic.body import PART_INDEX, body_model
 from wsp_mm.synthetic.ground_truth import SceneGT
 from wsp_mm.synthetic.motion import COLUMN
+from wsp_mm.synthetic.placement import hull_gap, plan_hull
 from wsp_mm.synthetic.plan import SceneRequest
-from wsp_mm.synthetic.render import BOX_FACES, PROP, project_m
+from wsp_mm.synthetic.render import BOX_FACES, PROP, project_m, window_of
 from wsp_mm.synthetic.scene import empty_image, generate_scene, pose_scene
 from wsp_mm.synthetic.worlds import WORLDS, h36m, muco, mupots, wild
 
@@ -366,3 +367,23 @@ def test_a_sequence_has_one_camera_and_the_same_people_who_move():
     assert new.clip.identities == first.clip.identities
     assert np.linalg.norm(new.places - first.places, axis=1).max() > 0.3
     assert len(posed(replace(asked[0], num_persons=0)).joints) == 0
+
+
+def test_clutter_touches_nobody_and_leaves_the_image_free():
+    boxes = 0
+    for number in range(6):
+        asked = SceneRequest(
+            'photo', 'photo', 'train', number, 'x.jpg', 160, 120, 3, 5, (number,)
+        )  # fmt: skip
+        scene, settings = posed(asked), WORLDS['photo'].SETTINGS['photo']
+        people = [plan_hull(surface[body_model().on_surface]) for surface in scene.surfaces]
+        camera = settings.view(asked).camera
+        for box in scene.clutter:
+            hull, window = plan_hull(box.corners()), window_of(camera, box.corners())
+            assert all(hull_gap(hull, other) > 0 for other in people)
+            x0, y0, x1, y1 = np.clip(window, 0, [160, 120, 160, 120])
+            assert (x1 - x0) * (y1 - y0) <= 0.25 * 160 * 120
+        boxes += len(scene.clutter)
+        assert len(scene.clutter) <= settings.clutter
+    assert boxes > 6
+    assert not posed(request(0)).clutter  # other worlds have none

@@ -1,6 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Make the embedded worlds: images and annotations in the layouts of COCO, MPII, PoseTrack18 and
-CrowdPose (wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots).
+CrowdPose (wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots); and harder images, for
+networks that shall work on photographs (photo).
 
 python tools/dataset_converters/make_world.py --preset tiny|small|full --out data/synthetic
 python tools/dataset_converters/make_world.py --worlds muco mupots --preset small --workers 8
@@ -15,7 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-# wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer.
+# wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer. The last one is
+# made where it is asked for.
 WORLDS = ('wild', 'h36m', 'muco', 'mupots', 'photo')
 
 
@@ -31,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--worlds', nargs='+', type=_world, choices=WORLDS, default=list(WORLDS[:4]),
-        help='which to make; others that are in the folder already stay as they are; photo: in a folder of its own',
+        help='which to make; others that are in the folder already stay as they are',
     )  # fmt: skip
     parser.add_argument('--preset', default='small', help='tiny, small or full')
     parser.add_argument('--out', type=Path, default='data/synthetic', help='folder of the world')

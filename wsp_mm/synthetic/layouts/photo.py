@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""The photo world's annotations: COCO's files for all images, MuCo-3DHP's for the training
-split.
+"""The photo world's annotations: COCO's files for all images, MuCo-3DHP's for the training split,
+ground truth, all in the folder ``photo``.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,19 @@ from .labelling import AnnotationWriter, is_seen
 
 
 def write(writer: AnnotationWriter, scenes: Iterable[SceneGT]) -> None:
-    """Write the annotation files in ``coco`` and ``muco``."""
-    scenes = list(scenes)
-    coco.write(writer, scenes)
-    annotated = writer.annotated.copy()
+    """Write the annotation files in ``photo/coco``, ``photo/muco`` and ``photo/ground_truth``."""
+    scenes, own = list(scenes), AnnotationWriter(writer.out / 'photo')
+    coco.write(own, scenes)
+    own.write_ground_truth()
+    writer.annotated += own.annotated
     seen = [
-        replace(scene, persons=[person for person in scene.persons if is_seen(person)])
+        replace(
+            scene,
+            request=replace(scene.request, path=scene.request.path.removeprefix('photo/')),
+            persons=[person for person in scene.persons if is_seen(person)],
+        )
         for scene in scenes
         if scene.request.split == 'train'
     ]
-    muco.write(writer, seen)
-    writer.annotated = annotated
+    muco.write(own, seen)
+    writer.paths += own.paths

@@ -3,7 +3,8 @@
 
 What the wild world has little of: furniture before and behind people, persons cut by the image's
 edge, close and far persons, cameras low and high, soft and noisy lenses, images without anybody.
-One set of images serves all networks: its annotations come in COCO's layout and in MuCo-3DHP's.
+One set of images serves all networks: the folder ``photo`` is a data root with its annotations in
+COCO's layout and in MuCo-3DHP's.
 """
 
 from dataclasses import replace
@@ -20,7 +21,7 @@ PRESETS = {
     'tiny': dict(images=40, long_side=256), 'small': dict(images=10_000, long_side=416),
     'full': dict(images=20_000, long_side=416),
 }  # fmt: skip
-FOLDERS = ('coco', 'muco', 'ground_truth')
+FOLDERS = ('photo',)
 _TEST_SHARE = 0.04
 # Width : height, and persons in an image, and how often.
 _FORMATS = {(4, 3): 0.5, (3, 2): 0.2, (3, 4): 0.2, (2, 3): 0.1}
@@ -42,7 +43,7 @@ def plan(seed: int, images: int, long_side: int) -> list[SceneRequest]:
         for aspect, num_persons in zip(formats, persons, strict=True):
             n, scale = len(requests), long_side / max(aspect)
             size = (int(side * scale) // 2 * 2 for side in aspect)
-            path = f'coco/{split}2017/{139 + 37 * n:012d}.jpg'
+            path = f'photo/coco/{split}2017/{139 + 37 * n:012d}.jpg'
             requests.append(
                 SceneRequest('photo', 'photo', split, n, path, *size, num_persons, seed, (n,))
             )

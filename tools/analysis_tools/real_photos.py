@@ -70,7 +70,7 @@ def link_coco(source: Path, coco: Path) -> Path:
     return link
 
 
-def run_test(config: Path, checkpoint: str, data: Path, out: Path) -> Path:
+def run_test(config: str | Path, checkpoint: str, data: Path, out: Path) -> Path:
     """Run ``tools/test.py`` on the pairs in ``data``; return the file of its predictions.
 
     Raises:
@@ -118,9 +118,14 @@ def measure_order(order: Sequence[str] | None, data: Path, out: Path) -> Iterato
     from wsp_mm.evaluation.predictions import load_dump
 
     table, probs = load_pairs(data / 'mcpc/mcpc_test.json'), {}
-    for suffix, name in (('', 'order'), ('_gray', 'order, gray images')) if order else ():
-        config = Path(order[0]).with_name(f'{Path(order[0]).stem}{suffix}.py')
-        dump = run_test(config, order[1], data, out / f'order{suffix}')
+    tests = {}
+    if order:
+        gray = Path(order[0]).with_name(f'{Path(order[0]).stem}_gray.py')
+        if not gray.is_file():
+            raise FileNotFoundError(f'{gray} does not exist: it would make the test images gray')
+        tests = {'order': (order[0], 'order'), 'order, gray images': (gray, 'order_gray')}
+    for name, (config, folder) in tests.items():
+        dump = run_test(config, order[1], data, out / folder)
         probs[name], _ = load_probs(dump, table)
         probs[f'{name}, averaged'], _ = load_probs(dump, table, averaged=True)
     keep, joints = table.labelled, table.labelled.shape[1]

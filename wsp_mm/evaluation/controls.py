@@ -38,6 +38,7 @@ class PairTable:
         labelled: (P, K) joints labelled in both persons.
         boxes: (P, 2, 4) x, y, w, h px in the image.
         stand_in: (P,) whether the gap does not come from two labelled heads.
+        image_ids: (P,) the image of each pair.
         depth: (P, 2, K) true depth of every joint, mm, or None where it is not known.
     """
 
@@ -47,6 +48,7 @@ class PairTable:
     labelled: np.ndarray
     boxes: np.ndarray
     stand_in: np.ndarray
+    image_ids: np.ndarray
     depth: np.ndarray | None = None
 
     def rule(self, name: str) -> np.ndarray:
@@ -102,9 +104,12 @@ def load_pairs(mcpc_file: str | Path, gt_dir: str | Path | None = None) -> PairT
             for key, shape in (('keypoints', (len(get_joint_set('mcpc16')), 3)), ('bbox', (4,)))
         )
         stand_in = np.array([{p.get('scale_source') for p in pair} != {'head'} for pair in both])
-        kinds = dict(id=np.int64, label=np.int64, scale_gap=np.float64)
-        ids, label, gap = (np.array([p[key] for p in pairs], kind) for key, kind in kinds.items())
-        table = PairTable(ids, label, gap, (joints[..., 2] > 0).all(axis=1), boxes, stand_in)
+        ids, images, label, gap = (
+            np.array([p[key] for p in pairs], kind)
+            for key, kind in dict(id=int, image_id=int, label=int, scale_gap=float).items()
+        )
+        labelled = (joints[..., 2] > 0).all(axis=1)
+        table = PairTable(ids, label, gap, labelled, boxes, stand_in, images)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{mcpc_file} holds no pairs of build_mcpc.py: {error!r}') from None
     if gt_dir is not None:
@@ -155,9 +160,12 @@ def mcpc_depths(keypoints_cam: np.ndarray) -> np.ndarray:
 
 
 def load_probs(
-    dump_file: str | Path, table: PairTable, trust: bool = False
+    dump_file: str | Path, table: PairTable, trust: bool = False, averaged: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions of ``tools/test.py --dump``, in the table's order.
+
+    Args:
+        averaged: those that are averaged over both orders and mirror images.
 
     Returns:
         P(A nearer) per joint (P, K) and per pair (P,).
@@ -167,7 +175,8 @@ def load_probs(
     """
     dump = load_dump(dump_file, trust)
     try:
-        joints, pairs = (dump[f'pred_instances.{name}_probs'] for name in ('depth', 'pair'))
+        names = (f'{of}_probs{"_averaged" if averaged else ""}' for of in ('depth', 'pair'))
+        joints, pairs = (dump[f'pred_instances.{name}'] for name in names)
         row = {pair: i for i, pair in enumerate(dump['id'].ravel().tolist())}
     except KeyError as error:
         raise ValueError(f'{dump_file} holds no relative-depth predictions: {error}') from None

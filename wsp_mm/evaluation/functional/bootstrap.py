@@ -1,0 +1,52 @@
+# Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+"""How far a figure depends on which images the test set happens to have."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], ArrayLike],
+    groups: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of a statistic, with whole groups drawn again.
+
+    What is measured in one image is not independent (persons stand in several pairs), so images are
+    drawn, with replacement, and not pairs or joints. The same groups, seed and number give the same
+    draws, whatever the statistic.
+
+    Args:
+        statistic: of the chosen rows (indices into ``groups``, a row of a group that is drawn twice
+            comes twice), a number or an array of them. nan: not defined for these rows.
+        groups: (n,) group of each row, such as the id of its image.
+        resamples: how often all groups are drawn.
+        seed: of the draws.
+        level: share of the resamples that the interval covers.
+
+    Returns:
+        ``low`` and ``high``, each of the statistic's shape; resamples in which it is nan do not
+        count, and nan if it is nan in all.
+
+    Raises:
+        ValueError: no row, groups that are not (n,), no resample, a level outside (0, 1).
+    """
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not len(groups):
+        raise ValueError(f'groups must be (n,) with a row at least, got shape {groups.shape}')
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f'resamples {resamples} must be positive, level {level} in (0, 1)')
+    index, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+    rows = np.split(np.argsort(index, kind='stable'), np.cumsum(sizes)[:-1])
+    draws = np.random.default_rng(seed).integers(len(rows), size=(resamples, len(rows)))
+    values = [statistic(np.concatenate([rows[i] for i in draw])) for draw in draws]
+    values = np.asarray(values, dtype=np.float64)
+    undefined = np.isnan(values).all(axis=0)  # numpy warns of these
+    values = np.where(undefined, 0.0, values)
+    ends = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.where(undefined, np.nan, ends)
+    return low, high

@@ -134,11 +134,16 @@ class TimmWeights:
         """
         if not isinstance(module, TimmBackbone):
             raise ValueError(f'{type(self).__name__} is for a TimmBackbone, not {type(module)}')
-        state, name = self.state_dict(module), module.model_name
-        given = {} if state is None else dict(pretrained_cfg_overlay=dict(state_dict=dict(state)))
+        state, name, args = self.state_dict(module), module.model_name, module.timm_args
+        given = {}
+        if state is not None:  # with no way to the hub, and strict for any number of classes
+            given = dict(state_dict=dict(state), url='', hf_hub_id=None)
+            given |= {key: args[key] for key in args if key == 'num_classes'}
         try:
-            whole = _timm().create_model(name, pretrained=True, **given, **module.timm_args)
-        except Exception as error:  # each network has its own way to complain, as has each network
+            whole = _timm().create_model(
+                name, pretrained=True, pretrained_cfg_overlay=given, **args
+            )
+        except Exception as error:  # a network, and the hub, each fail in their own way
             if state is None:
                 raise CheckpointError(
                     f'cannot get the weights of {name} from the hub of timm: {error}. Name a file '

@@ -285,5 +285,5 @@ def test_another_backbone_is_two_settings(data, repo, run_tool, tmp_path):
     run_tool('train', tmp_path / 'right.py', *words)
     state = torch.load(tmp_path / 'w/epoch_1_weights.pth', weights_only=True)['state_dict']
     assert 'backbone.model.conv_stem.weight' in state
-    with pytest.raises(Exception, match='in_channels is 320.*test_efficientnet, has 64'):
+    with pytest.raises(ValueError, match=r'in_channels is 320.*test_efficientnet, has 64'):
         run_tool('train', tmp_path / 'wrong.py', *words)

@@ -34,7 +34,9 @@ class TimmBackbone(BaseModule):
     """A network of timm without its classifier.
 
     ``init_cfg`` is :class:`TimmWeights`, :class:`EfficientNetLite0Weights`, or None for random
-    weights.
+    weights. To weights belong a mean and a standard deviation of the images, the ``mean`` and
+    ``std`` of the model's ``data_preprocessor``: ``timm.get_pretrained_cfg(model_name)`` has them
+    for images from 0 to 1.
 
     Args:
         model_name: of timm, e.g. ``tf_efficientnet_lite0``; ``timm.list_models()`` has them.

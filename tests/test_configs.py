@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mmdet.registry
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 from mmpose.registry import METRICS, MODELS, TRANSFORMS
 
@@ -170,6 +171,33 @@ def test_the_papers_pre_training():
     assert head.heatmap_loss == dict(type='HeatmapL2Loss', squared=False)
     assert (tuple(decoder.input_size), tuple(decoder.heatmap_size)) == ((256, 256), (64, 64))
     check_schedule(config, 50, [30, 40])
+
+
+@pytest.mark.parametrize('name', ['lite0', 'vit-s16'])
+def test_another_backbone_changes_the_network_alone(name):
+    config, other = (plain(load(f'wsp_pretrain_{net}')) for net in ('r50', name))
+    kind = other['model']['backbone'].pop('type')
+    assert kind == 'TimmBackbone'
+    for one in (config, other):
+        one['model'].pop('backbone')
+        for key in ('in_channels', 'deconv_out_channels', 'deconv_kernel_sizes'):
+            one['model']['head'].pop(key)
+        for key in ('mean', 'std'):
+            one['model']['data_preprocessor'].pop(key)
+    assert other == config
+
+
+@pytest.mark.parametrize('name', ['lite0', 'vit-s16'])
+def test_backbones_of_timm_fit(name):
+    """The images are scaled as the network's weights ask, and the heatmaps are as promised."""
+    timm = pytest.importorskip('timm', reason="the extra 'timm' is not installed")
+    config = load(f'wsp_pretrain_{name}').model
+    weights = timm.get_pretrained_cfg(config.backbone.model_name)
+    scale = config.data_preprocessor
+    assert [value / 255 for value in (*scale.mean, *scale.std)] == [*weights.mean, *weights.std]
+    config.backbone.init_cfg = None
+    heatmaps, _ = MODELS.build(config).eval()(torch.zeros(1, 3, 256, 256), None, mode='tensor')
+    assert heatmaps.shape == (1, 16, 64, 64)
 
 
 def test_the_papers_finetuning():

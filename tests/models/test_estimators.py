@@ -107,6 +107,38 @@ def test_a_wrong_camera_is_an_error_that_names_the_image(change, what):
         predict(build(), **{**CAMERA, **change})
 
 
+TIMM = dict(type='TimmBackbone', model_name='test_convnext')
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'name', 'found'),
+    [
+        (dict(type='ResNet', depth=50), 'ResNet', 2048),
+        (TIMM, 'TimmBackbone test_convnext', 64),
+        (dict(TIMM, out_indices=(3, 1)), 'TimmBackbone test_convnext', 32),
+    ],
+)
+@pytest.mark.parametrize('kind', [*HEADS, 'TopdownEstimator'])
+def test_a_head_that_does_not_fit_the_backbone(kind, backbone, name, found):
+    if backbone['type'] == 'TimmBackbone':
+        pytest.importorskip('timm')
+    pair = dict(type='RelativeDepthHead', decoder=dict(type='PairHeatmapLabel'))
+    head = dict(HEADS.get(kind, pair), in_channels=512, deconv_out_channels=(8, 8, 8))
+    with pytest.raises(ValueError, match=rf'in_channels is 512.*{name}.*in_channels={found}'):
+        MODELS.build(dict(type=kind, backbone=backbone, head=head))
+    MODELS.build(dict(type=kind, backbone=backbone, head=dict(head, in_channels=found)))
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'channels'),
+    [(dict(type='ResNet', depth=18, out_indices=(2,)), 256), (dict(type='ShuffleNetV2'), 1024)],
+)
+def test_a_backbone_that_does_not_tell_its_channels(backbone, channels):
+    head = dict(HEADS['TopdownRootEstimator'], in_channels=channels, deconv_out_channels=(8, 8))
+    head['deconv_kernel_sizes'] = (4, 4)
+    MODELS.build(dict(type='TopdownRootEstimator', backbone=backbone, head=head))
+
+
 def test_flip_test_runs_through_the_estimator():
     alone, both = predict(build(), **CAMERA), predict(build(flip_test=True), **CAMERA)
     mirrored = forward(build(), make_inputs().flip(-1))[:, FLIP_INDICES].numpy()

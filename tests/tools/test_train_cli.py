@@ -266,3 +266,24 @@ def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
     checkpoint = torch.load(file, weights_only=True)
     assert 'MyHead' in checkpoint['meta']['cfg']
     assert any(key.startswith('backbone.layers') for key in checkpoint['state_dict'])
+
+
+@pytest.mark.slow
+def test_another_backbone_is_two_settings(data, repo, run_tool, tmp_path):
+    """A config elsewhere names a network of timm and its channels; or those of another."""
+    pytest.importorskip('timm', reason="the extra 'timm' is not installed")
+    base = repo / 'configs/wsp_pretrain_lite0.py'
+    for name, channels in (('right', 64), ('wrong', 320)):
+        (tmp_path / f'{name}.py').write_text(
+            f'_base_ = {str(base)!r}\n'
+            "backbone = dict(model_name='test_efficientnet', init_cfg=None)\n"
+            f'model = dict(backbone=backbone, head=dict(in_channels={channels}))\n'
+        )
+    options = [*SMALL, 'train_cfg.max_epochs=1', 'train_dataloader.num_workers=0']
+    options += ['train_dataloader.persistent_workers=False', 'train_dataloader.dataset.indices=4']
+    words = ['--no-validate', '--work-dir', 'w', '--cfg-options', *options]
+    run_tool('train', tmp_path / 'right.py', *words)
+    state = torch.load(tmp_path / 'w/epoch_1_weights.pth', weights_only=True)['state_dict']
+    assert 'backbone.model.conv_stem.weight' in state
+    with pytest.raises(ValueError, match=r'in_channels is 320.*test_efficientnet, has 64'):
+        run_tool('train', tmp_path / 'wrong.py', *words)

@@ -38,13 +38,12 @@ class TopdownEstimator(TopdownPoseEstimator):
 
 def last_channels(backbone: nn.Module) -> int | None:
     """Return the channels of a backbone's last feature map, or None where it does not tell."""
-    if hasattr(backbone, 'out_channels'):  # TimmBackbone
-        return backbone.out_channels[-1]
+    channels = getattr(backbone, 'out_channels', None)
+    if isinstance(channels, tuple):  # TimmBackbone
+        return channels[-1]
     # MMPose's name for those of the last stage, as of a ResNet, which need not be the one returned.
-    is_last = list(getattr(backbone, 'out_indices', ()))[-1:] == [
-        getattr(backbone, 'num_stages', 0) - 1
-    ]
-    return getattr(backbone, 'feat_dim', None) if is_last else None
+    last, returned = getattr(backbone, 'num_stages', 0) - 1, getattr(backbone, 'out_indices', ())
+    return getattr(backbone, 'feat_dim', None) if tuple(returned)[-1:] == (last,) else None
 
 
 @MODELS.register_module()

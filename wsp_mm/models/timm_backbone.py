@@ -34,7 +34,9 @@ class TimmBackbone(BaseModule):
     """A network of timm without its classifier.
 
     ``init_cfg`` is :class:`TimmWeights`, :class:`EfficientNetLite0Weights`, or None for random
-    weights.
+    weights. To weights belong a mean and a standard deviation of the images, the ``mean`` and
+    ``std`` of the model's ``data_preprocessor``: ``timm.get_pretrained_cfg(model_name)`` has them
+    for images from 0 to 1.
 
     Args:
         model_name: of timm, e.g. ``tf_efficientnet_lite0``; ``timm.list_models()`` has them.
@@ -134,11 +136,16 @@ class TimmWeights:
         """
         if not isinstance(module, TimmBackbone):
             raise ValueError(f'{type(self).__name__} is for a TimmBackbone, not {type(module)}')
-        state, name = self.state_dict(module), module.model_name
-        given = {} if state is None else dict(pretrained_cfg_overlay=dict(state_dict=dict(state)))
+        state, name, args = self.state_dict(module), module.model_name, module.timm_args
+        given = {}
+        if state is not None:  # with no way to the hub, and strict for any number of classes
+            given = dict(state_dict=dict(state), url='', hf_hub_id=None)
+            given |= {key: args[key] for key in args if key == 'num_classes'}
         try:
-            whole = _timm().create_model(name, pretrained=True, **given, **module.timm_args)
-        except Exception as error:  # each network has its own way to complain, as has each network
+            whole = _timm().create_model(
+                name, pretrained=True, pretrained_cfg_overlay=given, **args
+            )
+        except Exception as error:  # a network, and the hub, each fail in their own way
             if state is None:
                 raise CheckpointError(
                     f'cannot get the weights of {name} from the hub of timm: {error}. Name a file '

@@ -77,8 +77,9 @@ def main(argv: list[str] | None = None) -> int:
         if pair.count(None) == 1:
             parser.error(f'--{name}-config and --{name}-checkpoint belong together')
         models[name] = None if None in pair else pair
-    own = not args.networks and (models['pose'] or models['order'])
-    if args.boxes and models['det'] or own and not args.boxes and not models['det']:
+    persons = bool(models['det']) + bool(args.boxes)
+    complete = args.networks or not (models['pose'] or models['order'])
+    if persons > 1 or not (persons or complete):
         parser.error('give --det-config and --det-checkpoint, or --boxes, to find the persons')
     out = args.out or OUT
     from wsp_mm.apis.cameras import cameras_of

@@ -3,7 +3,7 @@
 
 ``torch.load(file, weights_only=True)`` reads the result.
 :func:`wsp_mm.utils.checkpoint.published_form` says what is kept. What it prints goes into
-``model_zoo/metafile.yml``.
+``model_zoo/metafile.yml``; Size is in bytes.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def main() -> None:
         final = publish(args.in_file, args.out_file, args.half, args.config)
     except (CheckpointError, OSError, ValueError, TypeError) as error:
         sys.exit(str(error))
-    print(f'{final}\nSHA256: {file_sha256(final)}\nSize: {final.stat().st_size} bytes')
+    print(f'{final}\nSHA256: {file_sha256(final)}\nSize: {final.stat().st_size}')
 
 
 if __name__ == '__main__':

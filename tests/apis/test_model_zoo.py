@@ -126,9 +126,8 @@ def test_a_set_has_all_networks(zoo):
 def test_own_networks_take_their_places(zoo, pose, pretrained, album):
     own = WSPInferencer('tiny', pose=pose, det=FixedDetector(), device='cpu')
     models = own.info()['models']
-    assert (
-        models['pose']['checkpoint'] == pose[1].name and models['detector']['config'] == 'fixed.py'
-    )
+    assert models['pose']['checkpoint'] == pose[1].name
+    assert models['detector']['config'] == 'fixed.py'
     assert models['order']['checkpoint'].startswith('tiny-order-')
     with_boxes = WSPInferencer(boxes=album[1], device='cpu')
     assert roles_of(with_boxes) == ['pose', 'order'] and with_boxes.pipeline.detector is None

@@ -11,8 +11,8 @@ import re
 import socket
 import sys
 import threading
-from pathlib import Path
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest

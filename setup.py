@@ -81,6 +81,7 @@ setup(
     extras_require={
         'fast': pins('fast'),
         'synthetic': pins('synthetic'),
+        'onnx': pins('onnx'),
         'detection': [line for line in pins('openmmlab') if line.startswith('onedl-mmdetection')],
         'tests': pins('tests'),
         'dev': pins('dev'),

@@ -97,9 +97,7 @@ def write_csv(out: str | Path, records: Records, info: Mapping) -> list[Path]:
             in_space = person['keypoints_cam'] or [[None] * 3] * len(joints)
             columns = person['keypoints_img'], person['keypoint_scores'], relative, in_space
             for joint, pixel, score, z, point in zip(joints, *columns, strict=True):
-                table.writerow(
-                    [record['file_name'], person['id'], joint, *pixel, score, z, *point]
-                )
+                table.writerow([record['file_name'], person['id'], joint, *pixel, score, z, *point])
         text.detach()
     return [path]
 
@@ -133,8 +131,9 @@ def _coco_person(person: Mapping, joint_set: str) -> dict:
 
 def _write_list(file: IO[bytes], head: bytes, items: Iterable[Any], rest: bytes) -> None:
     """Write the items of a list in json, one at a time, between ``head`` and ``rest``."""
-    separator = head + b'\n'
+    file.write(head)
+    separator = b'\n'
     for item in items:
         file.write(separator + json_line(item).rstrip())
         separator = b',\n'
-    file.write((head if separator.startswith(head) else b'') + b'\n' + rest)
+    file.write(b'\n' + rest)

@@ -43,7 +43,9 @@ def main(argv: list[str] | None = None) -> None:
         differences = check_onnx(network, content) if args.check else {}
         with atomic_file(args.out_file) as file:
             file.write(content)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith('onnx'):
+            raise
         sys.exit(f"{error}: install the extra, pip install 'wsp_mm[onnx]'")
     except (CheckpointError, OSError, ValueError) as error:
         sys.exit(printable(error))

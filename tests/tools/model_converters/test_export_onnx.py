@@ -1,4 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
+import sys
+
 import pytest
 from inference_fixture import make_network
 
@@ -20,5 +22,8 @@ def test_a_file_appears_only_when_it_is_right(load_tool, capsys, tmp_path, monke
     with pytest.raises(SystemExit, match='root_depth'):
         tool.main([*network, str(out), '--check'])
     assert not out.exists()
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(SystemExit, match=r'pip install .wsp_mm\[onnx\]'):
+        tool.main([*network, str(out), '--check'])
     with pytest.raises(SystemExit, match=r'gone\.pth'):
         tool.main([network[0], str(tmp_path / 'gone.pth'), str(out)])

@@ -83,6 +83,7 @@ setup(
         'fast': pins('fast'),
         'synthetic': pins('synthetic'),
         'timm': pins('timm'),
+        'onnx': pins('onnx'),
         'detection': [line for line in pins('openmmlab') if line.startswith('onedl-mmdetection')],
         'tests': pins('tests'),
         'dev': pins('dev'),

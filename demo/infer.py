@@ -57,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument('--no-images', action='store_true', help='neither images nor mp4')
     group.add_argument('--no-scene', action='store_true', help='no 3D scene in images and mp4')
     group.add_argument('--no-viewer', action='store_true', help='no viewer.html')
+    text = 'also coco_results.json with coco_images.json (coco), persons.csv (csv)'
+    group.add_argument('--save', nargs='+', choices=['coco', 'csv'], default=[], help=text)
     group.add_argument('--no-progress', action='store_true', help='no progress bar')
     group = parser.add_argument_group('computing')
     group.add_argument('--device', help='cuda, cuda:1, cpu; default: a GPU where there is one')
@@ -114,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
             scene=not args.no_scene,
             viewer=not args.no_viewer,
             progress=not args.no_progress,
+            save=args.save,
         )
     except (CheckpointError, OSError, ValueError) as error:
         print(f'infer: {printable(error)}', file=sys.stderr)

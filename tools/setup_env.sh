@@ -82,7 +82,7 @@ proof() { .venv/bin/python -c 'import cv2, mmcv.ops, xtcocotools.mask, mmpose.mo
 say "making .venv with $python ($("$python" -V)); log: $log"
 .venv/bin/python -m pip --version >/dev/null 2>&1 || step 'virtual environment' "$python" -m venv --clear .venv
 step 'torch and build tools' pip $(files build)
-step 'libraries' pip $(files runtime fast synthetic timm tests dev)
+step 'libraries' pip $(files runtime fast synthetic timm onnx tests dev)
 step 'mmengine, mmcv (compiled, unless pip has it in its cache), mmdet, xtcocotools' openmmlab
 step 'mmpose' pip --no-deps $(files mmpose)
 step 'wsp_mm' pip --no-deps --no-build-isolation -e .

@@ -142,6 +142,25 @@ def test_order_is_drawn(run, pretrained, album, tmp_path):
     assert read_inference(tmp_path / 'o/inference.json')['info']['task'] == 'order'
 
 
+def test_further_formats(run, options, album, tmp_path):
+    out, quiet = tmp_path / 'o', ['--no-images', '--no-viewer', '--focal', 500]
+    arguments = [album[0], *options, '--out', out, *quiet]
+    status, text = run(*arguments, '--save', 'coco')
+    assert status == 0 and str(out / 'coco_results.json') in text
+    found = read_inference(out / 'inference.json')['frames']
+    rows = json.loads((out / 'coco_results.json').read_text())
+    assert [(row['image_id'], row['bbox']) for row in rows] == [
+        (frame['frame'], person['bbox']) for frame in found for person in frame['persons']
+    ]
+    assert run(*arguments, '--save', 'csv', '--resume')[0] == 0  # of a run that is complete
+    table = (out / 'persons.csv').read_text().splitlines()
+    last = found[1]['persons'][0]  # nobody is in the third image
+    z = last['keypoints_rel'][-1], *last['keypoints_cam'][-1]
+    assert len(table) == 1 + 4 * 18 and table[-1].endswith(','.join(map(str, z)))
+    assert run(*arguments, '--overwrite')[0] == 0
+    assert [path.name for path in out.iterdir()] == ['inference.json']
+
+
 def test_statuses(run, options, album, tmp_path):
     folder, quiet = album[0], ['--no-images', '--no-viewer']
     status, text = run(folder / 'a.png', *options, '--out', tmp_path / 'o', *quiet)

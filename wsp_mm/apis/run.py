@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from wsp_mm.apis.images import join_notes
 from wsp_mm.apis.inferencer import WSPInferencer
 from wsp_mm.apis.partial import OutputError
+from wsp_mm.apis.results import WRITERS
 from wsp_mm.apis.sources import Source
 from wsp_mm.apis.writer import (
     JSON,
@@ -125,6 +126,7 @@ def infer(
     scene: bool = True,
     viewer: bool = True,
     progress: bool = True,
+    save: Sequence[str] = (),
 ) -> Summary:
     """Run over a source: ``inference.json``, images or ``video.mp4``, and ``viewer.html``.
 
@@ -136,6 +138,7 @@ def infer(
         resume, overwrite: what to do where there is output, see :class:`JsonWriter`.
         images, scene, viewer: what to draw, see :class:`FrameDrawer`.
         progress: show a bar.
+        save: further formats of the persons, keys of :data:`wsp_mm.apis.results.WRITERS`.
 
     Raises:
         OutputError: output that is in the way, is a link to somewhere else, or of another run.
@@ -160,6 +163,8 @@ def infer(
         # Counted before the partial file goes: it is read a line at a time.
         summary = Summary(writer.path, complete, info, notes=list(source.notes))
         shown = _count(writer, drawer, summary)
+        for name in save:
+            summary.files += WRITERS[name](out, writer.records, info)
         writer.close(complete, summary.notes)
     if viewer and (writer.next_frame > first or not (out / VIEWER).exists()):
         summary.files.append(write_viewer(out / VIEWER, info, shown, drawer.thumbnails))

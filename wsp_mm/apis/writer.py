@@ -11,6 +11,7 @@ import numpy as np
 
 from wsp_mm.apis.images import InputError, read_image
 from wsp_mm.apis.partial import OutputError, PartialFile, check_same_run, json_line
+from wsp_mm.apis.results import FILES
 from wsp_mm.apis.sources import Frame, Source
 from wsp_mm.datasets.annotations import load_json
 from wsp_mm.utils.files import atomic_file, cut_name
@@ -21,7 +22,7 @@ from wsp_mm.visualization.video import VideoWriter
 SCHEMA, FORMAT = 'wsp_mm.inference', 2
 JSON, VIDEO, VIEWER = 'inference.json', 'video.mp4', 'viewer.html'
 #: All that a run writes into its folder.
-PARTS = (JSON, 'inference.partial.jsonl', VIDEO, 'video.part.mp4', VIEWER, 'images')
+PARTS = (JSON, 'inference.partial.jsonl', VIDEO, 'video.part.mp4', VIEWER, 'images', *FILES)
 #: Longest side of what is drawn, px: larger images are scaled down.
 DRAWN_SIDE = 1600
 SCENE_SIZE = (1280, 640)
@@ -250,11 +251,11 @@ class FrameDrawer:
 
 
 def remove_drawings(out: str | Path) -> None:
-    """Remove what an earlier run drew into the folder, and nothing else."""
+    """Remove what an earlier run drew, or saved in other formats, and nothing else."""
     for kind in ('overlay', 'scene', 'order'):
         for path in (Path(out) / 'images').glob(f'[0-9]*_{kind}.jpg'):
             path.unlink()
-    for name in (VIDEO, VIEWER):
+    for name in (VIDEO, VIEWER, *FILES):
         (Path(out) / name).unlink(missing_ok=True)
 
 

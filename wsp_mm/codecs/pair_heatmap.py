@@ -182,17 +182,24 @@ class PairHeatmapLabel(BaseKeypointCodec):
         Returns:
             Keypoints (B, 1, 2, K, 2) input px and scores (B, 1, 2, K).
         """
+        keypoints, scores = self.peaks(heatmaps, boxes)
+        return keypoints[:, None].cpu().numpy(), scores[:, None].cpu().numpy()
+
+    def peaks(self, heatmaps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return :meth:`batch_decode`'s keypoints (B, 2, K, 2) and scores (B, 2, K) as tensors."""
         maps = heatmaps.float().expand(-1, 2, -1, -1, -1)
         limits = boxes.new_tensor(2 * self.input_size)
         in_box = self.box_masks(boxes.clamp(min=0).minimum(limits))
         scores, peaks = (
             maps.masked_fill(~in_box[:, :, None], -torch.inf).flatten(-2).max(-1)
         )  # (B, 2, K)
-        row, column = peaks // maps.shape[-1], peaks % maps.shape[-1]
-        x = _refine(maps.take_along_dim(row[..., None, None], 3).squeeze(3), column)
-        y = _refine(maps.take_along_dim(column[..., None, None], 4).squeeze(4), row)
-        keypoints = torch.stack([x, y], dim=-1)[:, None].cpu().numpy() * self.stride
-        return keypoints, scores[:, None].cpu().numpy()
+        height, width = maps.shape[-2:]
+        row, column = peaks // width, peaks % width
+        # Not take_along_dim, which an export to ONNX ties to one size of the batch.
+        along_x = maps.gather(3, row[..., None, None].expand(-1, -1, -1, 1, width))
+        along_y = maps.gather(4, column[..., None, None].expand(-1, -1, -1, height, 1))
+        x, y = _refine(along_x.squeeze(3), column), _refine(along_y.squeeze(4), row)
+        return torch.stack([x, y], dim=-1) * maps.new_tensor(self.stride), scores
 
 
 def _axis_mask(low: Tensor, high: Tensor, extent: float, size: int) -> Tensor:
@@ -204,7 +211,8 @@ def _axis_mask(low: Tensor, high: Tensor, extent: float, size: int) -> Tensor:
     stride = extent / size
     inside = (index * stride >= low) & (index * stride <= high)
     nearest = ((low + high) / (2 * stride)).round().clamp(0, size - 1)
-    return torch.where(inside.any(-1, keepdim=True), inside, index == nearest) & meets[..., None]
+    thin = ~inside.any(-1, keepdim=True)
+    return (inside | (thin & (index == nearest))) & meets[..., None]
 
 
 def _refine(profile: Tensor, peak: Tensor) -> Tensor:

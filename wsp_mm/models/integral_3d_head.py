@@ -173,14 +173,9 @@ class Integral3DHead(DeconvHead):
             raise ValueError(f"flip_mode must be 'exact' or 'posenet', got {flip_mode!r}")
         if test_cfg.get('output_heatmaps', False):
             raise ValueError("output_heatmaps: 3D heatmaps do not fit MMPose's fields; remove it")
-        if test_cfg.get('flip_test', False):
-            width, input_width = self.decoder.heatmap_size[0], self.decoder.input_size[0]
-            last = width - (width / input_width if flip_mode == 'exact' else 1)
-            mirrored = self.forward(feats[1])[:, batch_data_samples[0].metainfo['flip_indices']]
-            mirrored[..., 0] = last - mirrored[..., 0]
-            positions = (self.forward(feats[0]) + mirrored) / 2
-        else:
-            positions = self.forward(feats)
+        flipped = test_cfg.get('flip_test', False)
+        flip_indices = batch_data_samples[0].metainfo['flip_indices'] if flipped else None
+        positions = self.positions(feats, flip_indices, flip_mode)
         preds = self.decode(positions)
         for pred, position in zip(preds, positions.detach().cpu().numpy(), strict=True):
             keypoints = pred.keypoints.astype('float32')
@@ -188,3 +183,25 @@ class Integral3DHead(DeconvHead):
             pred.keypoints_depth = keypoints[..., 2].copy()
             pred.keypoints_heatmap = position[None]
         return preds
+
+    def positions(
+        self,
+        feats: Sequence[Tensor] | list[Sequence[Tensor]],
+        flip_indices: Sequence[int] | None = None,
+        flip_mode: str = 'exact',
+    ) -> Tensor:
+        """Return the positions that :meth:`predict` reports, (B, K, 3) heatmap px.
+
+        Args:
+            feats: feature maps of the backbone; with ``flip_indices`` a list of two, of the input
+                and of the input mirrored, whose answers are averaged.
+            flip_indices: of every joint the index of its mirror image.
+            flip_mode: see :meth:`predict`.
+        """
+        if flip_indices is None:
+            return self.forward(feats)
+        width, input_width = self.decoder.heatmap_size[0], self.decoder.input_size[0]
+        last = width - (width / input_width if flip_mode == 'exact' else 1)
+        mirrored = self.forward(feats[1])[:, list(flip_indices)]
+        mirrored[..., 0] = last - mirrored[..., 0]
+        return (self.forward(feats[0]) + mirrored) / 2

@@ -248,17 +248,11 @@ class RelativeDepthHead(DeconvHead):
                 'output_keypoint_indices selects along the wrong axis for pairs: remove it'
             )
         boxes = batch_labels(batch_data_samples).pair_bboxes_input
-        if test_cfg.get('flip_test', False):
-            flip_indices = list(batch_data_samples[0].metainfo['flip_indices'])
-            heatmaps, probs, averaged = self._predict(feats[0], boxes)
-            mirrored, _, mirrored_probs = self._predict(feats[1], self._mirrored(boxes))
-            averaged = (averaged + mirrored_probs[:, flip_indices]) / 2
-            shift = test_cfg.get('shift_heatmap', False)
-            mirrored = flip_heatmaps(mirrored.flatten(0, 1), flip_indices, shift_heatmap=shift)
-            heatmaps = (heatmaps + mirrored.view_as(heatmaps)) / 2
-        else:
-            heatmaps, probs, averaged = self._predict(feats, boxes)
-
+        flipped = test_cfg.get('flip_test', False)
+        flip_indices = batch_data_samples[0].metainfo['flip_indices'] if flipped else None
+        heatmaps, probs, averaged = self.answers(
+            feats, boxes, flip_indices, test_cfg.get('shift_heatmap', False)
+        )
         preds = self.decode((heatmaps, boxes))
         for kind, values in (('', probs), ('_averaged', averaged)):
             if kind and values is probs:
@@ -269,6 +263,32 @@ class RelativeDepthHead(DeconvHead):
         if test_cfg.get('output_heatmaps', False):
             return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach().flatten(1, 2)]
         return preds
+
+    def answers(
+        self,
+        feats: Sequence[Tensor] | list[Sequence[Tensor]],
+        boxes: Tensor,
+        flip_indices: Sequence[int] | None = None,
+        shift_heatmap: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what :meth:`predict` reports: heatmaps (B, 1 or 2, K, h, w), the probabilities
+        (B, K) that A is nearer, and the averaged ones; the same tensor where nothing is averaged.
+
+        Args:
+            feats: feature maps of the backbone; with ``flip_indices`` a list of two, of the input
+                and of the input mirrored.
+            boxes: (B, 2, 4), x1 y1 x2 y2 in input px.
+            flip_indices: of every joint the index of its mirror image.
+            shift_heatmap: shift the mirrored heatmaps by one px, as MMPose.
+        """
+        if flip_indices is None:
+            return self._predict(feats, boxes)
+        flip_indices = list(flip_indices)
+        heatmaps, probs, averaged = self._predict(feats[0], boxes)
+        mirrored, _, mirrored_probs = self._predict(feats[1], self._mirrored(boxes))
+        averaged = (averaged + mirrored_probs[:, flip_indices]) / 2
+        mirrored = flip_heatmaps(mirrored.flatten(0, 1), flip_indices, shift_heatmap=shift_heatmap)
+        return (heatmaps + mirrored.view_as(heatmaps)) / 2, probs, averaged
 
     def _predict(self, feats: Sequence[Tensor], boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return heatmaps (B, 1 or 2, K, h, w) of one pass, the probabilities (B, K) that A is

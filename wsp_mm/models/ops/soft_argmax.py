@@ -58,13 +58,14 @@ def softmax_marginals(logits: Tensor, num_joints: int, plain: bool = False) -> M
         logits: (B, K * D, H, W), joint-major, contiguous or channels-last.
         num_joints: K.
         plain: use PyTorch's own operations on all volumes at a time: three times the time and
-            memory, for export (torch.export, torch.jit, ONNX), second derivatives and comparison.
+            memory, for export (torch.export, torch.jit), second derivatives and comparison. An
+            export to ONNX always does.
 
     Returns:
         (B, K, W), (B, K, H) and (B, K, D); each sums to 1 along its last axis.
     """
     volumes = logits.unflatten(1, (num_joints, -1))
-    if plain:
+    if plain or torch.onnx.is_in_onnx_export():
         probs = _softmax(volumes)
         return probs.sum((2, 3)), probs.sum((2, 4)), probs.sum((3, 4))
     if logits.is_contiguous():

@@ -149,7 +149,7 @@ class FrameDrawer:
     """Draws frames: an image each, or one mp4 of a video, and keeps small ones for the viewer.
 
     The viewer's images are JPEG files of at most ``VIEWER_SIDE`` px, so that the page of 100 images
-    has about 13 MB, of which 4.8 are plotly's script. More images are scaled down to the same sum.
+    has about 11 MB, of which 4.8 are plotly's script. More images are scaled down to the same sum.
 
     Args:
         out: folder.

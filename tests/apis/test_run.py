@@ -381,3 +381,12 @@ def test_thumbnails_of_long_videos_are_thinned_out(tmp_path):
         frame.index = i
         drawer.draw(frame, dict(record(i), camera=None, width=4, height=4))
     assert drawer.stride == 4 and list(drawer.thumbnails) == list(range(0, 1500, 4))
+
+
+@pytest.mark.parametrize(('count', 'side'), [(1, 640), (100, 640), (400, 320)])
+def test_more_images_are_smaller_in_the_viewer(tmp_path, count, side):
+    source, info = open_source([np.zeros((500, 1000, 3), np.uint8)] * count), dict(INFO)
+    drawer = FrameDrawer(tmp_path, info, source, images=False)
+    drawer.draw(next(source.frames()), dict(record(0), camera=None, width=1000, height=500))
+    image = cv2.imdecode(np.frombuffer(drawer.thumbnails[0], np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (side // 2, side, 3)

@@ -4,6 +4,7 @@ import pytest
 
 from wsp_mm.visualization.draw import (
     MOST,
+    PERSON_COLORS,
     RIGHT,
     SIDE_COLORS,
     UNKNOWN,
@@ -11,7 +12,6 @@ from wsp_mm.visualization.draw import (
     draw_order,
     draw_overlay,
     draw_pair,
-    person_color,
     read_persons,
     skeleton_of,
 )
@@ -33,10 +33,26 @@ def test_skeletons(info):
 def test_what_is_not_known_is_nan(person, record):
     odd = person(4, root_depth=float('inf'), keypoints_img=[[1, 2], [None, 3], [4, 5]])
     (found,) = read_persons(record(odd), 3)
-    assert np.isnan(found.root_depth) and found.label == '#4'
+    assert np.isnan(found.root_depth) and (found.id, found.label) == (4, '1')
     assert np.isnan(found.pixels[1, 0]) and found.pixels[1, 1] == 3
     with pytest.raises(ValueError, match='frame 9, person 4: keypoints_img'):
         read_persons(record(person(4, keypoints_img=[[1, 2]]), frame=9), 3)
+
+
+def test_numbers_go_from_the_nearest(person, record, without_camera):
+    def numbers(frame):
+        persons = read_persons(frame, 3)
+        assert [p.number for p in persons] == [1, 2, 3]
+        return [p.id for p in persons]
+
+    # 5 has the largest box; by the camera 7 is nearest; of 6 nobody knows
+    far = person(5, z=6000.0, bbox=[0, 0, 300, 470])
+    frame = record(far, person(6, bbox=[0, 0, 20, 40], root_depth=None), person(7, z=4500.0))
+    assert numbers(frame) == [7, 5, 6]
+    assert read_persons(frame, 3)[0].label == '1  4.50 m'
+    frame = without_camera(frame)
+    assert numbers(frame) == [5, 7, 6]
+    assert numbers(frame | dict(order=dict(ids=[6, 5, 7]))) == [6, 5, 7]
 
 
 # ---------------------------------------------------------------------- overlay
@@ -51,7 +67,7 @@ def test_joints_and_links_land_on_their_pixels(person, record, info, find):
     for y in (240, 65):
         dot = middle[np.abs(middle[:, 1] - y) < 20]
         np.testing.assert_allclose(dot.mean(axis=0), [320, y], **close)
-    link = find(drawn, person_color(0))
+    link = find(drawn, PERSON_COLORS[0])
     assert link[:, 1].min() < 80 and link[:, 1].max() > 450 and np.abs(link[:, 0] - 320).max() <= 2
     assert not CANVAS.any() and not draw_overlay(CANVAS, record(), info).any()
 
@@ -62,7 +78,7 @@ def test_boxes_are_where_they_are_and_persons_have_their_colors(person, record, 
     persons = [person(i, bbox=box, **blank) for i, box in enumerate(boxes)]
     drawn = draw_overlay(CANVAS, record(*persons), info)
     for identity, (x, y, w, h) in enumerate(boxes):
-        places = find(drawn, person_color(identity))
+        places = find(drawn, PERSON_COLORS[identity])
         np.testing.assert_allclose(places.max(axis=0), [x + w, y + h], atol=1)
         assert ((np.abs(places[:, 0] - x) <= 1) & (places[:, 1] > y + 20)).sum() > h - 40
 
@@ -71,7 +87,7 @@ def test_nearer_persons_are_drawn_over_farther_ones(person, record, info):
     same = person(0)['keypoints_img']
     near, far = person(1, bbox=None), person(2, z=9000.0, bbox=None, keypoints_img=same)
     for frame in (record(near, far), record(far, near)):
-        assert draw_overlay(CANVAS, frame, info)[300, 320].tolist() == list(person_color(1))
+        assert draw_overlay(CANVAS, frame, info)[300, 320].tolist() == list(PERSON_COLORS[0])
 
 
 @pytest.mark.parametrize('bad', [None, float('nan'), float('inf'), 1e12])
@@ -95,7 +111,7 @@ def test_other_images_are_refused(shape, record, info):
 @pytest.fixture
 def ordered(person, record):
     """Persons 4, 2, 9 in the record; 9 is in front, then 4, then 2."""
-    persons = [person(4, x=-700), person(2), person(9, x=700)]
+    persons = [person(i, x=x, root_depth=None) for i, x in ((4, -700), (2, 0), (9, 700))]
     matrix = [[0.5, 0.8, 0.1], [0.2, 0.5, 0.3], [0.9, 0.7, 0.5]]
     return record(*persons, order=dict(ids=[9, 4, 2], probability=matrix))
 
@@ -104,13 +120,13 @@ def test_ranked_boxes_above_a_table(ordered, info, find):
     drawn = draw_order(CANVAS, ordered, info)
     assert drawn.shape == (480 + 26 * 5, 640, 3)
     x, y, _, h = ordered['persons'][0]['bbox']
-    places = find(drawn[:480], person_color(4), 5)
+    places = find(drawn[:480], PERSON_COLORS[1], 5)
     assert places[:, 0].min() == pytest.approx(x, abs=2)
     assert places[:, 1].max() == pytest.approx(min(y + h, 479), abs=2)
     assert not drawn[:480, 240:260].any()  # between the boxes of 4 and 2
-    for i, identity in enumerate((9, 4, 2)):  # heads of columns and rows: front to back
-        assert drawn[480 + 26 + 3, 46 * (i + 1) + 3].tolist() == list(person_color(identity))
-        assert drawn[480 + 26 * (i + 2) + 3, 3].tolist() == list(person_color(identity))
+    for i, color in enumerate(PERSON_COLORS[:3], 1):  # heads of columns and rows: front to back
+        assert drawn[480 + 26 + 3, 46 * i + 3].tolist() == list(color)
+        assert drawn[480 + 26 * (i + 1) + 3, 3].tolist() == list(color)
     # "9 before 4" is surer than "9 before 2", and green; "2 before 4" is red
     sure, less = drawn[480 + 26 * 2 + 3, [46 * 2 + 3, 46 * 3 + 3]].astype(int)
     assert sure[1] - sure[2] > less[1] - less[2] > 0

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from wsp_mm.visualization.draw import person_color, skeleton_of
+from wsp_mm.visualization.draw import PERSON_COLORS, skeleton_of
 from wsp_mm.visualization.scene3d import (
     CROP_MM,
-    GAP_MM,
+    GUESSED_FOV,
     View,
     draw_scene,
-    grid_step,
+    grid_lines,
     place_persons,
     scene_views,
 )
@@ -21,27 +21,36 @@ def test_camera_space_is_taken_as_it_is(person, record, info):
     camera = record()['camera'] | dict(source='assumed-fov')
     frame = record(person(3, x=-500), person(5, x=800, z=6000), camera=camera)
     placed = place_persons(frame, skeleton_of(info['joint_set']))
-    assert placed.in_camera and placed.ids == (3, 5) and 'assumed-fov' in placed.note
+    assert placed.in_camera and [p.id for p in placed.persons] == [3, 5]
+    assert 'assumed' in placed.note
     np.testing.assert_array_equal(placed.poses[1, 0], [800, 0, 6000])
 
 
-def test_without_a_camera_persons_stand_side_by_side_about_their_own_roots(
+def test_without_a_camera_who_looks_smaller_stands_farther_away(
     person, record, without_camera, info
 ):
-    # 5 is right of 3 in the image; the depth of one joint is known, of another not
-    frame = without_camera(record(person(5, x=800, z=6000), person(3, x=-500)))
+    # 5 is right of 3 and half as large; the depth of one joint is known, of another not
+    frame = without_camera(record(person(5, x=800, z=8000), person(3, x=-500, y=-100)))
     frame['persons'][0]['keypoints_rel'] = [0.0, 120.0, None]
+    near, far = ([80.0, 100, 160, 380], [380.0, 150, 80, 190])
+    frame['persons'][0]['bbox'], frame['persons'][1]['bbox'] = far, near
     placed = place_persons(frame, skeleton_of(info['joint_set']))
-    assert not placed.in_camera and placed.ids == (3, 5) and 'no camera' in placed.note
-    # three joints in a line: each is 0 wide, so the gap is between the lines, and the middle is 0
-    np.testing.assert_allclose(placed.poses[:, 0, 0], [-GAP_MM / 2, GAP_MM / 2])
-    np.testing.assert_allclose(placed.poses[:, 0, 1:], 0)
-    assert placed.poses[1, 1, 2] == 120 and np.isnan(placed.poses[1, 2, 2])
-    # person 3: box 80 x 480 px cut at the image's edge, so the crop is computed here by hand
-    x, y, w, h = frame['persons'][1]['bbox']
-    side = 1.25 * max(min(639, x + w - 1) - x, min(479, y + h - 1) - y)
-    (_, root), (_, head), _ = frame['persons'][1]['keypoints_img']
-    np.testing.assert_allclose(placed.poses[0, 1, 1], (head - root) * CROP_MM / side)
+    assert not placed.in_camera and [p.id for p in placed.persons] == [3, 5]
+    assert 'guess' in placed.note and '--camera' in placed.note and '--assume-fov' in placed.note
+    units = [CROP_MM / (1.25 * (side - 1)) for side in (380, 190)]  # mm a px
+    f = 320 / np.tan(np.deg2rad(GUESSED_FOV / 2))
+    np.testing.assert_allclose(placed.poses[:, 0, 2], np.multiply(f, units))
+    # the first view is the image: roots are where their pixels are, heads in scale
+    for pose, unit, entry in zip(placed.poses, units, frame['persons'][::-1], strict=True):
+        pixels = np.array(entry['keypoints_img'])
+        np.testing.assert_allclose(pose[:2, :2], (pixels[:2] - (319.5, 239.5)) * unit)
+    assert placed.poses[1, 1, 2] - placed.poses[1, 0, 2] == pytest.approx(120)
+    assert np.isnan(placed.poses[1, 2, 2])
+    # a predicted order holds against sizes
+    frame['order'] = dict(ids=[5, 3], probability=[[0.5, 0.1], [0.9, 0.5]])
+    ordered = place_persons(frame, skeleton_of(info['joint_set']))
+    assert [p.id for p in ordered.persons] == [5, 3] and 'order' in ordered.note
+    np.testing.assert_allclose(ordered.poses[:, 0, 2], placed.poses[:, 0, 2])
 
 
 def test_notes(person, record, without_camera, info):
@@ -50,15 +59,16 @@ def test_notes(person, record, without_camera, info):
     order = dict(ids=[0, 1], probability=[[0.5, 0.7], [0.3, 0.5]])
     for frame, ids, note in (
         (record(person(0), person(1, **unknown)), (0,), '1 of 2 persons without 3D'),
-        (record(person(1, **unknown)), (1,), 'no root depth'),
-        (record(), (), 'no persons'),
-        (record(camera=None), (), 'no persons'),
+        (record(person(1, **unknown)), (1,), 'No root depth'),
+        (record(), (), 'No persons'),
+        (record(camera=None), (), 'No persons'),
         (no_3d, (), '2 of 2 persons without 3D'),
-        (no_3d | dict(order=order), (), 'order of persons'),
-        (record(camera=None, width=None, height=None, skipped='broken'), (), 'skipped: broken'),
+        (no_3d | dict(order=order), (), 'no 3D'),
+        (record(camera=None, width=None, height=None, skipped='broken'), (), 'Skipped: broken'),
     ):
         placed = place_persons(frame, skeleton_of(info['joint_set']))
-        assert placed.ids == ids and placed.poses.shape == (len(ids), 3, 3) and note in placed.note
+        assert tuple(p.id for p in placed.persons) == ids and note in placed.note
+        assert placed.poses.shape == (len(ids), 3, 3)
 
 
 # ---------------------------------------------------------------------- projection and scenes
@@ -92,18 +102,16 @@ def test_a_nearer_person_is_lower_and_one_to_the_right_is_right(
     image = draw_scene(frame, info, (960, 480))
     assert image.shape == (480, 960, 3) and image.dtype == np.uint8
     for half in (image[:, :480], image[:, 480:]):  # also from the camera's side, which is raised
-        near, far = (find(half, person_color(k), 10).mean(axis=0) for k in (0, 1))
+        near, far = (find(half, color, 10).mean(axis=0) for color in PERSON_COLORS[:2])
         assert near[1] > far[1] + 30 and near[0] < far[0] - 30
-    # without a camera their distance is unknown: from above they stand on one line
     unknown = draw_scene(without_camera(frame), info)
-    a, b = (find(unknown[:, 480:], person_color(k), 10).mean(axis=0) for k in (0, 1))
-    assert abs(a[1] - b[1]) < 12 and b[0] > a[0] + 30
     assert image[2, 900].tolist() != unknown[2, 900].tolist()  # the header has another colour
 
 
 def test_nobody_unknown_joints_and_small_sizes(person, record, info, find):
     part = record(person(0, keypoints_cam=[[None] * 3, [0, -700, 4000], [0, 900, 4000]]))
-    counts = [len(find(draw_scene(f, info), person_color(0), 9)) for f in (part, record(person(0)))]
+    frames = part, record(person(0))
+    counts = [len(find(draw_scene(frame, info), PERSON_COLORS[0], 9)) for frame in frames]
     assert 0 < counts[0] < counts[1]
     for frame in (record(), record(person(0, keypoints_cam=[[None] * 3] * 3))):
         assert draw_scene(frame, info, (320, 160)).shape == (160, 320, 3)
@@ -115,4 +123,6 @@ def test_nobody_unknown_joints_and_small_sizes(person, record, info, find):
     ('span', 'step'), [(500, 100), (3000, 500), (6000, 1000), (9000, 2000), (61000, 20000)]
 )
 def test_grid_steps_are_round(span, step):
-    assert grid_step(span) == step
+    x, z = grid_lines(np.array([-100.0, 0, 70]), np.array([100.0, 0, 70 + span]))
+    assert x.tolist() == ([-100, 0, 100] if step == 100 else [0])
+    assert set(np.diff(z)) == {step} and z[0] == step

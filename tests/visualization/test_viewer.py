@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from wsp_mm.visualization.draw import PERSON_COLORS
 from wsp_mm.visualization.viewer import viewer_data, write_viewer
 
 EVIL = 'a</script><script>alert(1)</script><b id="evil">&amp;.jpg'
@@ -15,11 +16,14 @@ EVIL = 'a</script><script>alert(1)</script><b id="evil">&amp;.jpg'
 
 @pytest.fixture
 def records(person, record, without_camera):
-    """Three frames: two persons in camera space (one joint unknown), no camera, nobody."""
-    both = record(person(0, x=-800, z=3000), person(1, x=500, z=6000), file_name=EVIL, time=0.0)
-    both['persons'][1]['keypoints_cam'][2] = [None, float('nan'), None]
-    frame = record(person(0), person(1, x=700), frame=1, file_name='b.jpg', time=0.04)
-    return [both, without_camera(frame), record(frame=2, file_name='c.jpg', time=0.08)]
+    """Four frames: two persons in camera space (the nearer last, one joint unknown), no camera,
+    nobody, no 3D.
+    """
+    both = record(person(0, x=500, z=6000), person(1, x=-800, z=3000), file_name=EVIL)
+    both['persons'][0]['keypoints_cam'][2] = [None, float('nan'), None]
+    frame = record(person(0), person(1, x=700), frame=1, file_name='b.jpg')
+    flat = without_camera(record(person(0, keypoints_rel=None), frame=3, file_name='d.jpg'))
+    return [both, without_camera(frame), record(frame=2, file_name='c.jpg'), flat]
 
 
 def embedded(page):
@@ -27,22 +31,31 @@ def embedded(page):
     return json.loads(found[1])
 
 
-def count_points(frame):
-    return sum(None not in point for pose in frame['poses'] for point in pose['points'])
-
-
 def test_the_page_holds_the_records(tmp_path, info, records):
     jpeg = cv2.imencode('.jpg', np.full((10, 20, 3), 7, np.uint8))[1].tobytes()
     path = tmp_path / 'out' / 'viewer.html'
     page = write_viewer(path, info, records, {2: jpeg}, title='A & <B>').read_text()
     data = embedded(page)
-    first, second, third = frames = data['frames']
-    assert data == viewer_data(info, records, {2: jpeg})
-    assert [count_points(frame) for frame in frames] == [5, 6, 0]
-    assert [frame['inCamera'] for frame in frames] == [True, False, True]
-    assert first['poses'][1]['points'] == [[500, 0, 6000], [500, -700, 6000], [None] * 3]
-    assert first['file'] == EVIL and 'NaN' not in json.dumps(data)
-    assert first['persons'][1]['depth'] == 6000 and second['persons'][0]['depth'] is None
+    first, second, third, fourth = data['frames']
+    assert data == viewer_data(info, records, {2: jpeg}) and data['path'] == [
+        0,
+        1,
+        None,
+        0,
+        2,
+        None,
+    ]
+    assert [frame['inCamera'] for frame in data['frames']] == [True, False, True, False]
+    # the nearest first; m in the plot's axes: right, away, up
+    near, far = first['persons']
+    assert [(p['number'], p['id'], p['depth']) for p in (near, far)] == [(1, 1, 3), (2, 0, 6)]
+    assert far['points'] == [[0.5, 6, 0], [0.5, 6, 0.7], [None] * 3]
+    assert near['color'] == '#{2:02x}{1:02x}{0:02x}'.format(*PERSON_COLORS[0])
+    low, high = np.array(first['box'])
+    assert (low <= [-0.8, 0, -0.9]).all() and (high >= [0.5, 6, 0.7]).all() and low[1] == 0
+    assert second['persons'][0]['depth'] is None and second['persons'][0]['points']
+    assert fourth['persons'][0]['points'] is None and fourth['persons'][0]['pixels']
+    assert first['name'] == EVIL and 'NaN' not in json.dumps(data)
     head, content = third['image'].split(',')
     assert head == 'data:image/jpeg;base64' and base64.b64decode(content) == jpeg
     assert first['image'] is None and [file.name for file in path.parent.iterdir()] == [path.name]
@@ -53,27 +66,31 @@ def test_the_page_holds_the_records(tmp_path, info, records):
     assert 'http://' not in ours and 'https://' not in ours and '@@' not in ours
 
 
-def test_ranks_of_an_order(person, record, info):
-    order = dict(ids=[2, 4], probability=[[0.5, 0.1], [0.9, 0.5]])
-    (frame,) = viewer_data(info, [record(person(4), person(2), order=order)], {})['frames']
-    assert [(p['id'], p['rank']) for p in frame['persons']] == [(4, 2), (2, 1)]
-
-
 def test_a_thousand_frames_stay_small(tmp_path, info, person, record):
     frame = record(*(person(i, x=500.0 * i, z=3000.0 + 777 * i) for i in range(3)))
     records = [frame | dict(frame=i) for i in range(1000)]
     page = write_viewer(tmp_path / 'v.html', info, records).read_text()
-    assert len(page[page.index('id="data"') :]) < 1000 * 1200
+    assert len(page[page.index('id="data"') :]) < 1000 * 1300
     assert len(embedded(page)['frames']) == 1000
 
 
+def wait(page, condition):
+    # not page.wait_for_function: it evaluates texts within the page, which the page forbids
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
+        page.wait_for_timeout(50)
+
+
 @pytest.mark.slow
-def test_in_a_browser(browser, tmp_path, info, records):
+@pytest.mark.parametrize('device', ['desktop', 'phone'])
+def test_in_a_browser(device, browser, tmp_path, info, records, find):
     jpeg = cv2.imencode('.jpg', np.full((48, 64, 3), 200, np.uint8))[1].tobytes()
     path = write_viewer(tmp_path / 'the viewer.html', info, records, {0: jpeg})
-    points = [count_points(frame) for frame in viewer_data(info, records, {})['frames']]
-    context = browser.new_context(offline=True, viewport=dict(width=700, height=460))
-    page = context.new_page()
+    options = dict(viewport=dict(width=1280, height=800))
+    if device == 'phone':
+        options = dict(viewport=dict(width=390, height=844), has_touch=True, is_mobile=True)
+    page = browser.new_context(offline=True, **options).new_page()
     page.set_default_timeout(120_000)
     problems, requests = [], []
     page.on('pageerror', lambda error: problems.append(str(error)))
@@ -81,66 +98,81 @@ def test_in_a_browser(browser, tmp_path, info, records):
     page.on('dialog', lambda dialog: (problems.append('a dialog'), dialog.dismiss()))
     page.on('request', lambda request: requests.append(request.url))
     page.goto(path.as_uri())
+    wait(page, lambda: page.evaluate('Boolean(plot._fullLayout?.scene?._scene)'))
 
-    def wait(condition):
-        # not page.wait_for_function: it evaluates texts within the page, which the page forbids
-        until = time.monotonic() + 120
-        while not condition():
-            assert time.monotonic() < until
-            page.wait_for_timeout(50)
+    def texts(selector):
+        return [text.strip() for text in page.locator(selector).all_text_contents()]
 
-    wait(lambda: page.evaluate('Boolean(plot._fullLayout?.scene?._scene)'))
-
-    def drawn():
-        return page.evaluate('[plot.data[1].x.length, plot.data[1].y, plot.data[1].z]')
+    def drawn(name):
+        """Where the scene shows the colours of numbers 1 and 2, as WebGL drew them."""
+        file = tmp_path / f'{device}_{name}.png'
+        page.screenshot(path=file)
+        x, y, w, h = (round(v) for v in page.locator('#plot').bounding_box().values())
+        scene = cv2.imread(str(file))[y : y + h, x : x + w]
+        return [len(find(scene, color, 20)) for color in PERSON_COLORS[:2]]
 
     def eye():
         return page.evaluate('Object.values(plot._fullLayout.scene._scene.getCamera().eye)')
 
-    def counter():
-        return page.locator('#count').text_content()
-
-    # the first frame: x, depth and height of every known joint, the image, the name as text
-    count, depths, heights = drawn()
-    assert count == points[0] == 5
-    assert sorted(depths) == [3000] * 3 + [6000] * 2
-    assert max(heights) == 700 and min(heights) == -900
-    assert counter() == '1 / 3' and page.evaluate('plot.data.length') == 3
+    # the same numbers in the image, the list and the scene; the name is text
+    wait(page, lambda: min(drawn('camera')) > 100)
+    assert texts('#count') == ['1 / 4'] and texts('#persons li') == ['1 3.00 m', '2 6.00 m']
+    assert sorted(texts('#photo .number')) == ['1', '2'] and page.locator('svg path').count() >= 4
+    scene = page.evaluate('plot.data.slice(3).map((t) => [t.text.join(""), t.line.color])')
+    badges = '[...document.querySelectorAll("#photo .number")].map((b) => [b.textContent, {}])'
+    image = page.evaluate(badges.format('b.style.backgroundColor'))
+    colors = [tuple(bytes.fromhex(color[1:])) for _, color in scene]
+    assert dict(image) == {str(i): f'rgb{color}' for i, color in enumerate(colors, 1)}
+    assert [number for number, _ in scene] == ['1', '2']
     assert EVIL in page.locator('#name').text_content() and page.locator('#evil').count() == 0
-    assert page.evaluate('[image.hidden, image.naturalWidth]') == [False, 64]
-    assert page.locator('#persons tr').count() == 3
-    assert '6000 mm' in page.locator('#persons').text_content()
-    assert 'mm' in page.evaluate('plot.layout.scene.yaxis.title.text')
+    assert page.evaluate('element("image").naturalWidth') == 64
+    assert 'Metres' in page.locator('#note').text_content()
 
-    # dragging with the mouse turns the scene
-    before = eye()
-    box = page.locator('#plot').bounding_box()
-    x, y = box['x'] + box['width'] / 2, box['y'] + box['height'] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 90, y + 30, steps=4)
-    page.mouse.up()
-    wait(lambda: np.linalg.norm(np.subtract(eye(), before)) > 0.2)
+    # nothing sticks out, all text can be read; side by side, or one above the other
+    assert page.evaluate('document.documentElement.scrollWidth <= innerWidth')
+    text = '[...document.querySelectorAll("#title div, button, p, li, .number")]'
+    size = 'parseFloat(getComputedStyle(e).fontSize)'
+    assert min(page.evaluate(f'{text}.map((e) => {size})')) >= 14
+    assert min(page.evaluate('plot.data.slice(1).map((t) => t.textfont.size)')) >= 14
+    photo, plot = (page.locator(name).bounding_box() for name in ('#photo', '#plot'))
+    if device == 'phone':
+        assert photo['y'] + photo['height'] <= plot['y']
+    else:
+        assert photo['x'] + photo['width'] <= plot['x']
 
-    # a click on the slider's end shows the last frame, which has nobody; the key goes back one
+    # a drag, with the mouse or a finger, turns the scene
+    before, x, y = eye(), plot['x'] + plot['width'] / 2, plot['y'] + 120
+    if device == 'phone':
+        touch = page.context.new_cdp_session(page)
+        for kind, shift in (('Start', 0), ('Move', 30), ('Move', 60), ('Move', 90), ('End', None)):
+            points = [] if shift is None else [dict(x=x + shift, y=y + shift / 3)]
+            touch.send('Input.dispatchTouchEvent', dict(type=f'touch{kind}', touchPoints=points))
+            page.wait_for_timeout(100)
+    else:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 90, y + 30, steps=4)
+        page.mouse.up()
+    wait(page, lambda: np.linalg.norm(np.subtract(eye(), before)) > 0.2)
     turned = eye()
-    slider = page.locator('#slider').bounding_box()
-    page.mouse.click(slider['x'] + slider['width'] - 6, slider['y'] + slider['height'] / 2)
-    assert counter() == '3 / 3' and drawn()[0] == 0
-    page.keyboard.press('ArrowLeft')
-    assert counter() == '2 / 3' and drawn()[0] == points[1] == 6
-    assert 'no camera: root-relative' in page.locator('#note').text_content()
-    assert page.locator('#note').get_attribute('class') == 'relative'
-    assert page.evaluate('[image.hidden, plot.data[2].x.length]') == [True, 0]
-    assert eye() == pytest.approx(turned, abs=1e-3)  # another frame does not turn it back
-    page.locator('#back').click()
-    assert counter() == '1 / 3' and drawn()[0] == points[0]
+
+    # one click for the next image, and arrow keys
     page.locator('#next').click()
-    assert counter() == '2 / 3'
-    page.locator('#play').click()
-    wait(lambda: counter() != '2 / 3')
-    page.locator('#play').click()
-    assert page.locator('#play').text_content() == 'play'
+    assert texts('#count') == ['2 / 4'] and texts('#persons li') == ['1', '2']
+    note = page.locator('#note').text_content().replace('\u2060', '')
+    assert 'guess' in note and '--camera' in note and '--assume-fov' in note
+    assert page.evaluate('element("image").hidden') and min(drawn('no_camera')) > 100
+    assert eye() == pytest.approx(turned, abs=1e-3)  # another image does not turn it back
+    page.keyboard.press('ArrowRight')
+    assert texts('#count') == ['3 / 4'] and texts('#persons li') == []
+    assert 'No persons' in page.locator('#note').text_content() and not any(drawn('nobody'))
+    page.keyboard.press('ArrowRight')
+    assert texts('#count') == ['4 / 4'] and texts('#persons li') == ['1']
+    assert 'without 3D' in page.locator('#note').text_content() and not any(drawn('no_3d'))
+    assert page.locator('#next').is_disabled()
+    page.locator('#back').click()
+    page.keyboard.press('ArrowLeft')
+    assert texts('#count') == ['2 / 4']
     assert not problems
     assert requests[0] == path.as_uri()
     assert all(url.startswith(('data:', 'blob:')) for url in requests[1:])
@@ -153,4 +185,5 @@ def test_no_frames_in_a_browser(browser, tmp_path, info):
     problems = []
     page.on('pageerror', lambda error: problems.append(str(error)))
     page.goto(path.as_uri())
-    assert page.locator('#count').text_content() == 'no frames' and not problems
+    assert page.locator('#count').text_content() == 'no images' and not problems
+    assert page.locator('#next').is_disabled() and not page.locator('#slider').is_visible()

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wsp_mm.apis.images import InputError, read_image
 from wsp_mm.apis.partial import OutputError, PartialFile, check_same_run, json_line
 from wsp_mm.apis.results import FILES
 from wsp_mm.apis.sources import Frame, Source
@@ -28,7 +27,8 @@ DRAWN_SIDE = 1600
 SCENE_SIZE = (1280, 640)
 #: Most frames in viewer.html; of longer videos it gets every second, fourth, ... one.
 VIEWER_FRAMES = 600
-_THUMBNAIL_SIDE = 480
+#: Longest side of the viewer's images, px, and how many may have it: more are scaled further down.
+VIEWER_SIDE, VIEWER_LARGE = 640, 100
 _FPS = 25.0  # of the mp4 where the source does not say
 
 
@@ -147,7 +147,10 @@ def read_inference(path: str | Path) -> dict:
 
 
 class FrameDrawer:
-    """Draws frames: an image each, or one mp4 of a video, and thumbnails for the viewer.
+    """Draws frames: an image each, or one mp4 of a video, and keeps small ones for the viewer.
+
+    The viewer's images are JPEG files of at most ``VIEWER_SIDE`` px, so that the page of 100 images
+    has about 11 MB, of which 4.8 are plotly's script. More images are scaled down to the same sum.
 
     Args:
         out: folder.
@@ -155,11 +158,11 @@ class FrameDrawer:
         source: a video is drawn into one mp4.
         images: write images or the mp4.
         scene: with the 3D scene; else only what is in the image.
-        viewer: keep thumbnails.
+        viewer: keep images for the viewer.
 
     Attributes:
         stride: the viewer has every ``stride``-th frame.
-        thumbnails: frame number -> JPEG.
+        thumbnails: frame number -> JPEG of the image as it is.
         written: number of images or video frames.
     """
 
@@ -179,40 +182,39 @@ class FrameDrawer:
         self.scene = scene and not is_order
         self.stride, self.written, self.thumbnails = 1, 0, {}
         self.video: VideoWriter | None = None
+        count = min(source.count or VIEWER_FRAMES, VIEWER_FRAMES)
+        self._side = round(VIEWER_SIDE * min(1, VIEWER_LARGE / count) ** 0.5)
 
-    def draw(self, frame: Frame, record: Mapping) -> None:
-        """Draw a frame; one without an image is passed over."""
-        wanted = self.viewer and frame.index % self.stride == 0
-        if frame.image is None or not (self.images or wanted):
+    def draw(self, frame: Frame, record: Mapping, again: bool = False) -> None:
+        """Draw a frame; one without an image is passed over.
+
+        Args:
+            again: an earlier part of the run drew it, and its image is there.
+        """
+        if frame.image is None:
+            return
+        if self.viewer and frame.index % self.stride == 0:
+            self._keep(frame.index, frame.image)
+        if not self.images or again:
             return
         drawn, _ = shrink(self._draw(frame.image, record, self.info), DRAWN_SIDE)
-        if self.images and self.source.kind == 'video':
+        if self.source.kind == 'video':
             self._write_frame(drawn, record)
-        elif self.images:
+        else:
             self._write_image(self.kind, record, drawn)
             if self.scene:
                 self._write_image('scene', record, draw_scene(record, self.info, SCENE_SIZE))
-        if wanted:
-            self._keep(frame.index, drawn)
 
     def redraw(self, records: Iterable[Mapping]) -> None:
         """Take up what an earlier part of the run drew.
 
-        An mp4 cannot be continued, so the frames of a video are drawn again. Images are there;
-        their thumbnails are made of them.
+        An mp4 cannot be continued, so the frames of a video are drawn again. Images are there; the
+        viewer's are made again.
         """
-        if self.source.kind == 'video':
-            if self.images or self.viewer:
-                for record, frame in zip(records, self.source.frames(), strict=False):
-                    self.draw(frame, record)
-        elif self.viewer:
-            for record in records:
-                if record['frame'] % self.stride == 0 and 'skipped' not in record:
-                    try:
-                        drawn = read_image(self.path(self.kind, record))
-                    except InputError:
-                        continue  # the earlier part drew no images: the viewer shows the scene
-                    self._keep(record['frame'], drawn)
+        is_video = self.source.kind == 'video'
+        if self.viewer or (self.images and is_video):
+            for record, frame in zip(records, self.source.frames(), strict=False):
+                self.draw(frame, record, again=not is_video)
 
     def path(self, kind: str, record: Mapping) -> Path:
         """Return where an image goes: the frame's number makes names of any folders distinct."""
@@ -243,8 +245,8 @@ class FrameDrawer:
         self.video.write(drawn)
         self.written += 1
 
-    def _keep(self, index: int, drawn: np.ndarray) -> None:
-        self.thumbnails[index] = _jpeg(shrink(drawn, _THUMBNAIL_SIDE)[0], 75)
+    def _keep(self, index: int, image: np.ndarray) -> None:
+        self.thumbnails[index] = _jpeg(shrink(image, self._side)[0], 75)
         if len(self.thumbnails) > VIEWER_FRAMES:
             self.stride *= 2
             self.thumbnails = {i: t for i, t in self.thumbnails.items() if i % self.stride == 0}

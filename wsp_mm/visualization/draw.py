@@ -7,18 +7,19 @@ that file says of the run.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from wsp_mm.structures.bbox import PADDING, crop_box
 from wsp_mm.structures.keypoints import get_joint_set
 
 Color = tuple[int, int, int]
-#: By person, BGR; bright enough for dark images and dark enough for a white page.
+#: By a person's number, BGR; bright enough for dark images, and white text on them can be read.
 PERSON_COLORS = (
-    (220, 120, 30), (30, 100, 240), (60, 160, 40), (190, 60, 190), (20, 170, 220),
-    (170, 160, 20), (80, 60, 220), (140, 90, 60), (130, 20, 110), (20, 110, 110),
+    (220, 110, 30), (15, 72, 217), (62, 138, 43), (190, 50, 180), (0, 110, 170),
+    (140, 130, 10), (70, 40, 200), (150, 90, 60), (130, 20, 110), (20, 100, 100),
 )  # fmt: skip
 #: By side of the body, BGR: green, orange, blue.
 SIDE_COLORS = {'left': (64, 158, 31), 'right': (13, 107, 230), 'middle': (204, 89, 38)}
@@ -66,32 +67,43 @@ class DrawnPerson:
     """One person of a record, nan for whatever is not known.
 
     Attributes:
-        id: as in the record. score: of the box. root_depth: mm.
-        box: (4,) x, y, w, h px. pixels: (K, 2) px. relative: (K,) mm along z from the root.
-        points: (K, 3) mm in the camera's frame.
+        id: as in the record. number: 1 is the nearest, in all images and in the viewer.
+        box: (4,) x, y, w, h px. side: of the square around the person that a network sees, px.
+        pixels: (K, 2) px. relative: (K,) mm along z from the root.
+        root_depth: mm. points: (K, 3) mm in the camera's frame.
     """
 
     id: int
     box: np.ndarray
-    score: float
+    side: float
     pixels: np.ndarray
     relative: np.ndarray
     root_depth: float
     points: np.ndarray
+    number: int = 0
+
+    @property
+    def color(self) -> Color:
+        """BGR, the same in all images and in the viewer."""
+        return PERSON_COLORS[(self.number - 1) % len(PERSON_COLORS)]
 
     @property
     def label(self) -> str:
-        """``#3``, with the root's distance along z where it is known."""
+        """The number, with the root's distance along z where it is known."""
         known = np.isfinite(self.root_depth)
-        return f'#{self.id} {self.root_depth / 1000:.2f} m' if known else f'#{self.id}'
+        return f'{self.number}  {self.root_depth / 1000:.2f} m' if known else f'{self.number}'
 
 
 def read_persons(record: Mapping, num_joints: int) -> list[DrawnPerson]:
-    """Return the persons of a record.
+    """Return the persons of a record, the nearest first.
+
+    Without root depths nearness is the predicted order; without that, who is larger is nearer.
 
     Raises:
         ValueError: a field that is not numbers of its shape.
     """
+    size = record['width'] or 0, record['height'] or 0
+    order = record.get('order', {}).get('ids', [])
 
     def read(entry: Mapping, key: str, *shape: int) -> np.ndarray:
         value = entry.get(key)
@@ -103,26 +115,28 @@ def read_persons(record: Mapping, num_joints: int) -> list[DrawnPerson]:
             raise ValueError(f'{where}: {key} must be of shape {shape}, is {array.shape}')
         return np.where(np.isfinite(array), array, np.nan)
 
-    return [
-        DrawnPerson(
+    persons = []
+    for entry in record['persons']:
+        box, pixels = read(entry, 'bbox', 4), read(entry, 'keypoints_img', num_joints, 2)
+        crop = crop_box(box, size) if min(size) > 0 and np.isfinite(box).all() else None
+        known = pixels[np.isfinite(pixels).all(axis=1)]
+        side = crop[2] if crop is not None else PADDING * np.ptp(known, axis=0).max(initial=0)
+        person = DrawnPerson(
             id=int(entry['id']),
-            box=read(entry, 'bbox', 4),
-            score=float(read(entry, 'bbox_score')),
-            pixels=read(entry, 'keypoints_img', num_joints, 2),
+            box=box,
+            side=float(side),
+            pixels=pixels,
             relative=read(entry, 'keypoints_rel', num_joints),
             root_depth=float(read(entry, 'root_depth')),
             points=read(entry, 'keypoints_cam', num_joints, 3),
         )
-        for entry in record['persons']
-    ]
+        place = order.index(person.id) if person.id in order else len(order)
+        persons.append(((np.nan_to_num(person.root_depth, nan=np.inf), place, -side), person))
+    persons.sort(key=lambda item: item[0])
+    return [replace(person, number=i + 1) for i, (_, person) in enumerate(persons)]
 
 
 # ------------------------------------------------------------------ shared
-
-
-def person_color(identity: int) -> Color:
-    """Return a person's colour, BGR; it is the same in all images and in the viewer."""
-    return PERSON_COLORS[identity % len(PERSON_COLORS)]
 
 
 def check_image(image: np.ndarray) -> None:
@@ -183,10 +197,10 @@ def draw_label(
 def draw_box(image: np.ndarray, person: DrawnPerson, text: str, width: int) -> None:
     """Draw a person's box in its colour, with a label; nothing where the box is not known."""
     if np.isfinite(person.box).all():
-        color, box = person_color(person.id), person.box.reshape(2, 2)
+        box = person.box.reshape(2, 2)
         low, high = fixed(np.stack([box[0], box.sum(axis=0)])).tolist()
-        cv2.rectangle(image, low, high, color, width, cv2.LINE_8, shift=SHIFT)
-        draw_label(image, text, np.clip(box[0], -_FAR, _FAR), color, 0.35 + 0.1 * width)
+        cv2.rectangle(image, low, high, person.color, width, cv2.LINE_8, shift=SHIFT)
+        draw_label(image, text, np.clip(box[0], -_FAR, _FAR), person.color, 0.35 + 0.1 * width)
 
 
 def line_width(image: np.ndarray) -> int:
@@ -208,15 +222,14 @@ def draw_overlay(image: np.ndarray, record: Mapping, info: Mapping) -> np.ndarra
     """
     check_image(image)
     skeleton, image, width = skeleton_of(info['joint_set']), image.copy(), line_width(image)
-    persons = read_persons(record, len(skeleton))
+    persons = read_persons(record, len(skeleton))[::-1]  # nearer persons over farther ones
     for person in persons:
         draw_box(image, person, person.label, width)
-    # Nearer persons are drawn over farther ones; who has no depth comes first.
-    for person in sorted(persons, key=lambda p: -np.nan_to_num(p.root_depth, nan=np.inf)):
+    for person in persons:
         known = np.isfinite(person.pixels).all(axis=1)
         for a, b in skeleton.links:
             if known[a] and known[b]:
-                draw_line(image, person.pixels[[a, b]], person_color(person.id), width + 1)
+                draw_line(image, person.pixels[[a, b]], person.color, width + 1)
         for k in np.flatnonzero(known):
             draw_joint(image, person.pixels[k], SIDE_COLORS[skeleton.sides[k]], width + 1)
     return image
@@ -234,19 +247,19 @@ def draw_order(image: np.ndarray, record: Mapping, info: Mapping) -> np.ndarray:
     """
     check_image(image)
     image, order = image.copy(), record.get('order')
-    ids, matrix, title = [], np.zeros((0, 0)), 'no order of persons in this frame'
+    persons, matrix, title = [], np.zeros((0, 0)), 'no order of persons in this frame'
     if order:
         persons = read_persons(record, len(skeleton_of(info['joint_set'])))
-        ids, places = order['ids'], [person.id for person in persons]
-        rows = [places.index(identity) for identity in ids]
+        places = [entry['id'] for entry in record['persons']]
+        rows = [places.index(person.id) for person in persons]
         matrix = np.array(order['probability'], dtype=np.float64)[np.ix_(rows, rows)]
         # From the back, so that the label of who is in front is never covered.
-        for rank in reversed(range(len(ids))):
-            text = f'{rank + 1} of {len(ids)}  #{ids[rank]}'
-            draw_box(image, persons[rows[rank]], text, line_width(image) + 1)
+        for person in reversed(persons):
+            text = f'{person.number} of {len(persons)}'
+            draw_box(image, person, text, line_width(image) + 1)
         title = 'P(row is nearer than column), front to back'
-        title += f'; the {MOST} in front of {len(ids)}' if len(ids) > MOST else ''
-    table = _table(ids[:MOST], matrix[:MOST, :MOST], title)
+        title += f'; the {MOST} in front of {len(persons)}' if len(persons) > MOST else ''
+    table = _table(persons[:MOST], matrix[:MOST, :MOST], title)
     width = max(image.shape[1], table.shape[1])
     both = np.full((len(image) + len(table), width, 3), DARK, np.uint8)
     both[: len(image), : image.shape[1]] = image
@@ -254,16 +267,16 @@ def draw_order(image: np.ndarray, record: Mapping, info: Mapping) -> np.ndarray:
     return both
 
 
-def _table(ids: list[int], matrix: np.ndarray, title: str) -> np.ndarray:
+def _table(persons: list[DrawnPerson], matrix: np.ndarray, title: str) -> np.ndarray:
     """Draw the title and a cell a pair, the greener the surer that the row is nearer."""
     w, h = _CELL
-    rows = len(ids) + 1 if len(ids) > 1 else 0
+    rows = len(persons) + 1 if len(persons) > 1 else 0
     width = max(cv2.getTextSize(title, FONT, 0.42, 1)[0][0] + 12, w * rows)
     table = np.full((h * (rows + 1), width, 3), DARK, np.uint8)
     write(table, title, 6, h - 8)
     cells = {}
-    for i, identity in enumerate(ids):
-        cells[0, i + 1] = cells[i + 1, 0] = (f'#{identity}', person_color(identity))
+    for i, person in enumerate(persons, 1):
+        cells[0, i] = cells[i, 0] = (str(person.number), person.color)
     for i, j in np.ndindex(matrix.shape):
         value = 0.5 if i == j else matrix[i, j]
         strength = abs(value - 0.5) * 2

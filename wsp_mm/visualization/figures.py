@@ -263,10 +263,10 @@ def qualitative_figure(frames: Iterable[tuple[np.ndarray, Mapping]], info: Mappi
     rows, skeleton = [], skeleton_of(info['joint_set'])
     for image, record in frames:
         persons = place_persons(record, skeleton)
-        count = len(persons.ids)
+        count = len(persons.persons)
         drawing = persons.poses, skeleton, [None] * count, [2] * count, 320
-        labels = [f'#{identity}' for identity in persons.ids]
-        where = 'camera space' if persons.in_camera else 'root-relative, side by side'
+        labels = [str(person.number) for person in persons.persons]
+        where = 'camera space' if persons.in_camera else 'places guessed'
         panels = {
             Path(record['file_name']).name: fit_image(draw_overlay(image, record, info), 320, 320),
             f'{where}, from the camera': pose_panel(*drawing, (0, 0), labels),

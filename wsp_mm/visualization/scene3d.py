@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wsp_mm.structures.bbox import PADDING, crop_box
+from wsp_mm.structures.camera import image_center
 from wsp_mm.visualization.draw import (
     SIDE_COLORS,
     Color,
@@ -21,7 +21,6 @@ from wsp_mm.visualization.draw import (
     draw_joint,
     draw_label,
     draw_line,
-    person_color,
     read_persons,
     skeleton_of,
     write,
@@ -30,8 +29,8 @@ from wsp_mm.visualization.draw import (
 #: Without a camera nobody knows how many mm a pixel is. The crop's side then stands for this many,
 #: which is what the k-value's prior (RootNet, Moon et al., ICCV 2019) takes a person's box for.
 CROP_MM = 2000.0
-#: Room between two persons who are drawn side by side, mm.
-GAP_MM = 500.0
+#: The field of view that then places persons, degrees across the longer side of the image.
+GUESSED_FOV = 60.0
 GRID, INK = (222, 222, 222), (70, 70, 70)
 HEADER = 24  # px, the line that says what the coordinates are
 SNAP_MM = 500.0  # a scene's box grows in these steps, so that a video's scene does not tremble
@@ -46,25 +45,39 @@ class PlacedPersons:
     """The persons of a frame in one space.
 
     Attributes:
-        poses: (P, K, 3) mm, nan where a joint is not known. ids: P.
-        in_camera: in the camera's frame, so that distances between persons are true; else each is
-            relative to their own root, and they stand side by side.
-        note: one line that says what the coordinates are.
+        poses: (P, K, 3) mm, nan where a joint is not known. persons: P, the nearest first.
+        in_camera: in the camera's frame, so that distances between persons are true; else only
+            each pose is known, and where persons stand is a guess.
+        note: one sentence that says what the coordinates are.
     """
 
     poses: np.ndarray
-    ids: tuple[int, ...]
+    persons: tuple[DrawnPerson, ...]
     in_camera: bool
     note: str
+
+    def box(self, camera: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the corners (3,) mm, low and high, of the space that persons take up.
+
+        Args:
+            camera: with the camera, wherever there is one.
+        """
+        points = self.poses[np.isfinite(self.poses).all(axis=-1)].reshape(-1, 3)
+        if not len(points):
+            points = np.array([[-1000.0, -1000, 0], [1000, 1000, 2000]])
+        low = np.floor(points.min(axis=0) / SNAP_MM) * SNAP_MM
+        high = np.maximum(np.ceil(points.max(axis=0) / SNAP_MM) * SNAP_MM, low + SNAP_MM)
+        eye = np.array([0, low[1], 0]) if camera and self.in_camera else low
+        return np.minimum(low, eye), np.maximum(high, eye)
 
 
 def place_persons(record: Mapping, skeleton: Skeleton) -> PlacedPersons:
     """Put a frame's persons into one space.
 
     With a camera and root depths it is the camera's frame, and who has no root depth is left out
-    (the note counts them). Without, depths are relative to each person's root, x and y are pixels
-    times ``CROP_MM`` / the side of the person's crop, and persons stand side by side in the order
-    of the image.
+    (the note counts them). Without, only each pose about its root is known: everybody is taken for
+    as large as ``CROP_MM`` for the side of the crop, and the view for ``GUESSED_FOV`` wide. Who
+    looks smaller then stands farther away, unless the record has an ``order``: that one holds.
 
     Raises:
         ValueError: as :func:`read_persons`.
@@ -73,45 +86,41 @@ def place_persons(record: Mapping, skeleton: Skeleton) -> PlacedPersons:
     placed = [p for p in persons if np.isfinite(p.points).all(axis=1).any()] if camera else []
     in_camera = bool(camera) and bool(placed or not persons)
     if in_camera:
-        note, poses = f'camera space, mm; camera {camera["source"]}', [p.points for p in placed]
+        poses, assumed = [p.points for p in placed], camera['source'] == 'assumed-fov'
+        note = 'Metres, ' + ('under an assumed field of view' if assumed else 'by the given camera')
     else:
         known = [np.isfinite(p.pixels).all(axis=1) & np.isfinite(p.relative) for p in persons]
         placed = [p for p, joints in zip(persons, known, strict=True) if joints.any()]
-        placed.sort(key=lambda p: np.nanmean(p.pixels[:, 0]))
-        size = record['width'] or 0, record['height'] or 0
-        poses = _side_by_side([_root_relative(p, skeleton.root, size) for p in placed])
-        reason = 'no root depth' if camera else 'no camera'
-        note = f'{reason}: root-relative, side by side; distances between persons unknown'
+        poses = _guess(placed, skeleton.root, (record['width'] or 1, record['height'] or 1))
+        clue = 'order and size' if record.get('order') else 'their size'
+        note = f'depth between persons is a guess from {clue}'
+        remedy = '; metres need --camera or --assume-fov'
+        note = f'No root depth: {note}' if camera else f'No camera: {note}{remedy}'
     if record.get('skipped'):
-        note = f'skipped: {record["skipped"]}'
-    elif record.get('order') and not placed:
-        note = 'order of persons from front to back; this network gives no 3D'
+        note = f'Skipped: {record["skipped"]}'
     elif not persons:
-        note += '; no persons'
+        note = 'No persons found'
+    elif record.get('order') and not placed:
+        note = 'Persons from front to back; this network gives no 3D'
     elif len(placed) < len(persons):
         note += f'; {len(persons) - len(placed)} of {len(persons)} persons without 3D'
     poses = np.array(poses, dtype=np.float64).reshape(len(poses), len(skeleton), 3)
-    return PlacedPersons(poses, tuple(p.id for p in placed), in_camera, note)
+    return PlacedPersons(poses, tuple(placed), in_camera, note)
 
 
-def _root_relative(person: DrawnPerson, root: int, size: tuple[int, int]) -> np.ndarray:
-    """Return (K, 3) mm about the root, under the supposition that the crop is ``CROP_MM`` wide."""
-    crop = crop_box(person.box, size) if min(size) > 0 and np.isfinite(person.box).all() else None
-    extent = np.nanmax(person.pixels, axis=0) - np.nanmin(person.pixels, axis=0)
-    side = PADDING * extent.max() if crop is None else crop[2]
-    center = person.pixels[root]
-    if not np.isfinite(center).all():
-        center = np.nanmean(person.pixels, axis=0)
-    return np.column_stack([(person.pixels - center) * CROP_MM / max(side, 1.0), person.relative])
-
-
-def _side_by_side(poses: list[np.ndarray]) -> list[np.ndarray]:
-    """Move poses (K, 3) along x: ``GAP_MM`` between them, centred on 0."""
-    moved, edge = [], 0.0
-    for pose in poses:
-        moved.append(pose + np.array([edge - np.nanmin(pose[:, 0]), 0, 0]))
-        edge = np.nanmax(moved[-1][:, 0]) + GAP_MM
-    return [pose - np.array([(edge - GAP_MM) / 2, 0, 0]) for pose in moved]
+def _guess(persons: list[DrawnPerson], root: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Return where persons (the nearest first) may stand: (K, 3) mm each, see above."""
+    f = max(size) / 2 / np.tan(np.deg2rad(GUESSED_FOV / 2))
+    units = [CROP_MM / max(person.side, 1.0) for person in persons]  # mm a px
+    poses = []
+    for person, unit, depth in zip(persons, units, f * np.sort(units), strict=True):
+        center = person.pixels[root]
+        if not np.isfinite(center).all():
+            center = np.nanmean(person.pixels, axis=0)
+        beside = (center - image_center(*size)) * depth / f
+        xy = (person.pixels - center) * unit + beside
+        poses.append(np.column_stack([xy, person.relative + depth]))
+    return poses
 
 
 # ------------------------------------------------------------------ projection
@@ -195,24 +204,14 @@ def scene_views(persons: PlacedPersons, size: tuple[int, int]) -> tuple[View, Vi
     From above the camera itself is in the box wherever there is one, so that the distance to it can
     be seen.
     """
-    points = persons.poses[np.isfinite(persons.poses).all(axis=-1)].reshape(-1, 3)
-    if not len(points):
-        points = np.array([[-1000.0, -1000, 0], [1000, 1000, 2000]])
-    low = np.floor(points.min(axis=0) / SNAP_MM) * SNAP_MM
-    high = np.maximum(np.ceil(points.max(axis=0) / SNAP_MM) * SNAP_MM, low + SNAP_MM)
-    side = View(low, high, size, RAISED)
-    if persons.in_camera:
-        camera = np.array([0, low[1], 0])
-        low, high = np.minimum(low, camera), np.maximum(high, camera)
-    return side, View(low, high, size, 90.0)
+    return View(*persons.box(), size, RAISED), View(*persons.box(camera=True), size, 90.0)
 
 
 def draw_scene(record: Mapping, info: Mapping, size: tuple[int, int] = (960, 480)) -> np.ndarray:
     """Draw a frame's persons in one space, from the camera's side (left half) and from above.
 
     With a camera both are camera space in mm with true distances, and the camera stands at the
-    bottom of the right half. Without one, persons stand side by side, each relative to their own
-    root, and the image says so.
+    bottom of the right half. Without one, where persons stand is a guess, and the image says so.
 
     Args:
         record: one frame. info: of the run. size: width and height px, at least 320 x 160.
@@ -238,32 +237,37 @@ def draw_scene(record: Mapping, info: Mapping, size: tuple[int, int] = (960, 480
         write(panel, ('from the camera, raised', 'from above')[i], 34, 14, INK, 0.4)
         if i == 1 and persons.in_camera:
             _draw_camera(panel, view, record)
-        colors = [person_color(identity) for identity in persons.ids]
-        draw_poses(panel, view, persons.poses, skeleton, colors)
-        for pose, identity in zip(persons.poses, persons.ids, strict=True):
+        draw_poses(panel, view, persons.poses, skeleton, [p.color for p in persons.persons])
+        for pose, person in zip(persons.poses, persons.persons, strict=True):
             known = np.isfinite(pose).all(axis=-1)
             points = view.project(pose)
             for k in np.flatnonzero(known):
                 draw_joint(panel, points[k], SIDE_COLORS[skeleton.sides[k]])
             top = points[known][points[known, 1].argmin()]
-            draw_label(panel, f'#{identity}', top + np.array([4, -4]), person_color(identity), 0.36)
+            draw_label(panel, str(person.number), top + np.array([4, -4]), person.color, 0.36)
         image[HEADER:, i * half : (i + 1) * half] = panel
     cv2.line(image, (half, HEADER), (half, size[1]), INK, 1)
     return image
 
 
-def grid_step(span: float) -> float:
-    """Return a round distance between grid lines, mm: about six over the span."""
-    power = 10 ** np.floor(np.log10(span / 6))
-    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= span / 6))
+def grid_lines(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and z of grid lines, mm, in a round distance: about six over the longer side.
+
+    Args:
+        low, high: (3,) mm, corners of the box.
+    """
+    share = max(high[0] - low[0], high[2] - low[2]) / 6
+    power = 10 ** np.floor(np.log10(share))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= share)
+    first, end = np.ceil(low / step) * step, high + 1e-6 * step
+    return tuple(np.arange(first[axis], end[axis], step) for axis in (0, 2))
 
 
 def _draw_grid(panel: np.ndarray, view: View, numbered: bool) -> None:
     """Draw lines on the floor, which is the height of the lowest joint, with their mm."""
     low, high = view.low, view.high
-    step = grid_step(max(high[0] - low[0], high[2] - low[2]))
-    for axis, other in ((0, 2), (2, 0)):
-        for value in np.arange(np.ceil(low[axis] / step) * step, high[axis] + 1e-6 * step, step):
+    for (axis, other), values in zip(((0, 2), (2, 0)), grid_lines(low, high), strict=True):
+        for value in values:
             ends = np.tile([0.0, high[1], 0.0], (2, 1))
             ends[:, axis], ends[:, other] = value, (low[other], high[other])
             points = view.project(ends)

@@ -1,10 +1,8 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """``viewer.html``: the frames of an inference as one page that needs nothing else, no network.
 
-The page holds plotly's script, ours (``viewer.html`` beside this module is the template) and the
-data as one json text. plotly draws three traces whatever the number of frames and persons; the
-slider exchanges their coordinates, so a thousand frames cost a thousand lists of numbers and no
-more.
+The page holds plotly's script (4.8 MB), ours (``viewer.html`` beside this module is the template)
+and the data as one json text: numbers, and an image a frame, into which the page draws the persons.
 """
 
 import base64
@@ -17,15 +15,8 @@ from typing import Any
 import numpy as np
 
 from wsp_mm.utils.files import write_text_atomic
-from wsp_mm.visualization.draw import (
-    SIDE_COLORS,
-    Color,
-    Skeleton,
-    person_color,
-    read_persons,
-    skeleton_of,
-)
-from wsp_mm.visualization.scene3d import place_persons
+from wsp_mm.visualization.draw import Skeleton, read_persons, skeleton_of
+from wsp_mm.visualization.scene3d import grid_lines, place_persons
 
 TEMPLATE = Path(__file__).with_name('viewer.html')
 
@@ -35,15 +26,16 @@ def write_viewer(
     info: Mapping,
     records: Sequence[Mapping],
     images: Mapping[int, bytes] | None = None,
-    title: str = 'Persons in camera space',
+    title: str = 'Persons in 3D',
 ) -> Path:
     """Write the page; it appears whole or not at all.
 
     Args:
         path: of the page.
         info: of the run. records: of the frames.
-        images: frame number -> JPEG file, shown as it is. Frames without one show none.
-        title: heading.
+        images: frame number -> JPEG file of the whole image, at any scale; it is not made smaller
+            here. Frames without one show the persons alone.
+        title: of the page.
 
     Raises:
         ValueError: records that do not fit ``info``.
@@ -65,55 +57,54 @@ def write_viewer(
 
 
 def viewer_data(info: Mapping, records: Sequence[Mapping], images: Mapping[int, bytes]) -> dict:
-    """Return what the page's script reads: the scenes in plain numbers, mm, None for unknown."""
+    """Return what the page's script reads: plain numbers, None for unknown.
+
+    Points, grid and box are in the plot's axes, m: x right, y away from the camera, z up.
+    """
     skeleton = skeleton_of(info['joint_set'])
     return {
         'joints': list(skeleton.names),
-        'links': [list(link) for link in skeleton.links],
-        'jointColors': [_css(SIDE_COLORS[side]) for side in skeleton.sides],
+        'path': [k for link in skeleton.links for k in (*link, None)],  # one broken line a person
         'frames': [_frame(record, skeleton, images.get(record['frame'])) for record in records],
     }
 
 
 def _frame(record: Mapping, skeleton: Skeleton, image: bytes | None) -> dict:
-    placed, camera = place_persons(record, skeleton), record['camera']
-    ranks = {identity: i + 1 for i, identity in enumerate(record.get('order', {}).get('ids', ()))}
+    placed = place_persons(record, skeleton)
+    poses = {p.id: pose for p, pose in zip(placed.persons, placed.poses, strict=True)}
+    low, high = placed.box(camera=True)
     jpeg = None if image is None else f'data:image/jpeg;base64,{base64.b64encode(image).decode()}'
     return {
-        'frame': record['frame'],
-        'time': _plain(record['time'], 3),
-        'file': record['file_name'],
+        'name': record['file_name'] or f'frame {record["frame"]}',
         'size': [record['width'], record['height']],
-        'camera': camera and {'f': _plain(camera['f'], 1), 'source': camera['source']},
         'image': jpeg,
         'inCamera': placed.in_camera,
         'note': placed.note,
+        'box': np.sort(_plot(np.stack([low, high])), axis=0).tolist(),
+        'grid': [_plain(values / 1000, 3) for values in grid_lines(low, high)],
         'persons': [
             {
+                'number': person.number,
                 'id': person.id,
-                'color': _css(person_color(person.id)),
-                'score': _plain(person.score, 2),
-                'depth': _plain(person.root_depth),
-                'rank': ranks.get(person.id),
+                'color': '#{2:02x}{1:02x}{0:02x}'.format(*person.color),
+                'depth': _plain(person.root_depth / 1000, 2),
+                'box': _plain(person.box, 1),
+                'pixels': _plain(person.pixels, 1),
+                'points': _plot(poses[person.id]) if person.id in poses else None,
             }
             for person in read_persons(record, len(skeleton))
-        ],
-        'poses': [
-            {'id': identity, 'color': _css(person_color(identity)), 'points': _plain(pose)}
-            for identity, pose in zip(placed.ids, placed.poses, strict=True)
         ],
     }
 
 
-def _plain(value: Any, digits: int = 0) -> Any:
-    """Return numbers or nested lists of them rounded, None for None and nan."""
+def _plot(points: np.ndarray) -> list:
+    """Turn (N, 3) mm of the camera's frame into the plot's axes."""
+    return _plain(points[:, [0, 2, 1]] * (0.001, 0.001, -0.001), 3)
+
+
+def _plain(value: Any, digits: int) -> Any:
+    """Return numbers or nested lists of them rounded, None for nan."""
     array = np.asarray(value, dtype=np.float64)
     if array.ndim:
         return [_plain(item, digits) for item in array]
-    if not np.isfinite(array):
-        return None
-    return round(float(array), digits) if digits else round(float(array))
-
-
-def _css(color: Color) -> str:
-    return '#{2:02x}{1:02x}{0:02x}'.format(*color)
+    return round(float(array), digits) + 0.0 if np.isfinite(array) else None

@@ -18,3 +18,12 @@ autodoc_member_order = 'bysource'
 napoleon_use_rtype = False
 # Names of classes in docstrings are links where this page has them, and plain text elsewhere.
 add_module_names = False
+
+
+def skip_member(app, what, name, member, skip, options):
+    """Leave out private members before napoleon looks at those that MMCV wraps, and fails."""
+    return True if name.startswith('_') else None
+
+
+def setup(app):
+    app.connect('autodoc-skip-member', skip_member, priority=1)

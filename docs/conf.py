@@ -5,6 +5,8 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import sphinx.ext.napoleon
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 project, copyright = 'wsp_mm', 'The wsp_mm authors'
@@ -16,14 +18,7 @@ myst_heading_anchors = 3  # links such as page.md#heading, as on GitHub
 autodoc_typehints = 'none'  # signatures would be longer than the docstrings
 autodoc_member_order = 'bysource'
 napoleon_use_rtype = False
-# Names of classes in docstrings are links where this page has them, and plain text elsewhere.
 add_module_names = False
 
-
-def skip_member(app, what, name, member, skip, options):
-    """Leave out private members before napoleon looks at those that MMCV wraps, and fails."""
-    return True if name.startswith('_') else None
-
-
-def setup(app):
-    app.connect('autodoc-skip-member', skip_member, priority=1)
+# It decides on private members, which are left out here, and fails on those that MMCV wraps.
+sphinx.ext.napoleon._skip_member = lambda *_: None

@@ -37,7 +37,8 @@ class Rule:
         skip: why they are not run.
         replace: (regular expression, text) pairs, applied in turn.
         options: ``KEY=VALUE`` texts that follow ``--cfg-options``.
-        before: a shell command that is run first.
+        before: what is run first, bash or Python as the command is.
+        needs: files, from the top of the checkout, without which they are not run.
     """
 
     pattern: str
@@ -45,6 +46,7 @@ class Rule:
     replace: Sequence[tuple[str, str]] = ()
     options: Sequence[str] = ()
     before: str = ''
+    needs: Sequence[str] = ()
 
     def changed(self, command: str) -> str:
         """The command that is run."""
@@ -67,21 +69,25 @@ class Command:
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
-    """Language and text of the fenced blocks of a page."""
+    """Language and text of the fenced blocks of a page; of inline code the language is 'inline'."""
     text = (REPO / page).read_text()
-    yield from re.findall(r'^```(\w*)\n(.*?)^```', text, flags=re.S | re.M)
+    for match in re.finditer(r'^```(\w*)\n(.*?)^```|`([^`\n]+)`', text, flags=re.S | re.M):
+        language, block, inline = match.groups()
+        yield ('inline', inline) if inline else (language, block)
 
 
 def commands(page: str) -> Iterator[Command]:
-    """All commands of the ``bash`` and ``python`` blocks of a page, in order."""
+    """All commands of a page in order: of the blocks ``bash`` and ``python``, and in the text."""
     for language, block in blocks(page):
         if language == 'python':
             yield Command(page, block, python=True)
-        elif language in ('bash', 'sh', 'console'):
+        elif language == 'bash':
             for line in block.replace('\\\n', ' ').splitlines():
-                line = re.sub(r'(^|\s)#.*', '', line).strip().removeprefix('$ ')
+                line = re.sub(r'(^|\s)#.*', '', line).strip()
                 if line:
                     yield Command(page, re.sub(r' +', ' ', line))
+        elif language == 'inline' and re.match(r'(python|make|tools/\w+\.sh) ', block):
+            yield Command(page, block)
 
 
 def working_copy(folder: Path) -> Path:
@@ -142,7 +148,8 @@ class Shell:
                 (self.folder / name[1]).write_text(text)
                 return ''
             return self._fork(text, (), {}, timeout)
-        words = shlex.split(text) if not re.search(r'[$`|&;<>]', text) else []
+        text = re.sub(r'\$([A-Z_]+)', lambda name: self.environment[name[1]], text)
+        words = [] if re.search(r'[$`|&;<>]', text) else shlex.split(text)
         given = {}
         while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
             name, _, given[name] = words.pop(0).partition('=')
@@ -190,15 +197,21 @@ def run_pages(folder: Path, pages: Sequence[str], rules: Sequence[Rule]) -> list
             if rule is None:
                 failures.append(f'{title}\nno rule says whether, and how, this is run')
                 continue
-            if rule.skip:
-                print(f'not run  {title}\n         {rule.skip}', flush=True)
+            missing = [name for name in rule.needs if not (REPO / name).exists()]
+            if reason := rule.skip or (f'without {", ".join(missing)}' if missing else ''):
+                print(f'not run  {title}\n         {reason}', flush=True)
                 continue
             text, start = rule.changed(command.text), time.monotonic()
             if text in done:
                 continue
-            problem = shell.run(Command(page, rule.before), rule.before) if rule.before else ''
+            problem = ''
+            if rule.before and command.python:
+                text = f'{rule.before}\n{text}'
+            elif rule.before:
+                problem = shell.run(Command(page, rule.before), rule.before)
             problem = problem or shell.run(command, text)
-            done.add(text if not text.startswith('export ') else '')
+            if not text.startswith('export '):
+                done.add(text)
             print(f'{time.monotonic() - start:5.1f} s  {title}', flush=True)
             if text != command.text:
                 print(f'         as: {text}' if not command.python else '         changed')

@@ -8,6 +8,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -91,9 +92,11 @@ def commands(page: str) -> Iterator[Command]:
 
 
 def working_copy(folder: Path) -> Path:
-    """A checkout to run in: links to what is read, and nothing else."""
+    """A checkout to run in. Tools write where they lie, so these are copies; others are links."""
     for path in REPO.iterdir():
-        if not path.name.startswith('.') and path.name not in ('data', 'work_dirs', 'outputs'):
+        if path.name in ('configs', 'demo', 'tools'):
+            shutil.copytree(path, folder / path.name)
+        elif not path.name.startswith('.') and path.name not in ('data', 'work_dirs', 'outputs'):
             (folder / path.name).symlink_to(path)
     return folder
 

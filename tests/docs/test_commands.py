@@ -34,13 +34,14 @@ PAIRS = [*TRAIN, *FEW, *FEW_VAL, 'train_cfg.val_interval=1']
 FIRST = (r'epoch_(50|25)', 'epoch_1')
 #: Two processes import torch twice; one of the commands and tests/tools/test_two_ranks_*.py do.
 ONE_PROCESS = (r'^tools/dist_train\.sh (\S+) 2', r'python tools/train.py \1')
+NO_VALIDATION = (r'(tools/train\.py \S+)', r'\1 --no-validate')
 #: For tools without --cfg-options: the config that the small network was trained with.
 OWN_CONFIG = (r'configs/(\w+)\.py', r'work_dirs/\1/\1.py')
 DETECTOR = [
     (r'configs/detectors/rtmdet_m_person\.py', 'detector.py'),
     (r'DET_CHECKPOINT', 'detector.pth'),
 ]
-MAKE_DETECTOR = f'python {REPO}/tests/docs/make_detector.py'
+PREPARE = f'python {REPO}/tests/docs/prepare.py'
 FRAMES = """import numpy as np
 pose = np.random.rand(2, 17, 3)
 frames = {'TS1': [dict(gt_2d=pose[..., :2], gt_3d=pose, pred_2d=pose[..., :2], pred_3d=pose)]}
@@ -69,12 +70,12 @@ RULES = [
         options=PAIRS,
     ),
     Rule(
-        r'tools/dist_train\.sh configs/\w+_h36m_r50(_p2)?\.py 2', replace=[ONE_PROCESS, FIRST],
-        options=[*TRAIN, *FEW],
+        r'tools/dist_train\.sh configs/\w+_h36m_r50(_p2)?\.py 2', options=[*TRAIN, *FEW],
+        replace=[ONE_PROCESS, NO_VALIDATION, FIRST],
     ),
     Rule(
         r'tools/dist_train\.sh configs/\w+_(mcpc|mpii|muco)_\w+\.py 2',
-        replace=[ONE_PROCESS, FIRST], options=[*TRAIN, *FEW_MIXED],
+        replace=[ONE_PROCESS, NO_VALIDATION, FIRST], options=[*TRAIN, *FEW_MIXED],
     ),
     Rule(
         r'tools/dist_train\.sh configs/wsp_pretrain_r50\.py 8',
@@ -89,11 +90,15 @@ RULES = [
     Rule(r'python tools/train\.py .* --resume', options=[*PAIRS, 'train_cfg.max_epochs=2']),
     Rule(r'python tools/model_converters/publish_model\.py', replace=[FIRST]),
     # tests
-    Rule(r'python tools/test\.py configs/\w+_muco', replace=[FIRST], options=TEST),
+    Rule(
+        r'python tools/test\.py configs/\w+_muco', replace=[FIRST],
+        options=[*TEST, 'model.test_cfg.flip_test=False'],
+    ),
     Rule(r'python tools/test\.py', replace=[FIRST], options=[*TEST, *FEW_TEST]),
-    Rule(r'python tools/detect_persons\.py', replace=DETECTOR, before=MAKE_DETECTOR),
+    Rule(r'python tools/detect_persons\.py', replace=DETECTOR, before=f'{PREPARE} detector'),
     Rule(r'python tools/predict_roots\.py --k-value'),
     Rule(r'python tools/predict_roots\.py', replace=[FIRST], options=NET),
+    Rule(r'python tools/score\.py mupots', before=f'{PREPARE} poses'),
     Rule(r'python tools/score\.py'),
     Rule(
         r'python tools/experiments/cross_action\.py',
@@ -105,7 +110,7 @@ RULES = [
     Rule(r'python demo/infer\.py \S+$', needs=ZOO),
     Rule(
         r'python demo/infer\.py demo/street\.jpg --pose-config', needs=['demo/street.jpg'],
-        replace=[FIRST, *DETECTOR, OWN_CONFIG], before=MAKE_DETECTOR,
+        replace=[FIRST, *DETECTOR, OWN_CONFIG], before=f'{PREPARE} detector',
     ),
     Rule(r'(#.*\n)?from wsp_mm\.apis import WSPInferencer', needs=ZOO),
     # networks of one's own

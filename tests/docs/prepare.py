@@ -1,5 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""What commands of the docs need and no command makes: `prepare.py detector`, `prepare.py poses`."""
+"""What commands of the docs need and no command makes: `prepare.py detector` or `poses`."""
 
 import sys
 

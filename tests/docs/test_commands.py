@@ -92,7 +92,7 @@ RULES = [
     # tests
     Rule(
         r'python tools/test\.py configs/\w+_muco', replace=[FIRST],
-        options=[*TEST, 'model.test_cfg.flip_test=False'],
+        options=[*TEST, *FEW_TEST, 'model.test_cfg.flip_test=False'],
     ),
     Rule(r'python tools/test\.py', replace=[FIRST], options=[*TEST, *FEW_TEST]),
     Rule(r'python tools/detect_persons\.py', replace=DETECTOR, before=f'{PREPARE} detector'),
@@ -102,7 +102,7 @@ RULES = [
     Rule(r'python tools/score\.py'),
     Rule(
         r'python tools/experiments/cross_action\.py',
-        replace=[(' --cfg', ' --actions Walking --cfg')], options=[*TRAIN, *FEW, *FEW_TEST],
+        replace=[(' --cfg', ' --actions Walking --cfg')], options=[*TRAIN, *FEW, *FEW_VAL, *FEW_TEST],
     ),
     Rule(r'python tools/analysis_tools/qualitative\.py', replace=[FIRST, OWN_CONFIG]),
     Rule(r'from wsp_mm\.evaluation\.functional import mupots_3dpck', before=FRAMES),

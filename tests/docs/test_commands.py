@@ -102,7 +102,8 @@ RULES = [
     Rule(r'python tools/score\.py'),
     Rule(
         r'python tools/experiments/cross_action\.py',
-        replace=[(' --cfg', ' --actions Walking --cfg')], options=[*TRAIN, *FEW, *FEW_VAL, *FEW_TEST],
+        replace=[(' --cfg', ' --actions Walking --cfg')],
+        options=[*TRAIN, *FEW, *FEW_VAL, *FEW_TEST],
     ),
     Rule(r'python tools/analysis_tools/qualitative\.py', replace=[FIRST, OWN_CONFIG]),
     Rule(r'from wsp_mm\.evaluation\.functional import mupots_3dpck', before=FRAMES),

@@ -5,15 +5,16 @@ PRESET ?=
 SEEDS ?= 1
 ARGS ?=
 
-.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 bench lint format clean
+.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 bench docs lint format clean
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
 	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: only shows that it runs)'
 	@echo 'make quickstart-mupots  goes on: detector, root depth, poses of many in camera space, MuPoTS tables'
-	@echo 'make ablation     more runs of it, into docs/results.md; resumable'
+	@echo 'make ablation     more runs of it, with one switch changed in each; resumable'
 	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
 	@echo 'make bench        all benchmarks of the CPU set, under 15 minutes; ARGS="--only NAME" for one'
+	@echo 'make docs         these pages and the API as html, into site/'
 	@echo 'make test         quick tests; make test-slow: the others (PYTEST_ARGS=... for pytest)'
 	@echo 'make lint         ruff; make format: let ruff mend'
 
@@ -41,6 +42,11 @@ test: setup
 test-slow: setup
 	@$(PYTHON_VENV) -m pytest -n auto -m slow $(PYTEST_ARGS)
 
+docs: setup
+	@$(PYTHON_VENV) -m pip install -q -r requirements/docs.txt -c requirements/constraints.txt
+	@$(PYTHON_VENV) -m sphinx -W --keep-going -q -b html docs site
+	@echo 'site/index.html'
+
 lint: setup
 	@$(PYTHON_VENV) -m ruff check .
 	@$(PYTHON_VENV) -m ruff format --check .
@@ -50,4 +56,4 @@ format: setup
 	@$(PYTHON_VENV) -m ruff format .
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .setup
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov .setup site

@@ -87,6 +87,7 @@ setup(
         'detection': [line for line in pins('openmmlab') if line.startswith('onedl-mmdetection')],
         'tests': pins('tests'),
         'dev': pins('dev'),
+        'docs': pins('docs'),
     },
     zip_safe=False,
 )

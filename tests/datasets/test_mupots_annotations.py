@@ -116,7 +116,7 @@ def test_bad_labels(tmp_path, cell):
 def test_broken_files(tmp_path):
     path = tmp_path / 'annot.mat'
 
-    def refused(match=r'annot\.mat: .*docs/data\.md'):
+    def refused(match=r'annot\.mat: .*docs/data_3d\.md'):
         with pytest.raises(AnnotationError, match=match):
             read_annot_mat(path)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+import yaml
 from process_fixture import run
 
 needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
@@ -20,6 +21,10 @@ needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
         ('quickstart', ['tools/setup_env.sh', 'tools/experiments/quickstart.py --preset tiny']),
         ('ablation', ['tools/setup_env.sh', 'tools/experiments/ablation.py']),
         ('lint', ['tools/setup_env.sh', 'ruff check .', 'ruff format --check .']),
+        (
+            'docs',
+            ['tools/setup_env.sh', 'requirements/docs.txt', '-m sphinx -W', 'site/index.html'],
+        ),
     ],
 )
 def test_make_targets(target, words, repo):
@@ -40,3 +45,22 @@ def test_make_targets(target, words, repo):
 def test_scripts_are_executable_and_parse(script, repo):
     assert os.access(repo / script, os.X_OK)
     run('bash', '-n', repo / script)
+
+
+def test_workflow_runs_ci(repo):
+    workflow = yaml.safe_load((repo / '.github/workflows/ci.yml').read_text())
+    (job,) = workflow['jobs'].values()
+    assert any(step.get('run', '').startswith('.ci/run') for step in job['steps'])
+    assert set(workflow[True]) == {'push', 'pull_request'}  # YAML 1.1 reads `on` as a boolean
+
+
+def test_citation(repo):
+    import wsp_mm
+
+    citation = yaml.safe_load((repo / 'CITATION.cff').read_text())
+    paper = citation['preferred-citation']
+    readme = (repo / 'README.md').read_text()
+    assert citation['version'] == wsp_mm.__version__ and citation['license'] == 'Apache-2.0'
+    assert f'title  = {{{paper["title"]}}}' in readme
+    names = (f'{author["family-names"]}, {author["given-names"]}' for author in paper['authors'])
+    assert f'author = {{{" and ".join(names)}}}' in readme

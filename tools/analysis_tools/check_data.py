@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     if not seen:
         print('the config has no dataloader with a data set')
     elif broken:
-        print(f'{broken:,} missing or broken; docs/data.md says where to get what is missing')
+        print(f'{broken:,} missing or broken; docs/data_*.md say where to get what is missing')
     else:
         print(f'all there ({looked_for:,} images and files looked for)')
     return int(broken > 0 or not seen)

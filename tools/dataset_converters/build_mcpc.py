@@ -7,9 +7,9 @@ Example:
     python tools/dataset_converters/build_mcpc.py --coco data/coco --mpii data/mpii \
         --posetrack18 data/posetrack18 --crowdpose data/crowdpose --out data/mcpc
 
-docs/data.md says where to get the sources and how their folders must look. Any subset of them will
-do. Images are never copied, and not even needed (then what they would have shown is counted as not
-checked).
+docs/data_mcpc.md says where to get the sources and how their folders must look. Any subset of them
+will do. Images are never copied, and not even needed (then what they would have shown is counted as
+not checked).
 """
 
 import argparse

@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('--data-root', type=Path, default='data', metavar='DIR', help='default: data')
     add('--layout', choices=sorted(LAYOUTS), default='3dmppe', help='of the annotations')
-    add('--annotations', type=Path, metavar='DIR', help='their folder (default: see docs/data.md)')
+    add('--annotations', type=Path, metavar='DIR', help='their folder (default: docs/data_3d.md)')
     add(
         '--out', type=Path, metavar='DIR',
         help='folder of the arrays (default: human36m/arrays in the data root, where configs look)',

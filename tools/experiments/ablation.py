@@ -1,5 +1,5 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Train the quickstart's network with one switch changed at a time and write docs/results.md. A
+"""Train the quickstart's network with one switch changed at a time and write tables of it. A
 command that was stopped goes on where it was.
 """
 
@@ -49,10 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--only', nargs='+', choices=VARIANTS, default=list(VARIANTS), help='default: all')
     add('--config', default=PRETRAININGS['wsp'][1], help='default: %(default)s')
     add('--work-dir', type=Path, default=Path('work_dirs/ablation'))
-    add('--out', type=Path, default=Path('docs/results.md'))
+    add('--out', type=Path, help='default: WORK_DIR/results.md')
     add_world_arguments(parser)
     add_cfg_options(parser, 'further options of every training and test', default=[])
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.out = args.out or args.work_dir / 'results.md'
+    return args
 
 
 def rotation_options(cfg: Any) -> list[str]:

@@ -21,10 +21,10 @@ import numpy as np
 
 #: What to do about data that is not there.
 DATA_REMEDY = (
-    'Set WSP_DATA to the folder of the data (docs/data.md), or make the embedded world with '
+    'Set WSP_DATA to the folder of the data (docs/data_*.md), or make the embedded world with '
     'python tools/dataset_converters/make_world.py'
 )
-FILE_REMEDY = 'Get or write the file again; docs/data.md says which file belongs here'
+FILE_REMEDY = 'Get or write the file again; docs/data_*.md say which file belongs here'
 SKIP_REMEDY = 'Correct the file, or go on without the record with skip_bad (--skip-bad)'
 
 #: EXIF's tag, and the formats that OpenCV, and so MMPose, turns by it; WebP is not among them.

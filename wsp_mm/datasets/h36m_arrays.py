@@ -93,7 +93,7 @@ def open_arrays(path: str | Path) -> H36MArrays:
         AnnotationError: there are none, or they are broken or of another version.
     """
     path = Path(path)
-    remedy = f'Convert the annotations: {CONVERTER} --data-root ... (docs/data.md)'
+    remedy = f'Convert the annotations: {CONVERTER} --data-root ... (docs/data_3d.md)'
     header = load_json(path / 'header.json', remedy=remedy)
     try:
         if (header['format'], header['version']) != (FORMAT, VERSION):

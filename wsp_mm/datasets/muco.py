@@ -30,7 +30,7 @@ from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 JOINT_SET = 'muco21'
 _ROOT = get_joint_set(JOINT_SET).index('pelvis')
 _REMEDY = (
-    'Download MuCo-3DHP.json of 3DMPPE again (docs/data.md), or set skip_bad=True to leave the '
+    'Download MuCo-3DHP.json of 3DMPPE again (docs/data_3d.md), or set skip_bad=True to leave the '
     'record out'
 )
 _PERSON = dict(

@@ -28,8 +28,8 @@ from wsp_mm.datasets.plausibility import body_size, camera_poses, camera_view, e
 
 NUM_SEQUENCES, NUM_JOINTS, JOINT_SET = 20, 17, 'mupots17'
 _VALID = Rule('must be true or false, 1 or 0', lambda v: np.isin(v, (0, 1)))
-_JSON_REMEDY = "Download 3DMPPE's MuPoTS-3D.json again (docs/data.md)"
-_MAT_REMEDY = "Take the file from MuPoTS-3D's official release again (docs/data.md)"
+_JSON_REMEDY = "Download 3DMPPE's MuPoTS-3D.json again (docs/data_3d.md)"
+_MAT_REMEDY = "Take the file from MuPoTS-3D's official release again (docs/data_3d.md)"
 _NAME = re.compile(r'(?:^|.*/)TS(\d{1,9})/img_(\d{1,9})\.\w+$')
 
 #: Field of a struct in annot.mat -> shape in the file.

@@ -109,7 +109,7 @@ def stand_in_text(scores: Scores, prefix: str = '') -> str:
     share, near = _get(scores, (f'{prefix}stand_in', f'{prefix}stand_in_gap0.1'))
     return (
         f'The scale gap of {cell(share)} % of the pairs ({cell(near)} % of those with a gap <= 0.1)'
-        ' comes from stand-ins: head and neck are not labelled in both persons (docs/data.md).'
+        ' comes from stand-ins: head and neck are not labelled in both persons (docs/data_mcpc.md).'
     )
 
 

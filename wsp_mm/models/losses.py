@@ -132,8 +132,8 @@ class RelativeDepthLoss(nn.Module):
 
 @MODELS.register_module()
 class Integral3DLoss(nn.Module):
-    """L1 distance of expected and true positions, (|dx| + |dy| + m |dz|) / 3 heatmap px (paper, Eq.
-    12).
+    """L1 distance of expected and true positions, ``(|dx| + |dy| + m |dz|) / 3`` heatmap px (paper,
+    Eq. 12).
 
     m is 0 for samples without depth. The paper sums the axes, PoseNet divides by 3, with or without
     depth, and the paper's learning rate belongs to PoseNet's; Eq. 12 as printed is
@@ -184,7 +184,7 @@ class Integral3DLoss(nn.Module):
 
 @MODELS.register_module()
 class RootDepthLoss(Integral3DLoss):
-    """(|dx| + |dy| + m |dZ|) / 3 of the root, mean over the batch: RootNet's.
+    """``(|dx| + |dy| + m |dZ|) / 3`` of the root, mean over the batch: RootNet's.
 
     x and y are in heatmap px, Z in mm, so that depth outweighs the place by far; m is 0 for samples
     without depth. A root that is not supervised counts as an error of 0.

@@ -141,7 +141,7 @@ class Reader3DMPPE(Reader):
     """
 
     folder, images = 'human36m/annotations', 'human36m/images'
-    remedy = 'Download the annotations of 3DMPPE again (docs/data.md)'
+    remedy = 'Download the annotations of 3DMPPE again (docs/data_3d.md)'
     _LIMITS = dict(
         subject=(1, 11), action_idx=(FIRST_ACTION_IDX, FIRST_ACTION_IDX + len(ACTIONS) - 1),
         subaction_idx=(1, 2), cam_idx=(1, len(CAMERA_IDS)), frame_idx=(0, 10**6 - 1),
@@ -249,7 +249,7 @@ class ReaderMMPose(Reader):
     #: cameras.pkl gives 1000 or 1002 rows by camera alone, which is wrong for some of subject 7.
     size_slack = 2
     remedy = (
-        "Write it again with MMPose's tools/dataset_converters/preprocess_h36m.py (docs/data.md)"
+        "Write it again with MMPose's tools/dataset_converters/preprocess_h36m.py (docs/data_3d.md)"
     )
     #: File -> its subjects. Under protocol 2 subject 9 of 'test' is trained on.
     SPLITS = {'train': (1, 5, 6, 7, 8), 'test': (9, 11)}

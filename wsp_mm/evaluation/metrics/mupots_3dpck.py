@@ -25,7 +25,7 @@ class MuPoTS3DPCK(FrameMetric):
     ``mupots/PCK_All``                               150 mm, all persons annotated; poses relative
                                                      to the pelvis; mean over sequences
     ``mupots/PCK_Matched``                           persons whom a prediction matches
-    ``mupots/PCK_All_100`` to ``mupots/PCK_All_150`` each threshold
+    ``mupots/PCK_All_100`` to ``_150``               each threshold
     ``mupots/AUC_All``                               mean over thresholds 0, 5, ..., 150 mm
     ``mupots/PCK_All_Head``                          a group of joints: Head Neck Shou Elbow Wrist
                                                      Hip Knee Ankle

@@ -46,9 +46,7 @@ def sample_clutter(
         box = Box(np.array([x, y]), size, rng.uniform(-np.pi, np.pi), texture)
         corners = box.corners()
         hull = plan_hull(corners)
-        x0, y0, x1, y1 = np.clip(
-            window_of(camera, corners), 0, [request.width, request.height] * 2
-        )
+        x0, y0, x1, y1 = np.clip(window_of(camera, corners), 0, [request.width, request.height] * 2)
         if (x1 - x0) * (y1 - y0) > _MOST * area or hull[:, 1].min() < 1.0:
             continue
         if all(hull_gap(hull, other) > 0.02 for other in taken):

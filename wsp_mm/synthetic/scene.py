@@ -18,10 +18,10 @@ from wsp_mm.structures.keypoints import get_joint_set
 from .actions import sample_pose
 from .body import PART_INDEX, body_model
 from .clothing import Outfit, sample_outfit
+from .clutter import sample_clutter
 from .ground_truth import PersonGT, SceneGT
 from .motion import Pose, pose_at, walking_speed
 from .people import Identity, PosedBodies, pose_bodies, sample_identity
-from .clutter import sample_clutter
 from .placement import hull_gap, plan_hull, turn_plan
 from .plan import SceneRequest, random_stream, rng_of
 from .render import PROP, Box, Renderer, lens_and_noise, project_m, whole_pixels, window_of
@@ -298,9 +298,13 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
     clip = start_clip(settings, replace(request, time=0.0))
     scenery = settings.scenery(request, max(clip.depth, 4.0) + 0.5)
     places, yaws = clip.middles.copy(), clip.yaws.copy()
+
+    def clutter(taken: list[np.ndarray]) -> list[Box]:
+        camera = settings.view(request).camera
+        return sample_clutter(settings.clutter, camera, request, taken, clip.depth)
+
     if not len(places):
-        clutter = sample_clutter(settings.clutter, settings.view(request).camera, request, [], clip.depth)
-        return PosedScene(None, clip, places, yaws, [], scenery, clutter)
+        return PosedScene(None, clip, places, yaws, [], scenery, clutter([]))
     bodies = clip.bodies
     if bodies is None or request.time:
         poses = [
@@ -322,9 +326,7 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
         return scene
     standing = [plan_hull(surface[body_model().on_surface]) for surface in scene.surfaces]
     standing += [plan_hull(seat.corners()) for seat in seats if seat]
-    scene.clutter = sample_clutter(
-        settings.clutter, settings.view(request).camera, request, standing, clip.depth
-    )
+    scene.clutter = clutter(standing)
     return scene
 
 

@@ -27,15 +27,11 @@ def test_effects_change_the_image_alone_and_follow_the_seed():
 
 def test_every_effect_happens(monkeypatch):
     """With one draw allowed at a time, in the documented order."""
-    changes = []
     for only in range(7):
         np.random.seed(5)
         effects, calls = RandomPhotoEffects(prob=1.0), iter(range(7))
         monkeypatch.setattr(effects, '_draw', lambda calls=calls, only=only: next(calls) == only)
-        out = effects.transform(dict(img=image()))['img'].astype(int)
-        changes.append(out - image())
-        assert (changes[-1] != 0).any()
-    contrast, gamma, gains, saturation, blur, noise, _ = changes
+        assert (effects.transform(dict(img=image()))['img'] != image()).any()
     gray = np.full((4, 4, 3), 100, np.uint8)
     for only in (3, 4):  # neither saturation nor blur changes a flat gray
         calls = iter(range(7))
@@ -57,7 +53,7 @@ def test_patches_hide_a_part():
         assert (before == image()).all(), 'the input is not written to'
         hidden.append((after != before).any(axis=-1).mean())
     # A polygon in a circle of at most 1.5 x 0.2 x 48 px.
-    assert 0 < np.mean(hidden) and max(hidden) <= np.pi * (0.3 * 48 + 1) ** 2 / (48 * 64)
+    assert np.mean(hidden) > 0 and max(hidden) <= np.pi * (0.3 * 48 + 1) ** 2 / (48 * 64)
     assert RandomPatches(prob=0.0).transform(dict(img=image()))['img'].tolist() == image().tolist()
 
 

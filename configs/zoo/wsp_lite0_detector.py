@@ -64,7 +64,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=None)  # it takes the ground truth from the samples
 test_evaluator = val_evaluator
 
-max_iters = 1400
+max_iters = 700
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
@@ -98,6 +98,7 @@ custom_hooks = [
         update_buffers=True,
         priority=49,
     ),
+    dict(type='mmpose.ChannelsLastHook', enabled=True),
     dict(type='mmpose.RunInfoHook'),
     dict(type='mmpose.PublishedWeightsHook'),
 ]

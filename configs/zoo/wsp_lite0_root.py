@@ -9,8 +9,9 @@ _base_ = [
     '../_base_/schedules/zoo.py',
 ]
 model = dict(
+    init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None),
     data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
+    backbone=dict(_delete_=True, **{**_base_.lite0, 'init_cfg': None}),
     head=dict(
         in_channels=320,
         deconv_out_channels=(64, 64, 64),
@@ -38,6 +39,11 @@ val_dataloader = None
 val_evaluator = None
 test_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_evaluator = dict(type='RootDepthMetric')
+train_cfg = dict(max_iters=500, val_interval=501)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=500, T_max=500, eta_min=1e-6),
+]
 # Depthwise convolutions are faster so, also in float32.
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=400), channels_last=dict(enabled=True)

@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Build script: a wheel also carries ``configs/`` and ``tools/``, under ``wsp_mm/.mim`` as
-OpenMMLab does.
+"""Build script: a wheel also carries ``configs/``, ``tools/`` and ``model_zoo/``, under
+``wsp_mm/.mim`` as OpenMMLab does.
 
 An editable install needs no copies: :mod:`wsp_mm.config_path` finds those of the checkout.
 """
@@ -35,7 +35,7 @@ class BuildWithMim(build_py):
             return
         mim = Path(self.build_lib) / 'wsp_mm' / '.mim'
         unwanted = shutil.ignore_patterns('__pycache__', '*.pyc', 'benchmarks')
-        for folder in ('configs', 'tools'):
+        for folder in ('configs', 'tools', 'model_zoo'):
             shutil.rmtree(mim / folder, ignore_errors=True)
             shutil.copytree(ROOT / folder, mim / folder, ignore=unwanted)
 
@@ -73,6 +73,7 @@ setup(
         'scikit-learn>=1.3',
         'matplotlib>=3.7',
         'pillow>=10',
+        'pyyaml>=6',
         'plotly>=6',
         'imagehash>=4.3',
         'rich>=13',

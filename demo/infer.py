@@ -1,7 +1,9 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Find persons of images and videos in camera space, where a camera is given: docs/inference.md.
+"""Find persons of images and videos: poses, order and, where a camera is given, their place in
+space. docs/inference.md tells more.
 
-INPUT is an image, a folder, a pattern ('images/**/*.jpg') or a video.
+INPUT is an image, a folder, a pattern ('images/**/*.jpg') or a video. With nothing else, the
+networks are those that come with wsp_mm.
 
 Exit status: 0 all well; 1 something was skipped, is incomplete or was noted (the summary says
 what); 2 wrong usage, or nothing usable; 130 ended by Ctrl-C (the output is valid, --resume goes
@@ -13,6 +15,14 @@ import sys
 
 from wsp_mm.utils.cli import TRUST_HELP, add_camera_arguments, printable
 
+OUT = 'work_dirs/inference'
+ROLES = dict(
+    pose='3D pose, or pre-training',
+    root='root depth; without: by the size of the box',
+    det='detector of mmdet',
+    order='pre-training: the order of the persons, beside 3D',
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -21,15 +31,15 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument('input', metavar='INPUT', help='image, folder, pattern or video')
-    group = parser.add_argument_group('networks (a configuration and a checkpoint each)')
-    for name, what in (
-        ('pose', '3D pose, or pre-training'),
-        ('root', 'root depth; without: by the size of the box'),
-        ('det', 'detector of mmdet'),
-    ):
-        required = name == 'pose'
-        group.add_argument(f'--{name}-config', metavar='CONFIG', help=what, required=required)
-        group.add_argument(f'--{name}-checkpoint', metavar='CHECKPOINT', required=required)
+    group = parser.add_argument_group(
+        'networks', 'A set by its name, and networks of your own that take the places of its.'
+    )
+    group.add_argument(
+        '--networks', metavar='NAME', help='default: wsp-lite0; with --pose-config: none'
+    )
+    for name, what in ROLES.items():
+        group.add_argument(f'--{name}-config', metavar='CONFIG', help=what)
+        group.add_argument(f'--{name}-checkpoint', metavar='CHECKPOINT')
     group.add_argument(
         '--boxes', metavar='FILE', help='boxes of tools/detect_persons.py, or COCO results'
     )
@@ -39,9 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument('--trust-checkpoint', action='store_true', help=TRUST_HELP)
     add_camera_arguments(parser)
     group = parser.add_argument_group('output')
-    group.add_argument(
-        '--out', required=True, metavar='DIR', help='for inference.json, images, viewer.html'
-    )
+    text = f'for inference.json, images, viewer.html (default: {OUT}, which is started anew)'
+    group.add_argument('--out', metavar='DIR', help=text)
     there = group.add_mutually_exclusive_group()
     there.add_argument('--resume', action='store_true', help='continue an unfinished run in --out')
     there.add_argument('--overwrite', action='store_true', help='start anew where --out has a run')
@@ -63,13 +72,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     models = {}
-    for name in ('pose', 'root', 'det'):
+    for name in ROLES:
         pair = getattr(args, f'{name}_config'), getattr(args, f'{name}_checkpoint')
         if pair.count(None) == 1:
             parser.error(f'--{name}-config and --{name}-checkpoint belong together')
         models[name] = None if None in pair else pair
-    if (models['det'] is None) == (args.boxes is None):
+    persons = bool(models['det']) + bool(args.boxes)
+    complete = args.networks or not (models['pose'] or models['order'])
+    if persons > 1 or not (persons or complete):
         parser.error('give --det-config and --det-checkpoint, or --boxes, to find the persons')
+    out = args.out or OUT
     from wsp_mm.apis.cameras import cameras_of
     from wsp_mm.apis.inferencer import WSPInferencer
     from wsp_mm.apis.run import infer
@@ -77,8 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     from wsp_mm.utils.checkpoint import CheckpointError
 
     try:
-        source = open_source(args.input, exclude=args.out)
+        source = open_source(args.input, exclude=out)
         inferencer = WSPInferencer(
+            args.networks,
             **models,
             score_thr=args.score_thr,
             boxes=args.boxes,
@@ -88,12 +101,15 @@ def main(argv: list[str] | None = None) -> int:
             batch_size=args.batch_size,
             trust_checkpoint=args.trust_checkpoint,
         )
+        used = inferencer.info()['models'].items()
+        print('networks:', ', '.join(f'{role} {model["config"]}' for role, model in used))
+        print(f'output: {printable(out)}', flush=True)
         summary = infer(
             inferencer,
             source,
-            args.out,
+            out,
             resume=args.resume,
-            overwrite=args.overwrite,
+            overwrite=args.overwrite or not (args.out or args.resume),
             images=not args.no_images,
             scene=not args.no_scene,
             viewer=not args.no_viewer,

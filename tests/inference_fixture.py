@@ -132,3 +132,26 @@ def write_video(path, count, fps=10.0, size=(160, 120)):
         writer.write(np.roll(make_image(3, size), 2 * i, axis=1))
     writer.release()
     return Path(path)
+
+
+def make_zoo(folder, load_tool, **networks):
+    """Write ``folder/model_zoo`` with the set ``tiny``: role -> (config, checkpoint).
+
+    Weights are published as those of the package are: in float16, by publish_model.py.
+    """
+    import yaml
+
+    from wsp_mm.utils.files import file_sha256
+
+    publish, models = load_tool('model_converters/publish_model').publish, []
+    zoo = Path(folder) / 'model_zoo'
+    for role, (config, checkpoint) in networks.items():
+        weights = publish(checkpoint, zoo / f'tiny-{role}.pth', half=True, config=config.name)
+        meta = dict(Role=role, SHA256=file_sha256(weights), Size=weights.stat().st_size)
+        entry = {'Name': f'tiny-{role}', 'In Collection': 'tiny', 'Config': str(config)}
+        weights = weights.relative_to(folder).as_posix()
+        models.append(entry | dict(Metadata=meta, Weights=weights))
+    zoo.mkdir(exist_ok=True)
+    content = dict(Collections=[dict(Name='tiny')], Models=models)
+    (zoo / 'metafile.yml').write_text(yaml.safe_dump(content))
+    return zoo

@@ -24,7 +24,7 @@ def source(repo, tmp_path_factory):
     copy = tmp_path_factory.mktemp('source') / 'repo'
     copy.mkdir()
     ignore = shutil.ignore_patterns('__pycache__', '.mim', '*.pyc')
-    for name in ('wsp_mm', 'configs', 'tools', 'requirements'):
+    for name in ('wsp_mm', 'configs', 'tools', 'model_zoo', 'requirements'):
         shutil.copytree(repo / name, copy / name, ignore=ignore)
     for name in ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE', 'README.md'):
         shutil.copy(repo / name, copy / name)
@@ -43,7 +43,7 @@ def test_wheel(source, tmp_path):
     assert len(names) == len(set(names))
     mim = {
         f'wsp_mm/.mim/{name}'
-        for folder in ('configs', 'tools')
+        for folder in ('configs', 'tools', 'model_zoo')
         for name in files_of(source / folder, source)
         if '/benchmarks/' not in name
     }

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,11 +289,31 @@ def test_bare_weights_are_published_metadata_without_a_plain_form_is_not(weights
         ckpt.published_form(dict(state_dict=weights, meta=meta), 'w')
 
 
+def test_half_precision_is_stored_where_it_holds_the_numbers(tmp_path, load_tool):
+    publish, config = load_tool('model_converters/publish_model').publish, 'configs/a.py'
+    state = dict(w=torch.tensor([0.1, -3.0]), double=torch.ones(1).double(), n=torch.tensor(70000))
+    meta = dict(cfg='data_root = "/home/me"', epoch=9)
+    torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
+    half = torch.load(publish(tmp_path / 'a.pth', tmp_path / 'h', True, config), weights_only=True)
+    assert {key: value.dtype for key, value in half['state_dict'].items()} == dict(
+        w=torch.float16, double=torch.float16, n=torch.int64
+    )
+    assert half['state_dict']['n'] == 70000
+    assert (half['meta']['config_name'], half['meta'].get('cfg')) == (config, None)
+    torch.save(dict(state_dict=dict(state, var=state['n'].float())), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'a\.pth: var .*--half'):
+        publish(tmp_path / 'a.pth', tmp_path / 'h', half=True)
+
+
 def test_command_line(training_file, tmp_path, load_tool, monkeypatch, capsys):
     tool = load_tool('model_converters/publish_model')
     monkeypatch.setattr(sys, 'argv', ['publish', str(training_file), str(tmp_path / 'a.pth')])
     tool.main()
-    assert str(tmp_path / 'a-') in capsys.readouterr().out
+    name, digest, size = capsys.readouterr().out.splitlines()
+    assert name.startswith(str(tmp_path / 'a-'))
+    content = Path(name).read_bytes()
+    assert digest == f'SHA256: {hashlib.sha256(content).hexdigest()}'
+    assert size == f'Size: {len(content)}'
     monkeypatch.setattr(sys, 'argv', ['publish', 'nothing.pth', 'b.pth'])
     with pytest.raises(SystemExit, match=r'nothing\.pth'):
         tool.main()

@@ -24,7 +24,11 @@ from wsp_mm.structures.camera import PinholeCamera
 #: Decimals that are kept of px, mm and shares: finer than any network is right.
 PX, MM, SHARE = 2, 2, 4
 #: What the networks say of a person; None where it is not known.
-_ANSWERS = ('keypoints_img', 'keypoint_scores', 'keypoints_rel', 'root_depth', 'keypoints_cam')
+_ANSWERS = (
+    'order', 'keypoints_img', 'keypoint_scores', 'keypoints_rel', 'root_depth', 'keypoints_cam',
+)  # fmt: skip
+#: Persons of a frame, the largest, that a second network orders: pairs grow with their square.
+MOST_ORDERED = 12
 _NOT_FINITE = 'the network answered with nan or infinity; with bf16 or fp16, try fp32'
 
 
@@ -65,6 +69,7 @@ class FramePipeline:
             :class:`~wsp_mm.apis.detector.PersonDetector`, or boxes, which go first.
         cameras: as the user gives them.
         batch_size: persons (or pairs) a forward pass.
+        order: a pair network beside a 3D network.
     """
 
     pose: Network
@@ -73,6 +78,7 @@ class FramePipeline:
     boxes: GivenBoxes | None
     cameras: Cameras
     batch_size: int
+    order: Network | None = None
 
     def __call__(self, frames: Sequence[Frame]) -> list[dict]:
         """Return one record a frame, in order.
@@ -94,10 +100,12 @@ class FramePipeline:
         if self.boxes is not None:
             self.boxes.check()
         if self.pose.kind == 'order':
-            self._answer_pairs(persons)
-        else:
-            for batch in batched(itertools.chain(*persons), self.batch_size):
-                self._answer_persons(batch)
+            self._answer_pairs(persons, persons)
+            return records
+        for batch in batched(itertools.chain(*persons), self.batch_size):
+            self._answer_persons(batch)
+        if self.order is not None:
+            self._answer_pairs(persons, [_largest(group) for group in persons])
         return records
 
     def _begin(
@@ -172,33 +180,50 @@ class FramePipeline:
 
     # ------------------------------------------------------------------ order in depth
 
-    def _answer_pairs(self, frames: list[list[FoundPerson]]) -> None:
-        """Compare all pairs of persons of each frame; fill in the order and the best joints."""
+    def _answer_pairs(
+        self, frames: list[list[FoundPerson]], groups: list[list[FoundPerson]]
+    ) -> None:
+        """Compare all pairs within each frame's group of persons; fill in the order and, where the
+        pair network is the only one, the best joints.
+        """
+        network = self.order or self.pose
         matrices = [np.full((len(persons), len(persons)), 0.5) for persons in frames]
         pairs = [
-            (matrix, persons, a, b)
-            for matrix, persons in zip(matrices, frames, strict=True)
-            for a, b in itertools.combinations(range(len(persons)), 2)
+            (matrix, *pair)
+            for matrix, group in zip(matrices, groups, strict=True)
+            for pair in itertools.combinations(group, 2)
         ]
         for batch in batched(pairs, self.batch_size):
-            crops = [self._pair_crop(persons[a], persons[b]) for _, persons, a, b in batch]
-            for (matrix, persons, a, b), pred in zip(batch, self.pose.predict(crops), strict=True):
+            crops = [_pair_crop(network, *pair) for _, *pair in batch]
+            for (matrix, *pair), pred in zip(batch, network.predict(crops), strict=True):
                 answer = float(pred.get('pair_probs_averaged', pred.pair_probs)[0])
                 sums = [answer, pred.keypoints.sum(), pred.keypoint_scores.sum()]
+                a, b = (person.record['id'] for person in pair)
                 if not np.isfinite(sums).all():
-                    persons[a].report(f'not compared with person {b}: {_NOT_FINITE}')
+                    pair[0].report(f'not compared with person {b}: {_NOT_FINITE}')
                     continue
                 matrix[a, b], matrix[b, a] = answer, 1 - answer
-                for k, person in enumerate((persons[a], persons[b])):
+                for k, person in enumerate(pair if network is self.pose else ()):
                     _keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])
-        for persons, matrix in zip(frames, matrices, strict=True):
+        for persons, group, matrix in zip(frames, groups, matrices, strict=True):
+            ids = np.array([person.record['id'] for person in group], dtype=int)
+            ids = ids[front_to_back(matrix[np.ix_(ids, ids)])].tolist()
+            for rank, identity in enumerate(ids, 1):
+                persons[identity].record['order'] = rank
             if persons:
-                order = dict(ids=front_to_back(matrix), probability=rounded(matrix, SHARE))
+                order = dict(ids=ids, probability=rounded(matrix, SHARE))
                 persons[0].frame_record['order'] = order
 
-    def _pair_crop(self, first: FoundPerson, second: FoundPerson) -> dict:
-        boxes = np.stack([tight_box(person.box, person.extended) for person in (first, second)])
-        return self.pose.crop(first.frame.image, boxes, name=first.frame.file_name)
+
+def _pair_crop(network: Network, first: FoundPerson, second: FoundPerson) -> dict:
+    boxes = np.stack([tight_box(person.box, person.extended) for person in (first, second)])
+    return network.crop(first.frame.image, boxes, name=first.frame.file_name)
+
+
+def _largest(persons: list[FoundPerson]) -> list[FoundPerson]:
+    """Return the persons with the largest crops, at most :data:`MOST_ORDERED`, in their order."""
+    largest = sorted(persons, key=lambda person: -person.crop[2] * person.crop[3])[:MOST_ORDERED]
+    return sorted(largest, key=lambda person: person.record['id'])
 
 
 def front_to_back(probability: np.ndarray) -> list[int]:

@@ -166,7 +166,8 @@ def infer(
     if drawer.video is not None:
         summary.files.append(drawer.video.path)
     elif drawer.written:
-        summary.files.append(out / 'images')
+        drawn = sorted((out / 'images').glob('[0-9]*.jpg'))
+        summary.files += drawn if source.count == 1 else [out / 'images']
     summary.done, summary.seconds = writer.next_frame - first, time.perf_counter() - began
     return summary
 

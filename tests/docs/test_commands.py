@@ -46,6 +46,7 @@ FRAMES = """import numpy as np
 pose = np.random.rand(2, 17, 3)
 frames = {'TS1': [dict(gt_2d=pose[..., :2], gt_3d=pose, pred_2d=pose[..., :2], pred_3d=pose)]}
 """
+CROP = "import cv2, numpy as np; cv2.imwrite('crop.png', np.full((128, 128, 3), 99, np.uint8))\n"
 ZOO = ['model_zoo', 'demo/street.jpg']
 RULES = [
     # install
@@ -88,7 +89,20 @@ RULES = [
     Rule(r'NNODES=2', skip='tests/tools/test_two_ranks_equal_one.py simulates two machines'),
     Rule(r'GPUS=16', skip='needs Slurm; tests/tools/test_two_ranks_slurm.py has a stand-in'),
     Rule(r'python tools/train\.py .* --resume', options=[*PAIRS, 'train_cfg.max_epochs=2']),
-    Rule(r'python tools/model_converters/publish_model\.py', replace=[FIRST]),
+    Rule(r'python tools/model_converters/publish_model\.py', replace=[FIRST, ('iter_1600', 'iter_1'), ('model_zoo/', '')]),
+    Rule(
+        r'python tools/train\.py configs/zoo/', replace=[('iter_1600', 'iter_1')],
+        options=[
+            'train_cfg.max_iters=1', 'train_dataloader.batch_size=4',
+            'model.backbone.init_cfg=None',
+        ],
+    ),
+    Rule(r'python tools/analysis_tools/real_photos\.py', skip='its own test runs it'),
+    Rule(
+        r'python tools/model_converters/export_onnx\.py', before=f'{PREPARE} zoo-pose',
+        replace=[('POSE_WEIGHTS', 'zoo_pose.pth')], needs=ZOO,
+    ),
+    Rule(r'import cv2, numpy as np, onnxruntime', before=CROP, needs=ZOO),
     # tests
     Rule(
         r'python tools/test\.py configs/\w+_muco', replace=[FIRST],

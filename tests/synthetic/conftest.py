@@ -21,7 +21,7 @@ TINY = {
     ),
     'muco': (dict(images=8, side=96), 1),
     'mupots': (dict(frames=2, side=64, interval=3.0), 2),
-    'photo': (dict(images=26, long_side=96), 6),
+    'photo': (dict(images=26, long_side=96, test_share=0.04), 6),
 }  # fmt: skip
 
 # A person of 1.70 m upright: mm to its left, to its back, up.

@@ -18,25 +18,25 @@ from . import wild
 
 #: Preset -> options of :func:`plan`.
 PRESETS = {
-    'tiny': dict(images=40, long_side=256), 'small': dict(images=10_000, long_side=416),
-    'full': dict(images=20_000, long_side=416),
-}  # fmt: skip
+    'tiny': dict(images=60, long_side=256, test_share=0.3),
+    'small': dict(images=10_000, long_side=416, test_share=0.04),
+    'full': dict(images=20_000, long_side=416, test_share=0.04),
+}
 FOLDERS = ('photo',)
-_TEST_SHARE = 0.04
 # Width : height, and persons in an image, and how often.
 _FORMATS = {(4, 3): 0.5, (3, 2): 0.2, (3, 4): 0.2, (2, 3): 0.1}
 _PERSONS = {0: 0.05, 1: 0.2, 2: 0.23, 3: 0.2, 4: 0.13, 5: 0.08, 6: 0.05, 8: 0.04, 10: 0.02}
 
 
-def plan(seed: int, images: int, long_side: int) -> list[SceneRequest]:
+def plan(seed: int, images: int, long_side: int, test_share: float) -> list[SceneRequest]:
     """The world's images.
 
     Args:
         images: in both splits together. long_side: px, rounded down to even numbers on the other
-            side.
+            side. test_share: share of the images in the split val.
     """
     requests: list[SceneRequest] = []
-    shares = {'train': 1 - _TEST_SHARE, 'val': _TEST_SHARE}
+    shares = {'train': 1 - test_share, 'val': test_share}
     for number, (split, count) in enumerate(quota(shares, images)):
         rng = random_stream(seed, 'photo plan', number)
         formats, persons = shuffled(_FORMATS, count, rng), shuffled(_PERSONS, count, rng)

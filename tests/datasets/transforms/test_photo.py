@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsp_mm.datasets.transforms.photo import RandomPatches, RandomPhotoEffects
+from wsp_mm.datasets.transforms.photo import RandomFilter, RandomPatches, RandomPhotoEffects
 
 
 def image():
@@ -44,6 +44,20 @@ def test_every_effect_happens(monkeypatch):
     assert effects.transform(dict(img=ends))['img'][..., 0].tolist() == [[0, 255]]
 
 
+def test_filter_changes_textures_and_keeps_mean_and_places():
+    np.random.seed(3)
+    flat = np.full((40, 40, 3), (20, 90, 200), np.uint8)
+    assert (RandomFilter(prob=1.0).transform(dict(img=flat))['img'] == flat).all()
+    edge = np.zeros((40, 40, 3), np.uint8)
+    edge[:, 20:] = (80, 120, 160)
+    for _ in range(20):
+        out = RandomFilter(prob=1.0, sizes=(1,)).transform(dict(img=edge))['img'].astype(int)
+        # One kernel for the whole image: each half stays flat, whatever its colour.
+        assert all(np.ptp(half, axis=(0, 1)).max() == 0 for half in (out[:, :20], out[:, 20:]))
+        assert np.abs(out.mean(axis=(0, 1)) - edge.mean(axis=(0, 1))).max() < 30
+    assert (RandomFilter(prob=0.0).transform(dict(img=edge))['img'] == edge).all()
+
+
 def test_patches_hide_a_part():
     np.random.seed(0)
     transform, hidden = RandomPatches(prob=1.0, most=1, size=(0.1, 0.2)), []
@@ -63,6 +77,8 @@ def test_patches_hide_a_part():
         lambda: RandomPhotoEffects(prob=1.1),
         lambda: RandomPhotoEffects(min_quality=0),
         lambda: RandomPhotoEffects(max_blur=0.0),
+        lambda: RandomFilter(prob=2),
+        lambda: RandomFilter(sizes=(2,)),
         lambda: RandomPatches(prob=-1),
         lambda: RandomPatches(most=0),
         lambda: RandomPatches(size=(0.3, 0.2)),

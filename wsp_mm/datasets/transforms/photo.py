@@ -77,6 +77,48 @@ class RandomPhotoEffects(Transform):
 
 
 @TRANSFORMS.register_module()
+class RandomFilter(Transform):
+    """Replace textures: filter the image by a random kernel over space and colours (Xu et al., 2021,
+    "Robust and generalizable visual representation learning via random convolutions").
+
+    Shapes stay where they are. The result has the image's own mean and standard deviation in each
+    channel, and is blended with the image by a share that is uniform in 0 to 1.
+
+    Required Keys: img (H, W, 3) uint8. Modified Keys: img.
+
+    Args:
+        prob: probability, 0 to 1.
+        sizes: sides of the kernels, px, odd.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, prob: float = 0.5, sizes: tuple[int, ...] = (1, 3, 5)) -> None:
+        if not 0 <= prob <= 1 or not sizes or any(size % 2 != 1 for size in sizes):
+            raise ValueError(
+                f'RandomFilter: prob must lie in 0 to 1, sizes be odd, got {prob}, {sizes}'
+            )
+        self.prob, self.sizes = prob, tuple(sizes)
+
+    def transform(self, results: dict) -> dict:
+        """Filter or not."""
+        if np.random.rand() >= self.prob:
+            return results
+        img = results['img'].astype(np.float32)
+        size, mixed = int(np.random.choice(self.sizes)), np.zeros_like(img)
+        for channel in range(3):
+            kernels = np.random.normal(size=(3, size, size)).astype(np.float32)
+            for source in range(3):
+                mixed[..., channel] += cv2.filter2D(img[..., source], -1, kernels[source])
+        mean, spread = mixed.mean(axis=(0, 1)), mixed.std(axis=(0, 1)) + 1e-6
+        mixed = (mixed - mean) / spread * img.std(axis=(0, 1)) + img.mean(axis=(0, 1))
+        share = np.random.rand()
+        results['img'] = np.clip(share * img + (1 - share) * mixed, 0, 255).astype(np.uint8)
+        return results
+
+
+@TRANSFORMS.register_module()
 class RandomPatches(Transform):
     """Hide parts of a crop behind polygons of one colour or of the image itself.
 

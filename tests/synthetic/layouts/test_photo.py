@@ -30,5 +30,5 @@ def test_both_annotations_are_of_the_same_images_and_boxes(world, load):
 
 
 def test_ground_truth_lies_beside_them(world):
-    table = np.load(world.folder / 'photo/ground_truth/photo_train.npz')
+    table = np.load(world.folder / 'photo/ground_truth/coco_train.npz')
     assert len(table['source_ids']) and table['keypoints_cam'].shape[1:] == (29, 3)

@@ -15,6 +15,8 @@ model = dict(
         in_channels=320,
         deconv_out_channels=(96, 96, 96),
         num_sampled_joints=None,
+        # COCO's layout labels neither upper neck (8) nor head top (9).
+        pair_joints=(0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15),
         alpha=1.0,  # with 50 the heatmaps stay unlearned for long (docs/results.md)
         decoder=_base_.codec,
     ),

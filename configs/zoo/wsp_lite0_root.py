@@ -14,7 +14,9 @@ model = dict(
     backbone=dict(_delete_=True, **{**_base_.lite0, 'init_cfg': None}),
     head=dict(
         in_channels=320,
-        deconv_out_channels=(64, 64, 64),
+        # The pose network says where the root is; without deconvolutions the file is small.
+        deconv_out_channels=(),
+        deconv_kernel_sizes=(),
         logit_scale=10.0,
         loss=dict(depth_unit=50.0),
         decoder=_base_.codec,

@@ -89,7 +89,10 @@ RULES = [
     Rule(r'NNODES=2', skip='tests/tools/test_two_ranks_equal_one.py simulates two machines'),
     Rule(r'GPUS=16', skip='needs Slurm; tests/tools/test_two_ranks_slurm.py has a stand-in'),
     Rule(r'python tools/train\.py .* --resume', options=[*PAIRS, 'train_cfg.max_epochs=2']),
-    Rule(r'python tools/model_converters/publish_model\.py', replace=[FIRST, ('iter_1600', 'iter_1'), ('model_zoo/', '')]),
+    Rule(
+        r'python tools/model_converters/publish_model\.py',
+        replace=[FIRST, ('iter_1600', 'iter_1'), ('model_zoo/', '')],
+    ),
     Rule(
         r'python tools/train\.py configs/zoo/', replace=[('iter_1600', 'iter_1')],
         options=[

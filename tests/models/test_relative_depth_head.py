@@ -97,6 +97,15 @@ def test_prediction_is_eq5_and_eq6_written_out(person_channels):
     assert np.std(spread) > 0.01  # the comparison is not between constants
 
 
+def test_the_answer_for_a_pair_is_the_mean_over_pair_joints():
+    head, chosen = sharpen(build(pair_joints=(0, 2))), [0, 2]
+    for pred in head.predict(make_feats(), make_batch()):
+        assert pred.pair_probs[0] == pytest.approx(pred.depth_probs[0, chosen].mean(), rel=1e-6)
+    for wrong in ((), (0, K), (-1,)):
+        with pytest.raises(ValueError, match='pair_joints'):
+            build(pair_joints=wrong)
+
+
 @pytest.mark.parametrize('person_channels', [False, True])
 def test_losses_are_eq8_to_eq10_written_out(person_channels):
     """One joint is unlabelled in A, one in B; the second sample is a tie."""

@@ -16,7 +16,7 @@ Outputs, float32:
 
     - pose: keypoints (B, K, 2) px, keypoints_depth (B, K) mm relative to the root
     - order: keypoints (B, 2, K, 2) px, keypoint_scores (B, 2, K), depth_probs (B, K) that A's joint
-      is nearer than B's, pair_probs (B,), their mean
+      is nearer than B's, pair_probs (B,), their mean over ``pair_joints``
     - root: keypoints (B, 1, 2) px, root_depth (B,) mm
 
 The metadata of a file are texts: kind, input_size [W, H], channels, padding, joint_set,
@@ -77,7 +77,7 @@ class WithDecoding(nn.Module):
         if self.kind == 'order':
             shift = self.test_cfg.get('shift_heatmap', False)
             heatmaps, _, probs = head.answers(feats, more, self.flip_indices, shift)
-            return *codec.peaks(heatmaps, more), probs, probs.mean(-1)
+            return *codec.peaks(heatmaps, more), probs, probs[:, head.pair_joints].mean(-1)
         scale = images.new_tensor(np.divide(codec.input_size, codec.heatmap_size[:2]))
         if self.kind == 'root':
             place, gamma = head(feats)

@@ -34,7 +34,7 @@ class RelativeDepthHead(DeconvHead):
         - keypoint_scores (1, 2, K)
         - depth_probs (1, K): probability that joint k of person A is nearer than that of B, f(A, B)
           on the input as it is
-        - pair_probs (1,): mean of ``depth_probs`` over the joints
+        - pair_probs (1,): mean of ``depth_probs`` over ``pair_joints``
         - depth_probs_averaged, pair_probs_averaged: the same averaged, with ``symmetric`` over both
           orders of the persons, with ``flip_test`` over the input and its mirror image; where
           either is on
@@ -55,6 +55,8 @@ class RelativeDepthHead(DeconvHead):
         person_channels: one set of heatmap channels a person instead of a shared one.
         symmetric: predict the average of f(A, B) and 1 - f(B, A), too, in which swapping the
             persons turns every probability p into 1 - p. Training is the same either way.
+        pair_joints: indices of the joints whose mean is the pair's answer; None: of all. Leave out
+            joints that the training data never label: their answers mean nothing.
         heatmap_loss: config of the heatmap loss, called with (heatmaps, targets, weights).
         depth_loss: config of the relative-depth loss, called with (logits, labels, weights).
         **kwargs: of :class:`DeconvHead`; ``decoder`` is a :class:`PairHeatmapLabel`.
@@ -75,6 +77,7 @@ class RelativeDepthHead(DeconvHead):
         detach_mask: bool = False,
         person_channels: bool = False,
         symmetric: bool = False,
+        pair_joints: Sequence[int] | None = None,
         heatmap_loss: dict | None = None,
         depth_loss: dict | None = None,
         **kwargs,
@@ -90,6 +93,11 @@ class RelativeDepthHead(DeconvHead):
                 f'num_sampled_joints must be None or 1 to {out_channels}, the number of joints, '
                 f'got {num_sampled_joints}'
             )
+        pair_joints = list(range(out_channels) if pair_joints is None else pair_joints)
+        if not pair_joints or not set(pair_joints) <= set(range(out_channels)):
+            raise ValueError(
+                f'pair_joints must be indices of the {out_channels} joints, got {pair_joints}'
+            )
         channels = 2 * out_channels if person_channels else out_channels
         heatmap_loss = heatmap_loss or dict(type='HeatmapL2Loss')
         super().__init__(in_channels, channels, loss=heatmap_loss, **kwargs)
@@ -103,6 +111,7 @@ class RelativeDepthHead(DeconvHead):
         self.mask = mask
         self.detach_mask = detach_mask
         self.symmetric = symmetric
+        self.pair_joints = pair_joints
 
     @property
     def default_init_cfg(self) -> list[dict]:
@@ -259,7 +268,8 @@ class RelativeDepthHead(DeconvHead):
                 continue  # nothing is averaged
             for pred, prob in zip(preds, values.detach().cpu().numpy(), strict=True):
                 pred.set_field(prob[None], f'depth_probs{kind}')
-                pred.set_field(prob.mean(keepdims=True), f'pair_probs{kind}')
+                pair = prob[self.pair_joints].mean(keepdims=True)
+                pred.set_field(pair, f'pair_probs{kind}')
         if test_cfg.get('output_heatmaps', False):
             return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach().flatten(1, 2)]
         return preds

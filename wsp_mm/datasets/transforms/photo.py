@@ -78,8 +78,10 @@ class RandomPhotoEffects(Transform):
 
 @TRANSFORMS.register_module()
 class RandomFilter(Transform):
-    """Replace textures: filter the image by a random kernel over space and colours (Xu et al., 2021,
-    "Robust and generalizable visual representation learning via random convolutions").
+    """Replace textures: filter the image by a random kernel over space and colours.
+
+    Xu et al., "Robust and Generalizable Visual Representation Learning via Random Convolutions",
+    2021.
 
     Shapes stay where they are. The result has the image's own mean and standard deviation in each
     channel, and is blended with the image by a share that is uniform in 0 to 1.

@@ -27,7 +27,5 @@ train_dataloader = dict(
 val_dataloader = dict(**_loader, dataset=dict(pipeline=_base_.val_pipeline))
 test_dataloader = val_dataloader
 # Depthwise convolutions are faster so, also in float32.
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=50), channels_last=dict(enabled=True)
-)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=50), channels_last=dict(enabled=True))
 log_processor = dict(by_epoch=False)

@@ -41,7 +41,5 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='RootDepthMetric')
 test_evaluator = val_evaluator
 # Depthwise convolutions are faster so, also in float32.
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=50), channels_last=dict(enabled=True)
-)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=50), channels_last=dict(enabled=True))
 log_processor = dict(by_epoch=False)

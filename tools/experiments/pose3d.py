@@ -74,7 +74,7 @@ def pretrain(
     steps, checkpoints = [], {}
     for key in keys:
         name, config = PRETRAININGS[key]
-        step, checkpoints[key] = training(name, config, work_dir / name, options, seconds=400)
+        step, checkpoints[key] = training(name, config, work_dir / name, options, seconds=150)
         steps.append(step)
     return steps, checkpoints
 
@@ -234,9 +234,9 @@ def add_sections(report: Report, results: Results, images: int = 8) -> None:
     report.text(
         'Finetuned and tested on the Human3.6M-layout world (Subject Protocol 1): the same data, '
         'steps and seed for every row, only the start differs. All starts begin with ImageNet '
-        "weights and frozen first stages, and none has seen labels of poses: the rows' names say "
-        'what was added. The 2D-only pre-training is the control that the paper lacks: the same images, schedule and heatmaps, without the '
-        'relative-depth loss.'
+        "weights and frozen first stages, and none has seen labels of 3D poses: the rows' names "
+        'say what came between. The 2D-only pre-training is the control that the paper lacks: the '
+        'same images, schedule and heatmaps, without the relative-depth loss.'
     )
     report.table(*results.table())
     report.text(results.reading())

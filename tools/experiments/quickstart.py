@@ -25,13 +25,18 @@ from wsp_mm.utils.files import dump_json
 CONFIG = pose3d.PRETRAININGS['wsp'][1]
 ROWS = [row for row in pose3d.ROWS if row.data == 'H36M']
 TRAININGS = ('pretrain', 'finetune', 'root', 'pose')
+# Only shows that everything runs.
+_SHORT = [
+    'train_cfg.max_iters=8', 'train_dataloader.batch_size=8', 'default_hooks.logger.interval=4',
+]  # fmt: skip
 # Twenty times the iterations, for worlds that have about twenty times the images.
-_LONG = [f'{key}=6000' for key in ('train_cfg.max_iters', 'param_scheduler.1.end')]
-_LONG += ['param_scheduler.1.T_max=6000', 'train_cfg.val_interval=6001']
-_LONG += ['default_hooks.checkpoint.interval=500']
-#: Preset -> options of each kind of training. The tiny preset only shows that everything runs.
+_LONG = [
+    'train_cfg.max_iters=6000', 'param_scheduler.1.end=6000', 'param_scheduler.1.T_max=6000',
+    'train_cfg.val_interval=2000', 'default_hooks.checkpoint.interval=500',
+]  # fmt: skip
+#: Preset -> options of each kind of training.
 OPTIONS = {
-    'tiny': dict.fromkeys(TRAININGS, ['train_cfg.max_iters=8', 'train_dataloader.batch_size=8']),
+    'tiny': dict.fromkeys(TRAININGS, _SHORT),
     'small': {},
     'full': dict.fromkeys(TRAININGS, _LONG),
 }
@@ -90,7 +95,9 @@ def run(args: argparse.Namespace) -> None:
     results = pose3d.Results.gather(ROWS, seeds, out / 'pose3d', runner)
     pose3d.add_sections(report, results)
     figures |= results.figures()
-    if more and runner.up_to_date(more):  # what --mupots found stays in the report while it is valid
+    if more and runner.up_to_date(
+        more
+    ):  # what --mupots found stays in the report while it is valid
         figures |= mupots.add_sections(report, worlds.root, out / 'mupots', runner.seconds)
     report.write()
     dump_json(out / 'report.json', figures)

@@ -9,8 +9,8 @@ ARGS ?=
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
-	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=tiny: only shows that it runs)'
-	@echo 'make quickstart-mupots  goes on: detector, root depth, poses of many in camera space, MuPoTS tables'
+	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=full: hours, more images; tiny: only shows that it runs)'
+	@echo 'make quickstart-mupots  goes on: root depth, poses of many in camera space, MuPoTS tables'
 	@echo 'make ablation     more runs of it, with one switch changed in each; resumable'
 	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
 	@echo 'make bench        all benchmarks of the CPU set, under 15 minutes; ARGS="--only NAME" for one'

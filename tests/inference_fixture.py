@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parents[1]
 _SMALL = """
 _base_ = '{base}'
 model = dict(
-    backbone=dict(base_channels=8, stem_channels=8),
+    backbone=dict(_delete_=True, type='ResNet', depth=18, base_channels=8, stem_channels=8),
     head=dict(in_channels=64, deconv_out_channels=(16, 16, 16)),
 )
 """
@@ -63,10 +63,13 @@ def make_network(folder, base, seed=0):
 
 
 def detector_config(classes=CLASSES):
-    """Return quickstart's detector at 96 px, with the given classes."""
+    """Return the small detector, with a smaller backbone, at 96 px, with the given classes."""
     from wsp_mm.apis.models import read_config
 
-    cfg = read_config(REPO / 'configs/quickstart/rtmdet_tiny_person.py')[0]
+    cfg = read_config(REPO / 'configs/zoo/wsp_lite0_detector.py')[0]
+    backbone = dict(depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))
+    cfg.model.backbone = dict(type='mmpose.ResNet', **backbone)
+    cfg.model.neck.in_channels = [16, 32, 64]
     pipeline = cfg.test_dataloader.dataset.pipeline
     for step in pipeline:
         step.update({key: (96, 96) for key in ('scale', 'size') if key in step})

@@ -89,13 +89,13 @@ def test_detector_builds(name):
 
 def test_data_lie_in_data_unless_told_otherwise(monkeypatch):
     monkeypatch.delenv('WSP_DATA', raising=False)
-    for name in ('wsp_pretrain_r50', 'wsp_h36m_mcpc_r50', 'quickstart/rtmdet_tiny_person'):
+    for name in ('wsp_pretrain_r50', 'wsp_h36m_mcpc_r50', 'zoo/wsp_lite0_detector'):
         dataset = load(name).train_dataloader.dataset
         assert {part.data_root for part in parts(dataset)} == {'data/'}
 
 
 # ------------------------------------------------------------------------------------- differences
-@pytest.mark.parametrize('base', ['wsp_pretrain_r50', 'quickstart/wsp_pretrain_r18'])
+@pytest.mark.parametrize('base', ['wsp_pretrain_r50', 'quickstart/wsp_pretrain_lite0'])
 def test_protocols_and_controls_differ_in_one_thing(base):
     config = plain(load(base))
     for suffix, transform in (('_ra', 'RemoveAnkles'), ('_gray', 'GrayImage')):
@@ -113,7 +113,7 @@ def test_protocols_and_controls_differ_in_one_thing(base):
 
 FINETUNINGS = ['h36m_r50', 'h36m_mcpc_r50', 'h36m_mpii_r50', 'muco_r50', 'muco_r18']
 P2 = [f'{name}_p2' for name in FINETUNINGS if name.startswith('h36m')]
-SMALL = [f'quickstart/{name}_r18' for name in ('h36m', 'h36m_mcpc', 'muco')]
+SMALL = [f'quickstart/{name}_lite0' for name in ('h36m', 'h36m_mcpc', 'muco')]
 
 
 @pytest.mark.parametrize('name', FINETUNINGS + P2 + SMALL)
@@ -139,7 +139,7 @@ def test_p2_changes_the_subjects_alone(method, name):
 
 def test_quickstarts_rows_have_equal_steps():
     """Alone or mixed: as many iterations of as many samples, and the same network."""
-    alone, mixed = (load(f'quickstart/posenet_{data}_r18') for data in ('h36m', 'h36m_mcpc'))
+    alone, mixed = (load(f'quickstart/posenet_{data}_lite0') for data in ('h36m', 'h36m_mcpc'))
     for key in ('model', 'train_cfg', 'param_scheduler', 'optim_wrapper', 'val_dataloader'):
         assert alone[key] == mixed[key]
     assert alone.param_scheduler[1].T_max == alone.train_cfg.max_iters
@@ -210,7 +210,7 @@ def test_the_papers_finetuning():
     assert load('posenet_muco_r50').model.head.out_channels == 21
 
 
-@pytest.mark.parametrize('name', ['posenet_muco_r50', 'wsp_muco_r18', 'quickstart/wsp_muco_r18'])
+@pytest.mark.parametrize('name', ['posenet_muco_r50', 'wsp_muco_r18', 'quickstart/wsp_muco_lite0'])
 def test_muco_tests_on_mupots_with_its_own_boxes_and_roots(name):
     config = load(name)
     dataset, metric = config.test_dataloader.dataset, config.test_evaluator

@@ -7,19 +7,19 @@ from inference_fixture import BOXES, make_image, make_network, write_boxes_file
 @pytest.fixture(scope='session')
 def pose(tmp_path_factory):
     """(config, checkpoint) of a 3D network."""
-    return make_network(tmp_path_factory.mktemp('pose'), 'quickstart/posenet_h36m_r18')
+    return make_network(tmp_path_factory.mktemp('pose'), 'quickstart/posenet_h36m_lite0')
 
 
 @pytest.fixture(scope='session')
 def pretrained(tmp_path_factory):
     """The same of a pre-training network."""
-    return make_network(tmp_path_factory.mktemp('pre'), 'quickstart/wsp_pretrain_r18')
+    return make_network(tmp_path_factory.mktemp('pre'), 'quickstart/wsp_pretrain_lite0')
 
 
 @pytest.fixture(scope='session')
 def root(tmp_path_factory):
     """The same of a root-depth network."""
-    return make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_r18')
+    return make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_lite0')
 
 
 @pytest.fixture

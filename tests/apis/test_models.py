@@ -85,8 +85,8 @@ def test_files_that_do_not_fit(pose, pretrained, repo, tmp_path):
     ):
         with pytest.raises(error, match=str(checkpoint)):
             load_network(pose[0], checkpoint)
-    other_size = repo / 'configs/quickstart/posenet_h36m_r18.py'
-    with pytest.raises(CheckpointError, match='posenet_h36m_r18'):
+    other_size = repo / 'configs/quickstart/posenet_h36m_lite0.py'
+    with pytest.raises(CheckpointError, match='posenet_h36m_lite0'):
         load_network(other_size, pose[1])
 
 

@@ -79,7 +79,7 @@ def test_labelled_persons_of_category_0(run, world):
 
 
 def test_with_a_network(run, world, tmp_path_factory):
-    network = make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_r18')
+    network = make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_lite0')
     arguments = [*network, '--gt', '--ann', world / 'ann.json', '--images', world]
     arguments += ['--device', 'cpu']
     status, text, records = run(*arguments)

@@ -78,7 +78,7 @@ def pretrained(repo, tmp_path_factory):
         ('posenet_h36m_hrnet-w32', None),
         ('wsp_h36m_mpii_r50_p2', 'wsp_pretrain_r50'),
         ('wsp_muco_r18', 'wsp_pretrain_r18'),
-        ('quickstart/wsp_h36m_mcpc_r18', 'quickstart/wsp_pretrain_r18'),
+        ('quickstart/wsp_h36m_mcpc_lite0', 'quickstart/wsp_pretrain_lite0'),
     ],
 )
 def test_two_iterations_of_the_real_network(name, start, repo, pretrained, tmp_path):
@@ -110,7 +110,7 @@ def test_two_iterations_of_the_real_network(name, start, repo, pretrained, tmp_p
 @pytest.mark.parametrize(
     ('name', 'few'),
     [
-        ('quickstart/root_muco_r18', ['train_cfg.max_iters=2']),
+        ('quickstart/root_muco_lite0', ['train_cfg.max_iters=2']),
         ('root_muco_r50', ['train_cfg.max_epochs=1', *MIXED]),
         ('root_h36m_r50', ['train_cfg.max_epochs=1', *ALONE, 'test_dataloader.dataset.indices=3']),
     ],

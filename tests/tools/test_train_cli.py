@@ -17,7 +17,7 @@ from process_fixture import run
 from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.utils.checkpoint import load_file
 
-QUICKSTART = 'configs/quickstart/wsp_pretrain_r18.py'
+QUICKSTART = 'configs/quickstart/wsp_pretrain_lite0.py'
 # Options that shrink the quickstart config; data: ten images with pairs, three pairs to test.
 SMALL = [
     'model.head.deconv_out_channels=(16,16,16)',
@@ -233,7 +233,7 @@ def test_a_hostile_checkpoint_ends_the_run_with_its_message(data, repo, run_tool
     torch.save(dict(state_dict=dict(), meta=Hostile(tmp_path / 'owned')), tmp_path / 'h.pth')
     for tool, config, *words in (
         ('test', QUICKSTART, 'h.pth'),
-        ('train', 'configs/quickstart/wsp_h36m_r18.py'),
+        ('train', 'configs/quickstart/wsp_h36m_lite0.py'),
     ):
         start = [] if words else ['--cfg-options', 'model.init_cfg.checkpoint=h.pth']
         with pytest.raises(SystemExit, match=r'h\.pth.*--trust-checkpoint'):

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
             switches = rotation_options(read_config(args.config))
         options = [f'randomness.seed={args.seed}', *switches, *args.cfg_options]
         folder = args.work_dir / name
-        step, checkpoint = training(name, args.config, folder, options, seconds=400)
+        step, checkpoint = training(name, args.config, folder, options, seconds=150)
         test = name, args.config, checkpoint, folder / 'test', options
         tests[name] = relative_depth.evaluations(*test)
         steps += [step, *tests[name]]

@@ -1,6 +1,6 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""Tables 6 and 7 in our numbers: detector, root depth and pose trained and chained, as steps, and
-their part of a report.
+"""Tables 6 and 7 in our numbers: root depth and pose trained and chained behind the shipped
+detector, as steps, and their part of a report.
 
 MuPoTS-3D images -> a detector's boxes -> root depths, by the size of the boxes (k-value) or by a
 network -> poses -> 3DPCK. No ground truth is in that path.
@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from networks import evaluation, metrics, training
+from pose3d import SCRATCH
 from report import Report
-from runner import Step
+from runner import Step, StepFailed
 from worlds import Worlds
 
 from wsp_mm.evaluation.mupots import root_scores
@@ -23,6 +24,7 @@ from wsp_mm.evaluation.tables import (
     threshold_row,
     without_prefix,
 )
+from wsp_mm.utils.checkpoint import CheckpointError
 
 CONFIGS = 'configs/quickstart'
 #: Where the root depths of a test come from: key -> name in the tables. 'gt' is no result, but the
@@ -34,10 +36,12 @@ ROOTS = {
 }
 #: Pose networks: key -> (config, name in the tables).
 POSES = {
-    'scratch': (f'{CONFIGS}/posenet_muco_r18.py', 'from scratch (PoseNet)'),
-    'wsp': (f'{CONFIGS}/wsp_muco_r18.py', 'WSP pre-training'),
+    'scratch': (f'{CONFIGS}/posenet_muco_lite0.py', SCRATCH),
+    'wsp': (f'{CONFIGS}/wsp_muco_lite0.py', 'WSP pre-training'),
 }
-DETECTOR, ROOT = f'{CONFIGS}/rtmdet_tiny_person.py', f'{CONFIGS}/root_muco_r18.py'
+ROOT = f'{CONFIGS}/root_muco_lite0.py'
+#: The detector: its name in model_zoo/.
+DETECTOR = 'wsp-lite0-detector'
 ANN, IMAGES = 'mupots/MuPoTS-3D.json', 'mupots/MultiPersonTestSet'
 VIEWER = 'inference/viewer.html'
 #: Writes the camera file of one sequence: demo/infer.py finds images by name in it.
@@ -51,24 +55,41 @@ json.dump(dict(images=cameras), open(sys.argv[2], 'w'))
 PCK = ('PCK_All', 'PCK_Matched', 'abs_PCK_All', 'abs_PCK_Matched')
 NOTE = (
     'Multi-person poses in camera space on the embedded MuPoTS world, scored by the official '
-    'algorithm: a detector trained here, root depths by the k-value of the box or by a network '
-    'trained here, and pose networks trained here on MuCo and COCO. No ground truth is in that '
-    'path; rows with true boxes and roots show what better boxes and roots would bring. One seed: '
-    'a difference of a point may be chance.'
+    'algorithm: the shipped detector, root depths by the k-value of the box or by a network '
+    'trained here, and pose networks trained here on MuCo and COCO. Networks start from ImageNet '
+    'weights. No ground truth is in that path; rows with true boxes and roots show what better '
+    'boxes and roots would bring. One seed: a difference of a point may be chance.'
 )
+
+
+def shipped_detector() -> tuple[str, Path]:
+    """Configuration and weights of the detector in ``model_zoo/``.
+
+    Raises:
+        StepFailed: they are not there, or not what the metafile promises.
+    """
+    from wsp_mm.apis.model_zoo import find_networks
+
+    try:
+        config, weights = find_networks(DETECTOR, ['det'])['det']
+    except (OSError, ValueError, CheckpointError) as error:
+        raise StepFailed(f'the shipped detector cannot be used: {error}') from error
+    return str(config), weights
 
 
 def mupots_steps(
     worlds: Worlds, checkpoint: Path, out: Path, options: Mapping[str, Sequence[str]]
 ) -> list[Step]:
-    """Make the worlds, train all networks, and test.
+    """Make the worlds, train root and pose networks, and test.
 
     Args:
         worlds: in whose folder the wild world is.
         checkpoint: pair pre-training, from which the pose network 'wsp' starts.
         out: folder of everything that is written.
-        options: further ``--cfg-options`` of the trainings 'detector', 'root' and 'pose', and
-            'detect', arguments of tools/detect_persons.py.
+        options: further ``--cfg-options`` of the trainings 'root' and 'pose'.
+
+    Raises:
+        StepFailed: there is no shipped detector.
     """
 
     def train(name: str, config: str, kind: str, folder: str, start: Path | None = None) -> Path:
@@ -80,15 +101,15 @@ def mupots_steps(
 
     ann, images, boxes = worlds.root / ANN, worlds.root / IMAGES, out / 'boxes.json'
     steps = worlds.multi_person()
-    detector = train('detector', DETECTOR, 'detector', 'detector')
+    det_config, detector = shipped_detector()
     starts = {'scratch': None, 'wsp': checkpoint}
     poses = {
         key: train(f'muco-{key}', config, 'pose', f'pose-{key}', starts[key])
         for key, (config, _) in POSES.items()
     }
     root = train('root', ROOT, 'root', 'root')
-    command = ['tools/detect_persons.py', DETECTOR, detector, '--ann', ann, '--img-root', images]
-    command += ['--out', boxes, *options.get('detect', ())]
+    command = ['tools/detect_persons.py', det_config, detector, '--ann', ann]
+    command += ['--img-root', images, '--out', boxes]
     steps.append(Step('detect', command, [detector, ann], [boxes]))
     roots = {key: out / f'bbox_root_{key}.json' for key in ('k', 'net')}
     for key, network in (('k', ['--k-value']), ('net', [ROOT, root, '--images', images])):
@@ -102,23 +123,26 @@ def mupots_steps(
             name, inputs = f'mupots-{key}-{kind}', [file] if file else []
             folder = out / 'tests' / f'{key}-{kind}'
             steps.append(evaluation(name, config, poses[key], folder, more, inputs))
-    steps.append(evaluation('detector-test', DETECTOR, detector, out / 'detector/test'))
+    steps.append(evaluation('detector-test', det_config, detector, out / 'detector/test'))
     steps.append(evaluation('root-test', ROOT, root, out / 'root/test'))
-    return [*steps, *_viewer_steps(worlds, dict(pose=poses['wsp'], root=root, det=detector), out)]
+    networks = {'pose': (POSES['wsp'][0], poses['wsp']), 'root': (ROOT, root)}
+    return [*steps, *_viewer_steps(worlds, networks | {'det': (det_config, detector)}, out)]
 
 
-def _viewer_steps(worlds: Worlds, networks: Mapping[str, Path], out: Path) -> list[Step]:
+def _viewer_steps(
+    worlds: Worlds, networks: Mapping[str, tuple[str, Path]], out: Path
+) -> list[Step]:
     """Poses of one sequence in one 3D scene, with the sequence's own camera."""
     ann, camera, viewer = worlds.root / ANN, out / 'camera.json', out / VIEWER
-    configs = dict(pose=POSES['wsp'][0], root=ROOT, det=DETECTOR)
     command = ['demo/infer.py', worlds.root / IMAGES / 'TS1', '--out', viewer.parent, '--overwrite']
-    for name, file in networks.items():
-        weights = file.with_name(f'{file.stem}_weights.pth')
-        command += [f'--{name}-config', configs[name], f'--{name}-checkpoint', weights]
+    for name, (config, file) in networks.items():
+        if name != 'det':  # the one of the model zoo holds weights alone
+            file = file.with_name(f'{file.stem}_weights.pth')
+        command += [f'--{name}-config', config, f'--{name}-checkpoint', file]
     command += ['--camera', camera, '--no-progress']
     return [
         Step('camera', ['-c', CAMERAS, ann, camera], [ann], [camera]),
-        Step('infer', command, [*networks.values(), camera, ann], [viewer]),
+        Step('infer', command, [*(file for _, file in networks.values()), camera, ann], [viewer]),
     ]
 
 
@@ -182,7 +206,7 @@ def add_sections(
     )
     link = f'{out.name}/{VIEWER}'
     report.link(link, 'One sequence in camera space, to turn around (viewer.html)')
-    trained = ('detector-train', 'root-train', *(f'muco-{pose}-train' for pose in POSES))
+    trained = ('root-train', *(f'muco-{pose}-train' for pose in POSES))
     times = ', '.join(f'{name} {seconds[name]:.0f}' for name in trained)
     report.text(f'Trainings, s: {times}.')
     figures = {'detector/AP50': ap50}

@@ -60,7 +60,7 @@ def training(
     work_dir: Path,
     options: Sequence[str] = (),
     start: Path | None = None,
-    seconds: float = 200.0,
+    seconds: float = 100.0,
 ) -> tuple[Step, Path]:
     """A training that goes on from its own last checkpoint if it was stopped.
 

@@ -2,8 +2,8 @@
 """The main job on the embedded world: generate, build MCPC, pre-train, finetune to 3D, test,
 report.
 
-With --mupots the chain goes on: MuCo and MuPoTS worlds, a person detector, a root network, pose
-networks on MuCo and COCO, and the whole top-down path in camera space.
+With --mupots the chain goes on: MuCo and MuPoTS worlds, a root network, pose networks on MuCo and
+COCO, and the whole top-down path in camera space, behind the detector that the package comes with.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import mupots
 import pose3d
 import relative_depth
 from report import Report
-from runner import Runner, run_experiment
+from runner import Runner, StepFailed, run_experiment
 from worlds import add_world_arguments, worlds_of
 
 from wsp_mm.evaluation.tables import cell
@@ -24,22 +24,22 @@ from wsp_mm.utils.files import dump_json
 
 CONFIG = pose3d.PRETRAININGS['wsp'][1]
 ROWS = [row for row in pose3d.ROWS if row.data == 'H36M']
-#: Options of the tiny preset, which only shows that everything runs, by what they are for.
-TINY = {
-    'pretrain': [
-        'train_cfg.max_epochs=2', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=8',
-    ],
-    'finetune': ['train_dataloader.batch_size=8', 'train_cfg.max_iters=8'],
-    # Enough to detect a few persons, so that the rest of the path has something to work on.
-    'detector': [
-        'train_cfg.max_epochs=12', 'train_cfg.val_interval=12', 'train_dataloader.batch_size=4',
-        'param_scheduler.0.end=5', 'param_scheduler.1.end=12', 'param_scheduler.1.T_max=12',
-        'custom_hooks.0.momentum=0.2',
-    ],
-    'detect': ['--score-thr', '0.05'],
-    'root': ['train_cfg.max_iters=8'],
-    'pose': ['train_cfg.max_iters=8'],
-}  # fmt: skip
+TRAININGS = ('pretrain', 'finetune', 'root', 'pose')
+# Only shows that everything runs.
+_SHORT = [
+    'train_cfg.max_iters=8', 'train_dataloader.batch_size=8', 'default_hooks.logger.interval=4',
+]  # fmt: skip
+# Twenty times the iterations, for worlds that have about twenty times the images.
+_LONG = [
+    'train_cfg.max_iters=6000', 'param_scheduler.1.end=6000', 'param_scheduler.1.T_max=6000',
+    'train_cfg.val_interval=2000', 'default_hooks.checkpoint.interval=500',
+]  # fmt: skip
+#: Preset -> options of each kind of training.
+OPTIONS = {
+    'tiny': dict.fromkeys(TRAININGS, _SHORT),
+    'small': {},
+    'full': dict.fromkeys(TRAININGS, _LONG),
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     start, out, worlds = time.monotonic(), args.work_dir, worlds_of(args)
-    options = TINY if args.preset == 'tiny' else {}
+    options = OPTIONS[args.preset]
     runner, noise, seeds = Runner(out / 'steps'), out / 'label_noise', [args.seed]
     trained = [f'randomness.seed={args.seed}', *options.get('pretrain', ())]
     pretrainings, checkpoints = pose3d.pretrain(('wsp', '2d'), out, trained)
@@ -68,7 +68,12 @@ def run(args: argparse.Namespace) -> None:
     test = out / 'pretrain' / 'test'
     steps += relative_depth.evaluations('pretrain', CONFIG, checkpoints['wsp'], test, trained)
     steps.append(relative_depth.label_noise(worlds.root, noise))
-    more = mupots.mupots_steps(worlds, checkpoints['wsp'], out / 'mupots', options)
+    try:
+        more = mupots.mupots_steps(worlds, checkpoints['wsp'], out / 'mupots', options)
+    except StepFailed:  # no detector: only those need it who ask for it
+        if args.mupots:
+            raise
+        more = []
     runner.run([*steps, *(more if args.mupots else [])])
 
     minutes = (time.monotonic() - start) / 60
@@ -90,7 +95,9 @@ def run(args: argparse.Namespace) -> None:
     results = pose3d.Results.gather(ROWS, seeds, out / 'pose3d', runner)
     pose3d.add_sections(report, results)
     figures |= results.figures()
-    if runner.up_to_date(more):  # what --mupots found stays in the report while it is valid
+    if more and runner.up_to_date(
+        more
+    ):  # what --mupots found stays in the report while it is valid
         figures |= mupots.add_sections(report, worlds.root, out / 'mupots', runner.seconds)
     report.write()
     dump_json(out / 'report.json', figures)

@@ -119,8 +119,7 @@ def add_sections(
         'held-out AUC (%)': ['rd/AUC', 'rd/AUC_gap0.1'],
         'held-out PCK (%)': ['pck/PCK'],
     }
-    caption = 'Loss by iteration, AUC and PCK by epoch'
-    report.figure('curves', curves_figure(curves, panels), caption)
+    report.figure('curves', curves_figure(curves, panels), 'By iteration')
     report.heading('Held-out pairs')
     report.figure(
         'pairs',

@@ -81,8 +81,8 @@ class Report:
 
 
 def read_scalars(work_dir: str | Path) -> Curves:
-    """Curves of a training: name -> [(epoch, value), ...], from MMEngine's ``scalars.json`` of
-    every run.
+    """Curves of a training: name -> [(iteration, value), ...], from MMEngine's ``scalars.json`` of
+    every run of a training that counts in iterations.
 
     A resumed training has several runs; where they overlap the later one counts.
 
@@ -94,15 +94,11 @@ def read_scalars(work_dir: str | Path) -> Curves:
         raise FileNotFoundError(f'no training log (*/vis_data/scalars.json) in {work_dir}')
     curves: dict[str, dict[float, float]] = {}
     for file in files:
-        records = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        # The last iteration that is logged in an epoch is close to its end.
-        last = {r['epoch']: r['iter'] for r in records if 'epoch' in r and 'iter' in r}
-        per_epoch = max((iteration / epoch for epoch, iteration in last.items()), default=1.0)
-        for record in records:
-            x = record['iter'] / per_epoch if 'epoch' in record else float(record['step'])
+        for line in filter(str.strip, file.read_text().splitlines()):
+            record = json.loads(line)
             for name, value in record.items():
-                if isinstance(value, (int, float)) and name not in ('epoch', 'iter', 'step'):
-                    curves.setdefault(name, {})[x] = float(value)
+                if isinstance(value, (int, float)) and name not in ('iter', 'step'):
+                    curves.setdefault(name, {})[record['step']] = float(value)
     return {name: sorted(points.items()) for name, points in curves.items()}
 
 
@@ -128,7 +124,7 @@ def curves_figure(curves: Curves, panels: Mapping[str, Sequence[str]]) -> bytes:
         for name in names:
             x, y = zip(*curves[name], strict=True)
             axes.plot(x, y, marker='.' if len(x) < 40 else None, label=name)
-        axes.set(title=title, xlabel='epoch')
+        axes.set(title=title, xlabel='iteration')
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     buffer = io.BytesIO()

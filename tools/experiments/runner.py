@@ -142,6 +142,8 @@ class Runner:
         finally:
             _end([run.process for run in self._running])
             self._running.clear()
+            if sys.stdout.isatty():
+                print()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
@@ -239,7 +241,6 @@ class Runner:
         self._pace[1] += seconds
         self.seconds[step.name] = seconds
         dump_json(step.stamp, {**_read(step.stamp), 'seconds': seconds, 'expected': seconds})
-        self._say(f'{step.name} took {seconds:.0f} s')
 
     def _log(self, step: Step) -> Path:
         return self.folder / f'{step.name}.log'
@@ -258,11 +259,12 @@ class Runner:
         return f'step {number} of {len(self._steps)}, {math.ceil(seconds * pace / 60)} min left'
 
     def _say(self, text: str) -> None:
-        clear = '\r\033[K' if sys.stdout.isatty() else ''
-        print(f'{clear}[{self._status()}] {text}', flush=True)
+        """A line for each step, except on a terminal, which has :meth:`_show`."""
+        if not sys.stdout.isatty():
+            print(f'[{self._status()}] {text}', flush=True)
 
     def _show(self) -> None:
-        """Keep the last line of a terminal up to date."""
+        """Keep the one line of a terminal up to date."""
         if sys.stdout.isatty():
             names = ', '.join(run.step.name for run in self._running)
             print(f'\r\033[K[{self._status()}] {names}', end='', flush=True)

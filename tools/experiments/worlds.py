@@ -37,18 +37,18 @@ class Worlds:
         inputs, out = [self.root / name / '**/*.json' for name in SOURCES], self.root / 'mcpc'
         command = ['tools/dataset_converters/build_mcpc.py', *folders, '--out', out]
         mcpc = Step('mcpc', command, inputs, [out / 'mcpc_train.json', out / 'mcpc_test.json'])
-        return [self._render('wild', (*SOURCES, 'ground_truth'), 240), mcpc]
+        return [self._render('wild', (*SOURCES, 'ground_truth'), 50), mcpc]
 
     def h36m(self) -> list[Step]:
         """The Human3.6M world, and its annotations as the arrays that the data set reads."""
         tool, folder = 'tools/dataset_converters/convert_h36m.py', self.root / 'human36m'
         command = [tool, '--data-root', self.root, '--quiet']
         arrays = Step('h36m-arrays', command, [folder / 'annotations'], [folder / 'arrays'])
-        return [self._render('h36m', ('human36m', 'h36m'), 120), arrays]
+        return [self._render('h36m', ('human36m', 'h36m'), 25), arrays]
 
     def multi_person(self) -> list[Step]:
         """The worlds in the layouts of MuCo-3DHP and MuPoTS-3D."""
-        return [self._render(name, (name,), 120) for name in ('muco', 'mupots')]
+        return [self._render(name, (name,), 30) for name in ('muco', 'mupots')]
 
     def _render(self, world: str, folders: Sequence[str], seconds: float) -> Step:
         command = ['tools/dataset_converters/make_world.py', '--worlds', world]

@@ -11,7 +11,7 @@ from inference_fixture import make_image, make_network, write_results_file
 
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
-    return make_network(tmp_path_factory.mktemp('network'), 'quickstart/posenet_h36m_r18')
+    return make_network(tmp_path_factory.mktemp('network'), 'quickstart/posenet_h36m_lite0')
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def out(tmp_path, monkeypatch):
 
 def test_sections_and_figures(out):
     report = Report('r', out.parent)
-    names = ('detector-train', 'root-train', *(f'muco-{name}-train' for name in POSES))
+    names = ('root-train', *(f'muco-{name}-train' for name in POSES))
     figures = mupots.add_sections(report, Path('data'), out, dict.fromkeys(names, 60.0))
     report.write()
     assert figures['detector/AP50'] == 62.5

@@ -63,8 +63,8 @@ def test_rows_differ_in_start_and_data_alone():
     assert [row.name for row in ROWS] == [
         'scratch-h36m', '2d-h36m', 'wsp-h36m', 'scratch-h36m-mcpc', '2d-h36m-mcpc', 'wsp-h36m-mcpc',
     ]  # fmt: skip
-    assert ROWS[1].config == ROWS[2].config == 'configs/quickstart/wsp_h36m_r18.py'
-    assert ROWS[3].config == 'configs/quickstart/posenet_h36m_mcpc_r18.py'
+    assert ROWS[1].config == ROWS[2].config == 'configs/quickstart/wsp_h36m_lite0.py'
+    assert ROWS[3].config == 'configs/quickstart/posenet_h36m_mcpc_lite0.py'
 
 
 def scores(value):

@@ -15,15 +15,14 @@ def write_run(folder, records):
     path.write_text('\n'.join(json.dumps(record) for record in records))
 
 
-def test_curves_by_epoch_and_resumed_run_wins(tmp_path):
-    steps = ((4.0, 1, 5), (3.0, 1, 10), (9.0, 2, 20))
-    records = [dict(loss=loss, epoch=epoch, iter=i) for loss, epoch, i in steps]
-    write_run(tmp_path / '20260101_000000', [*records, {'rd/AUC': 60.0, 'step': 1}])
-    records = [dict(loss=2.0, epoch=2, iter=20), {'rd/AUC': 70.0, 'step': 2}]
+def test_curves_by_iteration_and_resumed_run_wins(tmp_path):
+    records = [dict(loss=loss, iter=i, step=i) for loss, i in ((4.0, 5), (3.0, 10), (9.0, 20))]
+    write_run(tmp_path / '20260101_000000', [*records, {'rd/AUC': 60.0, 'step': 10}])
+    records = [dict(loss=2.0, iter=20, step=20), {'rd/AUC': 70.0, 'step': 20}]
     write_run(tmp_path / '20260101_000001', records)
     curves = read_scalars(tmp_path)
-    assert curves['loss'] == [(0.5, 4.0), (1.0, 3.0), (2.0, 2.0)]
-    assert curves['rd/AUC'] == [(1.0, 60.0), (2.0, 70.0)]
+    assert curves['loss'] == [(5, 4.0), (10, 3.0), (20, 2.0)]
+    assert curves['rd/AUC'] == [(10, 60.0), (20, 70.0)]
 
 
 def test_no_log_is_an_error(tmp_path):

@@ -24,7 +24,7 @@ from ..textures import Texture, hsv
 
 #: Preset -> options of :func:`plan`.
 PRESETS = {
-    'tiny': dict(images=60, side=256), 'small': dict(images=1500, side=320),
+    'tiny': dict(images=60, side=256), 'small': dict(images=600, side=320),
     'full': dict(images=20_000, side=512),
 }  # fmt: skip
 FOLDERS = ('muco',)

@@ -20,7 +20,7 @@ from ..scenery import Scenery, sample_scenery
 #: Preset -> options of :func:`plan`.
 PRESETS = {
     'tiny': dict(images=60, long_side=256, video=4, test_share=0.25),
-    'small': dict(images=1500, long_side=320, video=5, test_share=0.19),
+    'small': dict(images=1000, long_side=320, video=5, test_share=0.2),
     'full': dict(images=20_000, long_side=640, video=20, test_share=0.15),
 }
 # Few videos: neighbouring frames are nearly the same image.

@@ -1,3 +1,3 @@
 # Heatmaps only (alpha = 0).
-_base_ = './wsp_pretrain_r18.py'
+_base_ = './wsp_pretrain_lite0.py'
 model = dict(head=dict(alpha=0.0))

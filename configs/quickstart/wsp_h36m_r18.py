@@ -1,9 +1,0 @@
-# As posenet_h36m_r18.py from a pair pre-training, that of quickstart or its 2D-only control. The
-# deconvolutions come along: nine thousand samples are too few to learn them anew. The checkpoint:
-# --cfg-options model.init_cfg.checkpoint=work_dirs/quickstart/pretrain/epoch_18.pth
-_base_ = './posenet_h36m_r18.py'
-model = dict(
-    init_cfg=dict(
-        type='PretrainedParts', parts=('backbone', 'head.deconv_layers'), checkpoint=None
-    ),
-)

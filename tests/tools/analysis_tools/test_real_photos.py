@@ -108,7 +108,7 @@ def test_all_figures_of_drawn_networks(call_tool, world, tmp_path):
 
     nets, out = tmp_path / 'nets', tmp_path / 'out'
     nets.mkdir()
-    order, pose = 'quickstart/wsp_pretrain_r18', 'quickstart/posenet_h36m_r18'
+    order, pose = 'quickstart/wsp_pretrain_lite0', 'quickstart/posenet_h36m_lite0'
     command = ['analysis_tools/real_photos', world, '--out', out, '--resamples', 20]
     command += ['--order', *make_network(nets, order)]
     status, _, error = call_tool(*command)

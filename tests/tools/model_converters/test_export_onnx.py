@@ -13,7 +13,7 @@ def test_a_file_appears_only_when_it_is_right(load_tool, capsys, tmp_path, monke
     from wsp_mm.apis import export_onnx
 
     tool, out = load_tool('model_converters/export_onnx'), tmp_path / 'root.onnx'
-    network = [str(path) for path in make_network(tmp_path, 'quickstart/root_muco_r18')]
+    network = [str(path) for path in make_network(tmp_path, 'quickstart/root_muco_lite0')]
     tool.main([*network, str(out), '--check'])
     assert out.is_file() and 'root_depth: ' in capsys.readouterr().out
 

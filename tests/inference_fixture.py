@@ -63,13 +63,16 @@ def make_network(folder, base, seed=0):
 
 
 def detector_config(classes=CLASSES):
-    """Return the small detector, with a smaller backbone, at 96 px, with the given classes."""
+    """Return a small detector at 96 px with the given classes."""
     from wsp_mm.apis.models import read_config
 
-    cfg = read_config(REPO / 'configs/zoo/wsp_lite0_detector.py')[0]
-    backbone = dict(depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))
-    cfg.model.backbone = dict(type='mmpose.ResNet', **backbone)
-    cfg.model.neck.in_channels = [16, 32, 64]
+    cfg = read_config(REPO / 'configs/detectors/rtmdet_tiny_person.py')[0]
+    model, norm = cfg.model, dict(type='BN')
+    model.backbone.update(widen_factor=0.25, out_indices=(3, 4), norm_cfg=norm, init_cfg=None)
+    model.neck.update(in_channels=[128, 256], out_channels=64, norm_cfg=norm)
+    points = dict(type='MlvlPointGenerator', offset=0, strides=[16, 32])
+    model.bbox_head.update(in_channels=64, feat_channels=64, norm_cfg=norm)
+    model.bbox_head.anchor_generator = points
     pipeline = cfg.test_dataloader.dataset.pipeline
     for step in pipeline:
         step.update({key: (96, 96) for key in ('scale', 'size') if key in step})

@@ -18,7 +18,7 @@ LEAVES = sorted(
     for path in CONFIGS.rglob('*.py')
     if '_base_' not in path.parts
 )
-DETECTORS = [name for name in LEAVES if name.endswith(('_person', '_detector'))]
+DETECTORS = [name for name in LEAVES if name.endswith('_person') or '_detector' in name]
 POSES = [name for name in LEAVES if name not in DETECTORS]
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

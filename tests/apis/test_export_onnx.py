@@ -42,7 +42,7 @@ def test_onnxruntime_answers_as_torch(name, exported):
 
 @pytest.mark.parametrize('name', ['pose', ORDER])
 def test_a_file_of_another_network_is_refused(name, exported, tmp_path):
-    base = dict(pose='posenet_h36m_r18', pretrained='wsp_pretrain_r18')[name]
+    base = dict(pose='posenet_h36m_lite0', pretrained='wsp_pretrain_lite0')[name]
     other = load_network(*make_network(tmp_path, f'quickstart/{base}', seed=1), 'cpu')
     with pytest.raises(ValueError, match=r'keypoints.* differ by up to \d'):
         check_onnx(other, exported(name)[1])

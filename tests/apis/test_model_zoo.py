@@ -185,7 +185,11 @@ def test_infer_with_an_image_and_nothing_else(zoo, load_tool, tmp_path, monkeypa
     for _ in range(2):  # a second run starts anew
         assert load_tool('../demo/infer').main(['photo.jpg', '--device', 'cpu']) in (0, 1)
     out = capsys.readouterr().out
-    for said in ('pose posenet_h36m_lite0.py', 'detector detector.py', 'output: work_dirs/inference'):
+    for said in (
+        'pose posenet_h36m_lite0.py',
+        'detector detector.py',
+        'output: work_dirs/inference',
+    ):
         assert said in out
     for path in ('images/000000_photo_overlay.jpg', 'viewer.html'):
         assert f'work_dirs/inference/{path}' in out
@@ -200,7 +204,7 @@ def test_infer_with_networks_of_a_name(zoo, load_tool, album, tmp_path, capsys):
     assert "'big'" in capsys.readouterr().err
     rest += ['--networks', 'tiny-order', '--boxes', str(album[1]), '--no-viewer']
     assert main([str(album[0]), *rest]) == 0
-    assert 'networks: pose wsp_pretrain_r18.py\n' in capsys.readouterr().out
+    assert 'networks: pose wsp_pretrain_lite0.py\n' in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------ what is shipped

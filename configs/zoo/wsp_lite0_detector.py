@@ -4,6 +4,7 @@ _base_ = ['../detectors/rtmdet_tiny_person.py', '../_base_/models/lite0.py']
 
 _bn = dict(type='BN')
 model = dict(
+    test_cfg=dict(nms=dict(type='nms', iou_threshold=0.5)),
     data_preprocessor=dict(
         **_base_.lite0_preprocessor, bgr_to_rgb=True, batch_augments=None, _delete_=True,
         type='DetDataPreprocessor', pad_size_divisor=32,

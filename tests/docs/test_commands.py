@@ -101,10 +101,7 @@ RULES = [
         ],
     ),
     Rule(r'python tools/analysis_tools/real_photos\.py', skip='its own test runs it'),
-    Rule(
-        r'python tools/model_converters/export_onnx\.py', before=f'{PREPARE} zoo-pose',
-        replace=[('POSE_WEIGHTS', 'zoo_pose.pth')], needs=ZOO,
-    ),
+    Rule(r'python tools/model_converters/export_onnx\.py', needs=ZOO),
     Rule(r'import cv2, numpy as np, onnxruntime', before=CROP, needs=ZOO),
     # tests
     Rule(

@@ -292,12 +292,14 @@ def test_bare_weights_are_published_metadata_without_a_plain_form_is_not(weights
 def test_half_precision_is_stored_where_it_holds_the_numbers(tmp_path, load_tool):
     publish, config = load_tool('model_converters/publish_model').publish, 'configs/a.py'
     state = dict(w=torch.tensor([0.1, -3.0]), double=torch.ones(1).double(), n=torch.tensor(70000))
+    state['same'] = state['w'].clone()
     meta = dict(cfg='data_root = "/home/me"', epoch=9)
     torch.save(dict(state_dict=state, meta=meta), tmp_path / 'a.pth')
     half = torch.load(publish(tmp_path / 'a.pth', tmp_path / 'h', True, config), weights_only=True)
     assert {key: value.dtype for key, value in half['state_dict'].items()} == dict(
-        w=torch.float16, double=torch.float16, n=torch.int64
+        w=torch.float16, double=torch.float16, n=torch.int64, same=torch.float16
     )
+    assert half['state_dict']['same'].data_ptr() == half['state_dict']['w'].data_ptr()
     assert half['state_dict']['n'] == 70000
     assert (half['meta']['config_name'], half['meta'].get('cfg')) == (config, None)
     torch.save(dict(state_dict=dict(state, var=state['n'].float())), tmp_path / 'a.pth')

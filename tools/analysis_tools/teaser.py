@@ -40,6 +40,7 @@ def make_figure(args: argparse.Namespace) -> None:
 
     from wsp_mm.apis.inferencer import WSPInferencer
     from wsp_mm.apis.sources import open_source
+    from wsp_mm.structures.keypoints import get_joint_set
     from wsp_mm.utils.files import atomic_file
     from wsp_mm.visualization.draw import draw_line, draw_overlay, read_persons, skeleton_of
     from wsp_mm.visualization.figures import encode_image, fit_image, image_grid, titled
@@ -52,7 +53,8 @@ def make_figure(args: argparse.Namespace) -> None:
     )
     info, rows = inferencer.info(), []
     skeleton = skeleton_of(info['joint_set'])
-    ankles = [i for i, name in enumerate(skeleton.names) if name.endswith('ankle')]
+    joints = get_joint_set(info['joint_set'])
+    ankles = [joints.index(f'{side}_ankle') for side in ('left', 'right')]
     source = open_source([str(path) for path in args.images])
     for chunk, records in inferencer.chunks(source):
         for frame, record in zip(chunk, records, strict=True):
@@ -67,11 +69,13 @@ def make_figure(args: argparse.Namespace) -> None:
                 draw_line(image, ends, person.color, 2)
             title = args.titles[len(rows)] if len(rows) < len(args.titles) else frame.file_name
             width = round(HEIGHT * image.shape[1] / image.shape[0])
+            numbers = {person.id: str(person.number) for person in persons}
+            ranks = ' '.join(numbers[i] for i in record['order']['ids'] if i in numbers)
             panels = {
-                title: fit_image(image, width, HEIGHT),
-                'assumed angle of view; left: from the camera, right: from above': draw_scene(
-                    record, info, (2 * HEIGHT, HEIGHT)
+                f'{title}; predicted order, front to back: {ranks}': fit_image(
+                    image, width, HEIGHT
                 ),
+                'the 3D scene': draw_scene(record, info, (2 * HEIGHT, HEIGHT)),
             }
             rows.append(titled(panels))
     wide = max(row.shape[1] for row in rows)

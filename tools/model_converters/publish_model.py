@@ -45,9 +45,11 @@ def publish(
 
     published = published_form(load_file(in_file, map_location='cpu'), str(in_file))
     state = published['state_dict']
+    halves = {}  # a tensor under several names (convolutions shared by levels) is stored once
     for name, value in state.items() if half else ():
         if value.is_floating_point():
-            state[name] = value.half()
+            key = value.shape, value.numpy().tobytes()
+            state[name] = halves.setdefault(key, value.half())
             if value.isfinite().all() and not state[name].isfinite().all():
                 raise ValueError(f'{in_file}: {name} is too large for float16: leave out --half')
     if config is not None:

@@ -19,10 +19,10 @@ from wsp_mm.utils.checkpoint import (
 BOTH = ('backbone', 'head.deconv_layers')
 
 
-def finetuning(parts_cfg=None, **backbone):
-    """The model of a finetuning."""
+def finetuning(parts_cfg=None, features=512, **backbone):
+    """The model of a finetuning; ``features`` are the channels of its backbone's last map."""
     backbone = dict(dict(type='ResNet', depth=18), **backbone)
-    head = dict(type='Integral3DHead', in_channels=512, deconv_out_channels=(8, 8, 8))
+    head = dict(type='Integral3DHead', in_channels=features, deconv_out_channels=(8, 8, 8))
     head |= dict(out_channels=18, decoder=dict(type='Integral3DLabel', heatmap_size=(8, 8, 4)))
     kind = 'TopdownPoseEstimator3D'
     return MODELS.build(dict(type=kind, backbone=backbone, head=head, init_cfg=parts_cfg))
@@ -79,14 +79,14 @@ def test_the_parts_and_nothing_else_are_loaded(checkpoint, names):
         assert model.head.deconv_layers[0].weight.std().item() == pytest.approx(0.001, rel=0.1)
 
 
-ONE_STAGE = dict(num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,))
+ONE_STAGE = dict(features=64, num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,))
 
 
 @pytest.mark.parametrize(
     ('change', 'names', 'complaint'),
     [
         (dict(depth=34), ('backbone',), r'layer1\.2\.conv1\.weight'),
-        (dict(depth=50), ('backbone',), r'layer1\.0\.conv3\.weight'),
+        (dict(depth=50, features=2048), ('backbone',), r'layer1\.0\.conv3\.weight'),
         (ONE_STAGE, ('backbone',), r'layer2\.0\.conv1\.weight'),
         (dict(in_channels=1), ('backbone',), r'conv1\.weight'),
         ({}, ('spine',), 'spine'),

@@ -109,6 +109,7 @@ def execute(folder: str, script: str, words: Sequence[str], environment: dict[st
             os.dup2(file.fileno(), stream)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = environment.get('PYTHONPATH', '').split(os.pathsep)
     if words:
         sys.argv = list(words)
         sys.path.insert(0, str(Path(script).resolve().parent))

@@ -112,7 +112,7 @@ def test_all_figures_of_drawn_networks(call_tool, world, tmp_path):
     command = ['analysis_tools/real_photos', world, '--out', out, '--resamples', 20]
     command += ['--order', *make_network(nets, order)]
     status, _, error = call_tool(*command)
-    assert status == 1 and 'wsp_pretrain_r18_gray.py' in error
+    assert status == 1 and 'wsp_pretrain_lite0_gray.py' in error
     make_network(nets, f'{order}_gray')
     cfg = detector_config()
     cfg.dump(nets / 'det.py')

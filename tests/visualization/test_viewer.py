@@ -154,21 +154,26 @@ def test_in_a_browser(device, browser, tmp_path, info, records, find):
         page.mouse.move(x + 90, y + 30, steps=4)
         page.mouse.up()
     wait(page, lambda: np.linalg.norm(np.subtract(eye(), before)) > 0.2)
-    turned = eye()
+    turned = before
+    while turned != (turned := eye()):  # until the drag has ended in the page, too
+        page.wait_for_timeout(300)
 
     # one click for the next image, and arrow keys
     page.locator('#next').click()
     assert texts('#count') == ['2 / 4'] and texts('#persons li') == ['1', '2']
     note = page.locator('#note').text_content().replace('\u2060', '')
     assert 'guess' in note and '--camera' in note and '--assume-fov' in note
-    assert page.evaluate('element("image").hidden') and min(drawn('no_camera')) > 100
+    assert page.evaluate('element("image").hidden')
+    wait(page, lambda: min(drawn('no_camera')) > 100)
     assert eye() == pytest.approx(turned, abs=1e-3)  # another image does not turn it back
     page.keyboard.press('ArrowRight')
     assert texts('#count') == ['3 / 4'] and texts('#persons li') == []
-    assert 'No persons' in page.locator('#note').text_content() and not any(drawn('nobody'))
+    assert 'No persons' in page.locator('#note').text_content()
+    wait(page, lambda: not any(drawn('nobody')))
     page.keyboard.press('ArrowRight')
     assert texts('#count') == ['4 / 4'] and texts('#persons li') == ['1']
-    assert 'without 3D' in page.locator('#note').text_content() and not any(drawn('no_3d'))
+    assert 'without 3D' in page.locator('#note').text_content()
+    wait(page, lambda: not any(drawn('no_3d')))
     assert page.locator('#next').is_disabled()
     page.locator('#back').click()
     page.keyboard.press('ArrowLeft')

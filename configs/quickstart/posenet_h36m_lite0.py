@@ -4,19 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/h36m_image.py',
     '../_base_/pipelines/pose3d_96.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/integral3d_r18_small.py',
+    '../_base_/models/integral3d_lite0.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
-    head=dict(
-        in_channels=320,
-        deconv_out_channels=(96, 96, 96),
-        decoder=_base_.codec,
-    ),
-)
+model = dict(head=dict(decoder=_base_.codec))
 # Loading in the training process: a worker would only take turns with the threads that compute.
 _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(**_loader, batch_size=16, dataset=dict(pipeline=_base_.train_pipeline))

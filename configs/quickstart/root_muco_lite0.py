@@ -4,22 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/root_96.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/root_r50.py',
+    '../_base_/models/root_lite0.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
-    head=dict(
-        in_channels=320,
-        deconv_out_channels=(64, 64, 64),
-        # As in posenet_h36m_lite0.py: sharper logits get a short training going.
-        logit_scale=10.0,
-        loss=dict(depth_unit=50.0),  # else all steps go to the depth alone
-        decoder=_base_.codec,
-    ),
-)
+model = dict(head=dict(decoder=_base_.codec))
 # Loading in the training process: a worker would only take turns with the threads that compute.
 _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(

@@ -4,21 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/mcpc.py',
     '../_base_/pipelines/pair_128.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/wsp_r50.py',
+    '../_base_/models/wsp_lite0.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
-    head=dict(
-        in_channels=320,
-        deconv_out_channels=(96, 96, 96),
-        num_sampled_joints=None,  # all joints of a pair: a few hundred iterations are few
-        alpha=1.0,  # with 50 the heatmaps stay unlearned for long (docs/results.md)
-        decoder=_base_.codec,
-    ),
-)
+model = dict(head=dict(decoder=_base_.codec))
 # The mean over a box of features times a narrow peak is small, so the layers that read it need
 # larger steps to learn in so few.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'depth_': dict(lr_mult=3.0)}))

@@ -1,4 +1,4 @@
-# Person detector: RTMDet with EfficientNet-Lite0 on the photo world, in 40 minutes on one processor
+# Person detector: RTMDet with EfficientNet-Lite0 on the photo world, in 20 minutes on one processor
 # core.
 _base_ = ['../detectors/rtmdet_tiny_person.py', '../_base_/models/lite0.py']
 

@@ -4,20 +4,13 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/mcpc.py',
     '../_base_/pipelines/pair_photo_160.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/wsp_r50.py',
+    '../_base_/models/wsp_lite0.py',
     '../_base_/schedules/zoo.py',
 ]
 model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
     head=dict(
-        in_channels=320,
-        deconv_out_channels=(96, 96, 96),
-        num_sampled_joints=None,
         # COCO's layout labels neither upper neck (8) nor head top (9).
         pair_joints=(0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15),
-        alpha=1.0,  # with 50 the heatmaps stay unlearned for long (docs/results.md)
         decoder=_base_.codec,
     ),
 )

@@ -4,20 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/pose3d_photo_128.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/integral3d_r18_small.py',
+    '../_base_/models/integral3d_lite0.py',
     '../_base_/schedules/zoo.py',
 ]
-model = dict(
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **_base_.lite0),
-    head=dict(
-        in_channels=320,
-        out_channels=21,
-        deconv_out_channels=(96, 96, 96),
-        decoder=_base_.codec,
-    ),
-)
+model = dict(head=dict(out_channels=21, decoder=_base_.codec))
 _loader = dict(num_workers=0, persistent_workers=False)
 muco_train = dict(_base_.muco_train, data_prefix=dict(img=''))
 train_dataloader = dict(

@@ -4,21 +4,16 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/root_photo_128.py',
-    '../_base_/models/lite0.py',
-    '../_base_/models/root_r50.py',
+    '../_base_/models/root_lite0.py',
     '../_base_/schedules/zoo.py',
 ]
 model = dict(
     init_cfg=dict(type='PretrainedParts', parts=('backbone',), checkpoint=None),
-    data_preprocessor=_base_.lite0_preprocessor,
-    backbone=dict(_delete_=True, **{**_base_.lite0, 'init_cfg': None}),
+    backbone=dict(init_cfg=None),
     head=dict(
-        in_channels=320,
         # The pose network says where the root is; without deconvolutions the file is small.
         deconv_out_channels=(),
         deconv_kernel_sizes=(),
-        logit_scale=10.0,
-        loss=dict(depth_unit=50.0),
         decoder=_base_.codec,
     ),
 )

@@ -33,8 +33,6 @@ def sample_clutter(
         camera: mm. taken: hulls (n, 2) m, seen from above, of what is there already. depth: m along
             y up to which people stand.
     """
-    if not most:
-        return []
     rng, taken, boxes = rng_of(request, 'clutter', *request.clip), list(taken), []
     area, shares = request.width * request.height, np.array([share for *_, share in _KINDS])
     for _ in range(rng.integers(most + 1)):

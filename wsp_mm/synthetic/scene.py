@@ -298,13 +298,8 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
     clip = start_clip(settings, replace(request, time=0.0))
     scenery = settings.scenery(request, max(clip.depth, 4.0) + 0.5)
     places, yaws = clip.middles.copy(), clip.yaws.copy()
-
-    def clutter(taken: list[np.ndarray]) -> list[Box]:
-        camera = settings.view(request).camera
-        return sample_clutter(settings.clutter, camera, request, taken, clip.depth)
-
     if not len(places):
-        return PosedScene(None, clip, places, yaws, [], scenery, clutter([]))
+        return _with_clutter(PosedScene(None, clip, places, yaws, [], scenery), settings, request)
     bodies = clip.bodies
     if bodies is None or request.time:
         poses = [
@@ -321,12 +316,15 @@ def pose_scene(settings: SceneSettings, request: SceneRequest) -> PosedScene:
             center = turn_plan(support[0][None], yaws[i], places[i])[0]
             support = Box(center, support[1], yaws[i], clip.textures[i])
         seats.append(support)
-    scene = PosedScene(bodies, clip, places, yaws, seats, scenery)
-    if not settings.clutter:
-        return scene
-    standing = [plan_hull(surface[body_model().on_surface]) for surface in scene.surfaces]
-    standing += [plan_hull(seat.corners()) for seat in seats if seat]
-    scene.clutter = clutter(standing)
+    return _with_clutter(PosedScene(bodies, clip, places, yaws, seats, scenery), settings, request)
+
+
+def _with_clutter(scene: PosedScene, settings: SceneSettings, request: SceneRequest) -> PosedScene:
+    if settings.clutter:
+        taken = [plan_hull(surface[body_model().on_surface]) for surface in scene.surfaces]
+        taken += [plan_hull(seat.corners()) for seat in scene.seats if seat]
+        camera = settings.view(request).camera
+        scene.clutter = sample_clutter(settings.clutter, camera, request, taken, scene.clip.depth)
     return scene
 
 

@@ -1,15 +1,8 @@
-# Finetuning from ImageNet, in iterations of 32 samples on one processor core. The configs on top
-# count logs and checkpoints in iterations, too.
+# As quickstart.py, in iterations of 32 samples.
+_base_ = './quickstart.py'
+
 max_iters = 1600
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
-val_cfg = dict()
-test_cfg = dict()
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.01),
-    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.3)}),
-    clip_grad=dict(max_norm=20.0),
-)
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters + 1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
     dict(

@@ -2,10 +2,9 @@
 """MuCo-3DHP as 3DMPPE has it: ``muco/MuCo-3DHP.json``, one file for both sets of images.
 
 images: id, file_name (with the set's folder), width, height, f, c (2,) px; annotations: id,
-image_id, bbox (x, y, w, h px: the joints' extent with a margin; in the photo
-world, of the visible pixels), keypoints_cam (21, 3) mm in the
-camera frame, keypoints_img (21, 2) px, keypoints_vis (21 booleans: in the image and not covered by
-another person). There are no extrinsics.
+image_id, bbox (x, y, w, h px: the joints' extent with a margin; in the photo world of the visible
+pixels), keypoints_cam (21, 3) mm in the camera frame, keypoints_img (21, 2) px, keypoints_vis (21
+booleans: in the image and not covered by another person). There are no extrinsics.
 """
 
 from collections.abc import Iterable

@@ -21,9 +21,10 @@ SMALL = [
     for split in ('train', 'val', 'test')
     for option in ('num_workers=0', 'persistent_workers=False', 'batch_size=2')
 ] + [
-    'default_hooks.logger.interval=1', 'model.backbone.depth=18', 'model.backbone.init_cfg=None',
-    'model.head.in_channels=512', 'model.head.deconv_out_channels=(16,16,16)',
+    'default_hooks.logger.interval=1', 'model.backbone.init_cfg=None',
+    'model.head.deconv_out_channels=(16,16,16)',
 ]  # fmt: skip
+R18 = ['model.backbone.depth=18', 'model.head.in_channels=512']
 # Few samples of each side of a mixture.
 MIXED = [
     'train_dataloader.dataset.datasets.0.indices=4',
@@ -37,7 +38,7 @@ TWO_EPOCHS = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
 def test_train_test_and_resume(name, few, run_tool, repo, tmp_path):
     """A run that is stopped and resumed ends with the weights of one that was not."""
     config = repo / f'configs/posenet_{name}_r50.py'
-    options = ['--cfg-options', *SMALL, *few, 'test_dataloader.dataset.indices=3']
+    options = ['--cfg-options', *SMALL, *R18, *few, 'test_dataloader.dataset.indices=3']
     run_tool('train', config, '--work-dir', 'whole', *options, *TWO_EPOCHS)
     run_tool('train', config, '--work-dir', 'parts', *options, 'train_cfg.max_epochs=1')
     run_tool('train', config, '--work-dir', 'parts', '--resume', *options, *TWO_EPOCHS)
@@ -117,7 +118,8 @@ def test_two_iterations_of_the_real_network(name, start, repo, pretrained, tmp_p
 )
 def test_root_networks(name, few, run_tool, load_tool, repo, data, tmp_path):
     config = repo / f'configs/{name}.py'
-    options = ['--cfg-options', *SMALL, 'train_cfg.val_interval=9', *few]
+    small = SMALL if 'lite0' in name else [*SMALL, *R18]
+    options = ['--cfg-options', *small, 'train_cfg.val_interval=9', *few]
     run_tool('train', config, '--work-dir', 'w', *options)
     log = '\n'.join(path.read_text() for path in tmp_path.glob('w/*/*.log'))
     assert 'err_z_prior' in log and 'err_xy' in log
@@ -135,7 +137,7 @@ def test_root_networks(name, few, run_tool, load_tool, repo, data, tmp_path):
     assert len(counts) == 1  # labelled boxes
     ann, images = data / 'mupots/MuPoTS-3D.json', data / 'mupots/MultiPersonTestSet'
     common = [*map(str, ('--gt', '--ann', ann, '--images', images))]
-    network = [str(config), checkpoint, '--cfg-options', *SMALL]
+    network = [str(config), checkpoint, '--cfg-options', *small]
     predict = load_tool('predict_roots').main
     assert predict([*network, *common, '--out', str(tmp_path / 'net.json')]) == 0
     # The test with the file takes the same boxes and gives the same persons.

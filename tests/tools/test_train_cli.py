@@ -18,12 +18,18 @@ from wsp_mm.evaluation.predictions import load_dump
 from wsp_mm.utils.checkpoint import load_file
 
 QUICKSTART = 'configs/quickstart/wsp_pretrain_lite0.py'
-# Options that shrink the quickstart config; data: ten images with pairs, three pairs to test.
+EPOCHS = 'configs/wsp_pretrain_r18.py'  # trains by epochs, as the paper's
+# Options that shrink a pre-training config; data: ten images with pairs, three pairs to test.
 SMALL = [
     'model.head.deconv_out_channels=(16,16,16)',
     'train_dataloader.batch_size=4',
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=1',
+]
+ALONE = ['model.backbone.init_cfg=None'] + [
+    f'{part}_dataloader.{option}'
+    for part in ('train', 'val', 'test')
+    for option in ('num_workers=0', 'persistent_workers=False')
 ]
 
 
@@ -171,7 +177,7 @@ def test_train_test_resume_on_two_processes(data, repo, tmp_path, monkeypatch):
         run('bash', repo / 'tools' / f'dist_{tool}.sh', *arguments, PYTHON=sys.executable)
 
     monkeypatch.chdir(tmp_path)
-    config, options = repo / QUICKSTART, ['--work-dir', 'w', '--cfg-options', *SMALL]
+    config, options = repo / EPOCHS, ['--work-dir', 'w', '--cfg-options', *SMALL, *ALONE]
     start('train', config, 2, *options, 'train_cfg.max_epochs=1')
     meta = load_file('w/epoch_1.pth')['meta']
     assert set(meta['wsp_mm']) == {'version', 'git', 'seed'} and meta['train_subjects'] == []
@@ -196,11 +202,11 @@ def test_train_test_resume_on_two_processes(data, repo, tmp_path, monkeypatch):
 def test_killed_and_resumed_equals_uninterrupted(data, repo, run_tool, tmp_path):
     """The same data order and augmentation, so the same weights, to the last bit."""
     options = [
-        '--no-validate', '--cfg-options', *SMALL, 'train_cfg.max_epochs=3',
+        '--no-validate', '--cfg-options', *SMALL, *ALONE, 'train_cfg.max_epochs=3',
         'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True',
     ]  # fmt: skip
-    run_tool('train', repo / QUICKSTART, '--work-dir', 'whole', *options)
-    command = [sys.executable, repo / 'tools/train.py', repo / QUICKSTART, '--work-dir', 'killed']
+    run_tool('train', repo / EPOCHS, '--work-dir', 'whole', *options)
+    command = [sys.executable, repo / 'tools/train.py', repo / EPOCHS, '--work-dir', 'killed']
     silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     victim = subprocess.Popen([*map(str, command), *options], cwd=tmp_path, **silent)
     # MMEngine writes this file after the checkpoint that it names.
@@ -210,7 +216,7 @@ def test_killed_and_resumed_equals_uninterrupted(data, repo, run_tool, tmp_path)
     victim.send_signal(signal.SIGKILL)
     assert victim.wait() == -signal.SIGKILL
     assert not (tmp_path / 'killed' / 'epoch_3.pth').exists()
-    run_tool('train', repo / QUICKSTART, '--work-dir', 'killed', '--resume', 'auto', *options)
+    run_tool('train', repo / EPOCHS, '--work-dir', 'killed', '--resume', 'auto', *options)
 
     first, whole, resumed = (
         load_file(tmp_path / name)['state_dict']
@@ -265,7 +271,7 @@ def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
     file = tmp_path / 'work_dirs/my_experiment/epoch_1_weights.pth'
     checkpoint = torch.load(file, weights_only=True)
     assert 'MyHead' in checkpoint['meta']['cfg']
-    assert any(key.startswith('backbone.layers') for key in checkpoint['state_dict'])
+    assert any(key.startswith('backbone.model.blocks') for key in checkpoint['state_dict'])
 
 
 @pytest.mark.slow

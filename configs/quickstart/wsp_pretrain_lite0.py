@@ -8,6 +8,13 @@ _base_ = [
     '../_base_/schedules/quickstart.py',
 ]
 model = dict(head=dict(decoder=_base_.codec))
+# More than the finetunings have: here the keypoints are learned.
+max_iters = 440
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters + 1)
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=max_iters, T_max=max_iters),
+]
 # The mean over a box of features times a narrow peak is small, so the layers that read it need
 # larger steps to learn in so few.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'depth_': dict(lr_mult=3.0)}))

@@ -6,6 +6,7 @@ running code in it. N persons of M images, J joints of the set ``world``, which 
 the three sets in the files.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class RelativeHuman:
     def rows(self) -> list[np.ndarray]:
         """Return the indices of each image's persons."""
         edges = np.searchsorted(self.image, np.arange(len(self.file_names) + 1))
-        return [np.arange(*ends) for ends in zip(edges[:-1], edges[1:], strict=True)]
+        return [np.arange(*ends) for ends in itertools.pairwise(edges)]
 
     def name(self, person: int) -> str:
         """Return what a person is called in messages."""

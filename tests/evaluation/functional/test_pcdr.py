@@ -87,7 +87,7 @@ def test_what_is_refused():
 def brute_force(images, threshold):
     """PCDR and the rest, pair by pair in plain Python."""
     groups = {'': None, **{f'_{name}': age for name, age in AGES.items()}}
-    hits, pairs, missed = ({key: 0 for key in groups} for _ in range(3))
+    hits, pairs, missed = (dict.fromkeys(groups, 0) for _ in range(3))
     scores, labels, right = [], [], []
     for one in images:
         for k, flag in enumerate(one['missed']):

@@ -4,11 +4,10 @@
 import itertools
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from relative_human_fixture import annots, save
 
 from wsp_mm.datasets.relative_human_annotations import JOINT_SET, read_relative_human
 from wsp_mm.evaluation.functional.pcdr import pcdr
@@ -20,9 +19,6 @@ from wsp_mm.evaluation.relative_human import (
     relative_human_summary,
 )
 from wsp_mm.structures.keypoints import convert_joints
-
-sys.path.append(str(Path(__file__).parents[1] / 'datasets'))
-from relative_human_fixture import annots, save
 
 # Layers are 0 1 1 | 1 0 -1 | 0 2 1 | 0 | -1 0: seven pairs, one of them of one layer. Person 8 has
 # no joints.

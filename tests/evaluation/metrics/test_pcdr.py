@@ -1,17 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from metric_fixture import build, evaluate
+from relative_human_fixture import annots, save
 
 from wsp_mm.datasets.relative_human_annotations import JOINT_SET, read_relative_human
 from wsp_mm.evaluation.relative_human import detection_scores, pair_scores, person_scores
 from wsp_mm.structures.keypoints import convert_joints
-
-sys.path.append(str(Path(__file__).parents[2] / 'datasets'))
-from relative_human_fixture import annots, save
 
 NAME = 'PCDR'
 PAIRS = [(0, 1), (2, 0), (1, 2), (4, 3), (6, 7)]

@@ -10,8 +10,8 @@ by 3DMPPE's code.
 
 roots: root depths for MuPoTS-3D, of tools/predict_roots.py or RootNet: AP_root and MRPE.
 
-relative-human: an inference.json of demo/infer.py on Relative Human's images (persons are matched by
-their joints), or the npz of `tools/test.py --dump` on one of its configs: PCDR, accuracy and AUC.
+relative-human: an inference.json of demo/infer.py on Relative Human's images (persons are matched
+by their joints), or the npz of `tools/test.py --dump` on one of its configs: PCDR, accuracy, AUC.
 """
 
 import argparse

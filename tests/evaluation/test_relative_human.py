@@ -52,7 +52,7 @@ def test_given_persons_by_hand(truth):
 
 def test_pairs_are_scored_whichever_comes_first(truth):
     pairs = np.array(all_pairs(truth))
-    probs = np.where(DEPTHS[pairs[:, 0]] < DEPTHS[pairs[:, 1]], 0.8, 0.3)
+    probs = np.where(DEPTHS[pairs[:, 0]] < DEPTHS[pairs[:, 1]], 0.75, 0.25)
     scores = pair_scores(truth, pairs, probs)
     assert scores['Acc'] == person_scores(truth, np.arange(12), DEPTHS)['Acc']
     assert scores['n'] == 7 and scores['PCDR'] == pytest.approx(100 * 4 / 7)

@@ -8,8 +8,8 @@ Example:
         --posetrack18 data/posetrack18 --crowdpose data/crowdpose --out data/mcpc
 
 docs/data_mcpc.md says where to get the sources and how their folders must look. Any subset of them
-will do; --relative-human adds training images whose labels are layers that people annotated. Images are never copied, and not even needed (then what they would have shown is counted as
-not checked).
+will do; --relative-human adds training images whose labels are layers that people annotated. Images
+are never copied, and not even needed (then what they would have shown is counted as not checked).
 """
 
 import argparse

@@ -87,7 +87,7 @@ class RelativeHumanDataset(SeededItemsMixin, BaseCocoStyleDataset):
             raise ValueError(f'RelativeHumanDataset: fov_deg must lie in {FOV_DEG}, got {fov_deg}')
         if not test_mode:
             raise ValueError(
-                'RelativeHumanDataset is for tests; train on build_mcpc.py --relative-human'
+                'RelativeHumanDataset: test_mode must be True; to train, give the set to build_mcpc.py'
             )
         for name in {'bbox_file', 'data_mode', 'sample_interval'} & set(kwargs):
             raise TypeError(f'RelativeHumanDataset takes no {name}')

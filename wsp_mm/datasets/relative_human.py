@@ -87,7 +87,7 @@ class RelativeHumanDataset(SeededItemsMixin, BaseCocoStyleDataset):
             raise ValueError(f'RelativeHumanDataset: fov_deg must lie in {FOV_DEG}, got {fov_deg}')
         if not test_mode:
             raise ValueError(
-                'RelativeHumanDataset: test_mode must be True; to train, give the set to build_mcpc.py'
+                'RelativeHumanDataset: test_mode must be True; build_mcpc.py makes training data'
             )
         for name in {'bbox_file', 'data_mode', 'sample_interval'} & set(kwargs):
             raise TypeError(f'RelativeHumanDataset takes no {name}')

@@ -182,7 +182,8 @@ def _read_sources(options: BuildOptions, findings: Findings) -> PersonTable:
         findings.notes.append(note)
     if not tables:
         what = 'no annotation file of any source can be read'
-        raise AnnotationError('empty split', options.out, '', what, str(findings.bad[0]))
+        why = str(findings.bad[0]) if findings.bad else 'Relative Human has no part in test'
+        raise AnnotationError('empty split', options.out, '', what, why)
     return join(tables)
 
 

@@ -115,9 +115,13 @@ def test_what_is_refused(root, tmp_path):
     ):  # fmt: skip
         with pytest.raises(error, match=next(iter(kwargs)) if error is not AnnotationError else ''):
             dataset(root, **kwargs)
-    build_tree(tmp_path, {'100001.jpg': [person(40, 140, 120, 0)]})
+    build_tree(tmp_path, {'100001.jpg': [person(40, 140, 120, 0)], '100002.jpg': []})
     with pytest.raises(AnnotationError, match='no pair'):
         dataset(tmp_path)
+    assert len(dataset(tmp_path, item='person')) == 1
+    (tmp_path / 'relative_human/images/100002.jpg').unlink()
+    with pytest.raises(AnnotationError, match=r'100002\.jpg'):
+        dataset(tmp_path, item='person')
 
 
 def test_metainfo_is_the_networks(root):

@@ -13,6 +13,7 @@ from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from wsp_mm.datasets.annotations import (
+    DATA_REMEDY,
     AnnotationError,
     check_images,
     first_of_folders,
@@ -163,7 +164,12 @@ class RelativeHumanDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
     def _persons(self, truth: RelativeHuman, paths: list[str]) -> list[dict]:
         """Return an item a person whose box has area within the image."""
-        sizes = np.array([image_size(path) for path in paths])
+        try:
+            sizes = np.array([image_size(path) for path in paths])
+        except OSError as error:
+            what = f'the camera needs the size of every image ({error})'
+            remedy = f'Set data_root or data_prefix to the folder of the images. {DATA_REMEDY}'
+            raise AnnotationError('missing images', self.ann_file, '', what, remedy) from None
         size = sizes[truth.image]
         good = np.isfinite(crop_boxes(to_sides(truth.bbox), size)).all(axis=1)
         self._note(truth, good)

@@ -84,7 +84,7 @@ class PCDR(SampleMetric):
         self.threshold_m, self.show_tables = threshold_m, show_tables
 
     @cached_property
-    def truth(self) -> RelativeHuman:
+    def ground_truth(self) -> RelativeHuman:
         """The ground truth; raises what ``read_relative_human`` raises."""
         return read_relative_human(self.ann_file)
 
@@ -113,7 +113,7 @@ class PCDR(SampleMetric):
             pairs, scores = np.array([r['place'] for r in results]), {}
             for start in results[0]['probs']:
                 probs = np.array([r['probs'][start] for r in results])
-                found = pair_scores(self.truth, pairs, probs)
+                found = pair_scores(self.ground_truth, pairs, probs)
                 scores |= {f'{start}{key}': value for key, value in found.items()}
             self._show(scores, list(results[0]['probs']))
             return scores
@@ -125,10 +125,10 @@ class PCDR(SampleMetric):
                 rows = np.flatnonzero(images == image)
                 keypoints = np.array([results[i]['keypoints'] for i in rows])
                 found[image] = dict(keypoints=keypoints, depths=depths[rows])
-            scores = detection_scores(self.truth, found, self.joint_set, self.threshold_m)
+            scores = detection_scores(self.ground_truth, found, self.joint_set, self.threshold_m)
         else:
             persons = np.array([r['place'][0] for r in results], dtype=int)
-            scores = person_scores(self.truth, persons, depths, self.threshold_m)
+            scores = person_scores(self.ground_truth, persons, depths, self.threshold_m)
         self._show(scores, [''])
         return scores
 

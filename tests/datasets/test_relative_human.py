@@ -108,12 +108,12 @@ def test_persons_without_area_are_left_out_and_named(tmp_path, log):
 
 
 def test_what_is_refused(root, tmp_path):
-    for kwargs, error in (
-        (dict(item='image'), ValueError), (dict(test_mode=False), ValueError),
-        (dict(fov_deg=170), ValueError), (dict(bbox_file='x'), TypeError),
-        (dict(data_prefix=dict(img='elsewhere')), AnnotationError),
+    for kwargs, error, word in (
+        (dict(item='image'), ValueError, 'item'), (dict(test_mode=False), ValueError, 'test_mode'),
+        (dict(fov_deg=170), ValueError, 'fov_deg'), (dict(bbox_file='x'), TypeError, 'bbox_file'),
+        (dict(data_prefix=dict(img='elsewhere')), AnnotationError, 'elsewhere'),
     ):  # fmt: skip
-        with pytest.raises(error, match=next(iter(kwargs)) if error is not AnnotationError else ''):
+        with pytest.raises(error, match=word):
             dataset(root, **kwargs)
     build_tree(tmp_path, {'100001.jpg': [person(40, 140, 120, 0)], '100002.jpg': []})
     with pytest.raises(AnnotationError, match='no pair'):

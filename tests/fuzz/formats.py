@@ -226,8 +226,8 @@ FORMATS = dict(
 ) | {
     function.__name__: function
     for function in (
-        mpii_json, mpii_mat, mcpc_json, h36m_json, h36m_npz, h36m_arrays, muco_json, mupots_all, relative_human,
-        boxes_json, bbox_root_json, camera_json, score_files, mupots_predictions, control_files,
-        checkpoint,
+        mpii_json, mpii_mat, mcpc_json, h36m_json, h36m_npz, h36m_arrays, muco_json, mupots_all,
+        relative_human, boxes_json, bbox_root_json, camera_json, score_files, mupots_predictions,
+        control_files, checkpoint,
     )
 }  # fmt: skip

@@ -218,3 +218,16 @@ def test_muco_tests_on_mupots_with_its_own_boxes_and_roots(name):
     assert not {'bbox_root_file', 'boxes_file'} & set(dataset)
     assert (metric.type, metric.joint_set) == ('MuPoTS3DPCK', 'muco21')
     assert dataset.ann_file == metric.ann_file and config.val_evaluator == metric
+
+
+@pytest.mark.parametrize('name', [name for name in POSES if name.endswith('_relative_human')])
+def test_relative_human_is_another_test_of_the_same_network(name):
+    config, base = load(name), load(name.removesuffix('_relative_human'))
+    for key in ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg'):
+        assert config[key] == base[key]
+    dataset, metrics = config.test_dataloader.dataset, config.test_evaluator
+    metric = metrics[0] if isinstance(metrics, list) else metrics
+    assert (dataset.type, metric.type) == ('RelativeHumanDataset', 'PCDR')
+    assert dataset.item == ('person' if 'root' in name else 'pair')
+    assert (dataset.ann_file, dataset.data_root) == (metric.ann_file, metric.data_root)
+    assert dataset.pipeline == base.test_dataloader.dataset.pipeline

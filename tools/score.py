@@ -9,6 +9,9 @@ mupots: the official evaluation's two mat files in one folder, written by a test
 by 3DMPPE's code.
 
 roots: root depths for MuPoTS-3D, of tools/predict_roots.py or RootNet: AP_root and MRPE.
+
+relative-human: an inference.json of demo/infer.py on Relative Human's images (persons are matched
+by their joints), or the npz of `tools/test.py --dump` on one of its configs: PCDR, accuracy, AUC.
 """
 
 import argparse
@@ -26,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar='{h36m,mupots,roots}')
+    commands = parser.add_subparsers(required=True, metavar='{h36m,mupots,roots,relative-human}')
 
     h36m = commands.add_parser('h36m', help='3D poses with or without their ground truth')
     add = h36m.add_argument
@@ -60,6 +63,19 @@ def build_parser() -> argparse.ArgumentParser:
     add('--threshold', type=float, default=250.0, help='of AP_root, mm (default: %(default)g)')
     roots.set_defaults(score=score_roots)
 
+    relative_human = commands.add_parser('relative-human', help='depth order on Relative Human')
+    add = relative_human.add_argument
+    add('preds', type=Path, metavar='PREDS', help='inference.json, or a dump (.npz)')
+    add(
+        '--ann-file', type=Path, default=Path('data/relative_human/test_annots.npz'),
+        help='annotations of the same images (default: %(default)s)',
+    )  # fmt: skip
+    add(
+        '--threshold', type=float, default=0.2,
+        help='largest difference of equal depths, m (default: %(default)g)',
+    )  # fmt: skip
+    relative_human.set_defaults(score=score_relative_human, prefix='rh')
+
     for add in (mupots.add_argument, roots.add_argument):
         add(
             '--ann-file', type=Path, default=Path('data/mupots/MuPoTS-3D.json'),
@@ -70,9 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
             help='folder of TS1 to TS20 with their annot.mat (default: MultiPersonTestSet beside '
             'the json)',
         )  # fmt: skip
-    for command in (h36m, mupots, roots):
+    for command in (h36m, mupots, roots, relative_human):
         command.add_argument('--out', type=Path, help='write all figures to this json')
-    for add in (h36m.add_argument, mupots.add_argument):
+    for add in (h36m.add_argument, mupots.add_argument, relative_human.add_argument):
         add('--prefix', help='stands before the keys of --out (default: %(default)s)')
     return parser
 
@@ -139,6 +155,17 @@ def score_roots(args: argparse.Namespace) -> dict:
     print('AP_root, recall in percent; MRPE in mm, over the persons who have a box')
     say(list(dict.fromkeys(notes)))
     return scores
+
+
+def score_relative_human(args: argparse.Namespace) -> dict:
+    from wsp_mm.datasets.relative_human_annotations import read_relative_human
+    from wsp_mm.evaluation.relative_human import file_scores, relative_human_summary
+
+    truth, notes = read_relative_human(args.ann_file), []
+    scores = file_scores(args.preds, truth, args.threshold, notes)
+    print(relative_human_summary(scores))
+    say(notes)
+    return {f'{args.prefix}/{key}': value for key, value in scores.items()}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ import wsp_mm.datasets.h36m
 import wsp_mm.datasets.mcpc
 import wsp_mm.datasets.muco
 import wsp_mm.datasets.mupots
+import wsp_mm.datasets.relative_human
 import wsp_mm.datasets.sampling
 import wsp_mm.datasets.transforms.load_image
 import wsp_mm.datasets.transforms.pair
@@ -24,6 +25,7 @@ import wsp_mm.evaluation.metrics.dump_predictions
 import wsp_mm.evaluation.metrics.mpjpe_metric_3d
 import wsp_mm.evaluation.metrics.mupots_3dpck
 import wsp_mm.evaluation.metrics.pair_pck_metric
+import wsp_mm.evaluation.metrics.pcdr
 import wsp_mm.evaluation.metrics.relative_depth_metric
 import wsp_mm.evaluation.metrics.root_depth_metric
 import wsp_mm.models.data_preprocessor

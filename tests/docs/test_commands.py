@@ -113,6 +113,7 @@ RULES = [
     Rule(r'python tools/detect_persons\.py', replace=DETECTOR, before=f'{PREPARE} detector'),
     Rule(r'python tools/predict_roots\.py --k-value'),
     Rule(r'python tools/predict_roots\.py', replace=[FIRST], options=NET),
+    Rule(r'python tools/score\.py relative-human', skip='tests/tools has it with networks'),
     Rule(r'python tools/score\.py mupots', before=f'{PREPARE} poses'),
     Rule(r'python tools/score\.py'),
     Rule(
@@ -123,6 +124,7 @@ RULES = [
     Rule(r'python tools/analysis_tools/qualitative\.py', replace=[FIRST, OWN_CONFIG]),
     Rule(r'from wsp_mm\.evaluation\.functional import mupots_3dpck', before=FRAMES),
     # inference
+    Rule(r'python demo/infer\.py data/relative_human', skip='its test is that of score.py'),
     Rule(r'python demo/infer\.py \S+$', needs=ZOO),
     Rule(
         r'python demo/infer\.py demo/street\.jpg --pose-config', needs=['demo/street.jpg'],

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import relative_human_fixture as rh
 
 import wsp_mm.register  # noqa: F401
 from wsp_mm.apis.boxes import GivenBoxes, read_annotations
@@ -25,6 +26,7 @@ from wsp_mm.datasets.mcpc import MCPCDataset
 from wsp_mm.datasets.muco import MuCoDataset
 from wsp_mm.datasets.mupots import MuPoTSDataset
 from wsp_mm.datasets.mupots_annotations import read_mupots
+from wsp_mm.datasets.relative_human_annotations import read_relative_human
 from wsp_mm.evaluation import predictions
 from wsp_mm.evaluation.controls import load_pairs, load_probs
 from wsp_mm.utils.checkpoint import BrokenCheckpointError, UntrustedCheckpointError, load_file
@@ -150,6 +152,11 @@ def mupots_all(root: Path):
     return [path, path, *folder.glob('TS*/*.mat')], read, ()
 
 
+def relative_human(root: Path):
+    file = rh.save(root / 'test_annots.npz', rh.annots())
+    return [file], lambda skip: read_relative_human(file), ()
+
+
 def boxes_json(root: Path):
     ours, theirs, coco = (root / f'{name}.json' for name in ('ours', 'theirs', 'coco'))
     write_boxes(ours, [(1, 'a.jpg'), (2, 'b/c.jpg')], {1: [[1, 2, 3, 4]]}, {1: [0.5]})
@@ -220,7 +227,7 @@ FORMATS = dict(
     function.__name__: function
     for function in (
         mpii_json, mpii_mat, mcpc_json, h36m_json, h36m_npz, h36m_arrays, muco_json, mupots_all,
-        boxes_json, bbox_root_json, camera_json, score_files, mupots_predictions, control_files,
-        checkpoint,
+        relative_human, boxes_json, bbox_root_json, camera_json, score_files, mupots_predictions,
+        control_files, checkpoint,
     )
 }  # fmt: skip

@@ -41,9 +41,9 @@ def mutate_bytes(data: bytes, rng: Random) -> bytes:
     return bytes(out)
 
 
-def mutate_json(data: bytes, rng: Random) -> bytes:
+def mutate_tree(tree, rng: Random):
     """A key dropped, a value replaced, wrapped or repeated, at a random place."""
-    root = [json.loads(data)]
+    root = [tree]
     parent, key = root, 0
     while isinstance(parent[key], (list, dict)) and parent[key] and rng.random() < 0.85:
         parent = parent[key]
@@ -60,7 +60,12 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
         parent.insert(key, value)
     else:
         parent[rng.choice((str(key) + 'x', *parent))] = value
-    text = json.dumps(root[0])
+    return root[0]
+
+
+def mutate_json(data: bytes, rng: Random) -> bytes:
+    """:func:`mutate_tree` of the content."""
+    text = json.dumps(mutate_tree(json.loads(data), rng))
     for mark, written in _TEXT.items():
         text = text.replace(mark, written)
     return text.encode()
@@ -68,10 +73,13 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
 
 def mutate_npz(data: bytes, rng: Random) -> bytes:
     """An array left out, of another type or shape, or with values that nothing has."""
-    with np.load(io.BytesIO(data)) as content:
+    with np.load(io.BytesIO(data), allow_pickle=True) as content:
         arrays = dict(content)
     name = rng.choice(list(arrays))
-    arrays[name] = mutate_array(arrays[name], rng)
+    if arrays[name].dtype == object:
+        arrays[name][()] = mutate_tree(arrays[name].item(), rng)
+    else:
+        arrays[name] = mutate_array(arrays[name], rng)
     if rng.random() < 0.1:
         del arrays[name]
     stream = io.BytesIO()

@@ -21,8 +21,8 @@ import pytest
 # The keys of FORMATS, whose import takes seconds.
 NAMES = (
     'coco posetrack18 crowdpose mpii_json mpii_mat mcpc_json h36m_json h36m_npz h36m_arrays '
-    'muco_json mupots_all boxes_json bbox_root_json camera_json score_files mupots_predictions '
-    'control_files checkpoint'
+    'muco_json mupots_all relative_human boxes_json bbox_root_json camera_json score_files '
+    'mupots_predictions control_files checkpoint'
 )
 LIMIT_S, LIMIT_BYTES, HANGS_S = 2, 1 << 30, 60
 

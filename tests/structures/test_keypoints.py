@@ -24,6 +24,15 @@ LIMBS = [f'{side}_{limb}' for side in ('left', 'right') for limb in BODY]
 # from the table under test. Midpoints are given as pairs. What is not listed has no counterpart.
 TRUNK = {'pelvis': ('left_hip', 'right_hip'), 'thorax': ('left_shoulder', 'right_shoulder')}
 FROM_COCO = {name: name for name in LIMBS} | TRUNK
+RH_LIMBS = ('Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle')
+FROM_RH_LIMBS = {
+    f'{side}_{joint.lower()}': f'{side[0].upper()}_{joint}'
+    for side in ('left', 'right')
+    for joint in RH_LIMBS
+}
+FROM_RH = FROM_RH_LIMBS | {
+    'pelvis': ('L_Hip', 'R_Hip'), 'thorax': ('L_Shoulder', 'R_Shoulder'),
+}  # fmt: skip
 BY_NAME = {
     ('coco17', 'mcpc16'): FROM_COCO,
     ('crowdpose14', 'mcpc16'): FROM_COCO | {'upper_neck': 'neck', 'head_top': 'top_head'},
@@ -48,6 +57,21 @@ BY_NAME = {
         'L_Ankle': 'left_ankle', 'R_Shoulder': 'right_shoulder', 'R_Elbow': 'right_elbow',
         'R_Wrist': 'right_wrist', 'L_Shoulder': 'left_shoulder', 'L_Elbow': 'left_elbow',
         'L_Wrist': 'left_wrist',
+    },
+    # Relative Human's three sets; names are those of its own page.
+    ('rh14', 'mcpc16'): FROM_RH | {'upper_neck': 'Neck', 'head_top': 'Head_top'},
+    ('rh19', 'mcpc16'): FROM_RH | {'upper_neck': 'Neck', 'head_top': 'Head_top'},
+    ('rh_ochuman19', 'mcpc16'): FROM_RH | {'upper_neck': 'Neck', 'head_top': 'Head_top'},
+    ('rh_ochuman19', 'coco17'): FROM_RH_LIMBS
+    | {
+        'nose': 'Nose', 'left_eye': 'L_Eye', 'right_eye': 'R_Eye', 'left_ear': 'L_Ear',
+        'right_ear': 'R_Ear',
+    },
+    # MuCo has no upper neck: its Thorax is between the shoulders.
+    ('rh19', 'muco21'): {
+        **{f'{s}_{j}': f'{s}_{j}' for s in 'LR' for j in RH_LIMBS}, 'Head_top': 'Head_top',
+        'L_Toe': 'L_BigToe', 'R_Toe': 'R_BigToe', 'Thorax': ('L_Shoulder', 'R_Shoulder'),
+        'Pelvis': ('L_Hip', 'R_Hip'),
     },
     # The same 17 markers under two spellings.
     ('h36m17', 'h36m18'): {

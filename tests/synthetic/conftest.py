@@ -22,6 +22,7 @@ TINY = {
     'muco': (dict(images=8, side=96), 1),
     'mupots': (dict(frames=2, side=64, interval=3.0), 2),
     'photo': (dict(images=26, long_side=96, test_share=0.04), 6),
+    'relative_human': (dict(images=9, long_side=96, test_share=0.5), 7),
 }  # fmt: skip
 
 # A person of 1.70 m upright: mm to its left, to its back, up.

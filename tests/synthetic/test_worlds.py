@@ -43,7 +43,7 @@ def test_worlds_share_no_folder_and_presets_have_the_same_names():
 def test_a_plan_is_a_function_of_preset_and_seed(world):
     same, other = plan_world(world, 'tiny', 4), plan_world(world, 'tiny', 5)
     assert fingerprint(plan_world(world, 'tiny', 4)) == fingerprint(same) != fingerprint(other)
-    side = 'long_side' if world in ('wild', 'photo') else 'side'
+    side = 'long_side' if world in ('wild', 'photo', 'relative_human') else 'side'
     smaller = plan_world(world, WORLDS[world].PRESETS['tiny'] | {side: 128}, 4)
     assert fingerprint(smaller) != fingerprint(same)
 

@@ -208,3 +208,32 @@ def test_roots_of_nobody_and_bad_files(world, roots, score, tmp_path, capsys):
     ):
         assert score('roots', *arguments, '--ann-file', world[0]) is None
         assert message in capsys.readouterr().err
+
+
+def test_relative_human(score, tmp_path, capsys):
+    from relative_human_fixture import annots, save
+
+    from wsp_mm.datasets.relative_human_annotations import read_relative_human
+    from wsp_mm.evaluation.relative_human import person_scores
+
+    file = save(tmp_path / 'test_annots.npz', annots())
+    depths, dump = np.linspace(1, 3, 12), tmp_path / 'dump.npz'
+    roots = np.column_stack([depths, depths, 1000 * depths])
+    np.savez(dump, **{'id': np.arange(12), 'pred_instances.root_cam': roots})
+    truth = read_relative_human(file)
+    for threshold in (0.2, 0.1):
+        more = ('--threshold', threshold) if threshold != 0.2 else ()
+        found = score('relative-human', dump, '--ann-file', file, *more)
+        expected = person_scores(truth, np.arange(12), depths, threshold)
+        same(found, {f'rh/{key}': value for key, value in expected.items()})
+        assert f'{expected["PCDR"]:.2f}' in capsys.readouterr().out
+    other = score('relative-human', dump, '--ann-file', file, '--prefix', 'mine')
+    assert other['mine/n'] == 7
+    capsys.readouterr()
+    for wrong, message in (
+        ([dump, '--ann-file', tmp_path / 'nothing.npz'], 'nothing.npz'),
+        ([dump, '--ann-file', file, '--threshold', 0], 'threshold_m'),
+        ([file, '--ann-file', file], 'test_annots.npz'),
+    ):
+        assert score('relative-human', *wrong) is None
+        assert message in capsys.readouterr().err

@@ -8,8 +8,8 @@ Example:
         --posetrack18 data/posetrack18 --crowdpose data/crowdpose --out data/mcpc
 
 docs/data_mcpc.md says where to get the sources and how their folders must look. Any subset of them
-will do. Images are never copied, and not even needed (then what they would have shown is counted as
-not checked).
+will do; --relative-human adds training images whose labels are layers that people annotated. Images
+are never copied, and not even needed (then what they would have shown is counted as not checked).
 """
 
 import argparse
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     for source in SOURCES:
-        add(f'--{source}', metavar='DIR', help=f'folder of {source}')
+        add(f'--{source.replace("_", "-")}', metavar='DIR', help=f'folder of {source}')
     add('--out', required=True, metavar='DIR', help='folder for the results')
     for option in fields(BuildOptions):
         if option.metadata:

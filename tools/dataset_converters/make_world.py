@@ -1,7 +1,7 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
 """Make the embedded worlds: images and annotations in the layouts of COCO, MPII, PoseTrack18 and
-CrowdPose (wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots); and harder images, for
-networks that shall work on photographs (photo).
+CrowdPose (wild), Human3.6M (h36m), MuCo-3DHP (muco) and MuPoTS-3D (mupots); harder images, for
+networks that shall work on photographs (photo); and Relative Human (relative_human).
 
 python tools/dataset_converters/make_world.py --preset tiny|small|full --out data/synthetic
 python tools/dataset_converters/make_world.py --worlds muco mupots --preset small --workers 8
@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-# wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer. The last one is
-# made where it is asked for.
-WORLDS = ('wild', 'h36m', 'muco', 'mupots', 'photo')
+# wsp_mm.synthetic.worlds has them, too, but --help is not to wait for the renderer. The last two
+# are made where they are asked for.
+WORLDS = ('wild', 'h36m', 'muco', 'mupots', 'photo', 'relative_human')
 
 
 def _world(name: str) -> str:

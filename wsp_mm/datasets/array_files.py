@@ -11,9 +11,10 @@ import pickle
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -81,6 +82,53 @@ def read_npz(
         what = f'{", ".join(kinds or ["arrays"])} cannot be read, it may be cut off ({error})'
         raise AnnotationError('broken npz', path, '', what, remedy) from None
     return arrays
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    _ALLOWED = {('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode')} | {
+        (f'{core}.multiarray', name)
+        for core in ('numpy.core', 'numpy._core')
+        for name in ('_reconstruct', 'scalar')
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f'it holds {module}.{name}, not plain values')
+        return super().find_class(module, name)
+
+
+def plain_unpickle(stream: IO[bytes]) -> Any:
+    """Read a pickle of arrays and plain values alone: any other could run code.
+
+    Raises:
+        UnpicklingError: it asks for something else. A damaged pickle raises almost anything.
+    """
+    return _PlainUnpickler(stream).load()
+
+
+def read_pickled_npz(path: str | Path, name: str, remedy: str = FILE_REMEDY) -> Any:
+    """Read an object that NumPy has pickled into an npz file, see :func:`plain_unpickle`.
+
+    Args:
+        path: the npz file.
+        name: of the array in it, of one object.
+        remedy: of the error.
+
+    Raises:
+        AnnotationError: no such file, it is broken, lacks the array, or its pickle asks for more.
+    """
+    _check_file(path, remedy)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f'{name}.npy') as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = getattr(np.lib.format, f'read_array_header_{version[0]}_0')
+            shape, _, dtype = read_header(stream)
+            if shape or not dtype.hasobject:
+                raise ValueError(f'it is an array {shape} of {dtype}, not of one object')
+            return plain_unpickle(stream).item()
+    except Exception as error:  # a damaged pickle raises almost anything
+        what = f'{name} cannot be read, it may be cut off or no plain data ({error})'
+        raise AnnotationError('broken npz', path, '', what, remedy) from None
 
 
 def map_npy(path: str | Path, remedy: str = FILE_REMEDY) -> np.ndarray:

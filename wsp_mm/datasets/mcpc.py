@@ -33,7 +33,7 @@ from wsp_mm.structures.keypoints import get_joint_set, pose_metainfo
 
 JOINT_SET = 'mcpc16'
 NUM_JOINTS, _ANKLES = len(get_joint_set(JOINT_SET)), get_joint_set(JOINT_SET).ankles
-_SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
+_SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose', 'relative_human')
 _BUILD = 'Build it with tools/dataset_converters/build_mcpc.py'
 _UNUSED = ('category_id', 'iscrowd', 'num_keypoints', 'source_id')
 _ANNOTATION = dict(

@@ -152,6 +152,18 @@ _MUCO = (
     'R_Toe', 'L_Toe',
 )  # fmt: skip
 
+# Relative Human: CrowdPose's joints, those of its own images, and OCHuman's.
+_RH14 = (
+    'L_Shoulder', 'R_Shoulder', 'L_Elbow', 'R_Elbow', 'L_Wrist', 'R_Wrist', 'L_Hip', 'R_Hip',
+    'L_Knee', 'R_Knee', 'L_Ankle', 'R_Ankle', 'Head_top', 'Neck',
+)  # fmt: skip
+_RH19 = ('Head_top', 'Nose', 'Neck', 'L_Eye', 'R_Eye', *_RH14[:12], 'L_BigToe', 'R_BigToe')
+_RH_OCHUMAN19 = (
+    'R_Shoulder', 'R_Elbow', 'R_Wrist', 'L_Shoulder', 'L_Elbow', 'L_Wrist', 'R_Hip', 'R_Knee',
+    'R_Ankle', 'L_Hip', 'L_Knee', 'L_Ankle', 'Head_top', 'Neck', 'R_Ear', 'L_Ear', 'Nose', 'R_Eye',
+    'L_Eye',
+)  # fmt: skip
+
 
 def _long(joint: str) -> str:
     """PoseNet's spelling to a concept: R_Hip -> right_hip, Head_top -> head_top."""
@@ -231,6 +243,34 @@ JOINT_SETS: dict[str, JointSet] = {
                 '0-16 16-1 1-15 15-14 14-8 14-11 8-9 9-10 11-12 12-13 1-2 2-3 3-4 1-5 5-6 6-7',
                 _MUCO,
             ),
+        ),
+        *(
+            JointSet(
+                name,
+                joints,
+                {joint: _long(joint) for joint in joints}
+                | {'Neck': 'upper_neck', 'L_BigToe': 'left_toe', 'R_BigToe': 'right_toe'},
+                _posenet_links(links, joints),
+            )
+            for name, joints, links in (
+                (
+                    'rh14',
+                    _RH14,
+                    '10-8 8-6 11-9 9-7 6-7 6-0 7-1 0-1 0-2 2-4 1-3 3-5 12-13 13-0 13-1',
+                ),
+                (
+                    'rh19',
+                    _RH19,
+                    '17-15 15-13 13-11 18-16 16-14 14-12 11-12 11-5 12-6 5-6 5-7 7-9 6-8 8-10 0-2 '
+                    '2-5 2-6 1-3 1-4',
+                ),
+                (
+                    'rh_ochuman19',
+                    _RH_OCHUMAN19,
+                    '8-7 7-6 11-10 10-9 6-9 6-0 9-3 0-3 0-1 1-2 3-4 4-5 12-13 13-0 13-3 16-17 '
+                    '16-18 17-14 18-15',
+                ),
+            )
         ),
         # Everything that the embedded world records of a person.
         JointSet(

@@ -17,7 +17,7 @@ class SceneRequest:
     """What one image is made from; nothing else has a say in it.
 
     Attributes:
-        world: 'wild', 'h36m', 'muco' or 'mupots'. source: the data set whose layout it is for.
+        world: name of a world. source: the data set whose layout it is for.
         split: of the source. scene_id: number in the world.
         path: of the image, relative to the world's folder. link: its second name, or ''.
         width, height: px. num_persons: 0 to 12. seed: of the world.

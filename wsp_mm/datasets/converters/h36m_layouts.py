@@ -9,7 +9,6 @@ N frames, 17 joints (``h36m17``).
 
 import io
 import os
-import pickle
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -26,7 +25,7 @@ from wsp_mm.datasets.annotations import (
     record_name,
     repeated,
 )
-from wsp_mm.datasets.array_files import NUMBERS, TEXT, read_npz
+from wsp_mm.datasets.array_files import NUMBERS, TEXT, plain_unpickle, read_npz
 from wsp_mm.datasets.columns import Column, read_columns
 from wsp_mm.structures.camera import PinholeCamera
 from wsp_mm.structures.h36m import (
@@ -336,7 +335,7 @@ class ReaderMMPose(Reader):
     def _unpickle(self, path: Path) -> dict:
         """cameras.pkl: (subject, camera id) -> R, T, f, c, w, h."""
         try:
-            content = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+            content = plain_unpickle(io.BytesIO(path.read_bytes()))
             return {
                 (f'S{int(subject[1:])}', str(camera)): {'w': 1000, 'h': 1000, **raw}
                 for (subject, camera), raw in content.items()
@@ -346,18 +345,3 @@ class ReaderMMPose(Reader):
             raise self.error('missing file', path, 'there is no such file') from None
         except Exception as error:  # a damaged pickle raises almost anything
             raise self.error('broken pickle', path, f'it cannot be read ({error})') from None
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Accept arrays and plain values alone: a pickle can run any code."""
-
-    _ALLOWED = {('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode')} | {
-        (f'{core}.multiarray', name)
-        for core in ('numpy.core', 'numpy._core')
-        for name in ('_reconstruct', 'scalar')
-    }
-
-    def find_class(self, module: str, name: str):
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f'it holds {module}.{name}, not plain values')
-        return super().find_class(module, name)

@@ -9,12 +9,13 @@ from wsp_mm.evaluation.functional.mupots import (
     mupots_matches,
     mupots_occlusion_pck,
 )
+from wsp_mm.evaluation.functional.pcdr import match_persons, mpckh, pcdr
 from wsp_mm.evaluation.functional.pck import pair_pck
 from wsp_mm.evaluation.functional.pose3d import pose3d_scores
 from wsp_mm.evaluation.functional.relative_depth import relative_depth_scores
 
 __all__ = [
-    'align_poses', 'bootstrap_interval', 'mean_pose', 'mpjpe', 'mupots_3dpck', 'mupots_errors',
-    'mupots_matches', 'mupots_occlusion_pck', 'pair_pck', 'per_axis_error', 'pose3d_scores',
-    'relative_depth_scores',
+    'align_poses', 'bootstrap_interval', 'match_persons', 'mean_pose', 'mpckh', 'mpjpe',
+    'mupots_3dpck', 'mupots_errors', 'mupots_matches', 'mupots_occlusion_pck', 'pair_pck', 'pcdr',
+    'per_axis_error', 'pose3d_scores', 'relative_depth_scores',
 ]  # fmt: skip

@@ -6,7 +6,10 @@ by number), ``SETTINGS`` (source -> settings of its scenes) and ``FOLDERS`` (und
 folder, all its own).
 """
 
-from . import h36m, muco, mupots, photo, wild
+from . import h36m, muco, mupots, photo, relative_human, wild
 
 #: Name -> world, in the order in which they are made.
-WORLDS = {'wild': wild, 'h36m': h36m, 'muco': muco, 'mupots': mupots, 'photo': photo}
+WORLDS = {
+    'wild': wild, 'h36m': h36m, 'muco': muco, 'mupots': mupots, 'photo': photo,
+    'relative_human': relative_human,
+}  # fmt: skip

@@ -27,14 +27,14 @@ PRESETS = {
 SOURCES = {'coco': 0.46, 'mpii': 0.2, 'posetrack18': 0.12, 'crowdpose': 0.22}
 FOLDERS = (*SOURCES, 'ground_truth')
 # Width : height, and how often.
-_FORMATS = {
+FORMATS = {
     'coco': {(4, 3): 0.55, (3, 2): 0.2, (3, 4): 0.15, (2, 3): 0.1},
     'mpii': {(16, 9): 0.8, (4, 3): 0.2},
     'posetrack18': {(16, 9): 1.0},
     'crowdpose': {(4, 3): 0.5, (3, 2): 0.3, (3, 4): 0.2},
 }
 # Persons in an image (a video), and how often. MCPC has to filter the single persons out.
-_PERSONS = {
+PERSONS = {
     'coco': {1: 0.08, 2: 0.18, 3: 0.28, 4: 0.22, 5: 0.14, 6: 0.05, 7: 0.03, 8: 0.02},
     'mpii': {1: 0.12, 2: 0.28, 3: 0.32, 4: 0.2, 5: 0.08},
     'posetrack18': {2: 0.2, 3: 0.35, 4: 0.3, 5: 0.15},
@@ -65,8 +65,8 @@ def plan(
             if is_video:
                 lengths = [video] * max(1, in_split // video)
                 lengths[-1] += in_split - sum(lengths)
-            formats = shuffled(_FORMATS[source], len(lengths), rng)
-            persons = shuffled(_PERSONS[source], len(lengths), rng)
+            formats = shuffled(FORMATS[source], len(lengths), rng)
+            persons = shuffled(PERSONS[source], len(lengths), rng)
             for length, aspect, num_persons in zip(lengths, formats, persons, strict=True):
                 scale, first = long_side / max(aspect), len(requests)
                 width, height = (int(side * scale) // 2 * 2 for side in aspect)

@@ -47,7 +47,7 @@ def sample_roots(samples, tmp_path):
     for place, origin in places.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).symlink_to(samples / origin)
-    return {name: tmp_path / name for name in SOURCES}
+    return {name: tmp_path / name for name in SOURCES[:4]}
 
 
 def test_samples(sample_roots, samples, build):

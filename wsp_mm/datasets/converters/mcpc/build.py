@@ -18,6 +18,7 @@ from wsp_mm.datasets.converters.mcpc.images import check_source_images
 from wsp_mm.datasets.converters.mcpc.mpii import read_mpii
 from wsp_mm.datasets.converters.mcpc.options import ANKLE_RULES, BuildOptions
 from wsp_mm.datasets.converters.mcpc.pairs import make_pairs
+from wsp_mm.datasets.converters.mcpc.relative_human import read_relative_human_source
 from wsp_mm.datasets.converters.mcpc.select import (
     KeptImage,
     add_scales,
@@ -29,6 +30,7 @@ from wsp_mm.datasets.converters.mcpc.select import (
 )
 from wsp_mm.datasets.converters.mcpc.sources import (
     JOINT_SET,
+    MCPC_SPLITS,
     SOURCES,
     SPLITS,
     PersonTable,
@@ -155,13 +157,18 @@ def _read_sources(options: BuildOptions, findings: Findings) -> PersonTable:
         with findings.guard():
             if not root.is_dir():
                 what = 'there is no such folder'
-                raise AnnotationError('missing file', root, '', what, f'Check --{source}')
+                raise AnnotationError(
+                    'missing file', root, '', what, f'Check --{source}'.replace('_', '-')
+                )
             if source == 'mpii':
                 found = read_mpii(root, options.splits, findings, options.mpii_val_list)
             else:
+                own = source == 'relative_human'
+                read = read_relative_human_source if own else read_coco_source
                 for split in options.splits:
-                    with findings.guard():
-                        found[split] = read_coco_source(root, source, split, findings)
+                    if source in MCPC_SPLITS[split]:
+                        with findings.guard():
+                            found[split] = read(root, source, split, findings)
         if len(found) == 2:
             tested = {image.file_name for image in found['test'].images}
             shared = [image.file_name in tested for image in found['train'].images]
@@ -175,7 +182,8 @@ def _read_sources(options: BuildOptions, findings: Findings) -> PersonTable:
         findings.notes.append(note)
     if not tables:
         what = 'no annotation file of any source can be read'
-        raise AnnotationError('empty split', options.out, '', what, str(findings.bad[0]))
+        why = str(findings.bad[0]) if findings.bad else 'Relative Human has no part in test'
+        raise AnnotationError('empty split', options.out, '', what, why)
     return join(tables)
 
 

@@ -63,7 +63,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if not self.roots:
-            flags = ', '.join(f'--{source}' for source in SOURCES)
+            flags = ', '.join(f'--{source}' for source in SOURCES).replace('_', '-')
             raise ValueError(f'no source was given; name at least one of {flags}')
         chosen = dict(roots=(tuple(self.roots), SOURCES))
         for option in fields(self):

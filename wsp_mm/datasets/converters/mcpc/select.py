@@ -19,6 +19,7 @@ from wsp_mm.datasets.converters.mcpc.sources import (
     Image,
     PersonTable,
 )
+from wsp_mm.structures.depth_layers import layer_probabilities
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import (
     MIN_LENGTH_PX,
@@ -176,7 +177,8 @@ def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> lis
 
 def image_record(table: PersonTable, kept: KeptImage) -> dict:
     """Return the json record of an image. ``other_ankles`` are x, y and shank length px (None: knee
-    not labelled) of the labelled ankles of the persons who are not in the file.
+    not labelled) of the labelled ankles of the persons who are not in the file. Relative Human's
+    images have ``nearer``, see :func:`wsp_mm.structures.depth_layers.layer_probabilities`.
     """
     other_ankles = []
     for person in kept.others:
@@ -187,7 +189,11 @@ def image_record(table: PersonTable, kept: KeptImage) -> dict:
                 other_ankles.append([*joints[ankle].tolist(), shank if visible[knee] > 0 else None])
     names = ('file_name', 'source', 'width', 'height', 'source_id')
     as_listed = {name: getattr(kept.image, name) for name in names}
-    return dict(id=kept.id, **as_listed, other_ankles=other_ankles)
+    record = dict(id=kept.id, **as_listed, other_ankles=other_ankles)
+    if kept.image.source == 'relative_human':
+        layers = table.persons['layer'][kept.persons]
+        record['nearer'] = layer_probabilities(layers).tolist()
+    return record
 
 
 def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:

@@ -28,17 +28,18 @@ from wsp_mm.datasets.annotations import (
 from wsp_mm.datasets.columns import Column, Rule, read_columns
 from wsp_mm.datasets.converters.mcpc.joints import joint_boxes, unlabel_misplaced
 from wsp_mm.datasets.plausibility import upside_down
+from wsp_mm.structures.depth_layers import UNKNOWN
 from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 from wsp_mm.structures.relative_depth import scale_lengths
 
 #: Order in which images are numbered, and which copy of an image is kept when two sources share it.
-SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose')
+SOURCES = ('coco', 'mpii', 'posetrack18', 'crowdpose', 'relative_human')
 SPLITS = ('train', 'test')
 #: MCPC's split -> source -> the source's own splits that make it (only CrowdPose publishes labels
-#: for its test set).
+#: for its test set; Relative Human is tested on its own).
 MCPC_SPLITS = {
     'train': dict(coco=('train',), mpii=('train',), posetrack18=('train',),
-                  crowdpose=('train', 'val')),
+                  crowdpose=('train', 'val'), relative_human=('train',)),
     'test': dict(coco=('val',), mpii=('val',), posetrack18=('val',), crowdpose=('test',)),
 }  # fmt: skip
 
@@ -117,6 +118,7 @@ class PersonTable:
             area: (N,) px^2, nan where the source has none. crowd: (N,) stands for a group.
             head_length: (N,) px, length of the head (Eq. 13) where the source says it apart from
             the joints, else nan.
+            layer: (N,) depth layer that people annotated, -1 where the source has none.
             length_head, length_face, length_torso: (N,) px, see
             :func:`wsp_mm.structures.relative_depth.scale_lengths`.
         dropped: (source, split, why) -> number of records that are not among the persons.
@@ -169,7 +171,8 @@ def make_table(
         key: source and split. images: of the table. dropped: why -> number of records.
         joint_set, keypoints, visible: the joints.
         findings: gets what is implausible.
-        id, **columns: the other columns; what is not given is nan, or False for ``crowd``.
+        id, **columns: the other columns; what is not given is nan, -1 for ``layer``, False for
+            ``crowd``.
     """
     count = len(visible)
     ids = np.empty(count, dtype=object)
@@ -178,6 +181,7 @@ def make_table(
         bbox=np.full((count, 4), np.nan),
         area=np.full(count, np.nan),
         head_length=np.full(count, np.nan),
+        layer=np.full(count, UNKNOWN),
         crowd=np.zeros(count, dtype=bool),
     ) | dict(columns, id=ids, keypoints=keypoints, visible=visible.astype(np.int8))
     table = PersonTable(images, columns, Counter({(*key, why): n for why, n in dropped.items()}))

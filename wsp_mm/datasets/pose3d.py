@@ -43,15 +43,18 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
 
     Args:
         joint_set: joint set of the samples; it must have a pelvis, the root.
+        every: take the first of every so many samples, evenly over the set.
         **kwargs: MMEngine's, except ``serialize_data`` and ``metainfo``.
     """
 
     SOURCE_SET: str
 
-    def __init__(self, joint_set: str, **kwargs: Any) -> None:
+    def __init__(self, joint_set: str, every: int = 1, **kwargs: Any) -> None:
+        if every < 1:
+            raise ValueError(f'{type(self).__name__}: every must be at least 1, got {every}')
         for name in {'serialize_data', 'metainfo'} & set(kwargs):
             raise TypeError(f'{type(self).__name__} takes no {name}; joint_set selects the joints')
-        self.joint_set = joint_set
+        self.joint_set, self.every = joint_set, every
         self.root = get_joint_set(joint_set).index('pelvis')
         metainfo = dict(pose_metainfo(joint_set), dataset_name=self.METAINFO['dataset_name'])
         super().__init__(serialize_data=False, metainfo=metainfo, **kwargs)
@@ -67,7 +70,10 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
         Raises:
             ValueError: ``indices`` selects none.
         """
+        if self._fully_initialized:
+            return
         super().full_init()
+        self.data_list = self.data_list[:: self.every]
         if self._indices is not None and not len(self.data_list):
             raise ValueError(f'{type(self).__name__}: indices={self._indices} selects no sample')
 

@@ -1,5 +1,5 @@
-# A network of quickstart/posenet_h36m_lite0.py on other people outdoors: MuPoTS, true boxes and root
-# depths, joints that both sets have. For tests alone.
+# A network of quickstart/posenet_h36m_lite0.py on other people outdoors: MuPoTS, true boxes and
+# root depths, joints that both sets have. For tests alone.
 _base_ = '../quickstart/posenet_h36m_lite0.py'
 val_dataloader = dict(
     dataset=dict(

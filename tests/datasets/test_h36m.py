@@ -210,6 +210,18 @@ def test_subsets(h36m, h36m_root):
 
 
 @pytest.mark.slow
+def test_every_so_many(h36m_root):
+    whole, some = load(h36m_root), load(h36m_root, every=10)
+    assert len(some) == -(-len(whole) // 10)
+    assert [s['id'] for s in some] == [whole[i]['id'] for i in range(0, len(whole), 10)]
+    assert {s['subject'] for s in some} == {1, 5, 6, 7, 8}
+    assert {s['camera_id'] for s in some} == {1, 2, 3, 4}
+    some.full_init()  # a second time changes nothing
+    assert len(some) == -(-len(whole) // 10)
+    with pytest.raises(ValueError, match='every'):
+        load(h36m_root, every=0)
+
+
 def test_a_whole_training_set_opens_at_once(tmp_path):
     """As many frames as Human3.6M's training set has of every fifth: under 1 s and 50 MB."""
     import subprocess

@@ -64,7 +64,11 @@ ROWS = {
     'no-shortcut': Row('no shortcut', PEAK, NO_SHORTCUT),
     'plus': Row('together', [*DIFFERENCE, *RATIO, *WITHIN, *PEAK], NO_SHORTCUT, 'plane'),
 }
-POSE = {False: 'configs/quickstart/posenet_h36m_lite0.py', True: 'configs/quickstart/wsp_h36m_lite0.py'}  # fmt: skip
+#: Finetunings: whether they start from a checkpoint -> config.
+POSE = {
+    False: 'configs/quickstart/posenet_h36m_lite0.py',
+    True: 'configs/quickstart/wsp_h36m_lite0.py',
+}
 ROOT = {False: 'configs/study/root_muco_lite0.py', True: 'configs/study/wsp_root_muco_lite0.py'}
 OUTDOORS = 'configs/study/pose_mupots_lite0.py'
 #: Iterations of a finetuning by stage, and of a root network. In C they are what training from
@@ -159,10 +163,10 @@ class Study:
 
     def order_tests(self, row: str, seed: int) -> Path:
         """Add the tests of a pre-training and return their folder."""
-        folder = self.work_dir / 'pretrain' / f'{row}-seed{seed}' / 'test'
+        name, checkpoint = f'{row}-seed{seed}', self.pretrain(row, seed)
         options = [*ROWS[row].options, *self.args.cfg_options]
-        checkpoint = self.pretrain(row, seed)
-        self.add(*relative_depth.evaluations(f'{row}-seed{seed}', BASE, checkpoint, folder, options))
+        folder = self.work_dir / 'pretrain' / name / 'test'
+        self.add(*relative_depth.evaluations(name, BASE, checkpoint, folder, options))
         return folder
 
     def start(self, row: str, seed: int) -> Path | None:
@@ -214,9 +218,10 @@ class Study:
 
     def head(self) -> str:
         """A line about what was run."""
-        used = f', options `{" ".join(self.args.cfg_options)}`' if self.args.cfg_options else ''
-        length = f'; finetunings of {self.args.iterations} iterations' if self.args.iterations else ''
-        return f'Data `{self.worlds.root}`{used}; {machine()}{length}.'
+        args, text = self.args, f'Data `{self.worlds.root}`'
+        text += f', options `{" ".join(args.cfg_options)}`' if args.cfg_options else ''
+        text += f'; finetunings of {args.iterations} iterations' if args.iterations else ''
+        return f'{text}; {machine()}.'
 
 
 def stage_a(study: Study) -> study_results.Writer:

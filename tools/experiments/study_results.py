@@ -20,7 +20,7 @@ from wsp_mm.evaluation.functional import mpjpe, paired_difference, per_axis_erro
 from wsp_mm.evaluation.functional.pose3d import evaluated_joints
 from wsp_mm.evaluation.functional.root_depth import depth_order
 from wsp_mm.evaluation.predictions import load_dump
-from wsp_mm.evaluation.tables import Scores, Table, cell, markdown_table, without_prefix
+from wsp_mm.evaluation.tables import Scores, Table, cell, markdown_table
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.utils.files import dump_json, write_text_atomic
 
@@ -62,8 +62,8 @@ VARIANT_NOTE = (
     'percent of the pairs whose pelvises are in the predicted order; "rule wrong": of those that '
     'the label has wrong. Against the rule: pairs that the network alone has right, pairs that the '
     'label alone has right, and the probability of a split at least as uneven if both were equally '
-    'good (exact sign test). The depth branch of 2D only was never trained. Finetuned: mm on unseen '
-    'persons of the lab after a short finetuning, roots made to coincide.'
+    'good (exact sign test). The depth branch of 2D only was never trained. Finetuned: mm on '
+    'unseen persons of the lab after a short finetuning, roots made to coincide.'
 )
 
 
@@ -129,9 +129,8 @@ def write_variants(
     """
     lines, plain, controls = [], {}, {}
     for row in rows:
-        tests = [] if row.order is None else [row.order / folder for _, folder in relative_depth.PROTOCOLS.values()]
-        order = None
-        if tests and all(_is_done(test, done) for test in tests):
+        order, folders = None, [folder for _, folder in relative_depth.PROTOCOLS.values()]
+        if row.order and all(_is_done(row.order / folder, done) for folder in folders):
             order = order_figures(row.order, data_root)
             controls = order[1]
         pose = metrics(row.pose) if _is_done(row.pose, done) else {}
@@ -157,13 +156,13 @@ def write_variants(
 TITLES = {'lab': 'unseen persons of the lab', 'outdoors': 'other people outdoors (MuPoTS world)'}
 DATA = {'all': 'all images', 'tenth': 'a tenth of the images'}
 NOTE = (
-    'mm, roots made to coincide (pose) or in the frame of the camera (root); X, Y, Z: mean absolute '
-    f'error along a camera axis; 3DPCK: percent of the joints within {PCK_MM:g} mm, joints but the '
-    'root that both sets have. All networks get true boxes; poses outdoors also true root depths. '
-    'Order: percent of the pairs of persons of an image whose order in depth is right. ± is the '
-    'sample standard deviation over seeds. Differences are of the same test samples under the same '
-    'seed, which means the same batches; negative errors favour the row. In brackets: 95 % '
-    'bootstrap interval, which draws sequences and seeds.'
+    'mm, roots made to coincide (pose) or in the frame of the camera (root); X, Y, Z: mean '
+    f'absolute error along a camera axis; 3DPCK: percent of the joints within {PCK_MM:g} mm, '
+    'without the root. Outdoors the joints that both sets have count. All networks get true boxes; '
+    'poses outdoors also true root depths. Order: percent of the pairs of persons of an image '
+    'whose order in depth is right. ± is the sample standard deviation over seeds. Differences are '
+    'of the same test samples under the same seed, which means the same batches; negative errors '
+    'favour the row. In brackets: 95 % bootstrap interval, which draws sequences and seeds.'
 )
 
 
@@ -317,7 +316,8 @@ class Cell:
         rows, header = [], []
         for start, row in self.against(reference).items():
             header = [f'minus {reference}', *row]
-            rows.append([start, *(f'{d:+.1f} [{low:+.1f}, {high:+.1f}]' for d, low, high in row.values())])
+            values = (f'{d:+.1f} [{low:+.1f}, {high:+.1f}]' for d, low, high in row.values())
+            rows.append([start, *values])
         return header, rows
 
 

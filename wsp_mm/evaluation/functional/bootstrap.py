@@ -75,7 +75,7 @@ def paired_difference(
 
     Returns:
         ``difference``, mean of values - reference, and ``percent``, the same in percent of the
-        reference's mean, each (3, ...): the figure itself, low, high.
+        reference's mean (not finite where that is 0), each (3, ...): the figure itself, low, high.
 
     Raises:
         ValueError: shapes that do not fit; see also :func:`bootstrap_interval`.
@@ -90,7 +90,8 @@ def paired_difference(
 
     def statistic(rows: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         ours, other = (v[seeds][:, rows].mean(axis=(0, 1)) for v in (values, reference))
-        return np.stack([ours - other, 100 * (ours - other) / other])
+        with np.errstate(divide='ignore', invalid='ignore'):
+            return np.stack([ours - other, 100 * (ours - other) / other])
 
     whole = statistic(np.arange(len(groups)), np.arange(count))
     ends = bootstrap_interval(

@@ -125,7 +125,7 @@ def length(iterations: int) -> list[str]:
 
 
 def curve_of(row: str, data: str, seed: int) -> bool:
-    """Whether this finetuning of stage C is validated while it goes on."""
+    """Whether this finetuning is validated while it goes on."""
     return (row, data, seed) == (SCRATCH, 'all', 0)
 
 
@@ -184,7 +184,7 @@ class Study:
         start, iterations = self.start(row, seed), self.args.iterations
         config, name = POSE[start is not None], f'pose-{row}-{data}-{iterations}-seed{seed}'
         options = [f'randomness.seed={seed}', *length(iterations), *self.args.cfg_options]
-        curve = self.args.stage == 'C' and curve_of(row, data, seed)
+        curve = curve_of(row, data, seed)
         curve = [f'train_cfg.val_interval={CURVE_INTERVAL}'] if curve else []
         folder = self.work_dir / 'pose' / name
         step, checkpoint = training(

@@ -345,17 +345,16 @@ def test_study_tiny(tmp_path, repo):
     assert 0 <= plain['rows']['2d']['controls']['network, gray image']['gt_pairs'] <= 100
     for row in plain['rows'].values():
         assert 0 < row['pose']['h36m/MPJPE'] < 2000
-    arguments = ['--starts', 'scratch', '2d', '--seeds', '2']
+    arguments = ['--starts', 'scratch', '2d', '--seeds', '1', '--no-cross-action']
     out, plain = stage('C', *arguments)
     assert '2d-seed0-train is up to date' in out
     tests = [(cell['data'], cell['test']) for cell in plain['cells']]
-    assert tests[:5] == [('all', 'lab'), ('all', 'outdoors'), ('tenth', 'lab'),
-                         ('tenth', 'outdoors'), ('root', 'root')]  # fmt: skip
-    assert len(tests) == 5 + 3
+    assert tests == [('all', 'lab'), ('all', 'outdoors'), ('tenth', 'lab'),
+                     ('tenth', 'outdoors'), ('root', 'root')]  # fmt: skip
     for cell in plain['cells']:
-        assert cell['seeds'] == {'scratch': [0, 1], '2d': [0, 1]}
+        assert cell['seeds'] == {'scratch': [0], '2d': [0]}
         for difference, low, high in cell['differences']['scratch']['2d'].values():
             assert low <= difference <= high
-    assert {path.name for path in folder.glob('*.png')} == {'axes.png', 'shares.png'}
+    assert {'axes.png', 'shares.png'} <= {path.name for path in folder.glob('*.png')}
     again, _ = stage('C', *arguments)
     assert again.count('is up to date') == len(out.splitlines()) - 1

@@ -3,15 +3,16 @@
 PYTHON_VENV := .venv/bin/python
 PRESET ?=
 SEEDS ?= 1
+STAGE ?= A
 ARGS ?=
 
-.PHONY: help setup test test-slow quickstart quickstart-mupots ablation table4 bench docs lint format clean
+.PHONY: help setup test test-slow quickstart quickstart-mupots study table4 bench docs lint format clean
 
 help:
 	@echo 'make setup        make .venv (PYTHON=... chooses the interpreter)'
 	@echo 'make quickstart   the whole experiment on the embedded world (PRESET=full: hours, more images; tiny: only shows that it runs)'
 	@echo 'make quickstart-mupots  goes on: root depth, poses of many in camera space, MuPoTS tables'
-	@echo 'make ablation     more runs of it, with one switch changed in each; resumable'
+	@echo 'make study STAGE=B  does relative depth help 3D: labels (A), pre-trainings (B), starts (C); resumable'
 	@echo 'make table4 SEEDS=3  3D finetuning from every start, mixed training included; resumable'
 	@echo 'make bench        all benchmarks of the CPU set, under 15 minutes; ARGS="--only NAME" for one'
 	@echo 'make docs         these pages and the API as html, into site/'
@@ -27,8 +28,8 @@ quickstart: setup
 quickstart-mupots: setup
 	@$(PYTHON_VENV) tools/experiments/quickstart.py --mupots $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
-ablation: setup
-	@$(PYTHON_VENV) tools/experiments/ablation.py $(ARGS)
+study: setup
+	@$(PYTHON_VENV) tools/experiments/study.py --stage $(STAGE) $(if $(PRESET),--preset $(PRESET)) $(ARGS)
 
 table4: setup
 	@$(PYTHON_VENV) tools/experiments/table4.py --seeds $(SEEDS) $(ARGS)

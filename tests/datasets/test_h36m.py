@@ -210,6 +210,26 @@ def test_subsets(h36m, h36m_root):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('share', [0.1, 0.25])
+def test_share_of_the_samples(h36m_root, share):
+    whole, some = load(h36m_root), load(h36m_root, share=share)
+    ids = [sample['id'] for sample in some]
+    assert abs(len(some) - share * len(whole)) <= 1
+    places = [i for i, sample in enumerate(whole) if sample['id'] in ids]
+    assert ids == [whole[i]['id'] for i in places]
+    assert max(np.diff(places)) <= 2 / share  # no hole
+    for name, values in (('subject', {1, 5, 6, 7, 8}), ('camera_id', {1, 2, 3, 4})):
+        assert {sample[name] for sample in some} == values
+    some.full_init()  # a second time changes nothing
+    assert [sample['id'] for sample in some] == ids
+
+
+def test_shares_that_are_refused(h36m_root):
+    for share in (0, 1.5):
+        with pytest.raises(ValueError, match='share'):
+            load(h36m_root, share=share)
+
+
 def test_a_whole_training_set_opens_at_once(tmp_path):
     """As many frames as Human3.6M's training set has of every fifth: under 1 s and 50 MB."""
     import subprocess

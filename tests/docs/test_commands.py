@@ -57,7 +57,7 @@ RULES = [
     Rule(r'source ', skip='these tests run in it'),
     Rule(r'python -c .import cv2'),
     Rule(r'make quickstart', skip='tests/tools/experiments/test_quickstart.py runs it, tiny'),
-    Rule(r'make (ablation|table4)', skip='hours; tests/tools/experiments has its parts'),
+    Rule(r'make (study|table4)', skip='hours; tests/tools/experiments has its parts'),
     Rule(r'make bench', skip='a quarter of an hour; tests/tools/benchmarks runs its parts, small'),
     Rule(r'python tools/benchmarks/.*--device cuda', skip='needs a GPU'),
     Rule(r'python tools/benchmarks', skip='minutes; tests/tools/benchmarks runs it, small'),

@@ -19,7 +19,7 @@ needs_make = pytest.mark.skipif(shutil.which('make') is None, reason='make is no
         ('test', ['tools/setup_env.sh', "-m pytest -n auto -m 'not slow' -x"]),
         ('test-slow', ['tools/setup_env.sh', '-m pytest -n auto -m slow -x']),
         ('quickstart', ['tools/setup_env.sh', 'tools/experiments/quickstart.py --preset tiny']),
-        ('ablation', ['tools/setup_env.sh', 'tools/experiments/ablation.py']),
+        ('study', ['tools/setup_env.sh', 'tools/experiments/study.py --stage A --preset tiny']),
         ('lint', ['tools/setup_env.sh', 'ruff check .', 'ruff format --check .']),
         (
             'docs',

@@ -33,11 +33,17 @@ class Worlds:
 
     def wild(self) -> list[Step]:
         """The wild world, and MCPC gathered from it."""
-        folders = [text for name in SOURCES for text in (f'--{name}', self.root / name)]
-        inputs, out = [self.root / name / '**/*.json' for name in SOURCES], self.root / 'mcpc'
-        command = ['tools/dataset_converters/build_mcpc.py', *folders, '--out', out]
-        mcpc = Step('mcpc', command, inputs, [out / 'mcpc_train.json', out / 'mcpc_test.json'])
-        return [self._render('wild', (*SOURCES, 'ground_truth'), 50), mcpc]
+        return [self._render('wild', (*SOURCES, 'ground_truth'), 50), self.mcpc()]
+
+    def mcpc(self, labels: str = 'rule', folder: str = 'mcpc') -> Step:
+        """MCPC gathered from the wild world, with labels of the ankle rule or others of
+        ``build_mcpc.py --labels``, in ``folder`` of the data.
+        """
+        sources = [text for name in SOURCES for text in (f'--{name}', self.root / name)]
+        inputs, out = [self.root / name / '**/*.json' for name in SOURCES], self.root / folder
+        command = ['tools/dataset_converters/build_mcpc.py', *sources, '--out', out]
+        command += ['--labels', labels] if labels != 'rule' else []
+        return Step(folder, command, inputs, [out / 'mcpc_train.json', out / 'mcpc_test.json'])
 
     def h36m(self) -> list[Step]:
         """The Human3.6M world, and its annotations as the arrays that the data set reads."""

@@ -43,15 +43,20 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
 
     Args:
         joint_set: joint set of the samples; it must have a pelvis, the root.
+        share: of the samples that are taken, spread evenly over the set: row i where i times the
+            golden ratio has a fractional part below it, which is in step with neither cameras nor
+            frames.
         **kwargs: MMEngine's, except ``serialize_data`` and ``metainfo``.
     """
 
     SOURCE_SET: str
 
-    def __init__(self, joint_set: str, **kwargs: Any) -> None:
+    def __init__(self, joint_set: str, share: float = 1.0, **kwargs: Any) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f'{type(self).__name__}: share must lie in (0, 1], got {share}')
         for name in {'serialize_data', 'metainfo'} & set(kwargs):
             raise TypeError(f'{type(self).__name__} takes no {name}; joint_set selects the joints')
-        self.joint_set = joint_set
+        self.joint_set, self.share = joint_set, share
         self.root = get_joint_set(joint_set).index('pelvis')
         metainfo = dict(pose_metainfo(joint_set), dataset_name=self.METAINFO['dataset_name'])
         super().__init__(serialize_data=False, metainfo=metainfo, **kwargs)
@@ -67,7 +72,11 @@ class Pose3DDataset(SeededItemsMixin, BaseDataset):
         Raises:
             ValueError: ``indices`` selects none.
         """
+        if self._fully_initialized:
+            return
         super().full_init()
+        places = np.arange(len(self.data_list)) * (np.sqrt(5) - 1) / 2
+        self.data_list = np.asarray(self.data_list)[places % 1 < self.share]
         if self._indices is not None and not len(self.data_list):
             raise ValueError(f'{type(self).__name__}: indices={self._indices} selects no sample')
 

@@ -23,6 +23,26 @@ def test_joints_that_count():
         evaluated_joints('coco17')
 
 
+def test_ground_truth_that_lacks_joints():
+    """MuPoTS-3D has neither nose nor the base of the neck: what a network says of them, and of
+    PoseNet's thorax, does not count.
+    """
+    joints, root = evaluated_joints('h36m18', 'mupots17')
+    names = get_joint_set('h36m18').concepts
+    assert [names[i] for i in range(18) if i not in joints] == ['upper_neck', 'nose', 'thorax']
+    pred, gt = random_set()
+    scores = pose3d_scores(pred, gt, gt_set='mupots17')
+    assert scores['MPJPE'] == pytest.approx(mpjpe(pred, gt)[:, joints].mean())
+    aligned = mpjpe(pred[:, joints], gt[:, joints], align='rigid').mean()
+    assert scores['PA-MPJPE'] == pytest.approx(aligned)
+    assert 'MPJPE_joint_R_Wrist' in scores and 'MPJPE_joint_Nose' not in scores
+    absent = np.delete(np.arange(18), joints)
+    pred[:, absent], gt[:, absent] = 1e4, 0
+    assert pose3d_scores(pred, gt, gt_set='mupots17') == scores
+    own = pose3d_scores(*random_set(), gt_set='h36m18')
+    assert own['MPJPE'] == pose3d_scores(*random_set())['MPJPE'] and root == 0
+
+
 def test_averages_by_hand():
     """Two samples of Walking and one of Eating; one joint is off in each, by 17, 34 and 170 mm."""
     gt = np.zeros((3, 18, 3))

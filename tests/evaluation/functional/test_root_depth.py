@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsp_mm.evaluation.functional.root_depth import ap_root, match_boxes, mrpe
+from wsp_mm.evaluation.functional.root_depth import ap_root, depth_order, match_boxes, mrpe
 
 
 def test_mrpe_by_hand():
@@ -16,6 +16,17 @@ def test_mrpe_by_hand():
     assert all(math.isnan(value) for value in mrpe(np.zeros((0, 3)), np.zeros((0, 3))).values())
     with pytest.raises(ValueError, match='must be'):
         mrpe(gt, gt[:1])
+
+
+def test_depth_order_by_hand():
+    gt = [3000.0, 4000, 5000, 3000, 3000, 4000]
+    pred = [3100.0, 3900, 3800, 1000, 2000, 2000]
+    # within image 'a' 0 and 1 are right, 1 and 2 wrong; in 'b' 3 and 4 are level, 5 ties with 4
+    a, b, right = depth_order(pred, gt, ['a', 'a', 'a', 'b', 'b', 'b'])
+    assert list(zip(a.tolist(), b.tolist(), right.tolist(), strict=True)) == [
+        (0, 1, 1), (0, 2, 1), (1, 2, 0), (3, 5, 1), (4, 5, 0.5),
+    ]  # fmt: skip
+    assert depth_order(pred, gt, range(6))[2].size == 0
 
 
 def at(*z):

@@ -36,6 +36,14 @@ def test_other_sets_have_their_own_prefix_and_no_actions():
     assert 'mine/MPJPE' in evaluate(samples, NAME, joint_set='muco21', prefix='mine')
 
 
+def test_ground_truth_of_a_smaller_set():
+    samples, options = pose_samples(4), dict(gt_set='mupots17', per_action=False)
+    wanted = expected(samples, gt_set='mupots17')
+    metrics = evaluate(samples, NAME, prefix='mupots', **options)
+    assert metrics == pytest.approx({f'mupots/{key}': value for key, value in wanted.items()})
+    assert metrics['mupots/MPJPE'] != evaluate(samples, NAME)['h36m/MPJPE']
+
+
 def test_unknown_actions_and_joint_sets():
     for action in (None, 'WalkingDog'):
         with pytest.raises(KeyError, match='action'):

@@ -17,6 +17,20 @@ def test_mrpe_and_the_prior():
     assert evaluate(samples, NAME) == pytest.approx(expected)
 
 
+def test_order_of_persons():
+    """In image 1 the network has one pair of three wrong, the prior all; image 2 has one person."""
+    rows = [(1, 4100, 4000, 6000), (1, 3900, 5000, 5000), (1, 6000, 6000, 4000), (2, 9, 9, 9)]
+    samples = [
+        root_sample(i, [0, 0, pred], [0, 0, gt], img_id=image, root_k=k)
+        for i, (image, pred, gt, k) in enumerate(rows)
+    ]
+    scores = evaluate(samples, NAME)
+    assert scores['root/n_order'] == 3 and scores['root/prior_order'] == 0
+    assert scores['root/order'] == pytest.approx(200 / 3)
+    del samples[0]['img_id']
+    assert 'root/order' not in evaluate(samples, NAME)
+
+
 def test_ap_loads_the_ground_truth_itself(mupots_world, mupots_gt):
     """Frames without a sample count, those without a valid person do not."""
     _, options, samples = cases(*mupots_world)['ap']

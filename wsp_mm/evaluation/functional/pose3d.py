@@ -12,7 +12,7 @@ import numpy as np
 
 from wsp_mm.evaluation.functional.averages import mean
 from wsp_mm.evaluation.functional.mpjpe import mpjpe, per_axis_error
-from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.structures.keypoints import convert_joints, get_joint_set
 
 # Human3.6M's actions in the order of the paper's tables 5 and 8 (the data set numbers them
 # otherwise), with the tables' column heads.
@@ -44,14 +44,23 @@ AXES = ('X', 'Y', 'Z')
 PER_JOINT = ('MPJPE', 'PA-MPJPE')
 
 
-def evaluated_joints(joint_set: str) -> tuple[list[int], int]:
+def evaluated_joints(joint_set: str, gt_set: str | None = None) -> tuple[list[int], int]:
     """Indices of the joints that count, and of the root joint (the pelvis).
+
+    Args:
+        gt_set: joint set that the ground truth was converted from; joints that it lacks do not
+            count. None: ``joint_set``.
 
     Raises:
         KeyError: unknown joint set, or one without a pelvis.
     """
     joints = get_joint_set(joint_set)
-    return list(range(EVALUATED.get(joint_set, len(joints)))), joints.index('pelvis')
+    chosen, root = range(EVALUATED.get(joint_set, len(joints))), joints.index('pelvis')
+    if gt_set is None:
+        return list(chosen), root
+    k = len(get_joint_set(gt_set))
+    known = convert_joints(np.zeros((k, 1)), np.ones(k), gt_set, joint_set)[1] > 0
+    return [i for i in chosen if known[i]], root
 
 
 def pose3d_scores(
@@ -60,6 +69,7 @@ def pose3d_scores(
     joint_set: str = 'h36m18',
     actions: Sequence[str] | None = None,
     action_names: Sequence[str] = H36M_ACTIONS,
+    gt_set: str | None = None,
 ) -> dict[str, float | int]:
     """Scores of a test set.
 
@@ -83,6 +93,7 @@ def pose3d_scores(
         joint_set: names the K joints; see :func:`evaluated_joints` for those that count.
         actions: (N,) the action of every sample; None: no figure per action.
         action_names: all actions that may occur, in the order of the keys.
+        gt_set: see :func:`evaluated_joints`. PA then aligns the joints that count.
 
     Raises:
         KeyError: unknown joint set.
@@ -90,9 +101,13 @@ def pose3d_scores(
             name here.
     """
     names = get_joint_set(joint_set).joints
-    joints, root = evaluated_joints(joint_set)
+    joints, root = evaluated_joints(joint_set, gt_set)
     if np.ndim(pred) != 3 or np.shape(pred)[1] != len(names):
         raise ValueError(f'{joint_set} has {len(names)} joints, poses have shape {np.shape(pred)}')
+    if gt_set is not None:
+        pred, gt = (np.asarray(poses)[:, joints] for poses in (pred, gt))
+        names, root = [names[i] for i in joints], joints.index(root)
+        joints = list(range(len(joints)))
     groups = {} if actions is None else _groups(actions, action_names, len(pred))
 
     errors = {

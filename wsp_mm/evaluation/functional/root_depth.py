@@ -1,10 +1,12 @@
 # Copyright (c) The wsp_mm authors. Licensed under the Apache License, Version 2.0.
-"""How well the root joint is placed in the camera's frame: MRPE and AP_root of RootNet (ICCV 2019).
+"""How well the root joint is placed in the camera's frame: MRPE and AP_root of RootNet (ICCV 2019),
+and the order of persons in depth.
 
 N persons or detections, G true persons of an image, M detections of it. Positions are mm in the
 camera's frame: x right, y down, z forward.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +32,30 @@ def mrpe(pred: np.ndarray, gt: np.ndarray) -> dict[str, float]:
         raise ValueError(f'roots must be (N, 3) twice, got {pred.shape} and {gt.shape}')
     errors = np.linalg.norm(pred - gt, axis=1), *np.abs(pred - gt).T
     return dict(zip(('MRPE', 'MRPE_x', 'MRPE_y', 'MRPE_z'), map(mean, errors), strict=True))
+
+
+def depth_order(
+    pred: np.ndarray, gt: np.ndarray, images: Sequence
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All pairs of persons of an image, and whether their order in depth is right.
+
+    Pairs of equal true depth are left out; equal predictions are half right.
+
+    Args:
+        pred, gt: (N,) depth of every person, mm.
+        images: (N,) the image of each.
+
+    Returns:
+        ``a`` and ``b`` (P,), the persons of each pair, and ``right`` (P,): 1, 0 or 0.5.
+    """
+    there: dict[object, list[int]] = {}
+    for i, image in enumerate(np.asarray(images).tolist()):
+        there.setdefault(image, []).append(i)
+    pairs = [pair for rows in there.values() for pair in itertools.combinations(rows, 2)]
+    a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    order, true_order = (np.sign(depth[a] - depth[b]) for depth in map(np.asarray, (pred, gt)))
+    kept = true_order != 0
+    return a[kept], b[kept], (1 + order * true_order)[kept] / 2
 
 
 def ap_root(

@@ -42,6 +42,8 @@ class MPJPEMetric3D(SampleMetric):
 
     Args:
         joint_set: names the K joints and says which count and which is the root.
+        gt_set: joint set that the ground truth was converted from, where it lacks joints of
+            ``joint_set`` (``mupots17`` for networks of ``h36m18``): those do not count.
         per_action: whether actions are known and averaged over; None: for Human3.6M's joint sets.
         show_tables: write the tables to the log.
         prefix: None: the joint set's name without its number.
@@ -54,14 +56,15 @@ class MPJPEMetric3D(SampleMetric):
     def __init__(
         self,
         joint_set: str = 'h36m18',
+        gt_set: str | None = None,
         per_action: bool | None = None,
         show_tables: bool = True,
         prefix: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix=prefix or joint_set.rstrip('0123456789'), **kwargs)
-        evaluated_joints(joint_set)
-        self.joint_set = joint_set
+        evaluated_joints(joint_set, gt_set)
+        self.joint_set, self.gt_set = joint_set, gt_set
         self.shape = len(get_joint_set(joint_set)), 3
         self.per_action = joint_set.startswith('h36m') if per_action is None else per_action
         self.show_tables = show_tables
@@ -82,7 +85,7 @@ class MPJPEMetric3D(SampleMetric):
     def score(self, results: list[dict]) -> dict[str, float | int]:
         pred, gt = (stacked(results, side, self.shape) for side in ('pred', 'gt'))
         actions = [r['action'] for r in results] if self.per_action else None
-        scores = pose3d_scores(pred, gt, self.joint_set, actions)
+        scores = pose3d_scores(pred, gt, self.joint_set, actions, gt_set=self.gt_set)
         if self.show_tables:
             print_log(f'3D pose\n{pose3d_summary(scores)}', logger='current')
         occurring, known = scores.get('n_actions', len(H36M_ACTIONS)), len(H36M_ACTIONS)

@@ -5,9 +5,9 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpose.registry import METRICS
 
-from wsp_mm.evaluation.functional.averages import mean
+from wsp_mm.evaluation.functional.averages import mean, percent
 from wsp_mm.evaluation.functional.mupots import ROOT
-from wsp_mm.evaluation.functional.root_depth import ap_root, mrpe
+from wsp_mm.evaluation.functional.root_depth import ap_root, depth_order, mrpe
 from wsp_mm.evaluation.metrics.base import FrameMetric, field, stacked
 from wsp_mm.structures.keypoints import get_joint_set
 
@@ -22,6 +22,8 @@ class RootDepthMetric(FrameMetric):
     ``root/prior_z``                  mean absolute difference of k, the box's prior, to the
                                       true depth, mm
     ``root/n``                        persons
+    ``root/order``                    pairs of persons of an image whose order in depth is right,
+                                      percent, of ``root/n_order``; ``root/prior_order``: by k
     ``root/AP_root``                  average precision of roots within 250 mm, percent (with
                                       ``ann_file``)
     ``root/recall``                   true roots that were hit, percent; also ``root/n_roots``,
@@ -33,7 +35,8 @@ class RootDepthMetric(FrameMetric):
     ground truth of MuPoTS-3D itself, so that frames and persons without a detection count.
 
     Needs in every data sample: metainfo ``id``, ``pred_instances.root_cam (1, 3)`` mm; for MRPE
-    ``gt_instances.keypoints_cam (1, K, 3)`` mm and, for the prior, metainfo ``root_k``; for AP_root
+    ``gt_instances.keypoints_cam (1, K, 3)`` mm and, for the prior, metainfo ``root_k``; for the
+    order of persons metainfo ``img_id``; for AP_root
     ``pred_instances.bbox_scores (1,)``, metainfo ``frame_key`` and ``det_idx``.
 
     Args:
@@ -75,6 +78,7 @@ class RootDepthMetric(FrameMetric):
         if not self.with_ap or 'keypoints_cam' in sample.get('gt_instances', {}):
             shape = len(get_joint_set(self.joint_set)), 3
             result['gt'] = field(sample, 'gt_instances', 'keypoints_cam', shape)[self.root]
+            result['image'] = sample.get('img_id')
             result['prior'] = float(np.reshape(sample.get('root_k', np.nan), ()))
         if self.with_ap:
             result['place'] = self.place(sample)
@@ -85,8 +89,15 @@ class RootDepthMetric(FrameMetric):
         scores: dict[str, float | int] = {}
         if not self.with_ap or (results and all('gt' in r for r in results)):
             pred, gt = (stacked(results, side, (3,)) for side in ('pred', 'gt'))
-            off = np.abs([r['prior'] for r in results] - gt[:, 2])
+            prior = np.array([r['prior'] for r in results])
+            off = np.abs(prior - gt[:, 2])
             scores.update(mrpe(pred, gt), n=len(results), prior_z=mean(off))
+            images = [r['image'] for r in results]
+            if None not in images:
+                right = depth_order(pred[:, 2], gt[:, 2], images)[2]
+                by_prior = depth_order(prior, gt[:, 2], images)[2]
+                scores |= dict(order=percent(right), prior_order=percent(by_prior))
+                scores['n_order'] = len(right)
         if self.with_ap:
             found, frames = self.by_frame(results), []
             for frame in self.ground_truth.frames:

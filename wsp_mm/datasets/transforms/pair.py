@@ -517,9 +517,9 @@ class RandomHideLegs(Transform):
             mask = np.zeros(results['img'].shape[:2], np.uint8)
             for leg in self._legs:
                 hidden = [j for j in leg[:count] if results['keypoints_visible'][person, j] > 0]
-                points = results['transformed_keypoints'][person, hidden, :2].round().astype(int)
-                # A line of one point is a dot as thick as the line.
-                cv2.polylines(mask, [points[:, None].astype(np.int32)], False, 1, thickness)
+                points = results['transformed_keypoints'][person, hidden, :2].round()
+                if hidden:  # closed, so that a single joint is a dot as thick as the line
+                    cv2.polylines(mask, [points.astype(np.int32)], True, 1, thickness)
             img = results['img']
             results['img'] = np.where(mask[..., None] > 0, random_fill(img), img)
         return results

@@ -168,7 +168,7 @@ class RandomPatches(Transform):
 
 def random_fill(img: np.ndarray) -> np.ndarray:
     """Draw what to paint over an image (H, W, 3) with: a colour (3,), or the image moved."""
-    color = np.random.randint(0, 256, 3, np.uint8)
+    color = np.random.randint(0, 256, 3).astype(np.uint8)
     if np.random.rand() < 0.6:  # another part of the image, which has a texture
         return np.roll(img, np.random.randint(1, img.shape[:2]), axis=(0, 1))
     return color

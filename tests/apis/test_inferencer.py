@@ -312,7 +312,7 @@ def test_depth_scores_order_a_crowd_in_one_pass(scoring, crops_seen):
 
 
 def test_crowds_of_several_sizes_share_a_pass(scoring, crops_seen):
-    frames = [Frame(i, None, f'{i}.png', make_image(i)) for i in range(3)]
+    frames = [Frame(i, f'{i}.png', make_image(i)) for i in range(3)]
     together = make(scoring)
     together.pipeline.detector = FixedDetector(BOXES, counts=[3, 1, 2])
     records = together.pipeline(frames)

@@ -19,6 +19,7 @@ from torch import nn
 
 from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
 from wsp_mm.models.ops.masked_pooling import POOLINGS as OPS
+from wsp_mm.models.relative_depth_head import FIRST_TEMPERATURE
 
 POOLINGS = (*OPS, 'peak')
 K, D, SIDE, MAP = 4, 6, 32, 16
@@ -283,7 +284,16 @@ def image_of_pair(head, sample, nearer):
     return image
 
 
-@pytest.mark.parametrize('switches', [dict(alpha=1.0), dict(alpha=50.0, pooling='normalized')])
+@pytest.mark.parametrize(
+    'switches',
+    [
+        dict(alpha=1.0),
+        dict(alpha=50.0, pooling='normalized'),
+        dict(alpha=1.0, pairwise='difference'),
+        dict(alpha=1.0, pairwise='difference', pooling='peak', mask='target'),
+        dict(alpha=1.0, pairwise='difference', pooling='peak'),
+    ],
+)
 def test_sixteen_pairs_are_learned_completely(switches):
     """100 % of the joints, by looking: for images without content it has one answer for all."""
     sizes = dict(in_channels=32, deconv_out_channels=(32,), depth_hidden=64, num_sampled_joints=2)
@@ -609,18 +619,13 @@ def test_every_parameter_of_scores_gets_a_gradient(labelled, pooling):
     assert (total.item() == 0) == (not labelled)
 
 
-def test_scores_start_as_pairs_do():
-    """Logits of an untrained network are as large as those of pairs, and not 0."""
-    spread = {}
-    for pairwise in ('concat', 'difference'):
-        torch.manual_seed(0)
-        sizes = dict(in_channels=5, deconv_out_channels=(64,), depth_hidden=64)
-        head = build(pairwise=pairwise, pooling='normalized', **sizes)
-        head.init_weights()
-        boxes = torch.cat([s.gt_instance_labels.pair_bboxes_input for s in make_batch(8)])
-        logits = head.depth_logits(head(make_feats(8), boxes)[1])
-        spread[pairwise] = logits.std().item()
-    assert 0.3 < spread['difference'] / spread['concat'] < 3
+@pytest.mark.parametrize('pooling', POOLINGS)
+def test_scores_start_near_one_half(pooling):
+    head = build(pairwise='difference', pooling=pooling)
+    head.init_weights()
+    losses = head.loss(make_feats(), make_batch())
+    assert losses['loss_depth'].item() == pytest.approx(2 * math.log(2), rel=0.1)
+    assert head.temperature.item() == pytest.approx(FIRST_TEMPERATURE)
 
 
 def test_a_constant_feature_map_gets_one_half():

@@ -138,6 +138,7 @@ class RelativeDepthHead(DeconvHead):
             )
         channels = 2 * out_channels if person_channels else out_channels
         heatmap_loss = heatmap_loss or dict(type='HeatmapL2Loss')
+        self.pairwise = pairwise  # HeatmapHead asks for default_init_cfg at once
         super().__init__(in_channels, channels, loss=heatmap_loss, **kwargs)
         self.depth_loss_module = MODELS.build(depth_loss or dict(type='RelativeDepthLoss'))
         self.ratio_loss_module = MODELS.build(ratio_loss) if ratio_loss else None
@@ -149,7 +150,6 @@ class RelativeDepthHead(DeconvHead):
         if pairwise == 'difference':
             self.log_temperature = nn.Parameter(torch.tensor(math.log(FIRST_TEMPERATURE)))
         self.num_joints = out_channels
-        self.pairwise = pairwise
         self.num_sampled_joints = num_sampled_joints
         self.alpha = alpha
         self.pooling = pooling

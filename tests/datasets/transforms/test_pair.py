@@ -345,7 +345,7 @@ def test_a_warp_leaves_what_is_outside_outside():
 
 # ------------------------------------------------------------------ RandomHideLegs
 def standing(side=60):
-    """A (labelled) and B (without labels), 40 px tall; A's left leg is at x = 20, its right at 26."""
+    """A (labelled) and B (not labelled), 40 px tall; A's legs are at x = 20 and 26."""
     joints = get_joint_set('mcpc16')
     keypoints, visible = np.zeros((2, 16, 2), np.float32), np.zeros((2, 16), np.float32)
     for x, leg in ((20, 'left'), (26, 'right')):

@@ -181,6 +181,9 @@ def test_a_gray_image_has_an_answer_of_one_half_without_zeros_at_the_border(padd
     cfg['head'] = dict(head, num_sampled_joints=None, **sizes)
     cfg['data_preprocessor'] = dict(type='PoseDataPreprocessor')
     model = MODELS.build(dict(cfg, backbone=dict(type='ResNet', depth=18))).eval()
+    for name, parameter in model.head.named_parameters():  # untrained, it would hardly see
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3 if 'deconv' in name else 0.1)
     boxes = torch.tensor([[[0.0, 4, 20, 60], [15, 25, 64, 64], [30, 2, 45, 30]]])
     with torch.no_grad():
         scores = model.head.person_scores(
@@ -191,7 +194,7 @@ def test_a_gray_image_has_an_answer_of_one_half_without_zeros_at_the_border(padd
         looked = model.head.crowd_probs(other)
     difference = (probs - 0.5).abs().max()
     assert (difference < 1e-5) == (padding_mode == 'replicate')
-    assert (looked - 0.5).abs().max() > 1e-4
+    assert (looked - 0.5).abs().max() > 1e-3
 
 
 def test_another_padding_is_refused():

@@ -290,7 +290,6 @@ def image_of_pair(head, sample, nearer):
         dict(alpha=1.0),
         dict(alpha=50.0, pooling='normalized'),
         dict(alpha=1.0, pairwise='difference'),
-        dict(alpha=1.0, pairwise='difference', pooling='peak', mask='target'),
         dict(alpha=1.0, pairwise='difference', pooling='peak'),
     ],
 )

@@ -72,8 +72,9 @@ class RelativeDepthHead(DeconvHead):
             the box's size nor its place reaches the classifier, nor do other places of the heatmap.
         mask: ``predicted`` filters with the predicted heatmaps (``peak``: around the predicted
             joint); ``target`` with the ground truth in training (``peak``: around the labelled
-            joint where there is one). Prediction always uses the predicted ones. For ``peak``,
-            ``target`` is the better start: the peaks of an untrained heatmap lie anywhere.
+            joint where there is one). Prediction always uses the predicted ones. With ``peak`` and
+            ``target``, depth is learned from the first iteration on, when peaks still lie anywhere,
+            but a predicted joint that is off its place is new to the classifier.
         detach_mask: stop the gradient of the relative-depth loss at the mask.
         person_channels: one set of heatmap channels a person instead of a shared one.
         symmetric: predict the average of f(A, B) and 1 - f(B, A), too, in which swapping the

@@ -44,14 +44,17 @@ class FixedDetector:
         return [(self.boxes[:n], np.linspace(0.9, 0.5, len(self.boxes))[:n]) for n in counts]
 
 
-def make_network(folder, base, seed=0):
-    """Return (config, checkpoint of plain weights) of quickstart's ``base``, shrunk."""
+def make_network(folder, base, seed=0, more=''):
+    """Return (config, checkpoint of plain weights) of quickstart's ``base``, shrunk.
+
+    ``more`` are further lines of the config.
+    """
     import torch
 
     from wsp_mm.apis.models import build_model, read_config
 
     config = Path(folder) / f'{Path(base).name}.py'
-    config.write_text(_SMALL.format(base=REPO / 'configs' / f'{base}.py'))
+    config.write_text(_SMALL.format(base=REPO / 'configs' / f'{base}.py') + more)
     torch.manual_seed(seed)
     state = build_model(read_config(config)[0]).state_dict()
     for value in state.values():  # larger than the initialisation, so that persons' answers differ

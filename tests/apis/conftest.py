@@ -17,6 +17,17 @@ def pretrained(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def scoring(tmp_path_factory):
+    """The same, with depth scores, pooled around peaks, without zeros at the border."""
+    more = (
+        "model['head'].update(pairwise='difference', pooling='peak')\n"
+        "model['padding_mode'] = 'replicate'\n"
+    )
+    folder = tmp_path_factory.mktemp('scores')
+    return make_network(folder, 'quickstart/wsp_pretrain_lite0', more=more)
+
+
+@pytest.fixture(scope='session')
 def root(tmp_path_factory):
     """The same of a root-depth network."""
     return make_network(tmp_path_factory.mktemp('root'), 'quickstart/root_muco_lite0')

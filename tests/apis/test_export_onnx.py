@@ -81,3 +81,9 @@ def test_other_options_of_the_order_network(pretrained):
     cfg.model.test_cfg.flip_test = False
     network = load_network(cfg, pretrained[1], 'cpu')
     check_onnx(network, export_onnx(network))
+
+
+@pytest.mark.slow
+def test_an_order_network_of_depth_scores(scoring):
+    network = load_network(*scoring, 'cpu')
+    check_onnx(network, export_onnx(network))

@@ -282,6 +282,62 @@ def test_order_of_a_pretraining_network(pretrained):
     assert 'order' not in first(make(pretrained, []))
 
 
+@pytest.fixture
+def crops_seen(spoil):
+    """A list to which every forward pass adds its number of crops."""
+    seen = []
+    spoil(lambda answers: seen.append(len(answers)))
+    return seen
+
+
+def test_depth_scores_order_a_crowd_in_one_pass(scoring, crops_seen):
+    record = first(make(scoring))
+    assert crops_seen == [1]
+    probability = np.array(record['order']['probability'])
+    close(probability + probability.T, np.ones((3, 3)), atol=2e-4)
+    assert record['order']['ids'] == front_to_back(probability)
+    ranks = {person['id']: person['order'] for person in record['persons']}
+    assert [ranks[i] for i in record['order']['ids']] == [1, 2, 3]
+    for person in record['persons']:
+        assert np.shape(person['keypoints_img']) == (16, 2)
+        x, y, w, h = person['bbox']
+        low, high = np.array([x, y]) - 2, np.array([x + w, y + h]) + 2
+        points = np.array(person['keypoints_img'])
+        assert ((points >= low) & (points <= high)).all()
+    again = np.array(first(make(scoring, BOXES[::-1]))['order']['probability'])
+    close(probability, again[::-1, ::-1], atol=2e-3)
+    one = first(make(scoring, BOXES[:1]))
+    assert one['order'] == dict(ids=[0], probability=[[0.5]])
+    assert 'order' not in first(make(scoring, []))
+
+
+def test_crowds_of_several_sizes_share_a_pass(scoring, crops_seen):
+    frames = [Frame(i, f'{i}.png', make_image(i)) for i in range(3)]
+    together = make(scoring)
+    together.pipeline.detector = FixedDetector(BOXES, counts=[3, 1, 2])
+    records = together.pipeline(frames)
+    assert crops_seen == [2]
+    for frame, count, record in zip(frames, (3, 1, 2), records, strict=True):
+        (alone,) = make(scoring, BOXES[:count]).pipeline([frame])
+        assert record['order']['ids'] == alone['order']['ids']
+        close(record['order']['probability'], alone['order']['probability'], atol=2e-4)
+
+
+def test_depth_scores_order_the_persons_of_a_pose_network(pose, scoring, crops_seen):
+    record = first(make(pose, order=scoring))
+    assert crops_seen == [3, 1]  # three persons, one crowd
+    assert record['order'] == first(make(scoring))['order']
+    assert np.shape(record['persons'][0]['keypoints_img']) == (18, 2)
+
+
+def test_scores_that_are_not_finite_are_reported(scoring, spoil):
+    spoil(lambda answers: answers[0].depth_scores_averaged.fill(np.nan))
+    record = first(make(scoring))
+    assert record['order'] == dict(ids=[0, 1, 2], probability=np.full((3, 3), 0.5).tolist())
+    (problem,) = record['problems']
+    assert problem.startswith('person 0: not compared')
+
+
 def test_front_to_back():
     agreed = np.array([[0.5, 0.2, 0.9], [0.8, 0.5, 0.7], [0.1, 0.3, 0.5]])
     assert front_to_back(agreed) == [1, 0, 2]

@@ -168,3 +168,35 @@ def test_root_in_the_camera_frame_by_hand():
     assert pred.keypoint_scores.shape == (1, 1)
     keys = ('keypoints', 'keypoint_scores', 'root_gamma', 'root_depth', 'root_cam')
     assert {pred.get(key).dtype for key in keys} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize('padding_mode', ['zeros', 'replicate'])
+def test_a_gray_image_has_an_answer_of_one_half_without_zeros_at_the_border(padding_mode):
+    """The whole network: with zeros at the border it knows where the boxes are."""
+    torch.manual_seed(0)
+    codec = dict(type='PairHeatmapLabel', input_size=(64, 64), heatmap_size=(16, 16))
+    sizes = dict(in_channels=512, out_channels=K, deconv_out_channels=(8, 8, 8))
+    head = dict(type='RelativeDepthHead', pairwise='difference', pooling='peak', decoder=codec)
+    cfg = dict(type='TopdownEstimator', padding_mode=padding_mode)
+    cfg['head'] = dict(head, num_sampled_joints=None, **sizes)
+    cfg['data_preprocessor'] = dict(type='PoseDataPreprocessor')
+    model = MODELS.build(dict(cfg, backbone=dict(type='ResNet', depth=18))).eval()
+    for name, parameter in model.head.named_parameters():  # untrained, it would hardly see
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3 if 'deconv' in name else 0.1)
+    boxes = torch.tensor([[[0.0, 4, 20, 60], [15, 25, 64, 64], [30, 2, 45, 30]]])
+    with torch.no_grad():
+        scores = model.head.person_scores(
+            model.extract_feat(torch.full((1, 3, 64, 64), 0.4)), boxes
+        )
+        probs = model.head.crowd_probs(scores)
+        other = model.head.person_scores(model.extract_feat(make_inputs()), boxes)
+        looked = model.head.crowd_probs(other)
+    difference = (probs - 0.5).abs().max()
+    assert (difference < 1e-5) == (padding_mode == 'replicate')
+    assert (looked - 0.5).abs().max() > 1e-3
+
+
+def test_another_padding_is_refused():
+    with pytest.raises(ValueError, match='padding_mode'):
+        MODELS.build(dict(type='TopdownEstimator', padding_mode='same'))

@@ -9,6 +9,7 @@ from mmpose.registry import MODELS
 from scipy.special import logit, rel_entr
 
 import wsp_mm.models.losses as losses
+from wsp_mm.structures.keypoints import get_joint_set
 
 NAN = float('nan')
 
@@ -67,6 +68,109 @@ def test_relative_depth_loss_by_hand(weights, expected):
     labels, weights = torch.tensor([[1.0, 1.0], [0.0, 0.0]]), torch.tensor(weights)
     loss = build('RelativeDepthLoss')(logits, labels, weights)
     assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_relative_depth_loss_of_soft_labels():
+    """Cross-entropy of two distributions; least where the network is as unsure as the label."""
+    logits = torch.tensor([[logit(0.9), logit(0.3)]]).float()
+    labels = torch.tensor([[0.6, 0.3]])
+    loss = build('RelativeDepthLoss')(logits, labels, torch.ones(1, 2)).item()
+    one, two = (-(p * math.log(q) + (1 - p) * math.log(1 - q)) for p, q in ((0.6, 0.9), (0.3, 0.3)))
+    assert loss == pytest.approx((one + two) / 2, rel=1e-5)
+    same = torch.from_numpy(logit(labels.numpy()))
+    assert build('RelativeDepthLoss')(same, labels, torch.ones(1, 2)).item() < loss
+
+
+# ---------------------------------------------------------------------- depth scores
+
+
+def test_depth_ratio_loss_by_hand():
+    differences = torch.tensor([[0.1, 0.5, 3.0], [0.0, 1.0, 1.0]], requires_grad=True)
+    ratios = torch.tensor([[0.05, 0.1, NAN], [NAN, 7.0, NAN]])
+    weights = torch.tensor([[1.0, 1, 1], [1, 0, 1]])  # the second pair has no label with a weight
+    loss = build('DepthRatioLoss', beta=0.1, loss_weight=2.0)(differences, ratios, weights)
+    # 0.05 ** 2 / 2 / 0.1 = 0.0125, and 0.4 - 0.1 / 2 = 0.35; the mean, twice
+    assert loss.item() == pytest.approx(0.0125 + 0.35)
+    loss.backward()
+    assert differences.grad.sign().tolist() == [[1, 1, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match='beta'):
+        build('DepthRatioLoss', beta=0)
+
+
+MCPC = get_joint_set('mcpc16')
+SIDE = 200.0
+
+
+def upright(height=100.0):
+    """Joints (16, 2) px of an upright person, whose limbs have exactly their lengths."""
+    heights = dict(shoulder=0.818, elbow=0.630, wrist=0.485, hip=0.530, knee=0.285, ankle=0.039)
+    parts = [concept.split('_')[-1] for concept in MCPC.concepts]
+    y = [150 - height * heights.get(part, 0.9) for part in parts]
+    return torch.tensor([[80.0, value] for value in y])
+
+
+def within(keypoints, scores, weights=None, down=(0.0, 1.0), temperature=0.5, **kwargs):
+    """The loss of one pair, whose second person is not labelled."""
+    batch, persons = (1, 2, 16), (1, 2)
+    everything = torch.zeros(*batch, 2)
+    everything[0, 0] = keypoints
+    visible = torch.zeros(batch)
+    visible[0, 0] = 1 if weights is None else weights
+    values = torch.zeros(batch)
+    values[0, 0] = scores
+    module = build('WithinPersonDepthLoss', **kwargs)
+    downs = torch.tensor(down).expand(*persons, 2)
+    return module(values, torch.tensor(temperature), everything, visible, downs, SIDE).item()
+
+
+def scores_of(**values):
+    scores = torch.zeros(16)
+    for concept, value in values.items():
+        scores[MCPC.index(concept)] = value
+    return scores
+
+
+def test_of_two_feet_the_lower_one_is_nearer():
+    keypoints, scores = upright(), scores_of(left_ankle=1.0, right_ankle=1.3)
+    # The limbs of an upright person are not tilted: they say nothing.
+    assert within(keypoints, scores) == 0
+    lower = MCPC.index('right_ankle')
+    keypoints[lower, 1] += 6  # more than 5 % of 100 px; its shank now says 124 px
+    assert within(keypoints, scores) == 0
+    keypoints[lower, 1] += 1  # 7 px are more than 5 % of 116
+    keypoints[MCPC.index('right_knee'), 1] += 4
+    right = math.log1p(math.exp((1.3 - 1.0) / 0.5))  # the lower one has the larger score
+    assert within(keypoints, scores, level=0.05) == pytest.approx(right, rel=1e-5)
+    wrong = math.log1p(math.exp(-(1.3 - 1.0) / 0.5))
+    upside_down = within(keypoints, scores, down=(0.0, -1.0))
+    assert upside_down == pytest.approx(wrong, rel=1e-5)
+    assert within(keypoints, scores, level=0.08) == 0
+    unlabelled = torch.ones(16)
+    unlabelled[lower] = 0
+    assert within(keypoints, scores, unlabelled) == 0
+    assert within(keypoints, scores, loss_weight=3.0) == pytest.approx(3 * right, rel=1e-5)
+
+
+@pytest.mark.parametrize('sign', [-1, 1])
+def test_a_short_limb_is_tilted_by_a_known_angle(sign):
+    """A forearm of 14.5 px seen with 8.7 px: 3-4-5, so 11.6 px along the camera's axis."""
+    keypoints, scores = upright(), scores_of(left_wrist=0.02 * sign)
+    elbow, wrist = MCPC.index('left_elbow'), MCPC.index('left_wrist')
+    keypoints[wrist] = keypoints[elbow] + torch.tensor([8.7, 0.0])
+    target = 11.6 / (1.5 * SIDE)
+    expected = (target - 0.02) ** 2 / 2 / 0.1
+    assert within(keypoints, scores) == pytest.approx(expected, rel=1e-4)
+    assert within(keypoints, scores_of(left_wrist=target * sign)) == pytest.approx(0, abs=1e-9)
+    assert within(keypoints, scores, tilted=0.59) == 0  # 8.7 / 14.5 is 0.6
+    assert within(keypoints, scores, focal=3.0) < expected
+
+
+def test_nobody_labelled_within_a_person_is_0():
+    assert within(upright(), scores_of(left_wrist=5.0), torch.zeros(16)) == 0
+    assert within(torch.full((16, 2), NAN), scores_of(left_wrist=5.0), torch.zeros(16)) == 0
+    for wrong in (dict(level=-0.1), dict(tilted=0), dict(focal=0)):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            build('WithinPersonDepthLoss', **wrong)
 
 
 # ---------------------------------------------------------------------- Eq. 12

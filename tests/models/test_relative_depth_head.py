@@ -9,6 +9,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
@@ -16,8 +18,10 @@ from scipy.special import expit
 from torch import nn
 
 from wsp_mm.codecs.pair_heatmap import PairHeatmapLabel
-from wsp_mm.models.ops.masked_pooling import POOLINGS
+from wsp_mm.models.ops.masked_pooling import POOLINGS as OPS
+from wsp_mm.models.relative_depth_head import FIRST_TEMPERATURE
 
+POOLINGS = (*OPS, 'peak')
 K, D, SIDE, MAP = 4, 6, 32, 16
 FLIP_INDICES = [1, 0, 2, 3]
 CODEC = dict(type='PairHeatmapLabel', input_size=(SIDE, SIDE), heatmap_size=(MAP, MAP), sigma=1.0)
@@ -153,7 +157,7 @@ def gradients(head, feats, batch, key):
     }
 
 
-@pytest.mark.parametrize('pooling', POOLINGS)
+@pytest.mark.parametrize('pooling', OPS)
 @pytest.mark.parametrize(
     ('switches', 'reaches_mask'),
     [
@@ -280,7 +284,15 @@ def image_of_pair(head, sample, nearer):
     return image
 
 
-@pytest.mark.parametrize('switches', [dict(alpha=1.0), dict(alpha=50.0, pooling='normalized')])
+@pytest.mark.parametrize(
+    'switches',
+    [
+        dict(alpha=1.0),
+        dict(alpha=50.0, pooling='normalized'),
+        dict(alpha=1.0, pairwise='difference'),
+        dict(alpha=1.0, pairwise='difference', pooling='peak'),
+    ],
+)
 def test_sixteen_pairs_are_learned_completely(switches):
     """100 % of the joints, by looking: for images without content it has one answer for all."""
     sizes = dict(in_channels=32, deconv_out_channels=(32,), depth_hidden=64, num_sampled_joints=2)
@@ -382,6 +394,9 @@ def test_flip_test_averages_with_the_mirrored_answer(person_channels):
     ('kwargs', 'test_cfg'),
     [
         (dict(pooling='median'), {}),
+        (dict(pairwise='product'), {}),
+        (dict(pairwise='difference', person_channels=True), {}),
+        (dict(ratio_loss=dict(type='DepthRatioLoss')), {}),
         (dict(mask='none'), {}),
         (dict(alpha=-1.0), {}),
         (dict(alpha=float('nan')), {}),
@@ -394,3 +409,232 @@ def test_flip_test_averages_with_the_mirrored_answer(person_channels):
 def test_bad_options(kwargs, test_cfg):
     with pytest.raises(ValueError, match=next(iter(kwargs or test_cfg))):
         build(**kwargs).predict(make_feats(), make_batch(), test_cfg)
+
+
+# ---------------------------------------------------------------------- pooling around the peak
+
+
+def test_pooling_around_the_peak_written_out():
+    """Under a Gaussian of the codec's sigma about the predicted joint; the boxes only find it."""
+    head, feats = build(pooling='peak').eval(), make_feats(1)
+    boxes = torch.tensor([[[0.0, 0, 31, 31], [8, 8, 20, 20]]])
+    heatmaps, pooled = head(feats, boxes)
+    features = head.features(feats)[0]
+    joints, _ = head.decoder.peaks(heatmaps[:, None], boxes)
+    for person, joint in np.ndindex(2, K):
+        x, y = (joints[0, person, joint] / 2).tolist()
+        columns, rows = np.meshgrid(np.arange(MAP), np.arange(MAP))
+        weights = torch.tensor(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 2)).float()
+        expected = (features * weights).sum((1, 2)) / weights.sum()
+        torch.testing.assert_close(pooled[0, person, joint], expected, rtol=1e-3, atol=1e-5)
+    peak = head(feats, boxes + torch.tensor([0.0, 0, 0, 0.4]))[1]
+    torch.testing.assert_close(peak, pooled, rtol=0, atol=0)
+
+
+def test_pooling_around_labelled_joints_in_training():
+    """``mask='target'``: where a joint is labelled, the boxes do not even find it."""
+    visible = np.array([[1, 1, 0, 1], [1, 1, 0, 1]])
+    sample, feats = make_sample(visible=visible), make_feats(1)
+    head = build(pooling='peak', mask='target', num_sampled_joints=None)
+    one = head.loss(feats, [sample])
+    sample.gt_instance_labels.pair_bboxes_input[:] = torch.tensor([0.0, 0, 20, 20])
+    other = head.loss(feats, [sample])
+    assert one['loss_depth'] == other['loss_depth']
+    head.mask = 'predicted'
+    assert head.loss(feats, [sample])['loss_depth'] != one['loss_depth']
+
+
+@pytest.mark.parametrize('mask', ['predicted', 'target'])
+@pytest.mark.parametrize('pairwise', ['concat', 'difference'])
+def test_gradients_of_pooling_around_the_peak(mask, pairwise):
+    """Where a peak is has no gradient; what the features there are has one."""
+    head, feats = build(pooling='peak', mask=mask, pairwise=pairwise), make_feats()
+    depth = gradients(head, feats, make_batch(), 'loss_depth')
+    assert depth == dict(backbone=True, deconv=True, mask=False, depth=True)
+
+
+# ---------------------------------------------------------------------- depth scores
+
+SCORE = dict(pairwise='difference', ratio_loss=dict(type='DepthRatioLoss'))
+
+
+def scoring(**kwargs):
+    return sharpen(build(**{**SCORE, 'pooling': 'peak', **kwargs}))
+
+
+@pytest.mark.parametrize('flip_test', [False, True])
+@pytest.mark.parametrize('pooling', ['mean', 'peak'])
+def test_a_score_is_farther_and_swapping_negates(flip_test, pooling):
+    head = scoring(pooling=pooling)
+    feats = [make_feats(), make_feats(seed=50)] if flip_test else make_feats()
+    batch, test_cfg = make_batch(), dict(flip_test=flip_test)
+    plain = head.predict(feats, batch, test_cfg)
+    swapped = head.predict(feats, [bare(sample, (1, 0)) for sample in batch], test_cfg)
+    kinds = ('', '_averaged') if flip_test else ('',)
+    for one, other in zip(plain, swapped, strict=True):
+        assert ('depth_scores_averaged' in one) == flip_test
+        for kind in kinds:
+            scores = one.get(f'depth_scores{kind}')
+            assert scores.shape == (1, 2, K)
+            np.testing.assert_array_equal(other.get(f'depth_scores{kind}'), scores[:, ::-1])
+            logits = (scores[0, 1] - scores[0, 0]) / head.temperature.item()
+            probs = one.get(f'depth_probs{kind}')[0]
+            np.testing.assert_allclose(probs, expit(logits), atol=1e-6)
+            np.testing.assert_allclose(other.get(f'depth_probs{kind}')[0], 1 - probs, atol=1e-6)
+            pair = one.get(f'pair_probs{kind}')[0]
+            assert pair == pytest.approx(probs.mean(), rel=1e-5) and abs(pair - 0.5) > 1e-4
+
+
+def test_symmetric_adds_no_pass_and_changes_nothing(monkeypatch):
+    head, feats, batch = scoring(), make_feats(), make_batch()
+    plain, calls = head.predict(feats, batch), []
+    head.symmetric, layer = True, head.depth_hidden_layer
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    for one, other in zip(plain, head.predict(feats, batch), strict=True):
+        np.testing.assert_array_equal(other.pair_probs_averaged, one.pair_probs)
+        np.testing.assert_array_equal(other.depth_probs, one.depth_probs)
+    assert len(calls) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), persons=st.integers(1, 6))
+def test_one_pass_orders_a_crowd_as_its_pairs_do(seed, persons):
+    """Antisymmetric and transitive, whoever else is asked about."""
+    head, feats = scoring(), make_feats(1, seed)
+    corners = np.sort(np.random.default_rng(seed).uniform(-4, 36, (persons, 2, 2)), axis=1)
+    boxes = torch.from_numpy(corners.reshape(1, persons, 4)).float()
+    with torch.no_grad():
+        scores = head.person_scores(feats, boxes)
+        crowd = head.crowd_probs(scores)[0]
+    assert scores.shape == (1, persons, K)
+    torch.testing.assert_close(crowd + crowd.T, torch.ones(persons, persons))
+    for a, b in np.ndindex(persons, persons):
+        if a == b:
+            continue
+        pair = bare(make_sample())
+        pair.gt_instance_labels.pair_bboxes_input = boxes[:, [a, b]]
+        (pred,) = head.predict(feats, [pair])
+        np.testing.assert_allclose(pred.depth_scores[0], scores[0, [a, b]], atol=1e-5)
+        assert pred.pair_probs[0] == pytest.approx(crowd[a, b].item(), abs=1e-4)
+    nearer = crowd > 0.5  # with one joint the order has no circle
+    alone = build(pairwise='difference', pair_joints=[1]).crowd_probs(scores)[0] > 0.5
+    for a, b, c in np.ndindex(persons, persons, persons):
+        assert not (alone[a, b] and alone[b, c]) or alone[a, c]
+    assert not nearer.diagonal().any()
+
+
+def test_a_crowd_is_predicted_without_pairs():
+    head, sample = scoring(symmetric=True), bare(make_sample())
+    boxes = torch.tensor([[[2.0, 2, 16, 28], [14, 6, 30, 30], [5, 5, 25, 25]]])
+    sample.gt_instance_labels.pair_bboxes_input = boxes
+    (pred,) = head.predict(make_feats(1), [sample])
+    shapes = dict(keypoints=(1, 3, K, 2), keypoint_scores=(1, 3, K), depth_scores=(1, 3, K))
+    shapes |= dict(depth_scores_averaged=(1, 3, K))
+    assert {key: value.shape for key, value in pred.items()} == shapes
+
+
+def with_ratios(sample, ratio):
+    ratios = torch.full((1, K), float(ratio))
+    ratios[0, 1] = torch.nan
+    sample.gt_instance_labels.depth_ratios = ratios
+    return sample
+
+
+def test_the_ratio_loss_is_that_of_score_differences():
+    head, feats = build(**SCORE, alpha=0.0), make_feats(2)
+    visible = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])
+    batch = [with_ratios(make_sample(0, visible), 0.4), with_ratios(make_sample(1), -3.0)]
+    losses = head.loss(feats, batch)
+    boxes = torch.cat([sample.gt_instance_labels.pair_bboxes_input for sample in batch])
+    scores = head.person_scores(feats, boxes).detach().numpy()
+    error = np.abs(scores[:, 1] - scores[:, 0] - np.array([[0.4], [-3.0]]))
+    assert (error > 0.1).all()
+    expected = ((error[0, [0, 2]] - 0.05).mean() + (error[1, [0, 2, 3]] - 0.05).mean()) / 2
+    assert losses['loss_ratio'].item() == pytest.approx(expected, rel=1e-5)
+    assert 'loss_within' not in losses
+    without = head.loss(feats, make_batch(2))['loss_ratio']  # a data set without such labels
+    assert without.item() == 0 and without.requires_grad
+
+
+def test_a_soft_label_of_one_half_is_neither_right_nor_wrong():
+    head, feats, batch = build(pairwise='difference').eval(), make_feats(2), make_batch(2)
+    decided = head.loss((feats[0][:1],), batch[:1])['acc_depth']
+    batch[1].gt_instance_labels.depth_labels[:] = 0.5
+    losses = head.loss(feats, batch)
+    assert losses['acc_depth'] == decided and losses['joints_drawn'] == K
+
+
+def make_sample_of_16(visible=None, down=None):
+    """A pair with the 16 joints that limbs need, and its keypoints, input px."""
+    keypoints = np.random.default_rng(0).uniform(1, SIDE - 2, (2, 16, 2))
+    codec = PairHeatmapLabel((SIDE, SIDE), (MAP, MAP), 1.0)
+    encoded = codec.encode(keypoints, visible, np.array([1.0]), np.array([1.0]))
+    sample = PoseDataSample(metainfo=dict(input_size=(SIDE, SIDE)))
+    sample.gt_instance_labels = InstanceData(
+        pair_bboxes_input=torch.tensor([[[2.0, 2, 16, 28], [14, 6, 30, 30]]]),
+        **{key: torch.from_numpy(value) for key, value in encoded.items()},
+    )
+    if down is not None:
+        sample.gt_instance_labels.pair_down = torch.tensor(down).expand(1, 2, 2)
+    return sample, keypoints
+
+
+def test_the_loss_within_persons_gets_input_px_and_the_images_down():
+    within = dict(type='WithinPersonDepthLoss')
+    head = build(**SCORE, out_channels=16, within_loss=within)
+    feats = make_feats(1)
+    for down in ((0.0, 1.0), (0.6, -0.8)):
+        sample, keypoints = make_sample_of_16(down=down)
+        found = head.loss(feats, [sample])['loss_within']
+        scores = head.person_scores(feats, sample.gt_instance_labels.pair_bboxes_input)
+        expected = MODELS.build(within)(
+            scores, head.temperature, torch.from_numpy(keypoints)[None], torch.ones(1, 2, 16),
+            torch.tensor(down).expand(1, 2, 2), SIDE,
+        )  # fmt: skip
+        assert found.item() == pytest.approx(expected.item(), rel=1e-4) and found > 0
+    default, _ = make_sample_of_16()
+    upright, _ = make_sample_of_16(down=(0.0, 1.0))
+    one, two = (head.loss(feats, [sample])['loss_within'] for sample in (default, upright))
+    assert one == two != found
+
+
+@pytest.mark.parametrize('labelled', [True, False])
+@pytest.mark.parametrize('pooling', ['mean', 'peak'])
+def test_every_parameter_of_scores_gets_a_gradient(labelled, pooling):
+    """Also where nothing is labelled."""
+    switches = dict(
+        out_channels=16, pooling=pooling, within_loss=dict(type='WithinPersonDepthLoss')
+    )
+    head = build(**SCORE, **switches)
+    sample, _ = make_sample_of_16(visible=np.full((2, 16), float(labelled)))
+    if labelled:
+        sample.gt_instance_labels.depth_ratios = torch.full((1, 16), 0.3)
+    losses = head.loss(make_feats(1), [sample])
+    total = sum(value for key, value in losses.items() if 'loss' in key)
+    total.backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+    assert bool(head.log_temperature.grad != 0) == labelled
+    assert (total.item() == 0) == (not labelled)
+
+
+@pytest.mark.parametrize('pooling', POOLINGS)
+def test_scores_start_near_one_half(pooling):
+    head = build(pairwise='difference', pooling=pooling)
+    head.init_weights()
+    losses = head.loss(make_feats(), make_batch())
+    assert losses['loss_depth'].item() == pytest.approx(2 * math.log(2), rel=0.1)
+    assert head.temperature.item() == pytest.approx(FIRST_TEMPERATURE)
+
+
+def test_a_constant_feature_map_gets_one_half():
+    """Wherever the boxes are: neither they nor the border reach the answer."""
+    head = scoring()
+    maps = torch.full((3, 5, MAP // 2, MAP // 2), 0.4)
+    constant = head.features((maps,))[:1, :, 8:9, 8:9].expand(3, -1, MAP, MAP)
+    head.features = lambda feats: constant
+    for pred in head.predict((maps,), make_batch()):
+        np.testing.assert_allclose(pred.depth_probs, 0.5, atol=1e-5)
+    head.pooling = 'sum'  # tells how large the boxes are
+    other = [pred.depth_probs for pred in head.predict((maps,), make_batch())]
+    assert np.abs(np.array(other) - 0.5).min() > 1e-3

@@ -76,7 +76,8 @@ class WithDecoding(nn.Module):
         codec = head.decoder
         if self.kind == 'order':
             shift = self.test_cfg.get('shift_heatmap', False)
-            heatmaps, _, probs = head.answers(feats, more, self.flip_indices, shift)
+            heatmaps, _, answer = head.answers(feats, more, self.flip_indices, shift)
+            probs = head.probabilities(answer)
             return *codec.peaks(heatmaps, more), probs, probs[:, head.pair_joints].mean(-1)
         scale = images.new_tensor(np.divide(codec.input_size, codec.heatmap_size[:2]))
         if self.kind == 'root':

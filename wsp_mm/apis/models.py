@@ -69,6 +69,13 @@ class Network:
         self._meta = {key: meta[key] for key in _SAMPLE_META if key in meta}
 
     @property
+    def scores_persons(self) -> bool:
+        """Whether an order network gives each person a depth score, so that one crop answers for
+        any number of persons.
+        """
+        return self.kind == 'order' and self.model.head.pairwise == 'difference'
+
+    @property
     def crop_settings(self) -> dict:
         """padding and aspect by which the test pipeline extends boxes, see ``crop_boxes``."""
         (step,) = (t for t in self.pipeline.transforms if isinstance(t, PersonCenterScale))
@@ -82,17 +89,18 @@ class Network:
         name: str = '',
         **keys: Any,
     ) -> dict:
-        """Crop one person (or a pair) and pack the sample.
+        """Crop one person (or a pair, or a crowd) and pack the sample.
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            boxes: (N, 4) x, y, w, h px: one person, or the two of a pair network.
+            boxes: (N, 4) x, y, w, h px: one person, or the two of a pair network, or two and more
+                where it :attr:`scores_persons`.
             camera: f and c (2,) px.
             name: of the image, for messages.
             keys: more keys of the sample, such as ``bbox_extended``.
         """
         if self.kind == 'order':
-            keys['pair'] = (0, 1)
+            keys['pair'] = tuple(range(len(boxes)))
         if camera is not None:
             for key in 'fc':
                 keys[f'camera_{key}'] = np.array(camera[key], np.float32)

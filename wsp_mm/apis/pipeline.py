@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from wsp_mm.apis.boxes import GivenBoxes
 from wsp_mm.apis.cameras import Cameras
@@ -100,12 +101,13 @@ class FramePipeline:
         if self.boxes is not None:
             self.boxes.check()
         if self.pose.kind == 'order':
-            self._answer_pairs(persons, persons)
+            self._answer_order(persons, persons)
             return records
         for batch in batched(itertools.chain(*persons), self.batch_size):
             self._answer_persons(batch)
         if self.order is not None:
-            self._answer_pairs(persons, [_largest(group) for group in persons])
+            crowds = self.order.scores_persons
+            self._answer_order(persons, persons if crowds else [_largest(g) for g in persons])
         return records
 
     def _begin(
@@ -180,21 +182,36 @@ class FramePipeline:
 
     # ------------------------------------------------------------------ order in depth
 
-    def _answer_pairs(
+    def _answer_order(
         self, frames: list[list[FoundPerson]], groups: list[list[FoundPerson]]
     ) -> None:
-        """Compare all pairs within each frame's group of persons; fill in the order and, where the
-        pair network is the only one, the best joints.
+        """Compare the persons of each frame's group; fill in the order and, where the pair network
+        is the only one, the best joints.
         """
-        network = self.order or self.pose
         matrices = [np.full((len(persons), len(persons)), 0.5) for persons in frames]
+        network = self.order or self.pose
+        answer = self._answer_crowds if network.scores_persons else self._answer_pairs
+        orders = answer(network, groups, matrices)
+        for persons, ids, matrix in zip(frames, orders, matrices, strict=True):
+            for rank, identity in enumerate(ids, 1):
+                persons[identity].record['order'] = rank
+            if persons:
+                order = dict(ids=ids, probability=rounded(matrix, SHARE))
+                persons[0].frame_record['order'] = order
+
+    def _answer_pairs(
+        self, network: Network, groups: list[list[FoundPerson]], matrices: list[np.ndarray]
+    ) -> list[list[int]]:
+        """Compare all pairs within each group. Fill in the probabilities (P, P) of its frame, and
+        return its ids from the nearest.
+        """
         pairs = [
             (matrix, *pair)
             for matrix, group in zip(matrices, groups, strict=True)
             for pair in itertools.combinations(group, 2)
         ]
         for batch in batched(pairs, self.batch_size):
-            crops = [_pair_crop(network, *pair) for _, *pair in batch]
+            crops = [_joint_crop(network, pair) for _, *pair in batch]
             for (matrix, *pair), pred in zip(batch, network.predict(crops), strict=True):
                 answer = float(pred.get('pair_probs_averaged', pred.pair_probs)[0])
                 sums = [answer, pred.keypoints.sum(), pred.keypoint_scores.sum()]
@@ -205,19 +222,50 @@ class FramePipeline:
                 matrix[a, b], matrix[b, a] = answer, 1 - answer
                 for k, person in enumerate(pair if network is self.pose else ()):
                     _keep_better(person.record, pred.keypoints[0, k], pred.keypoint_scores[0, k])
-        for persons, group, matrix in zip(frames, groups, matrices, strict=True):
+        orders = []
+        for group, matrix in zip(groups, matrices, strict=True):
             ids = np.array([person.record['id'] for person in group], dtype=int)
-            ids = ids[front_to_back(matrix[np.ix_(ids, ids)])].tolist()
-            for rank, identity in enumerate(ids, 1):
-                persons[identity].record['order'] = rank
-            if persons:
-                order = dict(ids=ids, probability=rounded(matrix, SHARE))
-                persons[0].frame_record['order'] = order
+            orders.append(ids[front_to_back(matrix[np.ix_(ids, ids)])].tolist())
+        return orders
+
+    def _answer_crowds(
+        self, network: Network, groups: list[list[FoundPerson]], matrices: list[np.ndarray]
+    ) -> list[list[int]]:
+        """Do what :meth:`_answer_pairs` does with a network that scores persons.
+
+        One crop around the whole group gives everybody's score; nobody is compared pair by pair.
+        In a crop around a large crowd persons are small, smaller than in training: there is one
+        pass all the same.
+        """
+        orders = [[person.record['id'] for person in group] for group in groups]
+        crowds = [i for i, group in enumerate(groups) if len(group) > 1]
+        for batch in batched(crowds, self.batch_size):
+            most = max(len(groups[i]) for i in batch)
+            # All of a batch have as many boxes: the last one fills up, and is not read.
+            filled = [groups[i] + groups[i][-1:] * (most - len(groups[i])) for i in batch]
+            crops = [_joint_crop(network, persons) for persons in filled]
+            for i, pred in zip(batch, network.predict(crops), strict=True):
+                group, ids = groups[i], np.array(orders[i])
+                scores = pred.get('depth_scores_averaged', pred.depth_scores)[0, : len(group)]
+                keypoints, shown = pred.keypoints[0], pred.keypoint_scores[0]
+                if not np.isfinite([scores.sum(), keypoints.sum(), shown.sum()]).all():
+                    group[0].report(f'not compared with anybody: {_NOT_FINITE}')
+                    continue
+                head = network.model.head
+                with torch.no_grad():
+                    device = head.log_temperature.device
+                    probs = head.crowd_probs(torch.from_numpy(scores).to(device)).cpu().numpy()
+                matrices[i][np.ix_(ids, ids)] = probs
+                mean = scores[:, head.pair_joints].mean(1)
+                orders[i] = ids[np.argsort(mean, kind='stable')].tolist()
+                for k, person in enumerate(group if network is self.pose else ()):
+                    _keep_better(person.record, keypoints[k], shown[k])
+        return orders
 
 
-def _pair_crop(network: Network, first: FoundPerson, second: FoundPerson) -> dict:
-    boxes = np.stack([tight_box(person.box, person.extended) for person in (first, second)])
-    return network.crop(first.frame.image, boxes, name=first.frame.file_name)
+def _joint_crop(network: Network, persons: Sequence[FoundPerson]) -> dict:
+    boxes = np.stack([tight_box(person.box, person.extended) for person in persons])
+    return network.crop(persons[0].frame.image, boxes, name=persons[0].frame.file_name)
 
 
 def _largest(persons: list[FoundPerson]) -> list[FoundPerson]:

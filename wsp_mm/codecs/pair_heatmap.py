@@ -177,7 +177,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
         Args:
             heatmaps: (B, 1, K, h, w), shared by the persons, or (B, 2, K, h, w).
             boxes: (B, 2, 4) xyxy input px, clipped to the input here. For a box wholly outside the
-                nearest pixel counts.
+                nearest pixel counts. With shared heatmaps, of any number of persons.
 
         Returns:
             Keypoints (B, 1, 2, K, 2) input px and scores (B, 1, 2, K).
@@ -187,7 +187,7 @@ class PairHeatmapLabel(BaseKeypointCodec):
 
     def peaks(self, heatmaps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Return :meth:`batch_decode`'s keypoints (B, 2, K, 2) and scores (B, 2, K) as tensors."""
-        maps = heatmaps.float().expand(-1, 2, -1, -1, -1)
+        maps = heatmaps.float().expand(-1, boxes.shape[1], -1, -1, -1)
         limits = boxes.new_tensor(2 * self.input_size)
         in_box = self.box_masks(boxes.clamp(min=0).minimum(limits))
         scores, peaks = (

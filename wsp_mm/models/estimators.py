@@ -13,6 +13,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from torch import nn
 
+from wsp_mm.models.ops.padding import replicate_padding
 from wsp_mm.structures.camera import PinholeCamera
 
 
@@ -20,12 +21,23 @@ from wsp_mm.structures.camera import PinholeCamera
 class TopdownEstimator(TopdownPoseEstimator):
     """MMPose's top-down estimator, where a head that does not fit the backbone is an error.
 
+    Args:
+        padding_mode: ``zeros``, or ``replicate``: all convolutions repeat the border of their
+            input, so that nothing tells a network where in the crop a place is, see
+            :func:`replicate_padding`. Weights trained with one can start the other.
+        *args, **kwargs: of MMPose's ``TopdownPoseEstimator``.
+
     Raises:
-        ValueError: the backbone's last feature map has other than the head's ``in_channels``.
+        ValueError: another ``padding_mode``, or the backbone's last feature map has other than the
+            head's ``in_channels``.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args, padding_mode: str = 'zeros', **kwargs) -> None:
+        if padding_mode not in ('zeros', 'replicate'):
+            raise ValueError(f"padding_mode must be 'zeros' or 'replicate', got {padding_mode!r}")
         super().__init__(*args, **kwargs)
+        if padding_mode == 'replicate':
+            replicate_padding(self)
         found = None if self.with_neck else last_channels(self.backbone)
         if self.with_head and found not in (None, self.head.in_channels):
             name = type(self.backbone).__name__

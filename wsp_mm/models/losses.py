@@ -14,6 +14,9 @@ from mmengine.dist import all_reduce, get_world_size
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from wsp_mm.structures.keypoints import get_joint_set
+from wsp_mm.structures.limbs import limbs_of
+
 # Added to probabilities below their logarithm: small enough to pull from far away, large enough for
 # float32.
 _TINY = 1e-20
@@ -116,7 +119,7 @@ class RelativeDepthLoss(nn.Module):
 
         Args:
             logits: (B, J), positive where A is judged nearer.
-            labels: (B, J), 1 where A is nearer, else 0.
+            labels: (B, J), probability that A is nearer: 1 or 0, or between, for what is not sure.
             weights: (B, J), 0 for joints without a label or not drawn.
 
         Raises:
@@ -128,6 +131,143 @@ class RelativeDepthLoss(nn.Module):
                 logits.float(), labels.float(), reduction='none'
             )
             return mean_over_joints(values, weights.float())
+
+
+@MODELS.register_module()
+class DepthRatioLoss(nn.Module):
+    """Smooth L1 distance of a difference of depth scores and the logarithm of the depth ratio.
+
+    With it the scores are in the unit of log-depth.
+
+    Args:
+        beta: error up to which the distance is quadratic, log-depth; about the labels' own error.
+        loss_weight: factor.
+
+    Raises:
+        ValueError: beta is not positive.
+    """
+
+    def __init__(self, beta: float = 0.1, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if not beta > 0:
+            raise ValueError(f'beta must be positive (log-depth), got {beta}')
+        self.beta = beta
+        self.loss_weight = loss_weight
+
+    def forward(self, differences: Tensor, ratios: Tensor, weights: Tensor) -> Tensor:
+        """Return the mean over the weighted joints of a pair, then over the pairs that have one,
+        see :func:`mean_over_joints`.
+
+        Args:
+            differences: (B, J), score of B minus that of A.
+            ratios: (B, J), log-depth of B minus that of A; nan where there is no label.
+            weights: (B, J), 0 for joints without a label.
+
+        Raises:
+            ValueError: the shapes disagree.
+        """
+        _check_shapes(differences=differences, ratios=ratios, weights=weights)
+        with torch.autocast(differences.device.type, enabled=False):
+            known = ratios.isfinite()
+            ratios = ratios.float().masked_fill(~known, 0.0)
+            values = F.smooth_l1_loss(differences.float(), ratios, reduction='none', beta=self.beta)
+            return self.loss_weight * mean_over_joints(values, weights.float() * known)
+
+
+@MODELS.register_module()
+class WithinPersonDepthLoss(nn.Module):
+    """What 2D joints tell of depth within one person, taught to depth scores. Two parts, summed.
+
+    Feet: of a person's two ankles, the lower one in the image is nearer (Eq. 2 within a person).
+    The loss is the logistic loss of the scores' difference over the temperature. It says nothing
+    where the two are about level, and it is wrong about a foot in the air.
+
+    Limbs: the person's apparent height is the largest length / share over the limbs
+    (:data:`wsp_mm.structures.limbs.LIMB_SHARES`), since tilt only shortens. A limb of length l px
+    that would have L px is tilted, by ``sqrt(L^2 - l^2)`` px towards the camera or away from it.
+    Over the focal length in px this is the difference of log-depth of its ends, up to its sign. The
+    loss is the smaller one of both signs, ``| |ds| - target |``, quadratic up to 0.1. Only clearly
+    tilted limbs count: where l / L is near 1, l and L differ by their errors.
+
+    Args:
+        joint_set: name of the joints' set.
+        level: the ankles are level where their heights differ by less than this share of the
+            person's apparent height. Half a step of 0.3 m that leads straight away from a camera at
+            eye level makes about 0.05.
+        tilted: largest l / L of a tilted limb; 0.8 are 37 degrees.
+        focal: focal length / width of the crop. A crop is part of a photograph, whose focal length
+            is about its own width: 1.5 is a crop of two thirds.
+        loss_weight: factor.
+    """
+
+    def __init__(
+        self,
+        joint_set: str = 'mcpc16',
+        level: float = 0.05,
+        tilted: float = 0.8,
+        focal: float = 1.5,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not (level >= 0 and 0 < tilted <= 1 and focal > 0):
+            raise ValueError(
+                'level must not be negative, tilted lie in 0 to 1, focal be positive, got '
+                f'{level}, {tilted}, {focal}'
+            )
+        self.level, self.tilted, self.focal = level, tilted, focal
+        self.loss_weight = loss_weight
+        self.ankles = list(get_joint_set(joint_set).ankles)
+        ends, shares = limbs_of(joint_set)
+        self.register_buffer('ends', torch.from_numpy(ends), persistent=False)
+        self.register_buffer('shares', torch.from_numpy(shares).float(), persistent=False)
+
+    def forward(
+        self,
+        scores: Tensor,
+        temperature: Tensor,
+        keypoints: Tensor,
+        weights: Tensor,
+        down: Tensor,
+        width: float,
+    ) -> Tensor:
+        """Return the mean over the feet of a pair, then over the pairs that have any, plus the same
+        of limbs, see :func:`mean_over_joints`.
+
+        Args:
+            scores: (B, P, K), larger is farther.
+            temperature: (), positive.
+            keypoints: (B, P, K, 2) px of the input.
+            weights: (B, P, K), 0 for joints without a label.
+            down: (B, P, 2), unit vector in the input that points down in the image, where the
+                person is.
+            width: of the input, px.
+        """
+        with torch.autocast(scores.device.type, enabled=False):
+            scores, keypoints = scores.float(), keypoints.float().nan_to_num(0.0, 0.0, 0.0)
+            labelled = weights > 0
+            known = labelled[..., self.ends].all(-1)  # (B, P, L)
+            first, second = keypoints[..., self.ends, :].unbind(-2)
+            lengths = (first - second).norm(dim=-1)
+            heights = (lengths / self.shares * known).amax(-1)  # (B, P)
+
+            one, other = keypoints[..., self.ankles, :].unbind(-2)
+            lower = ((one - other) * down.float()).sum(-1)  # of the first ankle, px
+            sure = lower.abs() > (self.level * heights).clamp(min=torch.finfo(lower.dtype).tiny)
+            sure &= labelled[..., self.ankles].all(-1) & (heights > 0)
+            behind = scores[..., self.ankles[0]] - scores[..., self.ankles[1]]
+            feet = F.softplus(behind / temperature * lower.sign())
+
+            full = heights[..., None] * self.shares
+            tilt = (full.square() - lengths.square()).clamp(min=0).sqrt()
+            tilted = known & (lengths < self.tilted * full)
+            first, second = scores[..., self.ends].unbind(-1)
+            limbs = F.smooth_l1_loss(
+                (first - second).abs(), tilt / (self.focal * width), reduction='none', beta=0.1
+            )
+            return self.loss_weight * (
+                mean_over_joints(feet, sure.float())
+                + mean_over_joints(limbs.flatten(1), tilted.flatten(1).float())
+            )
 
 
 @MODELS.register_module()

@@ -10,7 +10,9 @@ from wsp_mm.datasets.transforms.pair import (
     PackPairInputs,
     PairRandomBBoxTransform,
     PairRandomFlip,
+    PairRandomPerspective,
     PairTopdownAffine,
+    RandomHideLegs,
     RemoveAnkles,
     SamplePersonPair,
 )
@@ -191,6 +193,7 @@ def test_crop_by_hand(rotation, boxes):
 
     close(out['pair_bboxes_input'], [boxes])
     close(out['transformed_keypoints'], moved(before['keypoints']))
+    close(out['pair_down'], [[[1, 0] if rotation else [0, 1]] * 2])
     close(out['ankles_input'][:, :2], moved(before['ankles'][:, :2]))
     close(out['ankles_input'][:, 2:].T, [[5, 10, 15], [2.5, NAN, 3]])
     for key, value in before.items():
@@ -275,6 +278,116 @@ def test_sides():
         RemoveAnkles().sides(ankles[3:])
 
 
+# ------------------------------------------------------------------ PairRandomPerspective
+def cropped_pair(seed=0, side=64):
+    """A pair whose joints lie in its boxes, cropped; the first two ankles are joints."""
+    results = pair(seed)
+    rng, boxes = np.random.default_rng(seed), results['pair_bboxes']
+    inside = boxes[:, None, :2] + rng.random((2, 16, 2)) * (boxes[:, None, 2:] - boxes[:, None, :2])
+    results['keypoints'] = inside.astype(np.float32)
+    results['ankles'][:2, :2] = results['keypoints'][:, 0]
+    return PairTopdownAffine(input_size=(side, side)).transform(results)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), angle=st.floats(0, 180), distortion=st.floats(0, 0.24))
+def test_boxes_joints_and_ankles_are_warped_together(seed, angle, distortion):
+    np.random.seed(seed)
+    before = cropped_pair(seed)
+    lengths = before['ankles_input'][:, 2].copy()
+    out = PairRandomPerspective(1.0, angle, distortion).transform(before)
+    hulls, points = out['pair_bboxes_input'][0], out['transformed_keypoints']
+    assert (points >= hulls[:, None, :2] - 1e-2).all()
+    assert (points <= hulls[:, None, 2:] + 1e-2).all()
+    np.testing.assert_allclose(out['ankles_input'][:2, :2], points[:, 0], atol=1e-2)
+    assert (out['ankles_input'][:, 2] > 0).all()
+    if distortion == 0:
+        np.testing.assert_allclose(out['ankles_input'][:, 2], lengths, rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(out['pair_down'], axis=-1), 1, rtol=1e-5)
+    assert out['depth_label'].tolist() == [1.0] and out['img'].shape == (64, 64, 3)
+
+
+def test_a_warp_moves_pixels_joints_and_down_alike():
+    """Two dots, one a little below the other, are found where the joints are, and so is down."""
+    for seed in range(8):
+        np.random.seed(seed)
+        results = cropped_pair(side=128)
+        above, below = np.array((60, 50)), np.array((60, 70))
+        img = np.zeros((128, 128, 3), np.uint8)
+        for channel, place in enumerate((above, below)):
+            color = tuple(255.0 * (channel == i) for i in range(3))
+            cv2.circle(img, tuple(map(int, place)), 3, color, -1)
+        results['img'] = img
+        results['transformed_keypoints'][0, :2] = above, below
+        results['pair_bboxes_input'][0, 0] = (50, 50, 70, 70)
+        out = PairRandomPerspective(1.0, rotate_factor=30, distortion=0.1).transform(results)
+        found = []
+        for channel in range(2):
+            ys, xs = np.nonzero(out['img'][..., channel] > 127)
+            found.append((xs.mean(), ys.mean()))
+        np.testing.assert_allclose(out['transformed_keypoints'][0, :2], found, atol=0.75)
+        down = np.subtract(*found[::-1])
+        np.testing.assert_allclose(out['pair_down'][0, 0], down / np.linalg.norm(down), atol=0.1)
+
+
+def test_a_warp_leaves_what_is_outside_outside():
+    results = cropped_pair()
+    results['pair_bboxes_input'][0, 1] = (-90, -90, -20, -20)
+    results['transformed_keypoints'][0, 3] = (1e6, 1e6)  # beyond a horizon, or far away
+    np.random.seed(0)
+    out = PairRandomPerspective(1.0, 0.0, 0.2).transform(results)
+    assert out['pair_bboxes_input'][0, 1].tolist() == [-90, -90, -20, -20]
+    x, y = out['transformed_keypoints'][0, 3]
+    assert np.isfinite([x, y]).all() and not (0 <= x < 64 and 0 <= y < 64)
+    same = PairRandomPerspective(0.0).transform(cropped_pair())
+    np.testing.assert_array_equal(same['img'], cropped_pair()['img'])
+
+
+# ------------------------------------------------------------------ RandomHideLegs
+def standing(side=60):
+    """A (labelled) and B (not labelled), 40 px tall; A's legs are at x = 20 and 26."""
+    joints = get_joint_set('mcpc16')
+    keypoints, visible = np.zeros((2, 16, 2), np.float32), np.zeros((2, 16), np.float32)
+    for x, leg in ((20, 'left'), (26, 'right')):
+        for y, joint in ((30, 'hip'), (40, 'knee'), (50, 'ankle')):
+            keypoints[0, joints.index(f'{leg}_{joint}')] = x, y
+            visible[0, joints.index(f'{leg}_{joint}')] = 1
+    img = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    boxes = np.float32([[[16, 12, 30, 52], [40, 12, 54, 52]]])
+    return dict(img=img, transformed_keypoints=keypoints, keypoints_visible=visible,
+                pair_bboxes_input=boxes)  # fmt: skip
+
+
+def test_legs_are_hidden_from_the_ankle_up():
+    highest, before = set(), standing()['img']
+    for seed in range(30):
+        np.random.seed(seed)
+        results = standing()
+        img = results['img']
+        out = RandomHideLegs(1.0, width=0.1).transform(results)['img']
+        np.testing.assert_array_equal(img, before)  # not changed in place
+        ys, xs = np.nonzero((out != before).any(-1))
+        # 4 px wide, with round ends
+        assert xs.min() >= 17 and xs.max() <= 29 and ys.max() <= 53
+        # both feet; a colour may be the image's by chance
+        assert (out[50, 20] != before[50, 20]).any() or (out[50, 26] != before[50, 26]).any()
+        highest.add(int(ys.min() + 3) // 10)
+    assert highest == {3, 4, 5}  # from the hip, the knee or the ankle
+
+
+def test_nobodys_or_somebodys_legs_are_hidden():
+    before = standing()['img']
+    np.testing.assert_array_equal(RandomHideLegs(0.0).transform(standing())['img'], before)
+    np.random.seed(0)
+    changed = [
+        (RandomHideLegs(0.3).transform(standing())['img'] != before).any() for _ in range(200)
+    ]
+    assert 0.2 < np.mean(changed) < 0.4
+    results = standing()
+    results['keypoints_visible'][:] = 0
+    np.testing.assert_array_equal(RandomHideLegs(1.0).transform(results)['img'], before)
+
+
 # ------------------------------------------------------------------ PackPairInputs
 def cropped(**changes):
     return dict(
@@ -338,6 +451,11 @@ def test_two_boxes_are_enough():
         (PairRandomBBoxTransform, dict(rotate_factor=181)),
         (PairRandomBBoxTransform, dict(scale_factor=(0, 1))),
         (PairRandomBBoxTransform, dict(scale_factor=(2, 1))),
+        (PairRandomPerspective, dict(prob=1.1)),
+        (PairRandomPerspective, dict(rotate_factor=181)),
+        (PairRandomPerspective, dict(distortion=0.25)),
+        (RandomHideLegs, dict(prob=-0.1)),
+        (RandomHideLegs, dict(width=0)),
         (RemoveAnkles, dict(share=0)),
         (RemoveAnkles, dict(relative_to='box')),
         (RemoveAnkles, dict(fill='blur')),
@@ -351,7 +469,8 @@ def test_bad_arguments(make, kwargs):
 def test_bad_input_and_text():
     with pytest.raises(ValueError, match=r'a\.jpg'):
         SamplePersonPair().transform(persons((100,)))
-    with pytest.raises(KeyError, match='PairTopdownAffine'):
-        RemoveAnkles().transform(dict(img=np.zeros((4, 4, 3), np.uint8)))
+    for late in (RemoveAnkles, PairRandomPerspective, RandomHideLegs):
+        with pytest.raises(KeyError, match='PairTopdownAffine'):
+            late().transform(dict(img=np.zeros((4, 4, 3), np.uint8)))
     assert 'min_gap_px=3' in repr(SamplePersonPair(min_gap_px=3))
     assert repr(RemoveAnkles()) == "RemoveAnkles(share=0.6, relative_to='shank', fill='mean')"

@@ -16,6 +16,7 @@ from mmpose.registry import TRANSFORMS
 from mmpose.structures.bbox import flip_bbox, get_warp_matrix
 
 from wsp_mm.datasets.transforms.base import PackInstance, Transform, to_image_frame
+from wsp_mm.datasets.transforms.photo import random_fill
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import relative_depth_label, scale_gap, valid_pairs
 
@@ -36,7 +37,7 @@ class SamplePersonPair(Transform):
     Draw a pair among those that have a label (no tie) and at least one joint labelled in both.
     Return None for an image without such a pair: in training, MMEngine's data sets then take
     another image. Where the data set fixed the pair (``pair``), nothing is drawn. With boxes and
-    ``pair`` alone, as at inference, there is no label.
+    ``pair`` alone, as at inference, there is no label; ``pair`` may then name more than two.
 
     Required Keys: bbox (N, 4) xyxy px; ground_y (N,) px, keypoints (N, K, 2) px, keypoints_visible
     (N, K), scale (N,) px, ann_ids (N,), other_ankles (M', 3) (all optional where ``pair`` is
@@ -116,7 +117,8 @@ class SamplePersonPair(Transform):
         chosen = results['pair'] if 'pair' in results else self._choose(results)
         if chosen is None:
             return None
-        a, b = chosen = [int(i) for i in chosen]
+        chosen = [int(i) for i in chosen]
+        a, b = chosen[:2]
 
         if 'ground_y' in results:
             ground_y = results.pop('ground_y')
@@ -248,14 +250,16 @@ class PairTopdownAffine(TopdownAffine):
 
     The coordinates in the image (flipped where ``flip``) keep their names; those in the input
     (input px) are added. A rotated person's box becomes the upright box around its four corners.
+    P persons, of a pair 2.
 
-    Required Keys: img, bbox_center, bbox_scale, pair_bboxes (2, 4); bbox_rotation, keypoints,
+    Required Keys: img, bbox_center, bbox_scale, pair_bboxes (P, 4); bbox_rotation, keypoints,
     ankles (optional).
 
     Modified Keys: img, bbox_scale.
 
-    Added Keys: input_size (w, h), input_center, input_scale, pair_bboxes_input (1, 2, 4) xyxy input
-    px (may reach beyond the input), transformed_keypoints (2, K, 2) input px, ankles_input (M, 4)
+    Added Keys: input_size (w, h), input_center, input_scale, pair_bboxes_input (1, P, 4) xyxy input
+    px (may reach beyond the input), pair_down (1, P, 2) unit vector in the input that points down
+    in the image, at each person, transformed_keypoints (P, K, 2) input px, ankles_input (M, 4)
     input px (optional).
 
     Args:
@@ -275,6 +279,8 @@ class PairTopdownAffine(TopdownAffine):
         corners = cv2.transform(boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]], warp)  # (2, 4, 2)
         hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
         results['pair_bboxes_input'] = hulls[None].astype(np.float32)
+        down = warp[:, 1] / np.linalg.norm(warp[:, 1])
+        results['pair_down'] = np.tile(down, (1, len(boxes), 1)).astype(np.float32)
         if 'ankles' in results:
             moved = results['ankles'].copy()
             if len(moved):
@@ -359,6 +365,167 @@ class RemoveAnkles(Transform):
 
 
 @TRANSFORMS.register_module()
+class PairRandomPerspective(Transform):
+    """Turn the crop and move its corners at random, so that a place in it tells less of the depth.
+
+    It comes after ``PairTopdownAffine`` and before the targets. Who is nearer stays; sizes of
+    persons change with the place, so ``distortion`` should be small where sizes are to be learned.
+    A person's box becomes the upright box around its warped part inside the crop. Outside of the
+    old crop its border is repeated.
+
+    Required Keys: img (H, W, 3), pair_bboxes_input (1, P, 4), pair_down (1, P, 2);
+    transformed_keypoints (P, K, 2), ankles_input (M, 4) (optional). Modified Keys: the same.
+
+    Args:
+        prob: probability, 0 to 1.
+        rotate_factor: largest angle, degrees, 0 to 180; the draw is uniform.
+        distortion: each corner moves by up to this share of the side along each axis, 0 to below
+            0.25 (up to there the crop stays convex).
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self, prob: float = 0.5, rotate_factor: float = 30.0, distortion: float = 0.1
+    ) -> None:
+        if not 0 <= prob <= 1 or not 0 <= rotate_factor <= 180 or not 0 <= distortion < 0.25:
+            raise ValueError(
+                'PairRandomPerspective: prob must lie in 0 to 1, rotate_factor in 0 to 180 '
+                f'degrees, distortion in 0 to below 0.25, got {prob}, {rotate_factor}, {distortion}'
+            )
+        self.prob, self.rotate_factor, self.distortion = prob, rotate_factor, distortion
+
+    def _homography(self, width: int, height: int) -> np.ndarray:
+        """Draw a warp (3, 3) of the crop's px."""
+        corners = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]]) * [width - 1, height - 1]
+        moved = corners + np.random.uniform(-1, 1, (4, 2)) * self.distortion * [width, height]
+        warp = cv2.getPerspectiveTransform(np.float32(corners), np.float32(moved))
+        angle = np.random.uniform(-self.rotate_factor, self.rotate_factor)
+        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+        return np.vstack([turn, [0, 0, 1]]) @ warp
+
+    def transform(self, results: dict) -> dict:
+        """Warp or not.
+
+        Raises:
+            KeyError: the pair is not cropped yet.
+        """
+        if 'pair_bboxes_input' not in results:
+            raise KeyError(
+                "PairRandomPerspective needs 'pair_bboxes_input': it comes after PairTopdownAffine"
+            )
+        if np.random.rand() >= self.prob:
+            return results
+        height, width = results['img'].shape[:2]
+        warp = self._homography(width, height)
+        results['img'] = cv2.warpPerspective(
+            results['img'], warp, (width, height), borderMode=cv2.BORDER_REPLICATE
+        )
+        boxes = results['pair_bboxes_input'][0].astype(np.float64)
+        # A little way beyond the crop a warp may have its horizon.
+        limits = np.array([width - 1, height - 1, width - 1, height - 1])
+        outside = (boxes[:, 2:] < 0).any(-1) | (boxes[:, :2] > limits[:2]).any(-1)
+        inside = np.clip(boxes, 0, limits)
+        corners = _warped(inside[:, [[0, 1], [2, 1], [2, 3], [0, 3]]], warp)[0]
+        hulls = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=-1)
+        # Somebody wholly outside stays where nobody looks.
+        hulls = np.where(outside[:, None], boxes, hulls)
+        results['pair_bboxes_input'] = hulls[None].astype(np.float32)
+        middles = (inside[:, :2] + inside[:, 2:]) / 2
+        turned = np.einsum('pij,pj->pi', _warped(middles, warp)[1], results['pair_down'][0])
+        turned /= np.linalg.norm(turned, axis=-1, keepdims=True)
+        results['pair_down'] = turned[None].astype(np.float32)
+        if 'transformed_keypoints' in results:
+            keypoints = results['transformed_keypoints']
+            moved = np.array(keypoints)
+            moved[..., :2] = _warped(keypoints[..., :2], warp)[0]
+            results['transformed_keypoints'] = moved
+        if 'ankles_input' in results:
+            ankles = results['ankles_input'].copy()
+            ankles[:, :2], jacobians = _warped(ankles[:, :2], warp)
+            ankles[:, 2:] *= np.sqrt(np.abs(np.linalg.det(jacobians)))[:, None]
+            results['ankles_input'] = ankles
+        return results
+
+
+def _warped(points: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Warp points (..., 2) px by a homography (3, 3).
+
+    Returns:
+        Points (..., 2), and the warp's derivatives there, (..., 2, 2). What lies at the horizon or
+        beyond goes far away from any crop: -1e4.
+    """
+    homogeneous = points.astype(np.float64) @ warp[:, :2].T + warp[:, 2]
+    scale = homogeneous[..., 2:]
+    seen = scale > 1e-2
+    scale = np.where(seen, scale, 1.0)
+    moved = homogeneous[..., :2] / scale
+    jacobians = (warp[:2, :2] - moved[..., None] * warp[2, :2]) / scale[..., None]
+    return np.where(seen, moved, -1e4), jacobians
+
+
+@TRANSFORMS.register_module()
+class RandomHideLegs(Transform):
+    """Hide feet, lower legs or whole legs of some persons of the pair, in training.
+
+    As behind a table or grass: each leg, from a drawn joint to the foot, is painted over with one
+    colour or another part of the image. Labels stay: hidden joints are learned, and who is nearer
+    has to be seen elsewhere. RD protocol 2, which tests, is :class:`RemoveAnkles`. It comes after
+    ``PairTopdownAffine``.
+
+    Required Keys: img (H, W, 3), transformed_keypoints (2, K, 2) input px, keypoints_visible (2,
+    K), pair_bboxes_input (1, 2, 4). Modified Keys: img.
+
+    Args:
+        prob: probability for each person, 0 to 1.
+        width: of what hides a leg, share of the longer side of the person's box.
+        joint_set: name of the joints' set.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(self, prob: float = 0.3, width: float = 0.15, joint_set: str = 'mcpc16') -> None:
+        if not 0 <= prob <= 1 or not width > 0:
+            raise ValueError(
+                f'RandomHideLegs: prob must lie in 0 to 1, width be positive, got {prob}, {width}'
+            )
+        self.prob, self.width, self.joint_set = prob, width, joint_set
+        joints = get_joint_set(joint_set)
+        self._legs = [
+            [joints.index(f'{side}_{joint}') for joint in ('ankle', 'knee', 'hip')]
+            for side in ('left', 'right')
+        ]
+
+    def transform(self, results: dict) -> dict:
+        """Hide or not.
+
+        Raises:
+            KeyError: the pair is not cropped yet, or has no joints.
+        """
+        if 'transformed_keypoints' not in results:
+            raise KeyError(
+                "RandomHideLegs needs 'transformed_keypoints': it comes after PairTopdownAffine, "
+                'on samples with keypoints'
+            )
+        for person, box in enumerate(results['pair_bboxes_input'][0]):
+            if np.random.rand() >= self.prob:
+                continue
+            count = np.random.randint(1, 4)  # of a leg's joints, from the ankle up
+            thickness = max(round(self.width * float((box[2:] - box[:2]).max())), 1)
+            mask = np.zeros(results['img'].shape[:2], np.uint8)
+            for leg in self._legs:
+                hidden = [j for j in leg[:count] if results['keypoints_visible'][person, j] > 0]
+                points = results['transformed_keypoints'][person, hidden, :2].round()
+                if hidden:  # closed, so that a single joint is a dot as thick as the line
+                    cv2.polylines(mask, [points.astype(np.int32)], True, 1, thickness)
+            img = results['img']
+            results['img'] = np.where(mask[..., None] > 0, random_fill(img), img)
+        return results
+
+
+@TRANSFORMS.register_module()
 class PackPairInputs(PackInstance):
     """Pack a pair as one instance.
 
@@ -366,8 +533,8 @@ class PackPairInputs(PackInstance):
       px of the image, and where labelled pair_keypoints (1, 2, K, 2) px of the image, pair_visible
       (1, 2, K), pair_ann_ids (1, 2), pair_gap (1,), pair_stand_in (1,), depth_label (1,),
       depth_weight (1,). The image is flipped where ``flip``.
-    - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, and what the codec
-      made.
+    - gt_instance_labels (tensors): pair_bboxes_input (1, 2, 4) xyxy input px, pair_down (1, 2, 2),
+      and what the codec made.
     - gt_fields (tensors): what the codec made.
     - metainfo: ``meta_keys``.
 
@@ -387,7 +554,7 @@ class PackPairInputs(PackInstance):
         depth_label='depth_label',
         depth_weight='depth_weight',
     )
-    label_mapping_table = dict(pair_bboxes_input='pair_bboxes_input')
+    label_mapping_table = dict(pair_bboxes_input='pair_bboxes_input', pair_down='pair_down')
 
     def __init__(self, meta_keys: Sequence[str] = PAIR_META_KEYS) -> None:
         super().__init__(meta_keys)

@@ -161,9 +161,14 @@ class RandomPatches(Transform):
             points = middle + way * radius * np.random.uniform([0.5, 0.5], [1.5, 1.5])
             mask = np.zeros((height, width), np.uint8)
             cv2.fillPoly(mask, [points.astype(np.int32)], 1)
-            fill = np.random.randint(0, 256, 3)
-            if np.random.rand() < 0.6:  # another part of the image, which has a texture
-                fill = np.roll(img, np.random.randint(1, [height, width]), axis=(0, 1))
-            img = np.where(mask[..., None] > 0, fill, img).astype(np.uint8)
+            img = np.where(mask[..., None] > 0, random_fill(img), img)
         results['img'] = img
         return results
+
+
+def random_fill(img: np.ndarray) -> np.ndarray:
+    """Draw what to paint over an image (H, W, 3) with: a colour (3,), or the image moved."""
+    color = np.random.randint(0, 256, 3).astype(np.uint8)
+    if np.random.rand() < 0.6:  # another part of the image, which has a texture
+        return np.roll(img, np.random.randint(1, img.shape[:2]), axis=(0, 1))
+    return color

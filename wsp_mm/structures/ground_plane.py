@@ -53,7 +53,7 @@ SIZE_STD = 0.15
 BODIES = ((0.8, -0.03, 0.055), (0.2, -0.22, 0.15))
 #: Height of the lower labelled ankle over where it would be below the pelvis, in body heights:
 #: share where the leg is straight, share where it is not, mean, standard deviation.
-FEET = ((0.93, 0.39, 0.0, 0.016), (0.05, 0.47, -0.01, 0.035), (0.02, 0.14, 0.15, 0.07))
+FEET = ((0.93, 0.39, 0.0, 0.016), (0.05, 0.47, -0.01, 0.035), (0.02, 0.14, 0.15, 0.1))
 #: A leg is straight where the lower ankle is so far below the pelvis, in apparent sizes.
 STRAIGHT_LEG = 0.39
 #: Distance in depth between ankle and pelvis, relative to the depth, per apparent size / longer
@@ -65,8 +65,8 @@ HORIZON = (-0.1, 0.2)
 ROLL = (0.0, 0.052)
 CAMERA = (-0.15, 0.4)
 
-# Points of the grid along horizon, roll and camera height. It is laid once over the priors, and once
-# more over the part that has any weight.
+# Points of the grid along horizon, roll and camera height. It is laid once over the priors, and
+# once more over the part that has any weight.
 _GRID = (19, 5, 11)
 _REACH = (3.0, 2.5, 2.5)
 #: Parameters of less weight than this share of the best are left out.
@@ -80,8 +80,8 @@ class PlaneOrder(NamedTuple):
     """Depths of the persons of one image.
 
     Attributes:
-        log_depth: (N,) natural logarithm of the pelvis' depth, up to a constant of the image; larger
-            is farther. nan where neither size nor foot is known.
+        log_depth: (N,) natural logarithm of the pelvis' depth, up to a constant of the image;
+            larger is farther. nan where neither size nor foot is known.
         log_depth_std: (N,) its standard deviation; inf where it is not known.
         nearer: (N, N) P(row is nearer than column); 0.5 on the diagonal and where one of the two is
             not known. ``nearer + nearer.T`` is 1.
@@ -112,8 +112,8 @@ def apparent_size(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Estimate the height in px that persons would have upright at their depth.
 
-    Each segment's length over its share of the body height is such a height, and too small where the
-    segment points towards the camera: an upper quantile of them is taken.
+    Each segment's length over its share of the body height is such a height, and too small where
+    the segment points towards the camera: an upper quantile of them is taken.
 
     Args:
         keypoints, visible, joint_set: see :func:`segment_lengths`.
@@ -188,7 +188,7 @@ def plane_order(
     a, b = np.triu_indices(count, 1)
     std = np.sqrt(variance[:, a] + variance[:, b])
     nearer = np.full((count, count), 0.5)
-    nearer[a, b] = weight @ ndtr((mean[:, b] - mean[:, a]) / std)
+    nearer[a, b] = np.minimum(weight @ ndtr((mean[:, b] - mean[:, a]) / std), 1)
     known = persons.has_size | persons.has_foot if evidence == 'both' else (
         persons.has_foot if evidence == 'ground' else persons.has_size
     )  # fmt: skip
@@ -225,7 +225,9 @@ class _Persons:
         labelled = keypoints[visible]
         low, high = labelled.min(axis=0), labelled.max(axis=0)
         known = width is not None and height is not None
-        extent = np.array([width, height]) if known else np.maximum(high - low, (high - low).max() / 2)
+        extent = (
+            np.array([width, height]) if known else np.maximum(high - low, (high - low).max() / 2)
+        )
         center = (extent - 1) / 2 if known else (low + high) / 2
         size, self.size_std = apparent_size(keypoints, visible, joint_set)
         self.has_size = np.isfinite(size)
@@ -272,7 +274,9 @@ class _Persons:
         ratio = self.camera[:, None, None] * np.exp(-self.body)
         measured = (height / self.size)[:, :, None]
         variance = self.lift_var + ratio**2 * (self.size_var + self.foot_depth_var[:, None])
-        log_likelihood = -0.5 * (np.square(measured - ratio + self.lift) / variance + np.log(variance))
+        log_likelihood = -0.5 * (
+            np.square(measured - ratio + self.lift) / variance + np.log(variance)
+        )
         both = (self.has_size & self.has_foot)[:, None]
         log_likelihood = self.log_share + np.where(both, log_likelihood, 0)
         evidence = logsumexp(log_likelihood, axis=-1, keepdims=True)

@@ -167,7 +167,8 @@ def limbs(persons: dict[str, np.ndarray]) -> dict[str, list[float]]:
     result = {}
     for kind, parts in found.items():
         told_depth, true = np.concatenate(parts).T
-        corr = np.corrcoef(told_depth, true)[0, 1] if len(true) > 2 else math.nan
+        varied = len(true) > 2 and told_depth.std() * true.std() > 1e-12
+        corr = np.corrcoef(told_depth, true)[0, 1] if varied else math.nan
         error, without = np.abs(told_depth - true), np.abs(true)
         figures = (error.mean(), without.mean()) if len(true) else (math.nan, math.nan)
         result[kind] = [len(true), float(corr), *map(float, figures)]

@@ -49,7 +49,7 @@ SIZE_QUANTILE, SIZE_BIAS = 0.9, 0.008
 #: Standard deviation of the logarithm of a size from one segment; it falls with the root of their
 #: number.
 SIZE_STD = 0.15
-#: Body heights: share, mean and standard deviation of log(H / 1.7 m); adults, children.
+#: Body heights: share, mean and standard deviation of log(H / 1.7 m): adults, children.
 BODIES = ((0.8, -0.03, 0.055), (0.2, -0.22, 0.15))
 #: Height of the lower labelled ankle over where it would be below the pelvis, in body heights:
 #: share where the leg is straight, share where it is not, mean, standard deviation.

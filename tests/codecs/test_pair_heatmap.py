@@ -47,6 +47,15 @@ def test_encode_by_hand():
     assert maps[1, 0].max() == 0  # not labelled
 
 
+def test_soft_labels_and_depth_ratios():
+    codec, keypoints = PairHeatmapLabel(), np.full((2, 16, 2), 50.0, np.float32)
+    label, ratio = np.array([0.7], np.float32), np.array([-0.25], np.float32)
+    encoded = codec.encode(keypoints, depth_label=label, log_depth_ratio=ratio)
+    assert (encoded['depth_labels'] == label).all() and (encoded['depth_ratios'] == ratio).all()
+    assert encoded['depth_ratios'].shape == (1, 16)
+    assert np.isnan(encode(codec, keypoints)['depth_ratios']).all()
+
+
 def test_ties_and_unlabelled_joints_have_no_weight():
     keypoints = np.full((2, 16, 2), 50.0)
     assert not encode(PairHeatmapLabel(), keypoints, weight=0.0)['depth_weights'].any()

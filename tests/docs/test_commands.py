@@ -65,7 +65,7 @@ RULES = [
     Rule(r'python tools/dataset_converters/make_world\.py', replace=[('small', 'tiny')]),
     Rule(r'python tools/dataset_converters/(build_mcpc|convert_h36m)\.py'),
     Rule(r'export WSP(_DATA|_BASE)?=', replace=[FIRST]),
-    Rule(r'python tools/analysis_tools/(check_data|rd_controls|label_noise)\.py'),
+    Rule(r'python tools/analysis_tools/(check_data|rd_controls|label_(noise|quality|sheet))\.py'),
     # training
     Rule(
         r'tools/dist_train\.sh configs/wsp_pretrain_\w+\.py 2', replace=[ONE_PROCESS],

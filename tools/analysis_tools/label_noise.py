@@ -51,10 +51,11 @@ def find_pairs(persons: dict[str, np.ndarray], reduce: str = 'lowest') -> dict[s
         reduce: which ankle counts where two are labelled, see ``ground_y``.
 
     Returns:
-        ``label`` (P,) whether the rule calls A nearer, ``tie`` (P,) whether the ankles are level;
-        ``nearer`` (P,) and ``nearer_joints`` (P, K) whether A is, ``labelled`` (P, K) in both;
-        ``gap`` (P,) m between the pelvises in depth; ``pitch``, ``roll`` (P,) degrees; ``posture``
-        (P,) the two postures, sorted, joined by ' + '; one word where they are equal.
+        ``rows`` (P, 2) A and B in the table; ``label`` (P,) whether the rule calls A nearer,
+        ``tie`` (P,) whether the ankles are level; ``nearer`` (P,) and ``nearer_joints`` (P, K)
+        whether A is, ``labelled`` (P, K) in both; ``gap`` (P,) m between the pelvises in depth;
+        ``pitch``, ``roll`` (P,) degrees; ``posture`` (P,) the two postures, sorted, joined by
+        ' + '; one word where they are equal.
     """
     ankles = get_joint_set('mcpc16').ankles
     keypoints, labelled = persons['keypoints'], persons['labelled'] > 0
@@ -69,6 +70,7 @@ def find_pairs(persons: dict[str, np.ndarray], reduce: str = 'lowest') -> dict[s
     joints = mcpc_depths(persons['keypoints_cam'])
     postures = [sorted({str(persons['posture'][i]) for i in pair}) for pair in pairs]
     return dict(
+        rows=np.column_stack([a, b]),
         label=ground[a] > ground[b],
         tie=ground[a] == ground[b],
         nearer=pelvis[a] < pelvis[b],

@@ -28,7 +28,10 @@ class PairHeatmapLabel(BaseKeypointCodec):
 
         - keypoint_labels (1, 2, K, 2): heatmap px.
         - keypoint_weights (1, 2, K): 1 where the joint is labelled, else 0.
-        - depth_labels (1, K): 1 where A is nearer (the same for all joints, Eq. 4).
+        - depth_labels (1, K): 1 where A is nearer, or the probability of that (the same for all
+          joints, Eq. 4).
+        - depth_ratios (1, K): log of B's depth over A's, positive where A is nearer (the same for
+          all joints); nan where it is not known.
         - depth_weights (1, K): 1 where the joint is labelled and inside the input in both persons,
           times the pair's weight (0 for ties).
         - joint_order (1, K): uniform random numbers. The loss looks at the N joints with the
@@ -44,11 +47,12 @@ class PairHeatmapLabel(BaseKeypointCodec):
         ValueError: sizes or sigma that make no map.
     """
 
-    auxiliary_encode_keys = {'depth_label', 'depth_weight'}
+    auxiliary_encode_keys = {'depth_label', 'depth_weight', 'log_depth_ratio'}
     label_mapping_table = {
         key: key
         for key in (
-            'keypoint_labels', 'keypoint_weights', 'depth_labels', 'depth_weights', 'joint_order',
+            'keypoint_labels', 'keypoint_weights', 'depth_labels', 'depth_weights',
+            'depth_ratios', 'joint_order',
         )
     }  # fmt: skip
 
@@ -76,14 +80,16 @@ class PairHeatmapLabel(BaseKeypointCodec):
         keypoints_visible: np.ndarray | None = None,
         depth_label: np.ndarray | None = None,
         depth_weight: np.ndarray | None = None,
+        log_depth_ratio: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the targets of one pair, see the class.
 
         Args:
             keypoints: (2, K, 2) input px, A then B.
             keypoints_visible: (2, K), positive where labelled; all where None.
-            depth_label: (1,), 1 where A is nearer.
+            depth_label: (1,), 1 where A is nearer, or the probability of that.
             depth_weight: (1,); 1 where None.
+            log_depth_ratio: (1,), log of B's depth over A's; not known where None.
 
         Raises:
             ValueError: not two persons, or no label.
@@ -99,11 +105,13 @@ class PairHeatmapLabel(BaseKeypointCodec):
         inside = ((labels >= 0) & (labels < self.heatmap_size)).all(axis=-1)
         in_both = (labelled * inside).min(axis=0, keepdims=True)
         weight = np.float32(1) if depth_weight is None else np.float32(depth_weight).reshape(1, 1)
+        ratio = np.nan if log_depth_ratio is None else np.asarray(log_depth_ratio).reshape(1, 1)
         return dict(
             keypoint_labels=labels[None],
             keypoint_weights=labelled[None],
             depth_labels=np.full_like(in_both, np.float32(depth_label).reshape(1, 1)),
             depth_weights=in_both * weight,
+            depth_ratios=np.full_like(in_both, ratio),
             joint_order=np.random.random(in_both.shape).astype(np.float32),
         )
 

@@ -63,7 +63,9 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
     ``SamplePersonPair`` draws two; with ``test_mode`` one item is one of the json's fixed pairs.
     Keys: img_path, img_id, source, bbox (N, 4) xyxy px, keypoints (N, K, 2) px, keypoints_visible
     (N, K) 0 or 1, ground_y (N,) px, scale (N,) px (Eq. 13), ann_ids (N,), other_ankles (M, 3) x px,
-    y px, knee-ankle length px (nan where unknown); for a fixed pair also pair (2,) indices of A and
+    y px, knee-ankle length px (nan where unknown); where the file is labelled by the ground plane,
+    nearer_probs (N, N) P(row is nearer than column), log_depth (N,) up to a constant of the image;
+    for a fixed pair also pair (2,) indices of A and
     B among the persons, id = pair_id, pair_label (1: A is nearer), pair_gap (Eq. 14),
     pair_stand_in (1,), 1.0 where the gap does not come from two labelled heads.
 
@@ -144,7 +146,7 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
             chosen = ((images[i], row) for i in images for row in rows.get(i, ()) if good[row])
             return [_person(image, persons, row) for image, row in chosen]
         items = {
-            i: _image(images[i], persons, rows[i]) for i in images if len(rows.get(i, ())) >= 2
+            i: self._image(images[i], persons, rows[i]) for i in images if len(rows.get(i, ())) >= 2
         }
         if not items:
             what = "no image has two persons in 'annotations'"
@@ -174,6 +176,8 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
                         dtype=np.float32,  # null becomes nan
                     ).reshape(-1, 3),
                 )
+                if 'nearer' in record:
+                    images[image_id]['nearer_probs'] = np.array(record['nearer'], np.float32)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 what = (
                     f'{error!r}; it needs id, file_name and a source of {sorted(self.data_prefix)}'
@@ -186,7 +190,10 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         """Return the columns of all annotations (P,): bbox (P, 4) xyxy px, keypoints (P, K, 2) px,
         0 where not labelled, visible (P, K) 0 or 1, and those of :data:`_ANNOTATION`.
         """
-        persons, _ = read_columns(records, _ANNOTATION, self.ann_file, 'annotation', remedy=_BUILD)
+        columns = dict(_ANNOTATION)
+        if any('log_depth' in record for record in records):
+            columns['log_depth'] = Column(dtype=np.float32, default=np.nan)
+        persons, _ = read_columns(records, columns, self.ann_file, 'annotation', remedy=_BUILD)
         points = persons['keypoints'].reshape(-1, NUM_JOINTS, 3)
         persons['visible'] = (points[..., 2] > 0).astype(np.float32)
         persons['keypoints'] = points[..., :2] * persons['visible'][..., None]
@@ -202,6 +209,29 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
         unlabelled = ~persons['visible'][:, list(_ANKLES)].any(axis=1)
         check(unlabelled, 'no ankles', 'no ankle is labelled, so its ground_y is of nothing')
         return persons
+
+    def _image(self, image: dict, persons: dict[str, np.ndarray], rows: np.ndarray) -> dict:
+        """Return an image with all its persons."""
+        item = dict(
+            image,
+            bbox=persons['bbox'][rows],
+            keypoints=persons['keypoints'][rows],
+            keypoints_visible=persons['visible'][rows],
+            ground_y=persons['ground_y'][rows],
+            scale=persons['scale'][rows],
+            ann_ids=persons['id'][rows],
+        )
+        if 'log_depth' in persons:
+            item['log_depth'] = persons['log_depth'][rows]
+        if 'nearer_probs' in image:
+            upper, above = image['nearer_probs'], np.triu_indices(len(rows), 1)
+            if upper.shape != above[0].shape or not ((upper >= 0) & (upper <= 1)).all():
+                what = f"its 'nearer' must be {len(above[0])} probabilities, one a pair of persons"
+                name = f'image {image["img_id"]}'
+                raise AnnotationError('bad nearer', self.ann_file, name, what, _BUILD)
+            item['nearer_probs'] = nearer = np.full((len(rows), len(rows)), 0.5, np.float32)
+            nearer[above], nearer.T[above] = upper, 1 - upper
+        return item
 
     def _pairs(self, records: list[dict], items: Mapping[int, dict], heads: set) -> list[dict]:
         """Return the items of the fixed pairs; ``items`` are those of their images, ``heads`` the
@@ -230,19 +260,6 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
                 )
             )
         return found
-
-
-def _image(image: dict, persons: dict[str, np.ndarray], rows: np.ndarray) -> dict:
-    """Return an image with all its persons."""
-    return dict(
-        image,
-        bbox=persons['bbox'][rows],
-        keypoints=persons['keypoints'][rows],
-        keypoints_visible=persons['visible'][rows],
-        ground_y=persons['ground_y'][rows],
-        scale=persons['scale'][rows],
-        ann_ids=persons['id'][rows],
-    )
 
 
 def _person(image: dict, persons: dict[str, np.ndarray], row: int) -> dict:

@@ -56,6 +56,28 @@ def test_a_fixed_pair_by_hand():
     assert not {'ground_y', 'scale', 'ann_ids', 'other_ankles'} & out.keys()
 
 
+def test_the_ground_plane_labels_where_it_is_there():
+    """Persons 0 and 1 tie by the rule; the plane still has a label, whichever of them is A."""
+    nearer = np.array([[0.5, 0.75, 0.9], [0.25, 0.5, 0.6], [0.1, 0.4, 0.5]], np.float32)
+    plane = dict(nearer_probs=nearer, log_depth=np.array([1.0, 1.25, 1.5], np.float32))
+    seen = set()
+    for seed in range(40):
+        np.random.seed(seed)
+        out = SamplePersonPair(min_confidence=0.7).transform(persons((100.0, 100.0, 90.0), **plane))
+        a, b = (out['pair_ann_ids'] - 100).tolist()
+        assert out['depth_label'] == nearer[a, b] and out['depth_label'].dtype == np.float32
+        assert out['depth_weight'] == (max(nearer[a, b], nearer[b, a]) >= 0.7)
+        assert out['log_depth_ratio'].tolist() == [(b - a) * 0.25]
+        assert not {'nearer_probs', 'log_depth'} & out.keys()
+        seen.add((a, b))
+    assert len(seen) == 6
+    fixed = persons(pair=np.array([2, 0]), pair_label=1, pair_gap=0.25, **plane)
+    out = SamplePersonPair().transform(fixed)  # its label stays
+    assert out['depth_label'] == out['depth_weight'] == 1 and out['log_depth_ratio'] == -0.5
+    with pytest.raises(ValueError, match='min_confidence'):
+        SamplePersonPair(min_confidence=0.4)
+
+
 def test_a_drawn_pair_is_labelled_by_the_perspective_rule():
     seen = set()
     for seed in range(60):

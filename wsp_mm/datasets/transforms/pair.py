@@ -35,31 +35,38 @@ class SamplePersonPair(Transform):
     """Choose persons A and B, label them (Eq. 7), and set the crop around both.
 
     Draw a pair among those that have a label (no tie) and at least one joint labelled in both.
-    Return None for an image without such a pair: in training, MMEngine's data sets then take
+    Where the image has ``nearer_probs``, these are the labels instead of the rule's, and nobody
+    ties; the label of a fixed pair stays. Return None for an image without such a pair: in
+    training, MMEngine's data sets then take
     another image. Where the data set fixed the pair (``pair``), nothing is drawn. With boxes and
     ``pair`` alone, as at inference, there is no label; ``pair`` may then name more than two.
 
     Required Keys: bbox (N, 4) xyxy px; ground_y (N,) px, keypoints (N, K, 2) px, keypoints_visible
     (N, K), scale (N,) px, ann_ids (N,), other_ankles (M', 3) (all optional where ``pair`` is
-    there); pair (2,), pair_label, pair_gap (optional).
+    there); pair (2,), pair_label, pair_gap (optional); nearer_probs (N, N) P(row is nearer than
+    column), log_depth (N,) (optional).
 
     Modified Keys: keypoints (2, K, 2), keypoints_visible (2, K), bbox (1, 4) around both.
 
     Added Keys: pair_bboxes (2, 4) xyxy px, bbox_score (1,), bbox_center (1, 2) px, bbox_scale (1,
-    2) px (square), depth_label (1,) 1 where A is nearer, depth_weight (1,) 0 for ties and pairs
-    below ``min_gap_px``, pair_gap (1,) (Eq. 14), pair_ann_ids (2,), ankles (M, 4): x px, y px,
-    knee-ankle length px, the person's scale S px, of every labelled ankle in the image, nan where
-    unknown.
+    2) px (square), depth_label (1,) 1 where A is nearer, or the probability of that, depth_weight
+    (1,) 0 for ties and pairs below ``min_gap_px`` or ``min_confidence``, log_depth_ratio (1,) log
+    of B's depth over A's (optional), pair_gap (1,) (Eq. 14), pair_ann_ids (2,), ankles (M, 4): x
+    px, y px, knee-ankle length px, the person's scale S px, of every labelled ankle in the image,
+    nan where unknown.
 
     Args:
         padding: side of the crop / longer side of the box around both persons.
         random_order: swap A and B with probability 0.5 where the pair is drawn; otherwise A comes
             first in the data.
-        min_gap_px: pairs whose feet differ less in height count as ties.
+        min_gap_px: pairs whose feet differ less in height count as ties, by the rule.
+        min_confidence: pairs with ``nearer_probs`` of whose order less is certain, max(p, 1 - p),
+            have the weight 0.
         joint_set: name of the joints' set, in which ankles and knees are looked up.
 
     Raises:
-        ValueError: padding that is not positive, a negative gap, or fewer than two persons.
+        ValueError: padding that is not positive, a negative gap, a confidence outside 0.5 to 1, or
+            fewer than two persons.
     """
 
     def __init__(
@@ -68,14 +75,16 @@ class SamplePersonPair(Transform):
         random_order: bool = True,
         min_gap_px: float = 0.0,
         joint_set: str = 'mcpc16',
+        min_confidence: float = 0.5,
     ) -> None:
-        if not padding > 0 or min_gap_px < 0:
+        if not padding > 0 or min_gap_px < 0 or not 0.5 <= min_confidence <= 1:
             raise ValueError(
-                'SamplePersonPair: padding must be positive and min_gap_px not negative, got '
-                f'{padding}, {min_gap_px}'
+                'SamplePersonPair: padding must be positive, min_gap_px not negative and '
+                f'min_confidence in 0.5 to 1, got {padding}, {min_gap_px}, {min_confidence}'
             )
         self.padding, self.random_order = padding, random_order
         self.min_gap_px, self.joint_set = min_gap_px, joint_set
+        self.min_confidence = min_confidence
         joints = get_joint_set(joint_set)
         self._legs = [
             (joints.index(f'{side}_ankle'), joints.index(f'{side}_knee'))
@@ -88,7 +97,10 @@ class SamplePersonPair(Transform):
         return int(np.random.randint(num_pairs)), bool(self.random_order and np.random.rand() < 0.5)
 
     def _choose(self, results: dict) -> np.ndarray | None:
-        valid = valid_pairs(results['ground_y'], self.min_gap_px, results['keypoints_visible'])
+        ground_y, min_gap_px = results['ground_y'], self.min_gap_px
+        if 'nearer_probs' in results:
+            ground_y, min_gap_px = np.arange(len(ground_y)), 0  # no ties
+        valid = valid_pairs(ground_y, min_gap_px, results['keypoints_visible'])
         pairs = np.argwhere(np.triu(valid))
         if len(pairs) == 0:
             return None
@@ -125,8 +137,15 @@ class SamplePersonPair(Transform):
             fixed = results.get('pair_label')
             label = relative_depth_label(ground_y[a], ground_y[b]) if fixed is None else fixed
             weight = valid_pairs(ground_y[chosen], self.min_gap_px)[:1, 1]
+            if 'nearer_probs' in results:
+                prob = results.pop('nearer_probs')[a, b]
+                label = prob if fixed is None else fixed
+                weight = np.array([max(prob, 1 - prob) >= self.min_confidence])
             results['depth_label'] = np.array([label], dtype=np.float32)
             results['depth_weight'] = weight.astype(np.float32)
+        if 'log_depth' in results:
+            log_depth = results.pop('log_depth')
+            results['log_depth_ratio'] = np.array([log_depth[b] - log_depth[a]], dtype=np.float32)
         if 'keypoints' in results:
             results['ankles'] = self._ankles(results)
             results['keypoints'] = results['keypoints'][chosen]

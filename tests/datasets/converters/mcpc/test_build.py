@@ -50,6 +50,42 @@ def sample_roots(samples, tmp_path):
     return {name: tmp_path / name for name in SOURCES[:4]}
 
 
+def test_labels_by_the_ground_plane(sample_roots, build):
+    from wsp_mm.datasets.mcpc import MCPCDataset
+
+    options = dict(splits=('test',), max_pairs_per_image=0)
+    by_rule = load(build(sample_roots, **options))
+    result = build(sample_roots, out='plane', labels='plane', **options)
+    content = load(result)
+    assert (by_rule['info']['labels'], content['info']['labels']) == ('rule', 'plane')
+    assert not any('nearer' in image for image in by_rule['images'])
+    ids = [{(p['ann_a'], p['ann_b']) for p in c['pairs']} for c in (by_rule, content)]
+    assert {frozenset(p) for p in ids[0]} == {frozenset(p) for p in ids[1]}
+    file, prefix = str(result.files['mcpc_test.json']), {k: str(v) for k, v in sample_roots.items()}
+    common = dict(data_prefix=prefix, item='pair', lazy_init=False)
+    fixed = MCPCDataset(file, test_mode=True, **common)
+    prob = {pair['id']: pair['prob'] for pair in content['pairs']}
+    right = 0
+    for item in (fixed[i] for i in range(len(fixed))):
+        a, b = item['pair']
+        assert item['nearer_probs'][a, b] == pytest.approx(prob[item['id']], abs=1e-6)
+        assert item['pair_label'] == (prob[item['id']] >= 0.5)
+        right += item['pair_label'] == (item['log_depth'][a] < item['log_depth'][b])
+    assert right >= 0.9 * len(fixed)
+    by_id = {a['id']: a for a in content['annotations']}
+    for item in (images := MCPCDataset(file, **common)):
+        nearer, n = item['nearer_probs'], len(item['bbox'])
+        assert nearer.shape == (n, n) and nearer.dtype == item['log_depth'].dtype == np.float32
+        np.testing.assert_allclose(nearer + nearer.T, 1, atol=1e-6)
+        expected = [by_id[i]['log_depth'] for i in item['ann_ids'].tolist()]
+        np.testing.assert_allclose(item['log_depth'], expected, rtol=1e-6)
+    assert len(images) == len(content['images'])
+    content['images'][0]['nearer'][0] = 1.5
+    Path(file).write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match='nearer'):
+        MCPCDataset(file, **common)
+
+
 def test_samples(sample_roots, samples, build):
     result = build(sample_roots, splits=('test',), max_pairs_per_image=0)
     content = load(result)

@@ -21,6 +21,7 @@ from wsp_mm.datasets.converters.mcpc.pairs import make_pairs
 from wsp_mm.datasets.converters.mcpc.relative_human import read_relative_human_source
 from wsp_mm.datasets.converters.mcpc.select import (
     KeptImage,
+    add_plane_order,
     add_scales,
     annotation_records,
     eligible,
@@ -113,6 +114,10 @@ def build_mcpc(options: BuildOptions) -> BuildResult:
         for split in options.splits
     }
     _check_not_empty(table, images, options, findings)
+    if options.labels == 'plane':
+        labelled = [image for split in images for image in images[split]]
+        for image in progress_bar(labelled, label='ground planes', show=options.progress):
+            add_plane_order(table, image)
     tested = images.get('test', [])
     pairs = make_pairs(table, tested, options.max_pairs_per_image, options.min_gap_px, options.seed)
     shared = dict(options.recorded(), scale_factors=factors, skipped=findings.counts())

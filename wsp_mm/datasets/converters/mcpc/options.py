@@ -7,6 +7,7 @@ from pathlib import Path
 from wsp_mm.datasets.converters.mcpc.sources import SOURCES, SPLITS
 
 ANKLE_RULES = ('any', 'both')
+LABELS = ('rule', 'plane')
 
 
 def _option(default: object, text: str, **more: object):
@@ -35,6 +36,10 @@ class BuildOptions:
     ground: str = _option(
         'lowest', 'height of two labelled ankles: the lower one in the image, or their mean',
         choices=('lowest', 'mean'),
+    )  # fmt: skip
+    labels: str = _option(
+        'rule', 'who is nearer: the perspective rule, or the ground plane that all persons share',
+        choices=LABELS,
     )  # fmt: skip
     max_pairs_per_image: int = _option(2, 'test pairs an image, 0 for all', type=int, metavar='N')
     min_gap_px: float = _option(

@@ -83,7 +83,8 @@ def make_pairs(
         limit, min_gap_px, seed: see :func:`choose_pairs`.
 
     Returns:
-        Records with id, image_id, ann_a, ann_b, label (1 where A is nearer) and scale_gap.
+        Records with id, image_id, ann_a, ann_b, label (1 where A is nearer) and scale_gap; where
+        the ground plane labels also prob, P(A is nearer).
     """
     ids, ground, scale = (table.persons[name] for name in ('id', 'ground_y', 'scale'))
     chosen, keys, nearer = [], [], []
@@ -93,7 +94,11 @@ def make_pairs(
         for i, j in choose_pairs(name, ids[rows], ground[rows], limit, min_gap_px, seed, visible):
             chosen.append((kept, i, j))
             keys.append((name, ids[rows[i]], ids[rows[j]]))
-            nearer.append(ground[rows[i]] >= ground[rows[j]])
+            nearer.append(
+                ground[rows[i]] >= ground[rows[j]]
+                if kept.order is None
+                else kept.order.nearer[i, j] >= 0.5
+            )
     records = []
     for swap, (kept, a, b) in zip(order_pairs(keys, nearer, seed), chosen, strict=True):
         a, b = (b, a) if swap else (a, b)
@@ -101,6 +106,9 @@ def make_pairs(
         record = dict(id=len(records) + 1, image_id=kept.id)
         record |= dict(ann_a=kept.first_id + a, ann_b=kept.first_id + b)
         record['label'] = relative_depth_label(ground[row_a], ground[row_b])
+        if kept.order is not None:
+            record['prob'] = round(float(kept.order.nearer[a, b]), 4)
+            record['label'] = int(record['prob'] >= 0.5)
         record['scale_gap'] = round(float(scale_gap(scale[row_a], scale[row_b])), 6)
         records.append(record)
     return records

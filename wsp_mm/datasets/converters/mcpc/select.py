@@ -20,6 +20,7 @@ from wsp_mm.datasets.converters.mcpc.sources import (
     PersonTable,
 )
 from wsp_mm.structures.depth_layers import layer_probabilities
+from wsp_mm.structures.ground_plane import PlaneOrder, plane_order
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import (
     MIN_LENGTH_PX,
@@ -128,6 +129,7 @@ class KeptImage:
         persons: its eligible persons, others: the other ones; numbers in the table, by their ids.
         num_pairs: number of valid pairs.
         id, first_id: numbers of the image and of its first person in the MCPC file of its split.
+        order: of ``persons`` by the ground plane, None where the rule labels them.
     """
 
     image: Image
@@ -136,6 +138,7 @@ class KeptImage:
     num_pairs: int
     id: int = 0
     first_id: int = 0
+    order: PlaneOrder | None = None
 
     @property
     def split(self) -> str:
@@ -175,10 +178,25 @@ def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> lis
     return kept
 
 
+def add_plane_order(table: PersonTable, kept: KeptImage) -> None:
+    """Order an image's persons by the ground plane. Its other persons help to find the plane, but
+    not crowds.
+    """
+    persons, count = table.persons, len(kept.persons)
+    rows = np.concatenate([kept.persons, kept.others[~persons['crowd'][kept.others]]])
+    joints = persons['keypoints'][rows], persons['visible'][rows]
+    order = plane_order(*joints, kept.image.width, kept.image.height, JOINT_SET)
+    kept.order = PlaneOrder(
+        order.log_depth[:count], order.log_depth_std[:count], order.nearer[:count, :count].round(4)
+    )
+
+
 def image_record(table: PersonTable, kept: KeptImage) -> dict:
     """Return the json record of an image. ``other_ankles`` are x, y and shank length px (None: knee
-    not labelled) of the labelled ankles of the persons who are not in the file. Relative Human's
-    images have ``nearer``, see :func:`wsp_mm.structures.depth_layers.layer_probabilities`.
+    not labelled) of the labelled ankles of the persons who are not in the file. ``nearer``, where
+    the ground plane or people's layers label, is P(first is nearer) of every two of its persons:
+    the upper triangle, row by row. Of Relative Human's images it always comes from the layers, see
+    :func:`wsp_mm.structures.depth_layers.layer_probabilities`.
     """
     other_ankles = []
     for person in kept.others:
@@ -193,6 +211,9 @@ def image_record(table: PersonTable, kept: KeptImage) -> dict:
     if kept.image.source == 'relative_human':
         layers = table.persons['layer'][kept.persons]
         record['nearer'] = layer_probabilities(layers).tolist()
+    elif kept.order is not None:
+        upper = np.triu_indices(len(kept.persons), 1)
+        record['nearer'] = kept.order.nearer[upper].tolist()
     return record
 
 
@@ -203,7 +224,7 @@ def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:
         x, y, w, h = person['bbox'].tolist()
         area, visible = float(person['area']), person['visible'].tolist()
         joints = zip(person['keypoints'].tolist(), visible, strict=True)
-        yield dict(
+        record = dict(
             id=kept.first_id + k,
             image_id=kept.id,
             category_id=1,
@@ -218,3 +239,7 @@ def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:
             scale=float(person['scale']),
             scale_source=str(person['scale_source']),
         )
+        if kept.order is not None:
+            for name in ('log_depth', 'log_depth_std'):
+                record[name] = round(float(getattr(kept.order, name)[k]), 4)
+        yield record

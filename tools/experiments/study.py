@@ -229,7 +229,10 @@ def stage_a(study: Study) -> study_results.Writer:
     """Labels against true depth."""
     study.add(*study.worlds.wild())
     out = study.work_dir / 'labels'
-    study.add(relative_depth.label_noise(study.worlds.root, out))
+    command = ['tools/analysis_tools/label_quality.py', '--world', study.worlds.root]
+    files = [out / f'label_quality.{kind}' for kind in ('json', 'md', 'png')]
+    gt = study.worlds.root / 'ground_truth'
+    study.add(Step('labels', [*command, '--split', 'test', '--out', out], [gt], files, seconds=60))
     return partial(study_results.write_labels, out)
 
 

@@ -44,10 +44,10 @@ def _is_done(folder: Path, done: Collection[Path]) -> bool:
 
 def write_labels(out: Path, stem: Path, head: str, done: Collection[Path]) -> None:
     """What the label tool wrote into ``out``."""
-    if out / 'label_noise.json' in done:
-        table = (out / 'label_noise.md').read_text()
+    if out / 'label_quality.json' in done:
+        table = (out / 'label_quality.md').read_text()
         write_text_atomic(f'{stem}.md', f'# Labels against true depth\n\n{head}\n\n{table}')
-        dump_json(f'{stem}.json', json.loads((out / 'label_noise.json').read_text()))
+        dump_json(f'{stem}.json', json.loads((out / 'label_quality.json').read_text()))
 
 
 # ---------------------------------------------------------------------- stage B

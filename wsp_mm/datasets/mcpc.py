@@ -41,7 +41,7 @@ _ANNOTATION = dict(
     image_id=Column(dtype=np.int64),
     bbox=Column((4,), np.float32, rule=BOX),
     keypoints=Column((NUM_JOINTS * 3,), np.float32),
-    ground_y=Column(),
+    ground_y=Column(default=np.nan),
     scale=Column(rule=POSITIVE),
     area=Column(dtype=np.float32),
 )
@@ -206,8 +206,11 @@ class MCPCDataset(SeededItemsMixin, BaseCocoStyleDataset):
 
         check(repeated(ids.tolist()), 'duplicate id', 'its id occurs more than once')
         check(~np.isin(image_ids, list(images)), 'unknown image', 'its image_id is not listed')
+        by_rule = [i for i, image in images.items() if 'nearer_probs' not in image]
         unlabelled = ~persons['visible'][:, list(_ANKLES)].any(axis=1)
-        check(unlabelled, 'no ankles', 'no ankle is labelled, so its ground_y is of nothing')
+        unlabelled |= np.isnan(persons['ground_y'])
+        unlabelled &= np.isin(image_ids, by_rule)
+        check(unlabelled, 'no ankles', 'no ankle is labelled, so it has no ground_y')
         return persons
 
     def _image(self, image: dict, persons: dict[str, np.ndarray], rows: np.ndarray) -> dict:

@@ -307,12 +307,12 @@ def test_different_samples_are_not_compared(tmp_path):
 
 
 def test_labels_page(tmp_path):
-    (tmp_path / 'label_noise.md').write_text('a table')
-    (tmp_path / 'label_noise.json').write_text('{"person/all/all": 5.0}')
+    (tmp_path / 'label_quality.md').write_text('a table')
+    (tmp_path / 'label_quality.json').write_text('{"person/all/all": 5.0}')
     stem = tmp_path / 'stage_a'
     study_results.write_labels(tmp_path, stem, 'Head.', ())
     assert not Path(f'{stem}.md').exists()
-    study_results.write_labels(tmp_path, stem, 'Head.', {tmp_path / 'label_noise.json'})
+    study_results.write_labels(tmp_path, stem, 'Head.', {tmp_path / 'label_quality.json'})
     assert 'a table' in Path(f'{stem}.md').read_text()
     assert json.loads(Path(f'{stem}.json').read_text())['person/all/all'] == 5.0
 

@@ -97,10 +97,12 @@ class SamplePersonPair(Transform):
         return int(np.random.randint(num_pairs)), bool(self.random_order and np.random.rand() < 0.5)
 
     def _choose(self, results: dict) -> np.ndarray | None:
-        ground_y, min_gap_px = results['ground_y'], self.min_gap_px
+        ground_y, visible = results['ground_y'], results['keypoints_visible']
         if 'nearer_probs' in results:
-            ground_y, min_gap_px = np.arange(len(ground_y)), 0  # no ties
-        valid = valid_pairs(ground_y, min_gap_px, results['keypoints_visible'])
+            valid = valid_pairs(np.arange(len(ground_y)), visible=visible)  # no ties
+            valid &= results['nearer_probs'] != 0.5
+        else:
+            valid = valid_pairs(ground_y, self.min_gap_px, visible)
         pairs = np.argwhere(np.triu(valid))
         if len(pairs) == 0:
             return None
@@ -134,13 +136,16 @@ class SamplePersonPair(Transform):
 
         if 'ground_y' in results:
             ground_y = results.pop('ground_y')
-            fixed = results.get('pair_label')
-            label = relative_depth_label(ground_y[a], ground_y[b]) if fixed is None else fixed
-            weight = valid_pairs(ground_y[chosen], self.min_gap_px)[:1, 1]
+            label = results.get('pair_label')
             if 'nearer_probs' in results:
                 prob = results.pop('nearer_probs')[a, b]
-                label = prob if fixed is None else fixed
-                weight = np.array([max(prob, 1 - prob) >= self.min_confidence])
+                label = prob if label is None else label
+                confidence = max(prob, 1 - prob)
+                weight = np.array([0.5 < confidence >= self.min_confidence])
+            else:
+                if label is None:
+                    label = relative_depth_label(ground_y[a], ground_y[b])
+                weight = valid_pairs(ground_y[chosen], self.min_gap_px)[:1, 1]
             results['depth_label'] = np.array([label], dtype=np.float32)
             results['depth_weight'] = weight.astype(np.float32)
         if 'log_depth' in results:

@@ -11,6 +11,7 @@ from wsp_mm.datasets.annotations import AnnotationError
 from wsp_mm.datasets.converters.mcpc.build import build_mcpc
 from wsp_mm.datasets.converters.mcpc.options import BuildOptions
 from wsp_mm.datasets.mcpc import MCPCDataset
+from wsp_mm.datasets.transforms.pair import SamplePersonPair
 from wsp_mm.structures.depth_layers import layer_pairs, layer_probabilities
 
 
@@ -34,9 +35,9 @@ def test_training_images_have_the_layers_labels(tmp_path):
     result = build(tmp_path)
     content = json.loads(result.files['mcpc_train.json'].read_text())
     images = {image['source_id']: image for image in content['images']}
-    # Persons without a labelled ankle are left out: 2 (hidden), 8 (no joints).
+    # Person 2 has no labelled ankle, but a layer; 8 has no joints and is left out.
     assert {name: image['nearer'] for name, image in images.items()} == {
-        '100007.jpg': [1],
+        '100007.jpg': [1, 1, 0.5],
         '0000123.jpg': [0, 0.5, 0.5],  # the second is nearer; nobody knows the third
         '000045.jpg': [1],
         '100033.jpg': [0.5],
@@ -54,13 +55,33 @@ def test_training_images_have_the_layers_labels(tmp_path):
     assert len(data) == 4 and data.get_data_info(0)['source'] == 'relative_human'
 
 
-def test_both_ankles_leave_fewer(tmp_path):
+def test_hidden_ankles_have_no_ground_and_still_a_pair(tmp_path):
+    build_tree(tmp_path)
+    content = json.loads(build(tmp_path).files['mcpc_train.json'].read_text())
+    (hidden,) = [a for a in content['annotations'] if a['source_id'] == 2]
+    assert hidden['ground_y'] is None
+    data = MCPCDataset(ann_file='mcpc/mcpc_train.json', data_root=str(tmp_path))
+    (item,) = [
+        info for info in data if len(info['ann_ids']) == 3 and hidden['id'] in info['ann_ids']
+    ]
+    assert np.isnan(item['ground_y']).tolist() == [False, False, True]
+    drawn = set()
+    for _ in range(40):
+        sample = SamplePersonPair(random_order=False)(dict(item))
+        drawn.add((*np.flatnonzero(np.isin(item['ann_ids'], sample['pair_ann_ids'])).tolist(),))
+        assert sample['depth_label'] == sample['depth_weight'] == [1]
+    assert drawn == {(0, 1), (0, 2)}  # not the two of one layer
+
+
+def test_persons_of_unknown_layer_need_their_ankles(tmp_path):
     content = annots()
-    content['100007.jpg'][1]['kp2d'][10 * 3 + 2] = 0  # the left ankle
+    content['0000123.jpg'][2]['kp2d'][15 * 3 + 2] = 0  # the left ankle
     build_tree(tmp_path, content)
-    result = build(tmp_path, ankles='both')
-    names = json.loads(result.files['mcpc_train.json'].read_text())['images']
-    assert {image['source_id'] for image in names} == {'0000123.jpg', '000045.jpg', '100033.jpg'}
+    persons = {}
+    for ankles in ('any', 'both'):
+        found = json.loads(build(tmp_path, ankles=ankles).files['mcpc_train.json'].read_text())
+        persons[ankles] = {annotation['source_id'] for annotation in found['annotations']}
+    assert persons['any'] - persons['both'] == {5}
 
 
 def test_there_is_no_test_split_of_it(tmp_path):

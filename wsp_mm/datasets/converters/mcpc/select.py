@@ -19,7 +19,7 @@ from wsp_mm.datasets.converters.mcpc.sources import (
     Image,
     PersonTable,
 )
-from wsp_mm.structures.depth_layers import layer_probabilities
+from wsp_mm.structures.depth_layers import UNKNOWN, layer_probabilities
 from wsp_mm.structures.ground_plane import PlaneOrder, plane_order
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import (
@@ -116,8 +116,10 @@ def add_scales(table: PersonTable) -> dict:
 
 
 def eligible(table: PersonTable, ankles: str) -> np.ndarray:
-    """Return (N,) who counts under the rule 'any' or 'both'."""
-    return table.persons['usable'] & (table.persons['num_ankles'] >= (2 if ankles == 'both' else 1))
+    """Return (N,) who counts under the rule 'any' or 'both'; who has a layer needs no ankle."""
+    persons = table.persons
+    enough = persons['num_ankles'] >= (2 if ankles == 'both' else 1)
+    return persons['usable'] & (enough | (persons['layer'] != UNKNOWN))
 
 
 @dataclass
@@ -167,6 +169,10 @@ def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> lis
         chosen, others = there[mask[there]], there[~mask[there]]
         if len(chosen) >= 2 and not image.gone:
             valid = valid_pairs(persons['ground_y'][chosen], min_gap_px, persons['visible'][chosen])
+            if image.source == 'relative_human':
+                layers = persons['layer'][chosen]
+                known = (layers[:, None] != UNKNOWN) & (layers != UNKNOWN)
+                valid = known & (layers[:, None] != layers)
             if valid.any() or image.split == 'train':
                 kept.append(KeptImage(image, chosen, others, int(valid.sum()) // 2))
     kept.sort(key=lambda k: (SOURCES.index(k.image.source), k.image.file_name))
@@ -235,7 +241,7 @@ def annotation_records(table: PersonTable, kept: KeptImage) -> Iterator[dict]:
             num_keypoints=sum(v > 0 for v in visible),
             source=kept.image.source,
             source_id=person['id'],
-            ground_y=float(person['ground_y']),
+            ground_y=None if np.isnan(person['ground_y']) else float(person['ground_y']),
             scale=float(person['scale']),
             scale_source=str(person['scale_source']),
         )

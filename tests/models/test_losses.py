@@ -103,10 +103,13 @@ SIDE = 200.0
 
 def upright(height=100.0):
     """Joints (16, 2) px of an upright person, whose limbs have exactly their lengths."""
-    heights = dict(shoulder=0.818, elbow=0.630, wrist=0.485, hip=0.530, knee=0.285, ankle=0.039)
-    parts = [concept.split('_')[-1] for concept in MCPC.concepts]
-    y = [150 - height * heights.get(part, 0.9) for part in parts]
-    return torch.tensor([[80.0, value] for value in y])
+    heights = dict(shoulder=0.818, elbow=0.663, wrist=0.525, hip=0.495, knee=0.270, ankle=0.039)
+    points = []
+    for concept in MCPC.concepts:
+        side, part = concept.split('_', 1) if '_' in concept else ('', concept)
+        aside = {'left': 0.0955, 'right': -0.0955}.get(side, 0.0)  # half of the shoulders
+        points.append([80 + height * aside, 150 - height * heights.get(part, 0.9)])
+    return torch.tensor(points)
 
 
 def within(keypoints, scores, weights=None, down=(0.0, 1.0), temperature=0.5, **kwargs):
@@ -135,9 +138,9 @@ def test_of_two_feet_the_lower_one_is_nearer():
     # The limbs of an upright person are not tilted: they say nothing.
     assert within(keypoints, scores) == 0
     lower = MCPC.index('right_ankle')
-    keypoints[lower, 1] += 6  # more than 5 % of 100 px; its shank now says 124 px
+    keypoints[lower, 1] += 5.5  # more than 5 % of 100 px; its shank now says 124 px
     assert within(keypoints, scores) == 0
-    keypoints[lower, 1] += 1  # 7 px are more than 5 % of 116
+    keypoints[lower, 1] += 1.5  # 7 px are more than 5 % of 118
     keypoints[MCPC.index('right_knee'), 1] += 4
     right = math.log1p(math.exp((1.3 - 1.0) / 0.5))  # the lower one has the larger score
     assert within(keypoints, scores, level=0.05) == pytest.approx(right, rel=1e-5)
@@ -153,15 +156,15 @@ def test_of_two_feet_the_lower_one_is_nearer():
 
 @pytest.mark.parametrize('sign', [-1, 1])
 def test_a_short_limb_is_tilted_by_a_known_angle(sign):
-    """A forearm of 14.5 px seen with 8.7 px: 3-4-5, so 11.6 px along the camera's axis."""
+    """A forearm of 13.8 px seen with 8.28 px: 3-4-5, so 11.04 px along the camera's axis."""
     keypoints, scores = upright(), scores_of(left_wrist=0.02 * sign)
     elbow, wrist = MCPC.index('left_elbow'), MCPC.index('left_wrist')
-    keypoints[wrist] = keypoints[elbow] + torch.tensor([8.7, 0.0])
-    target = 11.6 / (1.5 * SIDE)
+    keypoints[wrist] = keypoints[elbow] + torch.tensor([8.28, 0.0])
+    target = 11.04 / (1.5 * SIDE)
     expected = (target - 0.02) ** 2 / 2 / 0.1
     assert within(keypoints, scores) == pytest.approx(expected, rel=1e-4)
     assert within(keypoints, scores_of(left_wrist=target * sign)) == pytest.approx(0, abs=1e-9)
-    assert within(keypoints, scores, tilted=0.59) == 0  # 8.7 / 14.5 is 0.6
+    assert within(keypoints, scores, tilted=0.59) == 0  # 8.28 / 13.8 is 0.6
     assert within(keypoints, scores, focal=3.0) < expected
 
 

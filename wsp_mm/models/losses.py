@@ -14,8 +14,8 @@ from mmengine.dist import all_reduce, get_world_size
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from wsp_mm.structures.ground_plane import SEGMENTS
 from wsp_mm.structures.keypoints import get_joint_set
-from wsp_mm.structures.limbs import limbs_of
 
 # Added to probabilities below their logarithm: small enough to pull from far away, large enough for
 # float32.
@@ -182,9 +182,9 @@ class WithinPersonDepthLoss(nn.Module):
     The loss is the logistic loss of the scores' difference over the temperature. It says nothing
     where the two are about level, and it is wrong about a foot in the air.
 
-    Limbs: the person's apparent height is the largest length / share over the limbs
-    (:data:`wsp_mm.structures.limbs.LIMB_SHARES`), since tilt only shortens. A limb of length l px
-    that would have L px is tilted, by ``sqrt(L^2 - l^2)`` px towards the camera or away from it.
+    Limbs: the person's apparent height is the largest length / share over arms, legs and shoulders
+    (:data:`wsp_mm.structures.ground_plane.SEGMENTS`), since tilt only shortens. A limb of length l
+    px that would have L px is tilted, by ``sqrt(L^2 - l^2)`` px towards the camera or away from it.
     Over the focal length in px this is the difference of log-depth of its ends, up to its sign. The
     loss is the smaller one of both signs, ``| |ds| - target |``, quadratic up to 0.1. Only clearly
     tilted limbs count: where l / L is near 1, l and L differ by their errors.
@@ -216,10 +216,13 @@ class WithinPersonDepthLoss(nn.Module):
             )
         self.level, self.tilted, self.focal = level, tilted, focal
         self.loss_weight = loss_weight
-        self.ankles = list(get_joint_set(joint_set).ankles)
-        ends, shares = limbs_of(joint_set)
-        self.register_buffer('ends', torch.from_numpy(ends), persistent=False)
-        self.register_buffer('shares', torch.from_numpy(shares).float(), persistent=False)
+        joints = get_joint_set(joint_set)
+        self.ankles = list(joints.ankles)
+        # What foreshortening says of the trunk and the head is no better than "not tilted".
+        limbs = [limb for limb in SEGMENTS if limb[0].startswith(('left_', 'right_'))]
+        ends = [[joints.index(end) for end in limb[:2]] for limb in limbs]
+        self.register_buffer('ends', torch.tensor(ends), persistent=False)
+        self.register_buffer('shares', torch.tensor([limb[2] for limb in limbs]), persistent=False)
 
     def forward(
         self,

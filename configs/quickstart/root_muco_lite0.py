@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/models/root_lite0.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(head=dict(decoder=_base_.codec))
+model = dict(backbone=dict(frozen_depthwise=True), head=dict(decoder=_base_.codec))
 # Loading in the training process: a worker would only take turns with the threads that compute.
 _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(

@@ -79,6 +79,16 @@ def test_frozen_stages_do_not_learn(net, num_stages):
     assert stem and not changed & stem
 
 
+def test_frozen_depthwise_convolutions_do_not_learn():
+    backbone = build(dict(model_name='test_efficientnet'), frozen_depthwise=True).train()
+    sum(maps.square().mean() for maps in backbone(images())).backward()
+    convolutions = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    depthwise = [m for m in convolutions if m.weight.shape[1] == 1 < m.in_channels]
+    assert 0 < len(depthwise) < len(convolutions)
+    for module in convolutions:
+        assert (module.weight.grad is None) == (module in depthwise)
+
+
 def test_modes_of_frozen_stages_and_norms():
     net = dict(model_name='test_efficientnet', drop_path_rate=0.1)
 

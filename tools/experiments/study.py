@@ -74,8 +74,8 @@ ROOT = {False: 'configs/study/root_muco_lite0.py', True: 'configs/study/wsp_root
 OUTDOORS = 'configs/study/pose_mupots_lite0.py'
 #: Iterations of a finetuning by stage, and of a root network. In C they are what training from
 #: scratch needs to come to 0.55 of the mean pose's error.
-ITERATIONS = dict(B=340, C=1500)
-ROOT_ITERATIONS = 340
+ITERATIONS = dict(B=300, C=1500)
+ROOT_ITERATIONS = 300
 #: What is finetuned on in C: name -> options. Cross action: one action alone.
 SHARES = {'all': (), 'tenth': ('train_dataloader.dataset.share=0.1',)}
 ACTIONS = {

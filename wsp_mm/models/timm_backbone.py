@@ -44,6 +44,9 @@ class TimmBackbone(BaseModule):
         frozen_stages: 0 freezes the stem, N > 0 the first N stages, too: their parameters get no
             gradient and they stay in ``eval`` mode. -1 freezes nothing. A stage is what the network
             calls a numbered block, stage or layer; in a plain ViT it is one transformer block.
+        frozen_depthwise: freeze the depthwise convolutions of all stages, for trainings on a
+            processor: there the gradients of their few weights take a third of a training step of
+            EfficientNet-Lite0 (5x5, 672 channels, 8 x 8 px, batch 16: 25 ms of 29 ms).
         norm_eval: keep the statistics of all BatchNorm layers while training.
         init_cfg: see above.
         **kwargs: of ``timm.create_model``, e.g. ``img_size=256`` for a ViT.
@@ -61,6 +64,7 @@ class TimmBackbone(BaseModule):
         model_name: str,
         out_indices: Sequence[int] = (-1,),
         frozen_stages: int = -1,
+        frozen_depthwise: bool = False,
         norm_eval: bool = False,
         init_cfg: dict | None = None,
         **kwargs,
@@ -75,6 +79,10 @@ class TimmBackbone(BaseModule):
         self._channels_last = getattr(self.model, 'output_fmt', None) == 'NHWC'
         if frozen_stages >= 0:
             self._freeze(frozen_stages)
+        if frozen_depthwise:
+            for module in self.model.modules():
+                if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
+                    module.requires_grad_(False)
 
     def _freeze(self, num_stages: int) -> None:
         """Freeze all parameters, in timm's order, before those of the stage after these."""

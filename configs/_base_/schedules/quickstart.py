@@ -1,7 +1,7 @@
 # From ImageNet, in iterations of 16 samples on one processor core. Counted in iterations, so that
 # training on a mixture of data sets has exactly as many. A config on top counts its log and its
 # checkpoints in iterations, too.
-max_iters = 340
+max_iters = 300
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
 val_cfg = dict()
 test_cfg = dict()

@@ -85,8 +85,8 @@ def test_stage_b_tests_all_rows_on_the_same_pairs():
     steps = steps_of(stage_b, '--only', 'scratch', '2d', 'plane')
     trainings = [name for name, step in steps.items() if 'tools/train.py' in step.command]
     assert trainings == [
-        'pose-scratch-all-340-seed0-train', '2d-seed0-train', 'pose-2d-all-340-seed0-train',
-        'plane-seed0-train', 'pose-plane-all-340-seed0-train',
+        'pose-scratch-all-300-seed0-train', '2d-seed0-train', 'pose-2d-all-300-seed0-train',
+        'plane-seed0-train', 'pose-plane-all-300-seed0-train',
     ]  # fmt: skip
     key = 'train_dataloader.dataset.ann_file'
     assert option(steps['plane-seed0-train'], key) == 'mcpc_plane/mcpc_train.json'
@@ -96,7 +96,7 @@ def test_stage_b_tests_all_rows_on_the_same_pairs():
     for row in ('2d', 'plane'):
         test = steps[f'{row}-seed0-test-p1']
         assert Path('nowhere/mcpc/mcpc_test.json') in test.inputs
-        assert steps[f'pose-{row}-all-340-seed0-train'].needs(steps[f'{row}-seed0-train'])
+        assert steps[f'pose-{row}-all-300-seed0-train'].needs(steps[f'{row}-seed0-train'])
 
 
 def test_stage_c_has_equal_trainings_but_for_the_start():
@@ -104,7 +104,7 @@ def test_stage_c_has_equal_trainings_but_for_the_start():
     steps = steps_of(stage_c, '--starts', 'scratch', '2d', '--seeds', '2', '--pretrainings', '2',
                      '--iterations', '9', '--no-cross-action')  # fmt: skip
     trainings = {name.removesuffix('-train') for name in steps if name.endswith('-train')}
-    kinds = ('pose-{}-all-9', 'pose-{}-tenth-9', 'root-{}-340')
+    kinds = ('pose-{}-all-9', 'pose-{}-tenth-9', 'root-{}-300')
     names = {
         f'{kind.format(s)}-seed{n}' for kind in kinds for s in ('scratch', '2d') for n in (0, 1)
     }

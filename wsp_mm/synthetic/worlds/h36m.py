@@ -38,7 +38,7 @@ _ALL = tuple(range(FIRST_ACTION_IDX, FIRST_ACTION_IDX + len(ACTIONS)))
 #: Preset -> options of :func:`plan`.
 PRESETS = {
     'tiny': dict(side=256, actions=(2, 9, 14), train_frames=1, test_frames=2, extra_frames=1),
-    'small': dict(side=320, actions=_ALL, train_frames=4, test_frames=2, extra_frames=1),
+    'small': dict(side=320, actions=_ALL, train_frames=3, test_frames=2, extra_frames=1),
     'full': dict(side=512, actions=_ALL, train_frames=60, test_frames=20, extra_frames=10),
 }
 FOLDERS = ('human36m', 'h36m')

@@ -1,19 +1,11 @@
-# Root depth on Relative Human (docs/evaluate.md), whose layers people annotated: test only. The set
-# has no cameras: all are taken to see 60 degrees.
-_base_ = './root_muco_r50.py'
+# Root depth on Relative Human. The set has no cameras: all are taken to see 60 degrees.
+_base_ = ['./root_muco_r50.py', './_base_/datasets/relative_human.py']
 
-_file = dict(ann_file='relative_human/test_annots.npz', data_root='{{$WSP_DATA:data/}}')
 val_dataloader = dict(
     dataset=dict(
-        _delete_=True,
-        **_file,
-        type='RelativeHumanDataset',
-        item='person',
-        data_prefix=dict(img='relative_human/images'),
-        test_mode=True,
-        pipeline=_base_.val_pipeline,
+        _delete_=True, **_base_.relative_human, item='person', pipeline=_base_.val_pipeline
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(_delete_=True, type='PCDR', **_file)
+val_evaluator = dict(_delete_=True, type='PCDR', **_base_.relative_human_file)
 test_evaluator = val_evaluator

@@ -1,18 +1,12 @@
-# The order network on Relative Human (docs/evaluate.md), whose layers people annotated: test only.
-_base_ = './wsp_lite0_order.py'
+# The order network on Relative Human.
+_base_ = ['./wsp_lite0_order.py', '../_base_/datasets/relative_human.py']
 
-_file = dict(ann_file='relative_human/test_annots.npz', data_root='{{$WSP_DATA:data/}}')
 val_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        **_file,
-        type='RelativeHumanDataset',
-        item='pair',
-        data_prefix=dict(img='relative_human/images'),
-        test_mode=True,
-        pipeline=_base_.val_pipeline,
-    ),
+    dataset=dict(_delete_=True, **_base_.relative_human, item='pair', pipeline=_base_.val_pipeline),
 )
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='PCDR', **_file), dict(type='RelativeDepthMetric')]
+val_evaluator = [
+    dict(type='PCDR', **_base_.relative_human_file),
+    dict(type='RelativeDepthMetric'),
+]
 test_evaluator = val_evaluator

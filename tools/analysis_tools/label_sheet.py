@@ -42,6 +42,8 @@ def disagreements(mcpc: dict) -> tuple[list[dict], int]:
     for image in mcpc['images']:
         if 'nearer' not in image:
             raise ValueError('its images have no key nearer; build it with --labels plane')
+        if image['source'] == 'relative_human':  # people ordered them, not the plane
+            continue
         pairs = itertools.combinations(persons.get(image['id'], ()), 2)
         for (a, b), prob in zip(pairs, image['nearer'], strict=True):
             if a['ground_y'] == b['ground_y']:

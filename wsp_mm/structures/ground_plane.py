@@ -22,7 +22,6 @@ the optical axis, up to an additive constant of the image (its focal length).
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
 
 from wsp_mm.structures.keypoints import get_joint_set
 from wsp_mm.structures.relative_depth import MIN_LENGTH_PX
@@ -171,6 +170,8 @@ def plane_order(
     Raises:
         ValueError: unknown ``evidence``.
     """
+    from scipy.special import ndtr  # only where there is something to order: scipy loads slowly
+
     if evidence not in ('both', 'ground', 'size'):
         raise ValueError(f"evidence must be 'both', 'ground' or 'size', got {evidence!r}")
     keypoints, visible = np.asarray(keypoints, dtype=np.float64), np.asarray(visible) > 0
@@ -281,7 +282,8 @@ class _Persons:
         )
         both = (self.has_size & self.has_foot)[:, None]
         log_likelihood = self.log_share + np.where(both, log_likelihood, 0)
-        evidence = logsumexp(log_likelihood, axis=-1, keepdims=True)
+        largest = log_likelihood.max(axis=-1, keepdims=True)
+        evidence = np.log(np.exp(log_likelihood - largest).sum(axis=-1, keepdims=True)) + largest
         # A person without a size says only that its foot is below the horizon.
         below = np.where(self.has_foot & ~self.has_size & (height <= 0), -10.0, 0.0)
         log_weight += (evidence[..., 0] + below).sum(axis=1)

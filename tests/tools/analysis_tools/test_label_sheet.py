@@ -26,3 +26,11 @@ def test_pairs_that_differ_are_counted_and_shown(call_tool, load_tool, tmp_path)
     assert cv2.imread(str(out / 'label_sheet.png')).shape == (320, 1600, 3)
     status, _, error = call_tool(*where[:2], '--data-root', tmp_path / 'no', '--out', out)
     assert status == 1 and '--data-root' in error
+
+    def by_people(content):
+        for image in content['images']:
+            image['source'] = 'relative_human'
+
+    fixture.edit_json(root, 'train', by_people)
+    assert call_tool(*where)[0] == 0
+    assert json.loads((out / 'label_sheet.json').read_text())['pairs'] == 0

@@ -111,7 +111,8 @@ def _scores(table: Mapping[str, np.ndarray], missed: int) -> dict[str, float | i
     """Return :data:`SCORES` of pairs and a number of missed persons."""
     different = table['true'] != 0
     prob, label = table['prob'][different], table['true'][different] > 0
-    both = relative_depth_scores(np.r_[prob, 1 - prob], np.r_[label, ~label].astype(int))
+    # Rounded, so that a pair and its like in the other order tie.
+    both = relative_depth_scores(np.r_[prob, 1 - prob].round(12), np.r_[label, ~label].astype(int))
     # In both orders an even probability is right once.
     right = np.where(prob == 0.5, 0.5, (prob > 0.5) == label)
     n = len(different)

@@ -248,13 +248,15 @@ def test_a_hostile_checkpoint_ends_the_run_with_its_message(data, repo, run_tool
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('whose', ['ours', "MMPose's"])
-def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
-    """docs/extend.md: a config elsewhere, with a backbone and a head of its own, is trained."""
+@pytest.mark.parametrize(
+    ('config', 'whose'),
+    [('my_experiment', 'ours'), ('my_experiment', "MMPose's"), ('my_scores', 'ours')],
+)
+def test_the_configs_of_the_documentation(config, whose, data, repo, tmp_path):
+    """docs/extend.md: configs elsewhere, with a backbone and a head of their own, are trained."""
     text = (repo / 'docs' / 'extend.md').read_text(encoding='utf-8')
-    blocks = re.findall(r'```python\n(.*?)```', text, re.DOTALL)
-    for name, block in zip(('my_pretrain', 'my_heads', 'my_experiment'), blocks, strict=True):
-        (tmp_path / f'{name}.py').write_text(block)
+    for name, block in re.findall(r'```python\n# (\w+\.py)\n(.*?)```', text, re.DOTALL):
+        (tmp_path / name).write_text(block)
     base = run(sys.executable, '-m', 'wsp_mm.config_path', 'wsp_pretrain_r18').stdout.strip()
     tool = repo / 'tools/train.py'
     if whose != 'ours':
@@ -263,13 +265,18 @@ def test_the_experiment_of_the_documentation(whose, data, repo, tmp_path):
         tool = f'{mmpose.__path__[0]}/.mim/tools/train.py'
     options = [*SMALL, 'train_cfg.max_epochs=1', 'train_dataloader.num_workers=0']
     options += ['train_dataloader.persistent_workers=False', 'train_dataloader.dataset.indices=8']
+    if config == 'my_scores':  # on the ResNet, whose ImageNet weights would be fetched
+        options.append('model.backbone.init_cfg=None')
     paths = [str(tmp_path), str(repo), os.environ.get('PYTHONPATH', '')]
-    words = [tool, 'my_experiment.py', '--no-validate', '--cfg-options', *options]
+    words = [tool, f'{config}.py', '--no-validate', '--cfg-options', *options]
     env = dict(WSP_BASE=base, PYTHONPATH=os.pathsep.join(paths))
     done = run(sys.executable, *words, cwd=tmp_path, **env)
     assert len(re.findall(r'Epoch\(train\)\s+\[1\].* loss: \d', done.stdout + done.stderr)) == 2
-    file = tmp_path / 'work_dirs/my_experiment/epoch_1_weights.pth'
+    file = tmp_path / f'work_dirs/{config}/epoch_1_weights.pth'
     checkpoint = torch.load(file, weights_only=True)
+    if config == 'my_scores':
+        assert 'head.log_temperature' in checkpoint['state_dict']
+        return
     assert 'MyHead' in checkpoint['meta']['cfg']
     assert any(key.startswith('backbone.model.blocks') for key in checkpoint['state_dict'])
 

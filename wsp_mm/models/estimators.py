@@ -25,7 +25,7 @@ class TopdownEstimator(TopdownPoseEstimator):
         padding_mode: ``zeros``, or ``replicate``: all convolutions repeat the border of their
             input, so that nothing tells a network where in the crop a place is, see
             :func:`replicate_padding`. Weights trained with one can start the other.
-        *args, **kwargs: of MMPose's ``TopdownPoseEstimator``.
+        **kwargs: of MMPose's ``TopdownPoseEstimator``.
 
     Raises:
         ValueError: another ``padding_mode``, or the backbone's last feature map has other than the

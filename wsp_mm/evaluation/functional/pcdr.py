@@ -32,7 +32,7 @@ def pcdr(
     """Score who is nearer, and who is equally far.
 
     All unordered pairs of an image's persons with known layers count. With d = depth of the second
-    minus depth of the first, |d| < threshold is right for one layer, d < -threshold where the
+    minus depth of the first, abs(d) < threshold is right for one layer, d < -threshold where the
     second is nearer, d > threshold where it is farther. Pairs without a prediction of both persons
     do not count; instead each missed person adds 0.3 to the number of pairs.
 

@@ -33,6 +33,7 @@ PROTOCOLS = {
     'gray image': ('_gray', 'gray'),
 }
 RULE = 'lower box bottom'
+LABEL = 'label (perspective rule)'
 READING = (
     'AUC and Acc are measured against the perspective label, joint by joint, as in the paper. '
     '"true depth" is the agreement with the true order of the pelvises (pairs) or of each joint '
@@ -58,9 +59,12 @@ def evaluations(
     return [evaluation(*test, options) for test in more]
 
 
-def controls(work_dir: Path, data_root: Path) -> tuple[dict[str, dict], dict[str, float]]:
+def controls(
+    work_dir: Path, data_root: Path, against: str = RULE
+) -> tuple[dict[str, dict], dict[str, float]]:
     """The control table of the tests (see :mod:`wsp_mm.evaluation.controls`), and the network
-    against the box rule, pair by pair; the latter is empty where true depth is unknown.
+    against a box rule or :data:`LABEL`, pair by pair; the latter is empty where true depth is
+    unknown.
     """
     gt = data_root / 'ground_truth'
     table = load_pairs(data_root / 'mcpc/mcpc_test.json', gt if gt.is_dir() else None)
@@ -69,8 +73,10 @@ def controls(work_dir: Path, data_root: Path) -> tuple[dict[str, dict], dict[str
         for name, (_, folder) in PROTOCOLS.items()
     }
     network = probs['network, protocol 1'][1]
-    against = {} if table.depth is None else sign_test(table, network, table.rule(RULE))
-    return control_table(table, probs), against
+    if table.depth is None:
+        return control_table(table, probs), {}
+    other = table.label.astype(float) if against == LABEL else table.rule(against)
+    return control_table(table, probs), sign_test(table, network, other)
 
 
 def label_noise(data_root: Path, out: Path) -> Step:

@@ -15,7 +15,6 @@ import relative_depth
 from networks import metrics
 from report import read_scalars
 
-from wsp_mm.evaluation.controls import load_pairs, load_probs, sign_test
 from wsp_mm.evaluation.functional import mpjpe, paired_difference, per_axis_error
 from wsp_mm.evaluation.functional.pose3d import evaluated_joints
 from wsp_mm.evaluation.functional.root_depth import depth_order
@@ -31,7 +30,6 @@ Writer = Callable[[Path, str, Collection[Path]], None]
 REFERENCES = ('2d', 'scratch')
 ERRORS = ('MPJPE', 'X', 'Y', 'Z')
 PCK_MM = 150.0
-LABEL = 'label (perspective rule)'
 TARGET = 0.55  # of the mean pose's error, for training from scratch
 
 
@@ -86,13 +84,8 @@ class Variant:
 @cache
 def order_figures(test: Path, data_root: Path) -> tuple[Scores, dict[str, Scores], Scores]:
     """Metrics of protocol 1, the control table, and the sign test against the label."""
-    controls = relative_depth.controls(test, data_root)[0]
-    gt = data_root / 'ground_truth'
-    pairs = load_pairs(data_root / 'mcpc/mcpc_test.json', gt if gt.is_dir() else None)
-    network = load_probs(test / 'p1' / 'predictions.npz', pairs)[1]
-    known = pairs.depth is not None
-    against = sign_test(pairs, network, pairs.label.astype(float)) if known else {}
-    return metrics(test / 'p1'), controls, against
+    controls = relative_depth.controls(test, data_root, relative_depth.LABEL)
+    return metrics(test / 'p1'), *controls
 
 
 def variant_row(
@@ -311,14 +304,15 @@ class Cell:
                     row[f'{name}, %'] = gap['percent'][:, samples.names.index(name)].tolist()
         return found
 
-    def difference_table(self, reference: str) -> Table:
-        """The lines of :meth:`against`."""
-        rows, header = [], []
-        for start, row in self.against(reference).items():
-            header = [f'minus {reference}', *row]
-            values = (f'{d:+.1f} [{low:+.1f}, {high:+.1f}]' for d, low, high in row.values())
-            rows.append([start, *values])
-        return header, rows
+
+def difference_table(reference: str, found: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+    """The lines that :meth:`Cell.against` found."""
+    rows, header = [], []
+    for start, row in found.items():
+        header = [f'minus {reference}', *row]
+        values = (f'{d:+.1f} [{low:+.1f}, {high:+.1f}]' for d, low, high in row.values())
+        rows.append([start, *values])
+    return header, rows
 
 
 def spread(values: np.ndarray) -> str:
@@ -356,7 +350,7 @@ def write_starts(
         found = {key: one.against(key) for key in REFERENCES}
         for key in REFERENCES:
             if found[key]:
-                page += ['', *markdown_table(*one.difference_table(key))]
+                page += ['', *markdown_table(*difference_table(key, found[key]))]
         figures = {s: {n: v.tolist() for n, v in one.figures(s).items()} for s in one.folders}
         seeds = {start: sorted(by_seed) for start, by_seed in one.folders.items()}
         plain.append(

@@ -168,13 +168,13 @@ def keep_images(table: PersonTable, ankles: str, min_gap_px: float = 0.0) -> lis
     for image, there in zip(table.images, np.split(order, edges), strict=False):
         chosen, others = there[mask[there]], there[~mask[there]]
         if len(chosen) >= 2 and not image.gone:
-            valid = valid_pairs(persons['ground_y'][chosen], min_gap_px, persons['visible'][chosen])
             if image.source == 'relative_human':
-                layers = persons['layer'][chosen]
-                known = (layers[:, None] != UNKNOWN) & (layers != UNKNOWN)
-                valid = known & (layers[:, None] != layers)
+                valid = layer_probabilities(persons['layer'][chosen]) != 0.5
+            else:
+                joints = persons['ground_y'][chosen], min_gap_px, persons['visible'][chosen]
+                valid = np.triu(valid_pairs(*joints))
             if valid.any() or image.split == 'train':
-                kept.append(KeptImage(image, chosen, others, int(valid.sum()) // 2))
+                kept.append(KeptImage(image, chosen, others, int(valid.sum())))
     kept.sort(key=lambda k: (SOURCES.index(k.image.source), k.image.file_name))
     for split in SPLITS:
         first_id = 1

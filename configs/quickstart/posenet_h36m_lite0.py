@@ -4,13 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/h36m_image.py',
     '../_base_/pipelines/pose3d_96.py',
-    '../_base_/models/integral3d_lite0.py',
+    '../_base_/models/integral3d_lite0_stride16.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(
-    backbone=dict(frozen_depthwise=True),
-    head=dict(decoder=_base_.codec),
-)
+model = dict(head=dict(decoder=_base_.codec))
 # 3D is new to the backbone, also after a pre-training.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
 # Loading in the training process: a worker would only take turns with the threads that compute.

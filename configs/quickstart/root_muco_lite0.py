@@ -4,10 +4,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/root_96.py',
-    '../_base_/models/root_lite0.py',
+    '../_base_/models/root_lite0_stride16.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(backbone=dict(frozen_depthwise=True), head=dict(decoder=_base_.codec))
+model = dict(head=dict(decoder=_base_.codec))
 # Loading in the training process: a worker would only take turns with the threads that compute.
 _loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(

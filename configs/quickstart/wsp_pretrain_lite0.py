@@ -4,12 +4,12 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/mcpc.py',
     '../_base_/pipelines/pair_128.py',
-    '../_base_/models/wsp_lite0.py',
+    '../_base_/models/wsp_lite0_stride16.py',
     '../_base_/schedules/quickstart.py',
 ]
-model = dict(backbone=dict(frozen_depthwise=True), head=dict(decoder=_base_.codec))
+model = dict(head=dict(decoder=_base_.codec))
 # More than the finetunings have: here the keypoints are learned.
-max_iters = 500
+max_iters = 700
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters + 1)
 param_scheduler = [
     _base_.param_scheduler[0],

@@ -60,14 +60,14 @@ def evaluations(
 
 
 def controls(
-    work_dir: Path, data_root: Path, against: str = RULE
+    work_dir: Path, data_root: Path, against: str = RULE, mcpc: str = 'mcpc'
 ) -> tuple[dict[str, dict], dict[str, float]]:
     """The control table of the tests (see :mod:`wsp_mm.evaluation.controls`), and the network
     against a box rule or :data:`LABEL`, pair by pair; the latter is empty where true depth is
-    unknown.
+    unknown. ``mcpc`` is the folder of the test pairs in the data.
     """
     gt = data_root / 'ground_truth'
-    table = load_pairs(data_root / 'mcpc/mcpc_test.json', gt if gt.is_dir() else None)
+    table = load_pairs(data_root / mcpc / 'mcpc_test.json', gt if gt.is_dir() else None)
     probs = {
         f'network, {name}': load_probs(work_dir / folder / 'predictions.npz', table)
         for name, (_, folder) in PROTOCOLS.items()

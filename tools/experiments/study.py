@@ -46,23 +46,26 @@ class Row:
     labels: str = 'rule'
 
 
-DIFFERENCE = ('model.head.pairwise=difference',)
+ALPHA_1 = ('model.head.alpha=1.0',)
+DIFFERENCE = (*ALPHA_1, 'model.head.pairwise=difference')
 RATIO = ('model.head.ratio_loss.type=DepthRatioLoss',)
 WITHIN = ('model.head.within_loss.type=WithinPersonDepthLoss',)
 # Pooled around the peak instead of over the box, and no border of zeros.
 BLIND = ('model.head.pooling=peak', 'model.padding_mode=replicate')
 NO_SHORTCUT = 'configs/study/wsp_pretrain_lite0_no_shortcut.py'
-#: Every variant; a head or a data set of it is changed here and nowhere else.
+#: Every variant; a head or a data set of it is changed here and nowhere else. Below alpha 1, each
+#: idea alone, and then together, with that alpha.
 ROWS = {
     '2d': Row('2D only (alpha 0)', ['model.head.alpha=0.0']),
     'printed': Row('WSP as printed (alpha 50, mean pooling)', ['model.head.alpha=50.0']),
-    'wsp': Row('WSP, alpha 1'),
+    'wsp': Row('WSP, alpha 8 (quickstart)'),
+    'alpha1': Row('WSP, alpha 1', ALPHA_1),
     'difference': Row('depth score (difference)', DIFFERENCE),
-    'plane': Row('labels of the ground plane', labels='plane'),
+    'plane': Row('labels of the ground plane', ALPHA_1, labels='plane'),
     'plane-difference': Row('plane, difference', DIFFERENCE, labels='plane'),
     'plane-ratio': Row('plane, difference, ratio loss', [*DIFFERENCE, *RATIO], labels='plane'),
     'within': Row('difference, depth within a person', [*DIFFERENCE, *WITHIN]),
-    'no-shortcut': Row('no shortcut', BLIND, NO_SHORTCUT),
+    'no-shortcut': Row('no shortcut', [*ALPHA_1, *BLIND], NO_SHORTCUT),
     'plus': Row('together', [*DIFFERENCE, *RATIO, *WITHIN, *BLIND], NO_SHORTCUT, 'plane'),
 }
 #: Finetunings: whether they start from a checkpoint -> config.
@@ -74,7 +77,7 @@ ROOT = {False: 'configs/study/root_muco_lite0.py', True: 'configs/study/wsp_root
 OUTDOORS = 'configs/study/pose_mupots_lite0.py'
 #: Iterations of a finetuning by stage, and of a root network. In C they are what training from
 #: scratch needs to come to 0.55 of the mean pose's error.
-ITERATIONS = dict(B=300, C=1500)
+ITERATIONS = dict(B=300, C=1000)
 ROOT_ITERATIONS = 300
 #: What is finetuned on in C: name -> options. Cross action: one action alone.
 SHARES = {'all': (), 'tenth': ('train_dataloader.dataset.share=0.1',)}
@@ -97,8 +100,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help=f'rows of stage B, of {SCRATCH}, {", ".join(ROWS)}; default: all')  # fmt: skip
     add('--starts', nargs='+', choices=[SCRATCH, *ROWS], metavar='ROW',
         default=[SCRATCH, '2d', 'printed', 'plus'],
-        help='rows of stage C; cross action takes the first, the second and the last; default: '
-        '%(default)s')  # fmt: skip
+        help='rows of stage C; cross action takes the first, the second and the last, with one '
+        'seed; default: %(default)s')  # fmt: skip
     add('--seeds', type=int, default=3, metavar='N', help='of stage C: 0 to N-1 (default: 3)')
     add('--pretrainings', type=int, default=1, metavar='N',
         help='pre-trainings of a start: seed s of stage C goes on from number s modulo N '
@@ -153,7 +156,7 @@ class Study:
         variant, data = ROWS[row], []
         if variant.labels != 'rule':
             folder = f'mcpc_{variant.labels}'
-            self.add(self.worlds.mcpc(variant.labels, folder))
+            self.add(self.worlds.mcpc(folder, ['--labels', variant.labels]))
             data = [f'train_dataloader.dataset.ann_file={folder}/mcpc_train.json']
         name = f'{row}-seed{seed}'
         options = [f'randomness.seed={seed}', *variant.options, *data, *self.args.cfg_options]
@@ -163,9 +166,13 @@ class Study:
         return checkpoint
 
     def order_tests(self, row: str, seed: int) -> Path:
-        """Add the tests of a pre-training and return their folder."""
+        """Add the tests of a pre-training, on all pairs of the test images, and return their
+        folder.
+        """
         name, checkpoint = f'{row}-seed{seed}', self.pretrain(row, seed)
-        options = [*ROWS[row].options, *self.args.cfg_options]
+        self.add(self.worlds.mcpc(study_results.ALL_PAIRS, ['--max-pairs-per-image', 0]))
+        pairs = f'test_dataloader.dataset.ann_file={study_results.ALL_PAIRS}/mcpc_test.json'
+        options = [*ROWS[row].options, pairs, *self.args.cfg_options]
         folder = self.work_dir / 'pretrain' / name / 'test'
         self.add(*relative_depth.evaluations(name, BASE, checkpoint, folder, options))
         return folder
@@ -257,7 +264,7 @@ def stage_c(study: Study) -> study_results.Writer:
     starts = list(dict.fromkeys(args.starts))
     crossing = [] if args.no_cross_action else list(dict.fromkeys([*starts[:2], starts[-1]]))
     for seed in range(args.seeds):
-        for data in (*SHARES, 'root', *ACTIONS):
+        for data in (*SHARES, 'root', *([] if seed else ACTIONS)):
             for start in crossing if data in ACTIONS else starts:
                 if data == 'root':
                     tests = {'root': study.root(start, seed)}

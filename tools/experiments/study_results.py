@@ -27,6 +27,7 @@ from wsp_mm.utils.files import dump_json, write_text_atomic
 #: ``done`` are the outputs of the steps that are done; the others do not count, even if they exist.
 Writer = Callable[[Path, str, Collection[Path]], None]
 
+ALL_PAIRS = 'mcpc_all_pairs'  # folder of the pairs that stage B tests on
 REFERENCES = ('2d', 'scratch')
 ERRORS = ('MPJPE', 'X', 'Y', 'Z')
 PCK_MM = 150.0
@@ -84,7 +85,7 @@ class Variant:
 @cache
 def order_figures(test: Path, data_root: Path) -> tuple[Scores, dict[str, Scores], Scores]:
     """Metrics of protocol 1, the control table, and the sign test against the label."""
-    controls = relative_depth.controls(test, data_root, relative_depth.LABEL)
+    controls = relative_depth.controls(test, data_root, relative_depth.LABEL, ALL_PAIRS)
     return metrics(test / 'p1'), *controls
 
 

@@ -35,14 +35,13 @@ class Worlds:
         """The wild world, and MCPC gathered from it."""
         return [self._render('wild', (*SOURCES, 'ground_truth'), 50), self.mcpc()]
 
-    def mcpc(self, labels: str = 'rule', folder: str = 'mcpc') -> Step:
-        """MCPC gathered from the wild world, with labels of the ankle rule or others of
-        ``build_mcpc.py --labels``, in ``folder`` of the data.
+    def mcpc(self, folder: str = 'mcpc', options: Sequence[object] = ()) -> Step:
+        """MCPC gathered from the wild world in ``folder`` of the data, with these ``options`` of
+        ``build_mcpc.py``.
         """
         sources = [text for name in SOURCES for text in (f'--{name}', self.root / name)]
         inputs, out = [self.root / name / '**/*.json' for name in SOURCES], self.root / folder
-        command = ['tools/dataset_converters/build_mcpc.py', *sources, '--out', out]
-        command += ['--labels', labels] if labels != 'rule' else []
+        command = ['tools/dataset_converters/build_mcpc.py', *sources, '--out', out, *options]
         return Step(folder, command, inputs, [out / 'mcpc_train.json', out / 'mcpc_test.json'])
 
     def h36m(self) -> list[Step]:

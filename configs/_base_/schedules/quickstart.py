@@ -1,13 +1,14 @@
 # From ImageNet, in iterations of 16 samples on one processor core. Counted in iterations, so that
 # training on a mixture of data sets has exactly as many. A config on top counts its log and its
 # checkpoints in iterations, too.
-max_iters = 300
+max_iters = 400
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=0.01),
+    type='BFloat16OptimWrapper',
+    enabled='auto',
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.3)}),
     clip_grad=dict(max_norm=20.0),
 )

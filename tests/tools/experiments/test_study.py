@@ -95,7 +95,8 @@ def test_stage_b_tests_all_rows_on_the_same_pairs():
     assert '--labels' in steps['mcpc_plane'].command and '--labels' not in steps['mcpc'].command
     for row in ('2d', 'plane'):
         test = steps[f'{row}-seed0-test-p1']
-        assert Path('nowhere/mcpc/mcpc_test.json') in test.inputs
+        assert Path('nowhere/mcpc_all_pairs/mcpc_test.json') in test.inputs
+        assert test.needs(steps['mcpc_all_pairs'])
         assert steps[f'pose-{row}-all-300-seed0-train'].needs(steps[f'{row}-seed0-train'])
 
 
@@ -137,11 +138,12 @@ def test_cross_action_and_one_pretraining_for_all_seeds():
     steps = steps_of(stage_c, '--starts', '2d', '--seeds', '2')
     assert [name for name in steps if name.startswith('2d')] == ['2d-seed0-train']
     for action in ('Directions', 'Sitting', 'Walking'):
-        name = f'pose-2d-{action}-1500-seed1'
+        name = f'pose-2d-{action}-1000-seed0'
         key = 'train_dataloader.dataset.actions'
         assert option(steps[f'{name}-train'], key) == f'[{action}]'
         assert option(steps[f'{name}-lab'], key) is None  # tested on all actions
         assert f'{name}-outdoors' not in steps
+        assert f'pose-2d-{action}-1000-seed1-train' not in steps  # one seed
 
 
 def test_options_that_are_refused(capsys):

@@ -13,7 +13,9 @@ _SMALL = """
 _base_ = '{base}'
 model = dict(
     backbone=dict(_delete_=True, type='ResNet', depth=18, base_channels=8, stem_channels=8),
-    head=dict(in_channels=64, deconv_out_channels=(16, 16, 16)),
+    head=dict(
+        in_channels=64, deconv_out_channels=(16, 16, 16), deconv_kernel_sizes=(4, 4, 4)
+    ),
 )
 """
 #: Persons in the images of :func:`make_image`, x y w h px.

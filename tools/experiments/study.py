@@ -264,6 +264,7 @@ def stage_c(study: Study) -> study_results.Writer:
     starts = list(dict.fromkeys(args.starts))
     crossing = [] if args.no_cross_action else list(dict.fromkeys([*starts[:2], starts[-1]]))
     for seed in range(args.seeds):
+        # Cross action is many trainings: one seed.
         for data in (*SHARES, 'root', *([] if seed else ACTIONS)):
             for start in crossing if data in ACTIONS else starts:
                 if data == 'root':

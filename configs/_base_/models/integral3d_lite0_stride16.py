@@ -1,7 +1,4 @@
-# integral3d_lite0.py cut off at stride 16, for crops of 96 and 128 px: at stride 32 these are 3 x 3
-# and 4 x 4 cells, in which the front and the back of a person are told apart late
-# (docs/results.md). Faster on processors, too, and with depthwise filters as ImageNet left them
-# faster still.
+# integral3d_lite0.py cut off at stride 16, as wsp_lite0_stride16.py is, whose backbone it takes.
 _base_ = './integral3d_lite0.py'
 model = dict(
     backbone=dict(out_indices=(3,), frozen_depthwise=True),

@@ -10,7 +10,9 @@ model = dict(
         type='DetDataPreprocessor', pad_size_divisor=32,
     ),
     backbone=dict(
-        _delete_=True, **{**_base_.lite0, 'type': 'mmpose.TimmBackbone', 'out_indices': (3, 4)}
+        _delete_=True,
+        **{**_base_.lite0, 'type': 'mmpose.TimmBackbone', 'out_indices': (3, 4)},
+        frozen_depthwise=True,
     ),
     # No level of stride 8: three quarters of the cost. Small persons are found in larger images.
     neck=dict(in_channels=[112, 320], out_channels=64, norm_cfg=_bn),
@@ -21,20 +23,21 @@ model = dict(
         anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=[16, 32]),
     ),
 )  # fmt: skip
-_pad = dict(type='Pad', size=(256, 256), pad_val=dict(img=(114, 114, 114)))
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomResize', scale=(320, 320), ratio_range=(0.5, 1.8), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(256, 256), allow_negative_crop=True),
+    dict(type='RandomResize', scale=(384, 384), ratio_range=(0.4, 1.7), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(320, 320), allow_negative_crop=True),
     dict(type='RandomFlip', prob=0.5),
+    # Against the textures of rendered images.
+    dict(type='mmpose.RandomFilter', prob=0.3),
     dict(type='mmpose.RandomPhotoEffects'),
-    _pad,
+    dict(type='Pad', size=(320, 320), pad_val=dict(img=(114, 114, 114))),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(512, 512), keep_ratio=True),
+    dict(type='Resize', scale=(448, 448), keep_ratio=True),
     dict(type='Pad', size_divisor=32, pad_val=dict(img=(114, 114, 114))),
     dict(type='LoadAnnotations', with_bbox=True),
     # The ground truth comes with the samples ('instances'), and is not read from a second place.
@@ -71,11 +74,13 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=None)  # it takes the ground truth from the samples
 test_evaluator = val_evaluator
 
-max_iters = 600
+max_iters = 1100
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
 optim_wrapper = dict(
+    type='mmpose.BFloat16OptimWrapper',
+    enabled='auto',
     optimizer=dict(lr=1.5e-3),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.3)}),
     clip_grad=dict(max_norm=35.0),

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/root_photo_128.py',
-    '../_base_/models/root_lite0.py',
+    '../_base_/models/root_lite0_stride16.py',
     '../_base_/schedules/zoo.py',
 ]
 model = dict(

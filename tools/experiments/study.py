@@ -99,7 +99,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--only', nargs='+', choices=[SCRATCH, *ROWS], metavar='ROW', default=[SCRATCH, *ROWS],
         help=f'rows of stage B, of {SCRATCH}, {", ".join(ROWS)}; default: all')  # fmt: skip
     add('--starts', nargs='+', choices=[SCRATCH, *ROWS], metavar='ROW',
-        default=[SCRATCH, '2d', 'printed', 'plus'],
+        default=[SCRATCH, '2d', 'printed', 'plane-ratio'],
         help='rows of stage C; cross action takes the first, the second and the last, with one '
         'seed; default: %(default)s')  # fmt: skip
     add('--seeds', type=int, default=3, metavar='N', help='of stage C: 0 to N-1 (default: 3)')

@@ -1,8 +1,8 @@
-# One person at 128 x 128 px, 3D heatmaps of 32 x 32 x 32, from rendered images for photographs.
+# One person at 160 x 160 px, 3D heatmaps of 32 x 40 x 40, from rendered images for photographs.
 codec = dict(
     type='Integral3DLabel',
-    input_size=(128, 128),
-    heatmap_size=(32, 32, 32),
+    input_size=(160, 160),
+    heatmap_size=(40, 40, 32),
     depth_range=1000.0,
 )
 train_pipeline = [
@@ -11,6 +11,8 @@ train_pipeline = [
     dict(type='LoadCropImage'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='TopdownAffine', input_size=codec['input_size']),
+    # Against the textures of rendered images; before the patches.
+    dict(type='RandomFilter', prob=0.5),
     dict(type='RandomPatches', prob=0.5),
     dict(type='RandomPhotoEffects'),
     dict(type='GenerateTarget', encoder=codec),

@@ -9,7 +9,7 @@ _base_ = [
 ]
 model = dict(head=dict(decoder=_base_.codec))
 # More than the finetunings have: here the keypoints are learned.
-max_iters = 700
+max_iters = 600
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters + 1)
 param_scheduler = [
     _base_.param_scheduler[0],

@@ -1,10 +1,11 @@
 # Root depth: RootNet with EfficientNet-Lite0 on the photo world, in ten minutes on one processor
-# core; its backbone starts from the pose network (`model.init_cfg.checkpoint`).
+# core; its backbone starts from a network that ends at stride 32, too, such as the order network
+# (`model.init_cfg.checkpoint`).
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/muco.py',
     '../_base_/pipelines/root_photo_128.py',
-    '../_base_/models/root_lite0_stride16.py',
+    '../_base_/models/root_lite0.py',
     '../_base_/schedules/zoo.py',
 ]
 model = dict(

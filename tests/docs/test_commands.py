@@ -92,7 +92,7 @@ RULES = [
     Rule(r'python tools/train\.py .* --resume', options=[*PAIRS, 'train_cfg.max_epochs=2']),
     Rule(
         r'python tools/model_converters/publish_model\.py',
-        replace=[FIRST, ('iter_1600', 'iter_1'), ('model_zoo/', '')],
+        replace=[FIRST, ('iter_2200', 'iter_1'), ('model_zoo/', '')],
     ),
     Rule(
         r'python tools/train\.py configs/zoo/', replace=[('iter_1600', 'iter_1')],

@@ -46,8 +46,9 @@ class Row:
     labels: str = 'rule'
 
 
-ALPHA_1 = ('model.head.alpha=1.0',)
-DIFFERENCE = (*ALPHA_1, 'model.head.pairwise=difference')
+CONCAT = ('model.head.pairwise=concat',)
+DIFFERENCE = ('model.head.alpha=1.0', 'model.head.pairwise=difference')
+ALPHA_1 = ('model.head.alpha=1.0', *CONCAT)
 RATIO = ('model.head.ratio_loss.type=DepthRatioLoss',)
 WITHIN = ('model.head.within_loss.type=WithinPersonDepthLoss',)
 # Pooled around the peak instead of over the box, and no border of zeros.
@@ -56,9 +57,9 @@ NO_SHORTCUT = 'configs/study/wsp_pretrain_lite0_no_shortcut.py'
 #: Every variant; a head or a data set of it is changed here and nowhere else. Below alpha 1, each
 #: idea alone, and then together, with that alpha.
 ROWS = {
-    '2d': Row('2D only (alpha 0)', ['model.head.alpha=0.0']),
-    'printed': Row('WSP as printed (alpha 50, mean pooling)', ['model.head.alpha=50.0']),
-    'wsp': Row('WSP, alpha 8 (quickstart)'),
+    '2d': Row('2D only (alpha 0)', ['model.head.alpha=0.0', *CONCAT]),
+    'printed': Row('WSP as printed (alpha 50, mean pooling)', ['model.head.alpha=50.0', *CONCAT]),
+    'wsp': Row('WSP, alpha 8', ['model.head.alpha=8.0', *CONCAT]),
     'alpha1': Row('WSP, alpha 1', ALPHA_1),
     'difference': Row('depth score (difference)', DIFFERENCE),
     'plane': Row('labels of the ground plane', ALPHA_1, labels='plane'),

@@ -1,6 +1,6 @@
 # The root joint at 128 x 128 px, from rendered images for photographs; no scaling, as in
 # root_256.py.
-codec = dict(type='RootDepthLabel', joint_set='muco21', input_size=(128, 128), heatmap_size=(8, 8))
+codec = dict(type='RootDepthLabel', joint_set='muco21', input_size=(128, 128), heatmap_size=(4, 4))
 train_pipeline = [
     dict(type='PersonCenterScale', padding=1.25),
     dict(type='RootDepthPrior'),

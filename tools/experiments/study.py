@@ -80,6 +80,8 @@ OUTDOORS = 'configs/study/pose_mupots_lite0.py'
 #: scratch needs to come to 0.55 of the mean pose's error.
 ITERATIONS = dict(B=300, C=1000)
 ROOT_ITERATIONS = 300
+#: Of a pre-training.
+PRETRAIN_ITERATIONS = 700
 #: What is finetuned on in C: name -> options. Cross action: one action alone.
 SHARES = {'all': (), 'tenth': ('train_dataloader.dataset.share=0.1',)}
 ACTIONS = {
@@ -160,7 +162,8 @@ class Study:
             self.add(self.worlds.mcpc(folder, ['--labels', variant.labels]))
             data = [f'train_dataloader.dataset.ann_file={folder}/mcpc_train.json']
         name = f'{row}-seed{seed}'
-        options = [f'randomness.seed={seed}', *variant.options, *data, *self.args.cfg_options]
+        options = [f'randomness.seed={seed}', *length(PRETRAIN_ITERATIONS), *variant.options]
+        options += [*data, *self.args.cfg_options]
         folder = self.work_dir / 'pretrain' / name
         step, checkpoint = training(name, variant.config, folder, options, seconds=200)
         self.add(step)

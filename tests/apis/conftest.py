@@ -12,8 +12,9 @@ def pose(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def pretrained(tmp_path_factory):
-    """The same of a pre-training network."""
-    return make_network(tmp_path_factory.mktemp('pre'), 'quickstart/wsp_pretrain_lite0')
+    """The same of a pre-training network, with concatenated features as in the paper."""
+    more = "model['head'].update(pairwise='concat')\n"
+    return make_network(tmp_path_factory.mktemp('pre'), 'quickstart/wsp_pretrain_lite0', more=more)
 
 
 @pytest.fixture(scope='session')

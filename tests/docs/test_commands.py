@@ -46,7 +46,7 @@ FRAMES = """import numpy as np
 pose = np.random.rand(2, 17, 3)
 frames = {'TS1': [dict(gt_2d=pose[..., :2], gt_3d=pose, pred_2d=pose[..., :2], pred_3d=pose)]}
 """
-CROP = "import cv2, numpy as np; cv2.imwrite('crop.png', np.full((128, 128, 3), 99, np.uint8))\n"
+CROP = "import cv2, numpy as np; cv2.imwrite('crop.png', np.full((160, 160, 3), 99, np.uint8))\n"
 ZOO = ['model_zoo', 'demo/street.jpg']
 RULES = [
     # install

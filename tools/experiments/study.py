@@ -80,7 +80,7 @@ OUTDOORS = 'configs/study/pose_mupots_lite0.py'
 #: scratch needs to come to 0.55 of the mean pose's error.
 ITERATIONS = dict(B=300, C=1000)
 ROOT_ITERATIONS = 300
-#: Of a pre-training.
+#: Of a pre-training, however long quickstart's own is.
 PRETRAIN_ITERATIONS = 700
 #: What is finetuned on in C: name -> options. Cross action: one action alone.
 SHARES = {'all': (), 'tenth': ('train_dataloader.dataset.share=0.1',)}

@@ -1,6 +1,7 @@
-# wsp_lite0.py cut off at stride 16, for crops of 96 and 128 px: at stride 32 these are 3 x 3 and
-# 4 x 4 cells, in which the front and the back of a person are told apart late (docs/results.md).
-# Faster on processors, too, and with depthwise filters as ImageNet left them faster still.
+# wsp_lite0.py cut off at stride 16, for small crops: at stride 32 those of 96 and 128 px are 3 x 3
+# and 4 x 4 cells, in which the front and the back of a person are told apart late
+# (docs/results.md). Faster on processors, too, and with depthwise filters as ImageNet left them
+# faster still.
 _base_ = './wsp_lite0.py'
 model = dict(
     backbone=dict(out_indices=(3,), frozen_depthwise=True),

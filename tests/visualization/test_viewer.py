@@ -140,23 +140,32 @@ def test_in_a_browser(device, browser, tmp_path, info, records, find):
     else:
         assert photo['x'] + photo['width'] <= plot['x']
 
-    # a drag, with the mouse or a finger, turns the scene
+    def at_rest():
+        """The view, once it is the same over six drawn frames, however slowly they are drawn."""
+        draw = 'let n = 6; const draw = () => (n-- ? requestAnimationFrame(draw) : done()); draw();'
+        seen = None
+        while seen != (seen := eye()):
+            page.evaluate(f'new Promise((done) => {{ {draw} }})')
+        return seen
+
+    # a drag, with the mouse or a finger, turns the scene; Plotly keeps the view of its end
     before, x, y = eye(), plot['x'] + plot['width'] / 2, plot['y'] + 120
     if device == 'phone':
         touch = page.context.new_cdp_session(page)
-        for kind, shift in (('Start', 0), ('Move', 30), ('Move', 60), ('Move', 90), ('End', None)):
-            points = [] if shift is None else [dict(x=x + shift, y=y + shift / 3)]
+        for kind, shift in (('Start', 0), ('Move', 30), ('Move', 60), ('Move', 90)):
+            points = [dict(x=x + shift, y=y + shift / 3)]
             touch.send('Input.dispatchTouchEvent', dict(type=f'touch{kind}', touchPoints=points))
             page.wait_for_timeout(100)
     else:
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 90, y + 30, steps=4)
-        page.mouse.up()
     wait(page, lambda: np.linalg.norm(np.subtract(eye(), before)) > 0.2)
-    turned = before
-    while turned != (turned := eye()):  # until the drag has ended in the page, too
-        page.wait_for_timeout(300)
+    turned = at_rest()
+    if device == 'phone':
+        touch.send('Input.dispatchTouchEvent', dict(type='touchEnd', touchPoints=[]))
+    else:
+        page.mouse.up()
 
     # one click for the next image, and arrow keys
     page.locator('#next').click()

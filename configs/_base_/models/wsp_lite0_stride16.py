@@ -12,6 +12,6 @@ model = dict(
         # One depth score a person: it learns the order sooner than concatenated features, so that
         # a smaller alpha leaves more to the keypoints (docs/results.md).
         pairwise='difference',
-        alpha=3.0,
+        alpha=4.0,
     ),
 )

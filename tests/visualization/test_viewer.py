@@ -3,6 +3,7 @@ import base64
 import json
 import re
 import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -141,12 +142,11 @@ def test_in_a_browser(device, browser, tmp_path, info, records, find):
         assert photo['x'] + photo['width'] <= plot['x']
 
     def at_rest():
-        """The view, once it is the same over six drawn frames, however slowly they are drawn."""
+        """Whether six drawn frames, however slowly they are drawn, do not change the view."""
         draw = 'let n = 6; const draw = () => (n-- ? requestAnimationFrame(draw) : done()); draw();'
-        seen = None
-        while seen != (seen := eye()):
-            page.evaluate(f'new Promise((done) => {{ {draw} }})')
-        return seen
+        seen = eye()
+        page.evaluate(f'new Promise((done) => {{ {draw} }})')
+        return seen == eye()
 
     # a drag, with the mouse or a finger, turns the scene; Plotly keeps the view of its end
     before, x, y = eye(), plot['x'] + plot['width'] / 2, plot['y'] + 120
@@ -156,16 +156,17 @@ def test_in_a_browser(device, browser, tmp_path, info, records, find):
             points = [dict(x=x + shift, y=y + shift / 3)]
             touch.send('Input.dispatchTouchEvent', dict(type=f'touch{kind}', touchPoints=points))
             page.wait_for_timeout(100)
+        end = dict(type='touchEnd', touchPoints=[])
+        release = partial(touch.send, 'Input.dispatchTouchEvent', end)
     else:
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 90, y + 30, steps=4)
+        release = page.mouse.up
     wait(page, lambda: np.linalg.norm(np.subtract(eye(), before)) > 0.2)
-    turned = at_rest()
-    if device == 'phone':
-        touch.send('Input.dispatchTouchEvent', dict(type='touchEnd', touchPoints=[]))
-    else:
-        page.mouse.up()
+    wait(page, at_rest)
+    turned = eye()
+    release()
 
     # one click for the next image, and arrow keys
     page.locator('#next').click()
